@@ -1,5 +1,5 @@
-//! A whole server without sockets, over any files, in the time of the runtime it is started on: for fuzzing, and
-//! for tests that let files fail. With tokio's clock paused, time passes when nothing else is to be done.
+//! A complete server without sockets, with any backend, using the clock of its runtime: for fuzzing, and for
+//! tests with failing files. With tokio's clock paused, time advances when all tasks are idle.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::core::server::{Server, Surroundings};
 use crate::smb::connection;
 use crate::{admin, service};
 
-/// A server whose clients are at the other ends of streams in memory.
+/// A server whose clients are connected by streams in memory.
 pub struct TestServer {
     server: Arc<Server>,
     served: Arc<AtomicUsize>,
@@ -24,22 +24,22 @@ pub struct TestServer {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// How much of each kind the registry has.
+/// The numbers of objects in the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Connections.
     pub connections: usize,
-    /// Sessions, logons under way included.
+    /// Sessions, including logons in progress.
     pub sessions: usize,
     /// Tree connects.
     pub trees: usize,
-    /// Opens, those included that wait for their client.
+    /// Opens, including those that wait for their client.
     pub opens: usize,
 }
 
 impl TestServer {
-    /// Starts a server whose shares have the files that `open_share` opens. What it makes up itself follows from
-    /// `seed`, but for the challenges and keys of logons.
+    /// Starts a server whose shares have the files that `open_share` opens. Its random choices follow from
+    /// `seed`, except for the challenges and keys of logons.
     pub fn start(
         settings: Settings,
         accounts: UserDb,
@@ -48,7 +48,7 @@ impl TestServer {
     ) -> Self {
         let surroundings = Surroundings { seed, guid: Guid([0x5e; 16]), open_share: Arc::new(open_share) };
         let server = Server::within(settings, accounts, surroundings);
-        // Nothing is looked for on the disk, and nothing left there.
+        // Neither reads from nor writes to the disk.
         let _ = server.machine.set(Machine([1, 2, 3]));
         let tasks = vec![
             tokio::spawn(service::watch_timeouts(Arc::clone(&server))),
@@ -57,7 +57,7 @@ impl TestServer {
         Self { server, served: Arc::default(), ports: AtomicU16::new(FIRST_PORT), tasks }
     }
 
-    /// Connects a client, whose end of the stream this is.
+    /// Connects a client and returns the client's end of the stream.
     pub fn connect(&self) -> DuplexStream {
         let (client, end) = tokio::io::duplex(STREAM_BYTES);
         let port = self.ports.fetch_add(1, Ordering::Relaxed);
@@ -71,23 +71,23 @@ impl TestServer {
         client
     }
 
-    /// Takes over other settings and accounts, as for SIGHUP.
+    /// Replaces settings and accounts, as for SIGHUP.
     pub fn reload(&self, settings: Settings, accounts: UserDb) {
         let Ok(()) = self.server.reload(|| Ok::<_, std::convert::Infallible>((settings, accounts)));
     }
 
-    /// How much of each kind the registry has.
+    /// The numbers of objects in the registry.
     pub fn counts(&self) -> Counts {
         let (connections, sessions, trees, opens) = self.server.registry.lock("counts").counts();
         Counts { connections, sessions, trees, opens }
     }
 
-    /// How many connections have a task, and how many requests wait for the registry.
+    /// The number of connections with a task, and the number of requests that wait for the registry.
     pub fn busy(&self) -> (usize, usize) {
         (self.served.load(Ordering::Relaxed), self.server.waiters.count())
     }
 
-    /// What is wrong with the registry's tables.
+    /// Checks the invariants of the registry's tables.
     pub fn check(&self) -> Result<(), String> {
         self.server.registry.lock("invariants").check_invariants()
     }
@@ -97,7 +97,7 @@ impl TestServer {
         self.server.shut_down().await;
     }
 
-    /// Ends every session of a user as an administrator does, and says how many there were.
+    /// Ends all sessions of a user as an administrator does; returns their number.
     pub fn end_sessions_of(&self, user: &str) -> usize {
         let filter = registry::SessionFilter { user: Some(user), client: None };
         let (count, effects) =
@@ -113,7 +113,7 @@ impl Drop for TestServer {
     }
 }
 
-/// One of the connections that are served, for as long as it is.
+/// Counts one served connection while it exists.
 struct Served(Arc<AtomicUsize>);
 
 impl Served {
@@ -132,7 +132,7 @@ impl Drop for Served {
 /// The port of the first client.
 const FIRST_PORT: u16 = 50_000;
 
-/// Bytes under way in each direction: more than a client asks for at once.
+/// Buffered bytes in each direction: more than a client requests at once.
 const STREAM_BYTES: usize = 4 << 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What accounts are called, and by which SIDs files and shares know them (MS-LSAT 3.1.4).
+//! The names of accounts and their SIDs in files and shares (MS-LSAT 3.1.4).
 
 use wire::security::Sid;
 
@@ -6,7 +6,7 @@ use super::{Caller, Error, Right, check};
 use crate::core::security::{Names, Principal};
 use crate::core::server::Server;
 
-/// Who these are; none for whom the server does not know.
+/// The accounts with these SIDs; `None` for SIDs that the server does not know.
 pub(crate) fn names_of_sids(
     server: &Server,
     caller: &Caller,
@@ -17,7 +17,7 @@ pub(crate) fn names_of_sids(
     Ok(sids.map(|sid| names.of_sid(sid?)).collect())
 }
 
-/// Who is called so; none where nobody is.
+/// The accounts with these names; `None` for names that the server does not know.
 pub(crate) fn sids_of_names<'a>(
     server: &Server,
     caller: &Caller,

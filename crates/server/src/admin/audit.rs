@@ -1,8 +1,9 @@
-//! The audit log: what administrators did, and what others tried. It is the tracing target `audit`.
+//! The audit log: operations of administrators and refused attempts of others. It is the tracing target
+//! `audit`.
 
 use super::{Caller, Ended, Error, Right};
 
-/// Records an act: what was to be done, to whom or what, and what came of it.
+/// Records an operation, its object and its outcome.
 pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Result<Ended, Error>) {
     match outcome {
         Ok(ended) => tracing::info!(
@@ -31,9 +32,10 @@ pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Re
     }
 }
 
-/// Records that somebody wanted what is not theirs.
+/// Records a caller's attempt without the right.
 pub(super) fn denied(caller: &Caller, right: Right) {
-    // Who has no account may be anybody, and ask as often as they like.
+    // A caller without an account can be anybody and repeat the attempt at will, so it is only logged for
+    // debugging.
     if caller.user.is_empty() {
         tracing::debug!(target: "audit", from = caller.from, ?right, "access denied");
         return;

@@ -1,4 +1,4 @@
-//! Computers and accounts as administrators spell them.
+//! Client computers and accounts in the spelling of administrators.
 
 use control::address;
 use registry::UserKind;
@@ -10,14 +10,14 @@ use super::Error;
 pub(crate) struct Computer(String);
 
 impl Computer {
-    /// The computer spelled so, with or without leading backslashes; none for no text at all.
+    /// The computer with this spelling, with or without leading backslashes; `None` for an empty text.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let bare = text.trim_start_matches('\\');
         let canonical = address::parse(bare).map_or_else(|| bare.to_owned(), |it| it.to_string());
         (!canonical.is_empty()).then_some(Self(canonical))
     }
 
-    /// The computer in a parameter of MS-SRVS, where two backslashes begin it (MS-SRVS 3.1.4.5).
+    /// The computer in a parameter of MS-SRVS, which begins with two backslashes (MS-SRVS 3.1.4.5).
     pub(crate) fn parameter(text: Option<&str>) -> Result<Option<Self>, Error> {
         match text {
             None | Some("") => Ok(None),
@@ -32,7 +32,7 @@ impl Computer {
     }
 }
 
-/// An account: `user`, or `DOMAIN\user` where the domain counts.
+/// An account: `user`, or `DOMAIN\user` if the domain must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccountFilter {
     domain: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) struct AccountFilter {
 }
 
 impl AccountFilter {
-    /// The account spelled so; none for no text at all.
+    /// The account with this spelling; `None` for an empty text.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let (domain, user) = match text.split_once('\\') {
             Some((domain, user)) => (Some(domain.to_lowercase()), user),
@@ -49,7 +49,7 @@ impl AccountFilter {
         (!user.is_empty()).then(|| Self { domain, user: user.to_lowercase() })
     }
 
-    /// Whether it is this one. A guest is none, whatever it calls itself.
+    /// True if the user is this account. A guest never is, under any name.
     pub(crate) fn is(&self, kind: UserKind, domain: &str, user: &str) -> bool {
         kind == UserKind::Account
             && self.domain.as_ref().is_none_or(|meant| *meant == domain.to_lowercase())

@@ -1,11 +1,11 @@
-//! Closing one open (MS-SMB2 3.3.4.17), kindly or at once.
+//! Closing one open (MS-SMB2 3.3.4.17), at once or after its client has written back.
 //!
-//! A client may have what nobody else has: bytes written under a lease or oplock that lets it cache them.
-//! A kind close takes that caching back first (MS-SMB2 3.3.4.6, 3.3.4.7), which makes the client write
-//! back, and closes once the client has acknowledged, has closed the open itself, or is out of time. A
-//! lease is its client's and not an open's: all opens that share it lose its write and handle caching and
-//! keep the rest, and only the one that was named is closed. A durable open whose client is gone has
-//! nobody to ask.
+//! A client can have data that exists nowhere else: bytes written under a lease or oplock that allows caching
+//! them. A kind close first breaks that caching (MS-SMB2 3.3.4.6, 3.3.4.7), which makes the client write
+//! back. It then closes the open when the client has acknowledged the break, has closed the open itself, or
+//! when the time has expired. A lease belongs to a client, not to an open: all opens that share it lose its
+//! write and handle caching and keep the rest, but only the requested one is closed. A durable open whose
+//! client is disconnected is closed without waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::core::bulkhead;
 use crate::core::server::Server;
 use crate::core::waiting::{Ticket, Wake};
 
-/// Closes one open. It goes on when whoever asked does not wait for it any more.
+/// Closes one open. Continues even if the caller stops waiting.
 pub(crate) async fn close_file(
     server: &Arc<Server>,
     caller: &Caller,
@@ -50,7 +50,7 @@ pub(crate) async fn close_file(
     Ok(closing.await.unwrap_or(Err(Error::Internal))?)
 }
 
-/// Closes one open at once. What its client has cached and not written yet is lost to it.
+/// Closes one open at once. Data that its client has cached and not written is lost.
 pub(crate) fn close_file_at_once(
     server: &Server,
     caller: &Caller,
@@ -73,7 +73,7 @@ pub(crate) fn close_file_at_once(
     Ok(outcome?)
 }
 
-/// The open, if the caller may close it and it is the one expected.
+/// The open, if the caller may close it and it matches the expectations.
 fn expected(
     server: &Server,
     caller: &Caller,
@@ -134,7 +134,7 @@ async fn close_kindly(server: &Server, id: FileGlobalId, grace: Duration) -> Res
     Ok(Ended { sessions: 0, files: 1, outcome: Some(outcome) })
 }
 
-/// Takes the open's write caching back and waits until that is done, or the time is over.
+/// Breaks the open's write caching and waits until that is done or the time has expired.
 async fn written_back(server: &Server, id: FileGlobalId, grace: Duration) {
     let deadline = Instant::now() + grace;
     let key = RequestKey { connection: ConnectionId::NONE, id: server.next_request() };
@@ -165,8 +165,8 @@ fn outcome_of(before: WriteCaching, after: WriteCaching) -> Outcome {
     }
 }
 
-/// The open is gone already: its client closes what it kept open for its cache when that is broken. None
-/// if somebody else was quicker.
+/// The outcome if the open is gone already: a client may close an open that it kept only for its cache when
+/// the cache is broken. `None` if another administrator has closed it.
 fn outcome_of_gone(before: WriteCaching, open: &OpenShared) -> Option<Outcome> {
     match open.closed()? {
         CloseReason::ClientClose | CloseReason::TreeDisconnect | CloseReason::Logoff if before.held => {
@@ -178,8 +178,8 @@ fn outcome_of_gone(before: WriteCaching, open: &OpenShared) -> Option<Outcome> {
     }
 }
 
-/// How long a client gets to write back where the administrator names no time: seconds are plenty for what
-/// a cache holds, and a person waits for it.
+/// The default time for a client to write back: a few seconds are enough for a cache, and a person waits for
+/// it.
 const GRACE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::walk::walk;
 use super::{AccountFilter, Caller, Computer, Error, Own, Right, Scope, scope};
 use crate::core::server::Server;
 
-/// Which tree connects are meant; no condition means all.
+/// The conditions that select tree connects; without conditions, all match.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TreeSelection {
     pub(crate) computer: Option<Computer>,
@@ -16,7 +16,7 @@ pub(crate) struct TreeSelection {
     pub(crate) session: Option<SessionGlobalId>,
 }
 
-/// The tree connects meant, after the last one seen.
+/// The matching tree connects, after the last one seen.
 pub(crate) fn connections(
     server: &Server,
     caller: &Caller,
@@ -27,7 +27,7 @@ pub(crate) fn connections(
     Ok(connections_within(server, scope, meant, after))
 }
 
-/// The tree connects meant that are within the scope, after the last one seen. Not a verb: it is a part of
+/// The matching tree connects within the scope, after the last one seen. Does not check rights: part of
 /// [`session`](super::session).
 pub(crate) fn connections_within(
     server: &Server,
@@ -47,7 +47,7 @@ pub(crate) fn connections_within(
     })
 }
 
-/// The share that the tree connect is to, as it is now. Not a verb: it is a part of [`connections`].
+/// The current share of a tree connect. Does not check rights: part of [`connections`].
 pub(crate) fn share_of(server: &Server, tree: &TreeSnapshot) -> Option<ShareSnapshot> {
     server.registry.lock("connection_share").share_snapshot(&tree.share)
 }

@@ -1,98 +1,98 @@
-//! Why a verb was refused, and the numbers (`NET_API_STATUS`, MS-ERREF 2.2) that say so.
+//! Reasons for refusing an operation, and their numbers (`NET_API_STATUS`, MS-ERREF 2.2).
 
 use rpc::Win32Error;
 
 use crate::core::config::ReplaceError;
 use crate::core::server::ChangeError;
 
-/// Why a verb was refused.
+/// The reason why an operation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    /// The caller may not.
+    /// The caller does not have the right.
     #[error("Access is denied.")]
     AccessDenied,
-    /// A context handle that is nobody's.
+    /// The context handle is unknown.
     #[error("The handle is invalid.")]
     InvalidHandle,
     /// A parameter is missing or wrong.
     #[error("The parameter is incorrect.")]
     InvalidParameter,
-    /// There is no such information level.
+    /// The information level does not exist.
     #[error("The system call level is not correct.")]
     InvalidLevel,
-    /// A computer's name that does not begin with two backslashes.
+    /// The computer name does not begin with two backslashes.
     #[error("This computer name is invalid.")]
     InvalidComputer,
-    /// A name that no object of its kind can have.
+    /// The name is invalid for objects of this kind.
     #[error("The name is invalid.")]
     InvalidName,
-    /// No session of that client, or with that id.
+    /// There is no session of that client, or with that id.
     #[error("A session does not exist with that computer name.")]
     NoSuchSession,
-    /// No session of that user.
+    /// There is no such user, or no session of the user.
     #[error("The user name could not be found.")]
     NoSuchUser,
-    /// No open with that id.
+    /// There is no open with that id.
     #[error("There is not an open file with that identification number.")]
     NoSuchFile,
-    /// No such share.
+    /// There is no such share.
     #[error("This shared resource does not exist.")]
     NoSuchShare,
-    /// A device that no share shares.
+    /// No share shares this device.
     #[error("This device is not shared.")]
     DeviceNotShared,
-    /// A directory that is not there, or that cannot be shared.
+    /// The directory does not exist or cannot be shared.
     #[error("The device or directory does not exist.")]
     NoSuchDirectory,
-    /// A file that is not there.
+    /// The file does not exist.
     #[error("The system cannot find the file specified.")]
     FileNotFound,
-    /// An answer that does not fit where it is to go.
+    /// The answer does not fit into the buffer.
     #[error("The API return buffer is too small.")]
     NoRoom,
-    /// A share of this name is there.
+    /// A share of this name exists.
     #[error("The name has already been shared.")]
     DuplicateShare,
-    /// A grant for somebody who has no account.
+    /// A grant names an unknown account.
     #[error("No mapping between account names and security IDs was done.")]
     NoSuchAccount,
-    /// An owner that the caller may not make of somebody.
+    /// The caller may not make this account the owner.
     #[error("This security ID may not be assigned as the owner of this object.")]
     InvalidOwner,
-    /// What is to be a security descriptor is none.
+    /// The security descriptor is malformed.
     #[error("The security descriptor structure is invalid.")]
     InvalidDescriptor,
     /// The old password is wrong.
     #[error("The specified network password is not correct.")]
     WrongPassword,
-    /// Too many passwords were wrong.
+    /// The account is locked after too many wrong passwords.
     #[error("The referenced account is currently locked out and may not be logged on to.")]
     LockedOut,
-    /// More than the server has room for.
+    /// The request exceeds a limit of the server.
     #[error("Not enough memory resources are available to process this command.")]
     TooMuch,
-    /// The configuration file says something else than when it was read.
+    /// The configuration file was changed since the server read it.
     #[error("The volume for a file has been externally altered so that the opened file is no longer valid.")]
     ConfigurationEdited,
-    /// The configuration file has a form that the server does not edit.
+    /// The configuration file has a form that the server cannot edit.
     #[error("The request is not supported.")]
     ConfigurationNotEditable,
     /// The configuration file or the users file cannot be written.
     #[error("The system cannot write to the specified device.")]
     NotWritten,
-    /// Too many do that at the same time.
+    /// Too many operations of this kind are in progress.
     #[error("The requested resource is in use.")]
     Busy,
-    /// The server does not do this.
+    /// The server does not support the operation.
     #[error("The request is not supported.")]
     NotSupported,
-    /// The server failed.
+    /// The server failed internally.
     #[error("An internal error occurred.")]
     Internal,
 }
 
 impl Error {
-    /// The number that says so.
+    /// The number of the error.
     pub(crate) const fn number(self) -> Win32Error {
         match self {
             Self::AccessDenied => Win32Error::ACCESS_DENIED,
@@ -126,7 +126,7 @@ impl Error {
 }
 
 impl Error {
-    /// What to do about it, where that is known.
+    /// A hint for the user, if there is one.
     pub(crate) const fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::AccessDenied => {
@@ -151,16 +151,16 @@ impl Error {
     }
 }
 
-/// A refusal with its reason in words, for callers that can be given more than a number.
+/// A refusal with a reason in words, for interfaces that can return more than a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Explained {
     pub(crate) error: Error,
-    /// The reason, where the number does not say it.
+    /// The reason, if it adds to the number.
     pub(crate) reason: Option<String>,
 }
 
 impl Explained {
-    /// A refusal for this reason.
+    /// Creates a refusal with this reason.
     pub(crate) fn new(error: Error, reason: impl std::fmt::Display) -> Self {
         Self { error, reason: Some(reason.to_string()) }
     }

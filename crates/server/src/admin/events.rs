@@ -1,4 +1,4 @@
-//! The event stream: what happens, for those who may see all of it or what is in some shares.
+//! The event stream, for callers who may see all events or those of some shares.
 
 use std::sync::Arc;
 
@@ -9,18 +9,19 @@ use super::{AdminSlot, Aside, Caller, Error, Own, Right, Scope, Seat, scope};
 use crate::core::config::Settings;
 use crate::core::server::Server;
 
-/// A reader of the event stream. Nothing is kept for a slow one: it learns how many events it has missed.
+/// A reader of the event stream. Events are not buffered for slow readers: they receive the number of missed
+/// events.
 pub(crate) struct EventReader {
     server: Arc<Server>,
     scope: Scope,
-    /// The settings that the scope comes from.
+    /// The settings from which the scope was derived.
     settings: Arc<Settings>,
     after: u64,
     _place: AdminSlot,
     _aside: Aside,
 }
 
-/// Begins to read the events after the one that the query names, or those from now on.
+/// Starts reading after the event that the query names, or after the current one.
 pub(crate) fn events(
     server: &Arc<Server>,
     caller: &Caller,
@@ -30,14 +31,15 @@ pub(crate) fn events(
     let scope = scope(caller, Right::ReadFiles, Own::No)?;
     let place = server.admin_places.watchers.take(caller).ok_or(Error::Busy)?;
     let latest = server.registry.lock("last_event").last_event();
-    // A number that is yet to come is of a server that ran before this one.
+    // A larger number comes from an earlier run of the server.
     let after = query.after.filter(|after| *after <= latest).unwrap_or(latest);
     let (settings, aside) = (server.settings(), seat.step_aside());
     Ok(EventReader { server: Arc::clone(server), scope, settings, after, _place: place, _aside: aside })
 }
 
 impl EventReader {
-    /// The next events, once there are some; none where other settings are in force: the reader is to ask again.
+    /// Waits for the next events; `None` if the settings have changed, so that the reader must start again
+    /// with new rights.
     pub(crate) async fn next(&mut self) -> Option<Vec<Event>> {
         let server = Arc::clone(&self.server);
         loop {
@@ -75,5 +77,5 @@ impl EventReader {
     }
 }
 
-/// Events in one go: as many lines are kept for a reader that does not read.
+/// Events in one batch: that many are held for a reader that does not read.
 const BATCH: usize = 256;

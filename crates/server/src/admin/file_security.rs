@@ -1,5 +1,5 @@
-//! Security descriptors of files (MS-SRVS 3.1.4.35, 3.1.4.36): those who may see all see those of all files; else, and
-//! to change one, it takes what it takes through the share.
+//! Security descriptors of files (MS-SRVS 3.1.4.35, 3.1.4.36). Callers who may see all files may read all
+//! descriptors; others, and all who change one, need the same access as through the share.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::core::server::Server;
 use crate::core::session::User;
 use crate::core::tree::Share;
 
-/// The parts of a file's descriptor that `which` names.
+/// The parts of a file's descriptor that `which` selects.
 pub(crate) fn file_security(
     server: &Server,
     caller: &Caller,
@@ -47,7 +47,7 @@ fn file_security_now(
     Ok(descriptor.selected(which))
 }
 
-/// Replaces the parts of a file's descriptor that `which` names.
+/// Replaces the parts of a file's descriptor that `which` selects.
 pub(crate) fn set_file_security(
     server: &Server,
     caller: &Caller,
@@ -67,14 +67,14 @@ pub(crate) fn set_file_security(
     done
 }
 
-/// Makes calls into a share's files, if not too many who do hang already.
+/// Calls into a share's files, unless too many calls there hang already.
 fn behind<T>(server: &Server, share: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let Some(share) = server.share(share) else { return work() };
     let _place = share.bulkhead.spare_place().ok_or(Error::Busy)?;
     share.bulkhead.call_apart(work)
 }
 
-/// The file, which the caller may open so through the share.
+/// Opens the file, if the caller has this access to it through the share.
 fn open_with<'a>(
     server: &Server,
     caller: &'a Caller,
@@ -84,14 +84,14 @@ fn open_with<'a>(
 ) -> Result<(Opened, &'a User), Error> {
     let user = caller.session_user.as_deref().ok_or(Error::AccessDenied)?;
     let share = server.share(share).ok_or(Error::NoSuchShare)?;
-    // To whom the list of shares does not show it, it is not there.
+    // The share does not exist for users who cannot list it.
     let refused = if user.kind == IdentityKind::User { Error::AccessDenied } else { Error::NoSuchShare };
     let through_share = share.access_of(user).ok_or(refused)?;
     let files = files(&share)?;
     let backend = backend(&files)?;
     let path = relative(path)?;
     let opened = open(backend, &user.actor, &path)?;
-    // The privilege is what grants that one, whatever descriptors say.
+    // This access is granted by the privilege only, not by descriptors.
     let system = needed & AccessMask::ACCESS_SYSTEM_SECURITY;
     if !system.is_none() && !user.token.privileges().contains(wire::security::Privileges::SECURITY) {
         return Err(Error::AccessDenied);
@@ -109,7 +109,7 @@ fn open(backend: &dyn Backend, actor: &Actor, path: &RelativePath) -> Result<Ope
     })
 }
 
-/// What the share's directory is now.
+/// The current directory of the share.
 fn files(share: &Share) -> Result<Arc<Files>, Error> {
     let directory = share.directory().ok_or(Error::NotSupported)?;
     directory.find().map_err(|_| Error::FileNotFound)

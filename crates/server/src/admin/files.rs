@@ -1,4 +1,4 @@
-//! Opens: what is open, and by whom (MS-SRVS 3.1.4.2 to 3.1.4.4).
+//! Lists of opens (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
 use control::glob;
 use registry::{FileFilter, FileSnapshot, Part, UserKind};
@@ -8,7 +8,7 @@ use super::walk::walk;
 use super::{AccountFilter, Caller, Computer, Error, Own, Right, audit, scope};
 use crate::core::server::Server;
 
-/// Which opens are meant; no condition means all.
+/// The conditions that select opens; without conditions, all match.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FileSelection {
     pub(crate) computer: Option<Computer>,
@@ -16,16 +16,16 @@ pub(crate) struct FileSelection {
     pub(crate) share: Option<String>,
     pub(crate) path: Option<PathSelection>,
     pub(crate) session: Option<u32>,
-    /// Only the caller's own.
+    /// True to select only the caller's own opens.
     pub(crate) mine: bool,
 }
 
-/// Which paths are meant; compared without regard to case, `/` being the same as `\`.
+/// A condition for paths, without regard to case, with `/` equal to `\`.
 #[derive(Clone, Debug)]
 pub(crate) enum PathSelection {
-    /// Those whose path in the share or on the server is meant by this ([`control::glob`]).
+    /// The path in the share or on the server matches this pattern ([`control::glob`]).
     Like(String),
-    /// Those that begin so on the server (`BasePath` of MS-SRVS 3.1.4.2).
+    /// The path on the server begins with this text (`BasePath` of MS-SRVS 3.1.4.2).
     Beginning(String),
 }
 
@@ -46,7 +46,7 @@ impl PathSelection {
     }
 }
 
-/// The opens meant, after the last one seen.
+/// The matching opens, after the last one seen.
 pub(crate) fn files(
     server: &Server,
     caller: &Caller,
@@ -79,13 +79,13 @@ pub(crate) fn files(
     }))
 }
 
-/// One open, which the caller may look at. Who may not see all hears of what is not there what he hears
-/// of what is not his.
+/// One open that the caller may see. A caller who may not see all opens receives the same error for an
+/// unknown id as for another user's open.
 pub(crate) fn file(server: &Server, caller: &Caller, id: u32, own: Own) -> Result<FileSnapshot, Error> {
     within(server, caller, id, Right::ReadFiles, own)
 }
 
-/// One open that the caller has this right to.
+/// One open for which the caller has this right.
 pub(super) fn within(
     server: &Server,
     caller: &Caller,
@@ -104,7 +104,7 @@ pub(super) fn within(
     }
 }
 
-/// The path on the server's own disk; none for a pipe.
+/// The path on the server's disk; `None` for a pipe.
 pub(crate) fn server_path(server: &Server, file: &FileSnapshot) -> Option<String> {
     file.target.file()?;
     let share = server.share(&file.share)?;
@@ -127,7 +127,7 @@ fn find(server: &Server, id: u32) -> Result<FileSnapshot, Error> {
     server.registry.lock("file_snapshot").file_snapshot(id).ok_or(Error::NoSuchFile)
 }
 
-/// The open, for the audit log.
+/// A description of the open for the audit log.
 pub(super) fn describe(file: &FileSnapshot) -> String {
     format!(
         r"file {} {}\{} of {}{} on \\{}",
@@ -140,12 +140,12 @@ pub(super) fn describe(file: &FileSnapshot) -> String {
     )
 }
 
-/// What is said before the name that a guest gave itself.
+/// The prefix for names that guests have chosen themselves.
 pub(super) fn guest(kind: UserKind) -> &'static str {
     if kind == UserKind::Guest { "guest " } else { "" }
 }
 
-/// The path as it is compared: in any case, with either separator.
+/// The path in its form for comparisons: in lower case, with `/` as the separator.
 pub(super) fn folded(path: &str) -> String {
     path.to_lowercase().replace('\\', "/")
 }

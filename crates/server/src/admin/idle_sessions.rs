@@ -1,5 +1,5 @@
-//! Sessions that are idle for too long (`sv102_disc`, MS-SRVS 2.2.4.43): those without open files whose user
-//! did nothing. What a client does to keep its connection alive (ECHO, TCP's probes) is nothing of its user's.
+//! Ends sessions that are idle for too long (`sv102_disc`, MS-SRVS 2.2.4.43): those without open files and
+//! without activity of the user. ECHO requests and TCP keepalives do not count as activity.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::walk::CHUNK;
 use crate::core::config::{Settings, ShareSettings};
 use crate::core::server::Server;
 
-/// How long sessions may be idle.
+/// The limits of idle times.
 struct Policy {
     server_ms: Option<u64>,
     shares_ms: HashMap<String, u64>,
@@ -19,7 +19,7 @@ struct Policy {
 }
 
 impl Policy {
-    /// The settings' policy; none if nobody is ever disconnected.
+    /// The policy of the settings; `None` if sessions are never disconnected.
     fn of(settings: &Settings) -> Option<Self> {
         let server_ms = settings.autodisconnect.map(milliseconds);
         let of_share =
@@ -29,9 +29,9 @@ impl Policy {
         Some(Self { server_ms, shares_ms, shortest_ms })
     }
 
-    /// How long a session may be idle that is connected to these shares; none for as long as it likes. Each
-    /// share's own time counts, or else the server's, and the longest of them is kept: a session that may
-    /// stay for one share stays. IPC$ is in the way of nothing.
+    /// The idle time for a session that is connected to these shares; `None` for unlimited. It is the longest
+    /// of the shares' times, each of which defaults to the server's, because a session that may stay for one
+    /// share stays. IPC$ is not considered.
     fn limit_ms(&self, shares: &[Arc<str>]) -> Option<u64> {
         let disks = shares.iter().filter(|share| !share.eq_ignore_ascii_case(ShareSettings::IPC));
         let mut longest = None;
@@ -43,7 +43,7 @@ impl Policy {
     }
 }
 
-/// Ends the sessions that are idle for too long at `now`.
+/// Ends the sessions that have been idle for too long at `now`.
 fn disconnect_idle(server: &Server, now: Time) {
     let Some(policy) = Policy::of(&server.settings()) else { return };
     let mut after = None;
@@ -66,7 +66,7 @@ fn disconnect_idle(server: &Server, now: Time) {
     }
 }
 
-/// Ends sessions that are idle for too long, for ever.
+/// Ends idle sessions regularly, forever.
 pub(crate) async fn watch(server: Arc<Server>) {
     loop {
         tokio::time::sleep(LOOK).await;
@@ -74,15 +74,15 @@ pub(crate) async fn watch(server: Arc<Server>) {
     }
 }
 
-/// Zero minutes are a few seconds, as with Windows: no client could open anything otherwise.
+/// Zero minutes mean a few seconds, as in Windows: otherwise no client could open a file.
 fn milliseconds(minutes: u32) -> u64 {
     if minutes == 0 { ZERO_MS } else { u64::from(minutes) * 60_000 }
 }
 
-/// What zero minutes are.
+/// The time for zero minutes.
 const ZERO_MS: u64 = 5_000;
 
-/// How far apart idle sessions are looked for: short beside a minute.
+/// The interval of the checks: short compared with a minute.
 const LOOK: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Who is logged on at the machine itself (MS-WKST 3.2.4.3).
+//! The users who are logged on at the machine itself (MS-WKST 3.2.4.3).
 
 use std::io;
 
 use super::{Caller, Error, Right, check};
 use crate::core::logons::{Logon, current};
 
-/// The logons at the machine itself; none on a machine that keeps no records of them.
+/// The logons at the machine itself; empty if the machine keeps no records of them.
 pub(crate) fn logons(caller: &Caller) -> Result<Vec<Logon>, Error> {
     check(caller, Right::ReadUsers)?;
     match current() {

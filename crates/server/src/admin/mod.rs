@@ -1,8 +1,8 @@
-//! The verbs of administrators: one function for each act, whatever front the request comes through.
+//! The operations of administrators: one function for each, used by all fronts.
 //!
-//! A verb checks the caller's right, looks at the registry or changes it, does what the change
-//! obliges to, and writes what was done to the audit log. The pipes and the control API translate:
-//! they decide nothing. [`view`] has the verbs in the plain data of the control API.
+//! An operation checks the caller's right, reads or changes the registry, applies the effects of the change,
+//! and records the operation in the audit log. The pipes and the control API only translate. [`view`] offers
+//! the operations with the plain data of the control API.
 
 mod account_sids;
 mod audit;
@@ -63,16 +63,16 @@ pub(crate) use registry::{
 pub(crate) use crate::core::admin_slots::{AdminSlot, Aside, Seat};
 pub(crate) use crate::core::caller::{Caller, owns_server};
 
-/// A count as administrators are told it, in 32 bits.
+/// A count in 32 bits, as the interfaces for administrators need it.
 pub(crate) fn saturated(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// What ended with an administrator's act.
+/// The numbers of sessions and opens that an operation has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) sessions: usize,
     pub(crate) files: usize,
-    /// How a single close went.
+    /// The outcome of closing a single open.
     pub(crate) outcome: Option<control::Outcome>,
 }

@@ -1,4 +1,4 @@
-//! Access masks as MS-SRVS tells them.
+//! Access masks in the form of MS-SRVS.
 
 use control::permission;
 use wire::AccessMask;

@@ -1,69 +1,69 @@
-//! Who may do what.
+//! The rights of callers.
 
 use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot, UserKind};
 
 use super::{Caller, Error, audit};
 use crate::core::roles::Reach;
 
-/// What a caller may have the right to.
+/// A right of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
-    /// To learn names and remarks of shares.
+    /// Reading names and remarks of shares.
     BrowseShares,
-    /// To change shares or settings.
+    /// Changing shares or settings.
     ChangeSettings,
-    /// To close an open.
+    /// Closing opens.
     CloseFiles,
-    /// To end sessions.
+    /// Ending sessions.
     EndSessions,
-    /// To see who is connected to which share.
+    /// Listing tree connects.
     ReadConnections,
-    /// To see what is open, and by whom.
+    /// Listing opens and their users.
     ReadFiles,
-    /// To see who was refused what.
+    /// Listing refused requests.
     ReadRefusals,
-    /// To see settings and disks of the server.
+    /// Reading settings and disks of the server.
     ReadServer,
-    /// To see who is connected.
+    /// Listing sessions.
     ReadSessions,
-    /// To see where a share lies and who uses it.
+    /// Reading paths and users of shares.
     ReadShares,
-    /// To see the counters.
+    /// Reading the counters.
     ReadStatistics,
-    /// To see the accounts, and who is logged on at the machine.
+    /// Listing accounts and the logons at the machine.
     ReadUsers,
-    /// To learn name, version and clock of the server, and what its accounts are called.
+    /// Reading the server's name, version and clock, and the names of its accounts.
     SeeServer,
 }
 
-/// Whether a caller's own counts, besides what roles reach.
+/// The treatment of a caller's own objects in addition to the objects that the roles permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
-    /// Only what is the caller's own is meant.
+    /// Only the caller's own objects are selected.
     Only,
-    /// What is the caller's own is within reach.
+    /// The caller's own objects are permitted, too.
     Too,
-    /// It is not.
+    /// The caller's own objects are not permitted by themselves.
     No,
 }
 
-/// What of the server's objects a caller may see or act on.
+/// The objects of the server that a caller may see or act on.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     reach: Reach,
-    /// The account whose objects are within reach whatever the roles say.
+    /// The account whose objects are permitted regardless of the roles.
     own: Option<String>,
 }
 
 impl Scope {
-    /// Where the caller has the right, which may be nowhere.
+    /// The scope of the caller's right, which may be empty.
     pub(crate) fn of(caller: &Caller, right: Right, own: Own) -> Self {
         let user = Some(caller.user.clone()).filter(|it| !it.is_empty() && own != Own::No);
         let reach = if own == Own::Only { Reach::Nothing } else { right.reach(caller) };
         Self { reach, own: user }
     }
 
-    /// Whether the share is in it.
+    /// True if the scope contains the share.
     pub(crate) fn has_share(&self, share: &str) -> bool {
         match &self.reach {
             Reach::Everything => true,
@@ -72,22 +72,22 @@ impl Scope {
         }
     }
 
-    /// Whether all is in it.
+    /// True if the scope contains everything.
     pub(crate) fn is_everything(&self) -> bool {
         self.reach == Reach::Everything
     }
 
-    /// Whether the open is in it.
+    /// True if the scope contains the open.
     pub(crate) fn has_file(&self, file: &FileSnapshot) -> bool {
         self.has_share(&file.share) || self.is_own(file.user_kind, &file.user)
     }
 
-    /// Whether the tree connect is in it.
+    /// True if the scope contains the tree connect.
     pub(crate) fn has_tree(&self, tree: &TreeSnapshot) -> bool {
         self.has_share(&tree.share) || self.is_own(tree.user_kind, &tree.user)
     }
 
-    /// Whether the session is in it: one that is connected to a share that is.
+    /// True if the scope contains the session, which is the case if it contains any of the session's shares.
     pub(crate) fn has_session(&self, session: &SessionSnapshot) -> bool {
         self.is_everything()
             || session.shares.iter().any(|share| self.has_share(share))
@@ -101,8 +101,8 @@ impl Scope {
 }
 
 impl Right {
-    /// What roles let the caller reach with this right. Administrators reach everything; whoever has
-    /// logged on can see what browsing takes (MS-SRVS 3.1.4.8, 3.1.4.10, 3.1.4.17, 3.1.4.21).
+    /// The shares for which roles give this right to the caller. Administrators have every right everywhere;
+    /// every account has the rights that browsing needs (MS-SRVS 3.1.4.8, 3.1.4.10, 3.1.4.17, 3.1.4.21).
     fn reach(self, caller: &Caller) -> Reach {
         if caller.administrator {
             return Reach::Everything;
@@ -113,7 +113,7 @@ impl Right {
             Self::BrowseShares | Self::SeeServer => Reach::Everything,
             Self::ChangeSettings => Reach::Nothing,
             Self::CloseFiles => caller.roles.close.clone(),
-            // A session is connected to other shares as well.
+            // Not for single shares: a session is connected to other shares as well.
             Self::EndSessions if caller.roles.close == Reach::Everything => Reach::Everything,
             Self::EndSessions => Reach::Nothing,
             Self::ReadConnections
@@ -128,12 +128,12 @@ impl Right {
     }
 }
 
-/// Whether the caller has the right everywhere, for verbs that show less to those who do not.
+/// True if the caller has the right everywhere; for operations that show less to others.
 pub(crate) fn may(caller: &Caller, right: Right) -> bool {
     right.reach(caller) == Reach::Everything
 }
 
-/// Refuses a caller who does not have the right everywhere, and remembers that.
+/// Refuses a caller who does not have the right everywhere, and records that.
 pub(crate) fn check(caller: &Caller, right: Right) -> Result<(), Error> {
     if may(caller, right) {
         return Ok(());
@@ -142,7 +142,7 @@ pub(crate) fn check(caller: &Caller, right: Right) -> Result<(), Error> {
     Err(Error::AccessDenied)
 }
 
-/// Where the caller has the right. Who has it nowhere is refused, and that is remembered.
+/// The scope of the caller's right. A caller who has it nowhere is refused, which is recorded.
 pub(crate) fn scope(caller: &Caller, right: Right, own: Own) -> Result<Scope, Error> {
     let scope = Scope::of(caller, right, own);
     if scope.reach == Reach::Nothing && scope.own.is_none() {

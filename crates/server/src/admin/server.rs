@@ -5,7 +5,7 @@ use registry::{Refusal, StatisticsSnapshot};
 use super::{Caller, Error, Own, Right, check, scope};
 use crate::core::server::Server;
 
-/// How much there is of everything.
+/// The numbers of sessions, tree connects, opens and shares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) sessions: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Counts {
     pub(crate) shares: usize,
 }
 
-/// How much there is of everything.
+/// Counts sessions, tree connects, opens and shares.
 pub(crate) fn counts(server: &Server, caller: &Caller) -> Result<Counts, Error> {
     check(caller, Right::ReadServer)?;
     let state = server.registry.lock("counts");
@@ -28,7 +28,7 @@ pub(crate) fn statistics(server: &Server, caller: &Caller) -> Result<StatisticsS
     Ok(server.statistics.snapshot())
 }
 
-/// The refusals that are remembered, the earliest first.
+/// The recent refusals, the earliest first.
 pub(crate) fn refusals(server: &Server, caller: &Caller) -> Result<Vec<Refusal>, Error> {
     let scope = scope(caller, Right::ReadRefusals, Own::No)?;
     let mut refusals = server.registry.lock("refusals").refusals();

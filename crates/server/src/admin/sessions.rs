@@ -1,4 +1,4 @@
-//! Sessions: who is connected (MS-SRVS 3.1.4.5, 3.1.4.6).
+//! Sessions (MS-SRVS 3.1.4.5, 3.1.4.6).
 
 use registry::{EndReason, SessionFilter, SessionSnapshot};
 use wire::SessionGlobalId;
@@ -8,23 +8,23 @@ use super::walk::walk;
 use super::{AccountFilter, Caller, Computer, Ended, Error, Own, Right, audit, scope};
 use crate::core::server::Server;
 
-/// Which sessions are meant; no condition means all.
+/// The conditions that select sessions; without conditions, all match.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SessionSelection {
     pub(crate) computer: Option<Computer>,
     pub(crate) account: Option<AccountFilter>,
-    /// Only the caller's own.
+    /// True to select only the caller's own sessions.
     pub(crate) mine: bool,
 }
 
-/// How a session's messages are protected.
+/// The algorithms that protect a session's messages.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Protection {
     pub(crate) signing: Option<auth::signing::SigningAlgorithm>,
     pub(crate) cipher: Option<auth::sealing::Cipher>,
 }
 
-/// The sessions meant, after the last one seen.
+/// The matching sessions, after the last one seen.
 pub(crate) fn sessions(
     server: &Server,
     caller: &Caller,
@@ -35,13 +35,13 @@ pub(crate) fn sessions(
     Ok(all(server, meant, after).filter(move |it| scope.has_session(it)))
 }
 
-/// One session, which the caller may look at.
+/// One session that the caller may see.
 pub(crate) fn session(server: &Server, caller: &Caller, id: u32) -> Result<SessionSnapshot, Error> {
     within(server, caller, id, Right::ReadSessions)
 }
 
-/// One session that the caller has this right to, or whose user he is. Who may not see all hears of what
-/// is not there what he hears of what is not his.
+/// One session for which the caller has this right, or which is the caller's own. A caller who may not see
+/// all sessions receives the same error for an unknown id as for another user's session.
 fn within(server: &Server, caller: &Caller, id: u32, right: Right) -> Result<SessionSnapshot, Error> {
     let scope = scope(caller, right, Own::Too)?;
     match find(server, id) {
@@ -54,11 +54,11 @@ fn within(server: &Server, caller: &Caller, id: u32, right: Right) -> Result<Ses
     }
 }
 
-/// How the session's messages are protected. Not a verb: it is a part of [`session`].
+/// The protection of the session's messages. Does not check rights: part of [`session`].
 pub(crate) fn protection(server: &Server, id: SessionGlobalId) -> Protection {
     let session = server.registry.lock("session_protection").session_by_global_id(id);
     let Some(session) = session else { return Protection::default() };
-    // The keys of anonymous sessions are known to everybody.
+    // The keys of anonymous sessions are publicly known, so they do not protect.
     let is_user = session.attached.user().is_some_and(|user| user.kind == auth::IdentityKind::User);
     let Some(established) = session.attached.established().filter(|_| is_user) else {
         return Protection::default();
@@ -81,8 +81,8 @@ pub(crate) fn end_session(server: &Server, caller: &Caller, id: u32) -> Result<E
     outcome
 }
 
-/// Ends the sessions of a computer, of a user, or of a user on a computer: the caller's own, where he says
-/// so, and else those of everybody.
+/// Ends the sessions of a computer, of a user, or of a user on a computer: of all users, or only the caller's
+/// own if so requested.
 pub(crate) fn end_sessions(
     server: &Server,
     caller: &Caller,

@@ -1,4 +1,5 @@
-//! The server's own settings, its clock, and whether it serves (MS-SRVS 3.1.4.17, 3.1.4.18, 3.1.4.21).
+//! The server's settings, its clock, and the state of the Server service (MS-SRVS 3.1.4.17, 3.1.4.18,
+//! 3.1.4.21).
 
 use std::sync::Arc;
 
@@ -8,16 +9,16 @@ use super::{Caller, Ended, Error, Right, audit, check};
 use crate::core::config::{MAX_AUTODISCONNECT, Settings, check_remark};
 use crate::core::server::Server;
 
-/// A change of the server's settings: what is none stays.
+/// A change of the server's settings; `None` leaves a setting unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SettingsEdit {
     pub(crate) comment: Option<String>,
     pub(crate) hidden: Option<bool>,
-    /// Minutes; none in it for never.
+    /// Minutes; the inner `None` means never.
     pub(crate) autodisconnect: Option<Option<u32>>,
 }
 
-/// What the Server service is to do.
+/// A request to the Server service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceAction {
     Stop,
@@ -25,7 +26,7 @@ pub(crate) enum ServiceAction {
     Continue,
 }
 
-/// What the Server service is doing.
+/// The state of the Server service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceState {
     Running,
@@ -33,17 +34,17 @@ pub(crate) enum ServiceState {
     Stopping,
 }
 
-/// The clock, and how long it has been counting.
+/// The clock and the uptime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock {
     pub(crate) now: Time,
-    /// Minutes that local time is ahead of UTC.
+    /// The offset of local time from UTC in minutes, positive to the east.
     pub(crate) offset_minutes: i32,
-    /// Since the machine started.
+    /// The seconds since the machine started.
     pub(crate) uptime_seconds: u64,
 }
 
-/// The settings in force and the limits that go with them.
+/// The current settings and the limits that belong to them.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerSettings {
     pub(crate) settings: Arc<Settings>,
@@ -56,14 +57,14 @@ impl ServerSettings {
     }
 }
 
-/// The settings. `right` is what the caller wants to see of them.
+/// The current settings; `right` is the right that the caller needs for the requested part.
 pub(crate) fn settings(server: &Server, caller: &Caller, right: Right) -> Result<ServerSettings, Error> {
     check(caller, right)?;
     Ok(ServerSettings::of(server))
 }
 
 impl SettingsEdit {
-    /// What changes, for the audit log.
+    /// A description of the change for the audit log.
     fn described(&self) -> String {
         let changes = [
             self.comment.as_ref().map(|it| format!("comment={it:?}")),
@@ -77,8 +78,8 @@ impl SettingsEdit {
     }
 }
 
-/// Changes the settings. `edit`, which is not looked at for a caller who may not, is none where there is nothing to
-/// change.
+/// Changes the settings. `edit` is called only if the caller has the right; it returns `None` if there is
+/// nothing to change.
 pub(crate) fn change_settings(
     server: &Server,
     caller: &Caller,
@@ -94,7 +95,7 @@ pub(crate) fn change_settings(
     Ok(ServerSettings::of(server))
 }
 
-/// What the Server service is doing.
+/// The state of the Server service.
 pub(crate) fn service(server: &Server, caller: &Caller) -> Result<ServiceState, Error> {
     check(caller, Right::ReadServer)?;
     Ok(match (server.running.is_stopping(), server.running.is_paused()) {
@@ -104,8 +105,8 @@ pub(crate) fn service(server: &Server, caller: &Caller) -> Result<ServiceState, 
     })
 }
 
-/// Stops, pauses or continues the Server service. While it is paused, who is there goes on, and of
-/// those who come only administrators get in.
+/// Stops, pauses or continues the Server service. While it is paused, existing sessions continue, and only
+/// administrators can start new ones.
 pub(crate) fn control_service(
     server: &Server,
     caller: &Caller,
@@ -153,7 +154,7 @@ fn apply(settings: &mut Settings, edit: SettingsEdit) -> Result<(), Error> {
     Ok(())
 }
 
-/// How far the machine's local time is ahead of UTC.
+/// The offset of the machine's local time from UTC.
 fn offset_minutes(now: Time) -> i32 {
     let now = i64::try_from(now.0).ok().and_then(|now| jiff::Timestamp::from_millisecond(now).ok());
     now.map_or(0, |now| jiff::tz::TimeZone::system().to_offset(now).seconds() / 60)

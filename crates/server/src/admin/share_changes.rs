@@ -1,8 +1,7 @@
-//! New shares, changed ones and those that go (MS-SRVS 3.1.4.7, 3.1.4.11, 3.1.4.12).
+//! Adding, changing and deleting shares (MS-SRVS 3.1.4.7, 3.1.4.11, 3.1.4.12).
 //!
-//! A new share can be used at once. Changes hold for tree connects made from then on; who is
-//! connected keeps what the tree connect began with. A deleted share ends its tree connects and
-//! what is open through them.
+//! A new share is available at once. Changes apply to new tree connects; existing ones keep the previous
+//! settings. Deleting a share ends its tree connects and their opens.
 
 use std::path::PathBuf;
 
@@ -14,23 +13,23 @@ use crate::core::config::{
 };
 use crate::core::server::Server;
 
-/// A change of a share: what is none stays.
+/// A change of a share; `None` leaves a setting unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ShareEdit {
     pub(crate) remark: Option<String>,
-    /// Tree connects at most; none in it for no limit.
+    /// The limit of tree connects; the inner `None` means no limit.
     pub(crate) max_users: Option<Option<u32>>,
     pub(crate) caching: Option<Caching>,
     pub(crate) read_only: Option<bool>,
     pub(crate) encrypt: Option<bool>,
     pub(crate) access_based_enum: Option<bool>,
-    /// Whether it goes with the server.
+    /// True if the share is not stored permanently.
     pub(crate) temporary: Option<bool>,
-    /// They replace what there was.
+    /// The new grants, which replace the existing ones.
     pub(crate) grants: Option<Vec<Grant>>,
 }
 
-/// A share that is to be made.
+/// A new share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NewShare {
     pub(crate) name: String,
@@ -38,7 +37,8 @@ pub(crate) struct NewShare {
     pub(crate) edit: ShareEdit,
 }
 
-/// Shares a directory. `new` is not looked at for a caller who may not. Where nobody is named, everyone may read and no more.
+/// Shares a directory. `new` is called only if the caller has the right. If no grants are given, everyone may
+/// read.
 pub(crate) fn add_share(
     server: &Server,
     caller: &Caller,
@@ -63,7 +63,8 @@ pub(crate) fn add_share(
         }
         let mut share = ShareSettings::new(name.to_owned(), path);
         share.hidden = name.ends_with('$');
-        // What Windows gives to a share that is made without a descriptor. In a file it would be everything.
+        // The default of Windows for a share that is created without a descriptor. In the configuration file,
+        // the default is full access.
         share.grants = vec![Grant { who: Grantee::User(EVERYONE.to_owned()), right: GrantRight::Read }];
         apply(&mut share, edit, server)?;
         settings.shares.push(share);
@@ -74,7 +75,7 @@ pub(crate) fn add_share(
     snapshot(server, name)
 }
 
-/// Changes a share. `edit` is not looked at for a caller who may not.
+/// Changes a share. `edit` is called only if the caller has the right.
 pub(crate) fn change_share(
     server: &Server,
     caller: &Caller,
@@ -97,7 +98,7 @@ pub(crate) fn change_share(
     snapshot(server, name)
 }
 
-/// Shares a directory no longer. `name` is not asked for by a caller who may not.
+/// Stops sharing a directory. `name` is called only if the caller has the right.
 pub(crate) fn delete_share(
     server: &Server,
     caller: &Caller,
@@ -107,7 +108,7 @@ pub(crate) fn delete_share(
     delete(server, caller, &name()?)
 }
 
-/// Announces that a share is going to be deleted (MS-SRVS 3.1.4.14). Returns the handle that [`commit_deletion`] takes.
+/// Announces the deletion of a share (MS-SRVS 3.1.4.14). Returns the handle for [`commit_deletion`].
 pub(crate) fn announce_deletion(server: &Server, caller: &Caller, name: &str) -> Result<[u8; 16], Error> {
     check(caller, Right::ChangeSettings)?;
     snapshot(server, name)?;
@@ -117,7 +118,7 @@ pub(crate) fn announce_deletion(server: &Server, caller: &Caller, name: &str) ->
     Ok(handle)
 }
 
-/// Deletes a share that [`announce_deletion`] announced (MS-SRVS 3.1.4.15). The handle is nobody's after it.
+/// Deletes a share that [`announce_deletion`] announced (MS-SRVS 3.1.4.15). The handle becomes invalid.
 pub(crate) fn commit_deletion(server: &Server, caller: &Caller, handle: [u8; 16]) -> Result<Ended, Error> {
     check(caller, Right::ChangeSettings)?;
     let name = server.deletions.end(handle).ok_or(Error::InvalidHandle)?;
@@ -135,7 +136,7 @@ fn delete(server: &Server, caller: &Caller, name: &str) -> Result<Ended, Error> 
     deleted
 }
 
-/// Where the share is in the settings; the server's own cannot be changed.
+/// The index of the share in the settings; the server's own share cannot be changed.
 fn to_change(settings: &Settings, name: &str) -> Result<usize, Error> {
     if name.eq_ignore_ascii_case(ShareSettings::IPC) {
         return Err(Error::AccessDenied);
@@ -184,7 +185,7 @@ fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<
 }
 
 fn snapshot(server: &Server, name: &str) -> Result<ShareSnapshot, Error> {
-    // Gone again, if an administrator was quick.
+    // Another administrator may have removed it again.
     server.registry.lock("share_snapshot").share_snapshot(name).ok_or(Error::NoSuchShare)
 }
 
@@ -192,5 +193,5 @@ fn done(outcome: &Result<usize, Error>) -> Result<Ended, Error> {
     outcome.map(|files| Ended { sessions: 0, files, outcome: None })
 }
 
-/// Grants of one share: what an access control list of 64 KiB has room for.
+/// Grants of one share: as many as fit into an access control list of 64 KiB.
 const GRANTS_MAX: usize = 1024;

@@ -5,10 +5,11 @@ use registry::{ShareKind, ShareSnapshot};
 use super::{Caller, Error, Right, audit, check, may};
 use crate::core::server::Server;
 
-/// The shares that the caller may know of, by name. `right` is what the caller wants to see of them.
+/// The shares that the caller may know of, by name. `right` is the right that the caller needs for the
+/// requested details.
 ///
-/// Who may see all there is to a share sees them all. Others are not told of hidden ones, as with Samba's
-/// `browseable = no`; who has no account is told only of those that it may use.
+/// Callers who may read all details of shares see all of them. Others do not see hidden shares, as with
+/// Samba's `browseable = no`; callers without an account see only shares that they may use.
 pub(crate) fn shares(server: &Server, caller: &Caller, right: Right) -> Result<Vec<ShareSnapshot>, Error> {
     check(caller, right)?;
     let mut shares = server.registry.lock("share_snapshots").share_snapshots(None, usize::MAX);
@@ -21,7 +22,8 @@ pub(crate) fn shares(server: &Server, caller: &Caller, right: Right) -> Result<V
     Ok(shares)
 }
 
-/// The shares that outlive a restart, since the settings define them; the server's own do not (MS-SRVS 3.1.4.9).
+/// The shares that exist after a restart, because the settings define them; the server's own share is not
+/// included (MS-SRVS 3.1.4.9).
 pub(crate) fn sticky_shares(
     server: &Server,
     caller: &Caller,
@@ -32,7 +34,7 @@ pub(crate) fn sticky_shares(
     Ok(shares)
 }
 
-/// One share, hidden or not. `right` is what the caller wants to see of it.
+/// One share, hidden or not. `right` is the right that the caller needs for the requested details.
 pub(crate) fn share(
     server: &Server,
     caller: &Caller,
@@ -48,7 +50,7 @@ pub(crate) fn share(
     Ok(share)
 }
 
-/// Whether the share is not kept from a caller without an account.
+/// True unless the share is concealed from a caller without an account.
 fn may_know(server: &Server, caller: &Caller, share: &ShareSnapshot) -> bool {
     if caller.administrator || !caller.user.is_empty() {
         return true;

@@ -11,12 +11,12 @@ use crate::core::audit::{account_locked, loggable};
 use crate::core::guesses::{Guessed, Origin, Turn};
 use crate::core::server::Server;
 
-/// Why a password was not set.
+/// The reason why a password was not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotSet {
-    /// The verb is refused.
+    /// The operation is refused.
     Refused(Error),
-    /// Too many old passwords were wrong: to be asked again when this time has passed.
+    /// Too many old passwords were wrong; the caller can try again after this time.
     NotYet(Duration),
 }
 
@@ -26,24 +26,24 @@ impl From<Error> for NotSet {
     }
 }
 
-/// The accounts, in the order of their file, which is read again where it has changed.
+/// The accounts, in the order of their file, which is read again if it has changed.
 pub(crate) fn users(server: &Server, caller: &Caller) -> Result<Vec<User>, Error> {
     check(caller, Right::ReadUsers)?;
     server.refresh_accounts();
     Ok(server.accounts().users().cloned().collect())
 }
 
-/// Whether the account administers the server. Not a verb: it is a part of [`users`].
+/// True if the account administers the server. Does not check rights: part of [`users`].
 pub(crate) fn is_administrator(server: &Server, name: &str) -> bool {
     server.settings().is_administrator(name)
 }
 
-/// What was guessed lately of the account's password. Not a verb: it is a part of [`users`].
+/// The recent wrong passwords of the account. Does not check rights: part of [`users`].
 pub(crate) fn guessed(server: &Server, name: &str) -> Guessed {
     server.guesses().of_account(name, server.now())
 }
 
-/// Enables or disables an account. To enable it unlocks it too, as on Windows.
+/// Enables or disables an account. Enabling it also unlocks it, as in Windows.
 pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: bool) -> Result<User, Error> {
     check(caller, Right::ChangeSettings)?;
     let set = server.change_accounts(|accounts| {
@@ -53,7 +53,7 @@ pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: b
         }
         accounts.user(name).cloned().ok_or(Error::NoSuchUser)
     });
-    // A lock of a name without an account goes as well.
+    // Also removes the lock of a name that is not an account.
     if active && matches!(set, Ok(_) | Err(Error::NoSuchUser)) {
         server.guesses().forgive(name);
     }
@@ -67,15 +67,15 @@ pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: b
 pub(crate) enum NewPassword {
     /// The password.
     Text(Zeroizing<String>),
-    /// Its NT hash, which is all that some clients tell.
+    /// The NT hash of the password, which is all that some clients send.
     Hash(Zeroizing<[u8; 16]>),
 }
 
-/// Opens what was sealed with an account's old password, of which it is given the NT hash.
+/// A function that decrypts a password that was encrypted with the account's old one, given its NT hash.
 pub(crate) type Open<'a> = &'a dyn Fn(&[u8; 16]) -> Result<NewPassword, Error>;
 
-/// Sets a password. Administrators set anybody's; others change their own, and give the old one. An
-/// account that is disabled or locked stays so. Sessions go on. Wrong old passwords count like those of logons.
+/// Sets a password. Administrators can set all passwords; users can change their own, with the old one.
+/// Disabled or locked accounts remain so, and sessions continue. Wrong old passwords count as failed logons.
 pub(crate) fn set_password(
     server: &Server,
     caller: &Caller,
@@ -93,16 +93,16 @@ pub(crate) fn set_password(
     set(server, caller, name, old.is_some(), change)
 }
 
-/// Changes a password, for anybody who knows the old one, whoever they have logged on as (MS-SAMR 1.3). Nothing is
-/// held while `open` works, which may take a second. An account that does not exist is answered like a wrong password,
-/// after as long.
+/// Changes a password for any caller who knows the old one, independently of the caller's logon (MS-SAMR
+/// 1.3). No lock is held during `open`, which may take a second. An account that does not exist gets the
+/// answer for a wrong password, after the same time.
 pub(crate) fn change_password(
     server: &Server,
     caller: &Caller,
     name: &str,
     open: Open<'_>,
 ) -> Result<User, NotSet> {
-    // Nobody may have logged on since the file was changed, not even the caller.
+    // No logon may have reread the file since it was changed.
     server.refresh_accounts();
     let change = || {
         let old = server.accounts().user(name).and_then(|user| user.nt_hash).map(Zeroizing::new);
@@ -115,8 +115,8 @@ pub(crate) fn change_password(
     })
 }
 
-/// Judges a change when it is its turn, and makes it. `change` tells the NT hash that the account must still have, and
-/// the new password. `guessable`: a wrong one is a guess.
+/// Checks whether an attempt is permitted now, and changes the password. `change` returns the NT hash that
+/// the account must still have, and the new password. If `guessable`, a wrong old password counts as a guess.
 fn set(
     server: &Server,
     caller: &Caller,
@@ -131,7 +131,7 @@ fn set(
     if let Some(attempt) = &attempt {
         let mut guesses = server.guesses();
         match guesses.turn(attempt, server.now()) {
-            // The file is read without the table.
+            // The file is read without holding the table's lock.
             Turn::Now => spent = Some(guesses.spent(attempt, server.now())),
             Turn::In(wait) => return Err(NotSet::NotYet(wait)),
             Turn::Locked => {
@@ -180,7 +180,8 @@ fn set(
     set.map_err(NotSet::Refused)
 }
 
-/// Lets a caller prove the own password once more, if it is their turn. A wrong one counts like that of a logon.
+/// Lets a caller prove their own password again, if an attempt is permitted now. A wrong one counts as a
+/// failed logon.
 pub(crate) fn prove<T>(server: &Server, caller: &Caller, judge: impl FnOnce() -> Option<T>) -> Option<T> {
     let mut guesses = server.guesses();
     let attempt = guesses.attempt(&caller.user, origin(caller));
@@ -207,7 +208,7 @@ fn origin(caller: &Caller) -> Origin {
 }
 
 impl NewPassword {
-    /// Whether it may be one. Of a hash nothing can be told but that it is not that of nothing.
+    /// True if the password is permitted. Of a hash, only that of the empty password can be recognized.
     fn is_acceptable(&self) -> bool {
         match self {
             Self::Text(text) => !text.is_empty() && text.chars().count() <= PASSWORD_MAX,
@@ -216,7 +217,7 @@ impl NewPassword {
     }
 }
 
-/// An account that the caller may see: their own, or anybody's.
+/// An account that the caller may see: the caller's own, or any with the right to list accounts.
 pub(crate) fn user(server: &Server, caller: &Caller, name: &str) -> Result<User, Error> {
     if !caller.is_called(name) {
         check(caller, Right::ReadUsers)?;
@@ -231,7 +232,7 @@ fn of_change(error: ChangeError) -> Error {
     }
 }
 
-/// Characters of the longest password: what Windows takes.
+/// Characters of the longest password, as in Windows.
 const PASSWORD_MAX: usize = 256;
 
 #[cfg(test)]
@@ -242,7 +243,7 @@ mod tests {
     use crate::core::config::Settings;
     use crate::core::limits::GUESSES_OF_PAIR;
 
-    /// RPC's own security asks a client who has logged on for the password once more.
+    /// Authentication at the RPC level asks a client for the password again.
     #[tokio::test(start_paused = true)]
     async fn passwords_that_are_proved_on_a_pipe_are_guessed_no_faster_than_those_of_logons() {
         let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();

@@ -1,13 +1,13 @@
-//! Walking through the registry's tables without holding its lock for long.
+//! Iterates over the registry's tables without holding its lock for long.
 
 use registry::Part;
 
-/// Entries looked at under one hold of the lock: few enough that no request waits long for it, many
-/// enough that a table is walked through quickly.
+/// Entries that are read while the lock is held: few enough that requests do not wait long, many enough that
+/// a whole table is read quickly.
 pub(super) const CHUNK: usize = 512;
 
-/// All entries after `after`, in the order of their positions. `fetch` takes a part of them under the lock.
-/// Entries that come and go meanwhile may be in it or not; no other is left out or told twice.
+/// All entries after `after`, in the order of their positions. `fetch` reads a part of them under the lock.
+/// Entries that are added or removed meanwhile may be missing; all others appear exactly once.
 pub(super) fn walk<T, I>(
     after: Option<I>,
     mut fetch: impl FnMut(Option<I>, usize) -> Part<T, I>,

@@ -1,4 +1,4 @@
-//! Who has a file or what is below a directory, and who was refused it.
+//! The holders of a file or of a directory's contents, and the refused requests for it.
 
 use registry::{FileSnapshot, Refusal};
 
@@ -8,7 +8,7 @@ use super::{Caller, Error, Own, Right, scope};
 use crate::core::server::Server;
 use crate::core::tree::ShareContent;
 
-/// A place in a share: the file or directory meant.
+/// The place of a file or directory in a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SharePath {
     pub(crate) share: String,
@@ -16,38 +16,37 @@ pub(crate) struct SharePath {
     pub(crate) path: String,
 }
 
-/// What a question means: the same file or directory may be in several shares.
+/// The places of a question's path: a file or directory may be in several shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Those in it first, the innermost before the others, and then those that are below it.
+    /// The shares' places that contain it, the innermost first, and then the places below it.
     places: Vec<SharePath>,
-    /// How many of them it is in.
+    /// The number of places that contain it.
     around: usize,
 }
 
 impl Wanted {
-    /// Whether it is in no share.
+    /// True if it is in no share.
     pub(crate) const fn is_nowhere(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// The place that says the most: the one in the innermost share. None where it is in no share and shares are
-    /// below it.
+    /// The place in the innermost share; `None` if the path is only above shares.
     pub(crate) fn place(&self) -> Option<&SharePath> {
         self.places.first().filter(|_| self.around > 0)
     }
 }
 
-/// What there is to say.
+/// The answer to a question.
 #[derive(Clone, Debug)]
 pub(crate) struct Having {
     pub(crate) holders: Vec<FileSnapshot>,
-    /// The latest last.
+    /// The refusals, the latest last.
     pub(crate) refusals: Vec<Refusal>,
 }
 
-/// What is meant by a path on the server's disk, a path in `share`, or `\\\\server\\share\\path`. Not a verb:
-/// it is a part of [`who`].
+/// Resolves a path on the server's disk, a path in `share`, or `\\server\share\path`. Does not check rights:
+/// part of [`who`].
 pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result<Wanted, Error> {
     let components = |path: &str| {
         let parts: Vec<&str> = path.split(['/', '\\']).filter(|it| !it.is_empty()).collect();
@@ -76,7 +75,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
         let (folded_asked, folded_directory) = (folded(&asked), folded(&directory));
         let is_around = below(&folded_asked, &folded_directory);
         let path = if is_around {
-            // Characters may differ in length between cases; components do not differ in number.
+            // Upper and lower case may differ in length, so components are counted instead of bytes.
             let depth = directory.split('\\').filter(|it| !it.is_empty()).count();
             asked.split('\\').skip(depth).collect::<Vec<_>>().join("\\")
         } else if below(&folded_directory, &folded_asked) {
@@ -91,7 +90,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     Ok(Wanted { places: places.into_iter().map(|(.., place)| place).collect(), around })
 }
 
-/// The opens of what is wanted and of all below it, and its recent refusals.
+/// The opens of the path and of everything below it, and the recent refusals.
 pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<Having, Error> {
     let scope = scope(caller, Right::ReadFiles, Own::No)?;
     if !wanted.places.iter().any(|it| scope.has_share(&it.share)) {
@@ -106,7 +105,7 @@ pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<H
         holders.extend(walk(None, fetch).take(room));
     }
     holders.sort_by_key(|it: &FileSnapshot| it.global_id);
-    // A file that is renamed while the list is made may have been met by both names.
+    // A file that was renamed meanwhile may appear under both names.
     holders.dedup_by_key(|it| it.global_id);
     let mut refusals = server.registry.lock("refusals").refusals();
     refusals.reverse();
@@ -120,13 +119,13 @@ pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<H
     Ok(Having { holders, refusals })
 }
 
-/// Whether a path is a directory's, or below it; both folded.
+/// True if a path is the directory itself or below it; both are folded.
 fn below(path: &str, directory: &str) -> bool {
     directory.is_empty()
         || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
 }
 
-/// Opens told at most: whoever has a whole share open asks for the list of opens.
+/// The limit of listed opens: for more, the list of opens has filters and pages.
 const HOLDERS_MAX: usize = 2_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Shares whose directory is exchanged for another while clients are connected.
+//! Tests of shares whose directory is replaced while clients are connected.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ async fn connect(server: &TestServer) -> (ClientConnection, ClientTree) {
     (connection, tree)
 }
 
-/// A watch of the root's names.
+/// Starts watching the names in the root.
 async fn watch(tree: &ClientTree) -> (File, InFlight) {
     let root = tree.create(&CreateParameters::directory("")).await.unwrap();
     let notify = root.submit_notify(CompletionFilter::FILE_NAME, WatchFlags::NONE, 1000).await.unwrap();
@@ -48,7 +48,7 @@ async fn make(tree: &ClientTree, name: &str) {
     tree.create(&CreateParameters::read_write(name)).await.unwrap().close().await.unwrap();
 }
 
-/// The name that a watch is told first.
+/// The first name that a watch reports.
 async fn told(notify: InFlight) -> String {
     let answer = notify.response().await.unwrap();
     let changes = ChangeNotifyResponse::decode(&answer.message).unwrap().output_buffer;

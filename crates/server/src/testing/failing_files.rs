@@ -1,4 +1,4 @@
-//! Clients over files that fail in every way: success is never told without its effect, and nothing is left over.
+//! Tests with clients and failing files: success is never reported without its effect, and nothing leaks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::core::config::{Settings, ShareSettings};
 
 const PASSWORD: &str = "Wonder-Land 1";
 
-/// Longer than a break that nobody acknowledges: after this a request is stuck.
+/// Longer than a break without an acknowledgment: after this time, a request hangs.
 const STUCK: Duration = Duration::from_secs(120);
 
 pub(super) struct World {
@@ -38,7 +38,7 @@ impl World {
         Self::with(seed, |_| ())
     }
 
-    /// A world whose share is set up as `change` says.
+    /// A world whose share is configured by `change`.
     pub(super) fn with(seed: u64, change: impl FnOnce(&mut ShareSettings)) -> Self {
         let files = Arc::new(MemBackend::new());
         let faults = Arc::new(Faults::new(seed));
@@ -64,7 +64,7 @@ impl World {
         (connection, tree)
     }
 
-    /// The file itself, past everything that fails.
+    /// The file in the backend, bypassing the failures.
     pub(super) fn real(&self, name: &str) -> Option<Arc<dyn Handle>> {
         let (name, stream) = name.split_once(':').map_or((name, None), |(name, stream)| (name, Some(stream)));
         let path = RelativePath::new(name.replace('\\', "/")).unwrap();
@@ -80,7 +80,7 @@ impl World {
         content
     }
 
-    /// The paths that the registry knows opens by.
+    /// The paths of the opens in the registry.
     pub(super) fn open_paths(&self) -> Vec<String> {
         let filter = registry::FileFilter::default();
         let opens = self.server.server.registry.lock("paths").file_snapshots(&filter, None, 100);
@@ -99,12 +99,12 @@ impl World {
         names
     }
 
-    /// How many flushes came to their end.
+    /// The number of successful flushes.
     fn flushes(&self) -> u64 {
         self.faults.calls().get("flush").map_or(0, |(made, wrong)| made - wrong)
     }
 
-    /// Nothing is left once the clients are gone, whatever has failed.
+    /// Checks that nothing is left after the clients have gone, whatever has failed.
     pub(super) async fn comes_to_rest(&self) {
         self.faults.set_rates(Rates::NONE);
         for _ in 0..100 {
@@ -120,7 +120,7 @@ impl World {
     }
 }
 
-/// One client that does one thing after another in a directory of its own.
+/// A client that performs a series of operations in its own directory.
 struct Client<'a> {
     world: &'a World,
     tree: ClientTree,
@@ -147,7 +147,7 @@ impl<'a> Client<'a> {
         (0..length).map(|at| byte ^ u8::try_from(at % 251).unwrap()).collect()
     }
 
-    /// Whether the open still stands for that name; what was renamed or deleted meanwhile does not.
+    /// True if the name still belongs to the open's file; not after a rename or a deletion.
     fn stands_for(&self, name: &str, file: &File) -> bool {
         self.world.real(name).is_some_and(|real| {
             let id = file.created.contexts.disk_id.map(|id| id.file_id);
@@ -215,7 +215,7 @@ impl<'a> Client<'a> {
         }
         let told = file.close_and_query().await?;
         if let Some(real) = self.world.real(&name).filter(|_| self.stands_for(&name, &file)) {
-            // MS-SMB2 3.3.5.10: where the attributes cannot be had they are zeros.
+            // MS-SMB2 3.3.5.10: the attributes are zero if they cannot be determined.
             let size = real.stat().unwrap().size;
             assert!(
                 told.flags == CloseFlags::NONE || told.end_of_file == size,
@@ -302,7 +302,7 @@ impl<'a> Client<'a> {
         match self.below(16) {
             12 => return self.copy(name, file).await,
             13 => {
-                // Everybody may do everything: an empty list would lock this client out too.
+                // Grants everyone all access, because an empty list would exclude this client as well.
                 let descriptor = [
                     &[
                         1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2, 0, 28, 0, 1, 0, 0,
@@ -427,7 +427,7 @@ async fn write_through(file: &File, offset: u64, data: &[u8]) -> Result<u32, Err
     Ok(WriteResponse::decode(&answer.message)?.count)
 }
 
-/// Errors of the server's own are never told: each fault has a status that says what happened.
+/// True for an error with a specific status: internal errors must not be reported.
 fn is_told(error: &Error) -> bool {
     match error {
         Error::Status(status, _) => *status != NtStatus::INTERNAL_ERROR,
@@ -464,7 +464,7 @@ async fn run(seed: u64, rates: Rates, clients: usize) {
                 world.server.check().unwrap();
             }
             assert!(good > OPERATIONS / 10, "hardly anything succeeds: {good}");
-            // Half of the clients go without a word.
+            // Half of the clients disconnect without closing their files.
             if number % 2 == 0 {
                 for (_, file) in &client.open {
                     let _ = client.tree.request(close_part(file.id(), CloseFlags::NONE)).await;

@@ -1,4 +1,5 @@
-//! Locks of clients and of local programs: a program is a handle of the file that the server does not know of.
+//! Tests with locks of clients and of local programs. A program is a handle of the file that the server does
+//! not know.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ fn is(result: Result<(), Error>, status: NtStatus) -> bool {
     result.is_err_and(|error| error.is(status))
 }
 
-/// How a program finds the bytes of a file: `.` for free, `s` for shared, `x` for exclusive.
+/// The locks of a file's bytes as a program sees them: `.` unlocked, `s` shared, `x` exclusive.
 fn seen(program: &Arc<dyn Handle>, range: Range<u64>) -> String {
     let kind = |byte: u64| {
         let is_locked = |lock| program.is_range_locked(byte..byte + 1, lock).unwrap();
@@ -54,7 +55,7 @@ async fn opened(tree: &client::smb::ClientTree) -> File {
     tree.create(&CreateParameters::read_write("f")).await.unwrap()
 }
 
-/// The end of a request that waits for a lock that a program has.
+/// The result of a request that waits for a program's lock.
 async fn ended(request: InFlight) -> Result<(), Error> {
     let answer = timeout(Duration::from_secs(5), request.response()).await.expect("it waits for ever");
     answer.and_then(Response::success).map(drop)
@@ -71,7 +72,7 @@ async fn programs_see_what_clients_lock_as_far_as_it_is_locked() {
     another.lock(&[at_once(4..7, SHARED)]).await.unwrap();
     assert_eq!(seen(&program, 0..11), "sssssss.xx.");
 
-    // Both locks of a range have to go, and a smaller lock within a larger one goes alone.
+    // Both locks of a range must be released; a smaller lock within a larger one is released separately.
     file.lock(&[at_once(0..6, SHARED), at_once(2..4, SHARED), at_once(8..10, SHARED)]).await.unwrap();
     unlock(&file, 0..6).await.unwrap();
     assert_eq!(seen(&program, 0..11), "sssssss.xx.");
@@ -80,7 +81,7 @@ async fn programs_see_what_clients_lock_as_far_as_it_is_locked() {
     unlock(&file, 8..10).await.unwrap();
     assert_eq!(seen(&program, 0..11), "..sssss.ss.", "the exclusive one goes first");
 
-    // What is refused leaves nothing, and takes nothing away.
+    // A refused request neither adds nor removes locks.
     let wanted = [at_once(20..30, EXCLUSIVE), at_once(5..6, EXCLUSIVE)];
     assert!(is(file.lock(&wanted).await, NtStatus::LOCK_NOT_GRANTED));
     assert!(is(unlock(&file, 2..3).await, NtStatus::RANGE_NOT_LOCKED));
@@ -116,7 +117,8 @@ async fn clients_are_refused_what_programs_have_locked() {
         assert_eq!(locked.is_ok(), granted, "{range:?} {kind:?}");
         assert!(granted || is(locked, NtStatus::LOCK_NOT_GRANTED));
     }
-    // Of several, all or none; and nobody is kept from the bytes meanwhile or afterwards.
+    // Several locks are granted all or none; the bytes stay usable for other clients meanwhile and
+    // afterwards.
     let wanted = [at_once(40..50, EXCLUSIVE), at_once(12..13, EXCLUSIVE)];
     assert!(is(file.lock(&wanted).await, NtStatus::LOCK_NOT_GRANTED));
     another.lock(&[at_once(40..50, EXCLUSIVE)]).await.unwrap();
@@ -163,7 +165,7 @@ async fn clients_that_wait_for_a_program_are_served_in_their_order() {
     assert!(second.pending().await.is_some());
     program.set_range_lock(0..10, None).unwrap();
     ended(first).await.unwrap();
-    // The one behind waits for a client now, and goes on at once when that is done.
+    // The second request now waits for a client, and continues as soon as that one is done.
     let mut second = Box::pin(ended(second));
     assert!(timeout(Duration::from_secs(3), &mut second).await.is_err());
     file.close().await.unwrap();
@@ -176,7 +178,7 @@ async fn clients_that_wait_for_a_program_are_served_in_their_order() {
     world.comes_to_rest().await;
 }
 
-/// How a wait comes to its end that is not granted.
+/// The ways in which a wait ends without a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Cancel,
@@ -231,7 +233,8 @@ async fn a_wait_for_a_program_ends_with_what_it_is_for() {
     }
 }
 
-/// The locks of an open that has ended are given up on the machine after its end. Nobody is refused because of that.
+/// The locks of a closed open are released on the machine after the close; that must not refuse other
+/// clients.
 #[tokio::test(start_paused = true)]
 async fn what_an_open_leaves_is_in_no_clients_way() {
     let world = World::new(26);
@@ -274,7 +277,8 @@ async fn a_lock_that_the_file_system_fails_to_take_is_refused() {
     world.faults.set_rates(Rates::NONE);
     another.lock(&[at_once(0..10, EXCLUSIVE)]).await.unwrap();
     another.close().await.unwrap();
-    // Giving up may fail as well: for clients it is done, for programs with the open's end at the latest.
+    // A release may fail, too: it counts for clients at once, and for programs at the end of the open at the
+    // latest.
     file.lock(&[at_once(0..10, EXCLUSIVE), at_once(20..30, SHARED)]).await.unwrap();
     world.faults.set_rates(Rates { fails: 1000, ..Rates::NONE });
     unlock(&file, 0..10).await.unwrap();
@@ -306,7 +310,7 @@ async fn a_strict_share_reads_and_writes_nothing_that_programs_have_locked() {
             assert!(is(refused, NtStatus::FILE_LOCK_CONFLICT), "{range:?}");
         }
     }
-    // A client's own lock is in nobody's way but others'.
+    // A client's own lock affects only other clients.
     file.lock(&[at_once(20..30, EXCLUSIVE)]).await.unwrap();
     file.write(20, vec![9; 10]).await.unwrap();
     assert!(is(another.read(20, 1).await.map(drop), NtStatus::FILE_LOCK_CONFLICT));
@@ -330,7 +334,7 @@ async fn a_share_without_posix_locking_keeps_its_locks_among_clients() {
     world.comes_to_rest().await;
 }
 
-/// An open that waits for its client keeps its locks, on the machine as well, and has them when the client is back.
+/// A disconnected durable open keeps its locks, also on the machine, and has them after the reconnection.
 #[tokio::test(start_paused = true)]
 async fn the_locks_of_a_durable_open_stay_on_the_machine() {
     for comes_back in [true, false] {

@@ -1,4 +1,4 @@
-//! Locks that are granted while a request is under way.
+//! Tests of locks that are granted while another request is in progress.
 
 use std::sync::mpsc;
 
@@ -10,10 +10,10 @@ use wire::msg::{LockElement, LockFlags};
 
 use super::failing_files::World;
 
-/// Bytes of a chunk.
+/// The bytes of a chunk.
 const CHUNK: u32 = 1_000;
 
-/// MS-SMB2 3.3.5.15.6 copies chunk by chunk, and each is a read and a write of its own.
+/// MS-SMB2 3.3.5.15.6 copies chunk by chunk, each as a separate read and write.
 #[tokio::test]
 async fn a_chunk_is_not_copied_over_a_lock_that_was_there_before_it() {
     for locks_target in [true, false] {
@@ -29,7 +29,7 @@ async fn a_chunk_is_not_copied_over_a_lock_that_was_there_before_it() {
         };
         let input = [&key[..24], &[2, 0, 0, 0, 0, 0, 0, 0], &chunk(0), &chunk(1)].concat();
 
-        // The first chunk waits for the lock that the second is to meet.
+        // The first chunk waits until the lock that the second one conflicts with is granted.
         let (arrived, has_arrived) = oneshot::channel();
         let (go, may_go) = mpsc::channel();
         world.faults.before("write_at", move || {

@@ -1,4 +1,4 @@
-//! Renames that are carried out while another request is between its look at a name and what it does about it.
+//! Tests of renames that happen between another request's lookup of a name and its use.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use wire::{AccessMask, NtStatus, OplockLevel, ShareAccess, utf16le};
 
 use super::failing_files::World;
 
-/// A call of the file system that stands still.
+/// A call of the file system that is paused.
 struct Held {
     arrived: oneshot::Receiver<()>,
     go: mpsc::Sender<()>,
 }
 
 impl Held {
-    /// Lets the next call of that name have its effect and its caller wait for that.
+    /// Pauses the next call of that name after it has taken effect.
     fn after(world: &World, call: &'static str) -> Self {
         let (arrival, arrived) = oneshot::channel();
         let (go, may_go) = mpsc::channel::<()>();
@@ -82,7 +82,7 @@ async fn what_a_rename_overtakes_is_not_opened_by_the_old_name() {
     assert_eq!(world.open_paths(), ["e"]);
 }
 
-/// Otherwise the writes of the one who had looked the old file up would be acknowledged and lost.
+/// Otherwise the writes of the client that has looked up the old file would be acknowledged and lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_file_that_is_replaced_after_its_look_up_is_looked_up_again() {
     let world = World::new(26);
@@ -167,7 +167,7 @@ async fn nothing_is_renamed_into_a_directory_that_has_another_name_by_then() {
     assert!(world.real("f").is_some() && world.real(r"e\f").is_none());
 }
 
-/// The file system has the new name before the registry knows of it.
+/// The file system has the new name before the registry does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_stream_that_is_renamed_is_not_opened_by_its_new_name_before_that_is_known() {
     let world = World::new(24);
@@ -190,7 +190,7 @@ async fn a_stream_that_is_renamed_is_not_opened_by_its_new_name_before_that_is_k
     assert_eq!(world.open_paths(), ["f:c"]);
 }
 
-/// Each holder of a cached handle takes half a minute to close it: none longer than a break may last.
+/// Each holder of a cached handle takes half a minute to close it, which is within the time of a break.
 #[tokio::test(start_paused = true)]
 async fn handles_below_a_directory_are_given_up_at_once() {
     const LATE: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! Who is an administrator to the registry, which keeps places for them, while settings come and go.
+//! Tests of the registry's record of administrators, who have reserved places, when settings change.
 
 use auth::Credentials;
 use auth::users::UserDb;
@@ -10,7 +10,7 @@ use crate::core::config::{Allow, Role, Settings};
 
 const PASSWORD: &str = "Wonder-Land 1";
 
-/// Settings with these administrators, and with roles for these users and groups.
+/// Settings with these administrators, and with an administering role for these users and groups.
 fn settings(administrators: &[&str], users: &[&str], groups: &[&str]) -> Settings {
     let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     let role =
@@ -25,7 +25,7 @@ fn settings(administrators: &[&str], users: &[&str], groups: &[&str]) -> Setting
 
 fn accounts() -> UserDb {
     let mut accounts = UserDb::default();
-    // A user whom every Unix has, in a group of the same name.
+    // A user that every Unix system has, in a group of the same name.
     accounts.add("root", 0, PASSWORD, FileTime::from_unix(1_700_000_000, 0)).unwrap();
     accounts
 }
@@ -54,7 +54,7 @@ async fn a_session_has_the_standing_that_the_settings_in_force_give() {
     ] {
         let shown = format!("{:?} {:?}", settings.administrators, settings.roles);
         server.reload(settings, accounts());
-        // Groups are asked for apart.
+        // Groups are looked up asynchronously.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while administers() != expected {
             assert!(std::time::Instant::now() < deadline, "{shown}");

@@ -1,11 +1,11 @@
-//! Events of the registry as the control API shows them.
+//! Events in the form of the control API.
 
 use std::sync::Arc;
 
 use control::Event;
 use registry::{EventKind, EventOpen};
 
-/// An event as the control API shows it.
+/// The event in the form of the control API.
 pub(crate) fn event(event: &registry::Event) -> Event {
     let about = |kind: &str| Event {
         id: event.seq,
@@ -69,7 +69,7 @@ pub(crate) fn event(event: &registry::Event) -> Event {
     }
 }
 
-/// A reason's name, as `connection_lost`.
+/// The name of a reason, such as `connection_lost`.
 fn word(reason: &impl std::fmt::Debug) -> String {
     let mut word = String::new();
     for character in format!("{reason:?}").chars() {

@@ -1,4 +1,4 @@
-//! Lists as the control API filters them.
+//! Lists with the filters of the control API.
 
 use std::collections::HashMap;
 
@@ -15,12 +15,12 @@ use crate::admin::{
 };
 use crate::core::server::Server;
 
-/// An entry that a list has looked at.
+/// An entry that was examined for a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Looked<T> {
-    /// Its id: the next page goes on after it.
+    /// The id of the entry; the next page continues after it.
     pub(crate) id: u64,
-    /// The entry; `None` if a filter leaves it out.
+    /// The entry; `None` if a filter excludes it.
     pub(crate) shown: Option<T>,
 }
 
@@ -98,8 +98,8 @@ pub(crate) fn refusals<'a>(
     Ok(all.map(|it| Looked { id: it.number, shown: shown::matching_refusal(&it, query) }))
 }
 
-/// The shares that all sessions are connected to, or this one, as far as the caller may see them. It is a part of
-/// lists of sessions, whose verbs check the right.
+/// The shares that all sessions, or this one, are connected to, as far as the caller may see them. Part of
+/// lists of sessions, which check the right.
 pub(super) fn shares_of_sessions(
     server: &Server,
     caller: &Caller,
@@ -122,7 +122,7 @@ pub(super) fn shares_of_sessions(
     all
 }
 
-/// The id to go on after. Ids are 32 bits wide: after a larger one there is nothing, as after the largest.
+/// The id to continue after. Ids have 32 bits, so after a larger number there are no entries.
 fn after(after: Option<u64>) -> Option<u32> {
     after.map(|id| u32::try_from(id).unwrap_or(u32::MAX))
 }

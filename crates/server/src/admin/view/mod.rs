@@ -1,4 +1,4 @@
-//! The verbs as the control API has them: its plain data (`control`) in, its plain data out, lists filtered.
+//! The operations with the plain data of the control API (`control`), and with its filters.
 
 mod event;
 mod lists;
@@ -23,13 +23,13 @@ pub(crate) use settings::{
 };
 pub(crate) use who::who;
 
-/// The server, and how much there is of everything.
+/// The server, and the numbers of its objects.
 pub(crate) fn server(server: &Server, caller: &Caller) -> Result<ServerInfo, Error> {
     let counts = super::counts(server, caller)?;
     Ok(shown::server(server, counts, server.statistics.snapshot().started))
 }
 
-/// One session, which the caller may look at.
+/// One session that the caller may see.
 pub(crate) fn session(server: &Server, caller: &Caller, id: u32) -> Result<Session, Error> {
     let session = super::session(server, caller, id)?;
     let shares = lists::shares_of_sessions(server, caller, Some(session.global_id));
@@ -55,12 +55,12 @@ pub(crate) fn end_sessions(
     super::end_sessions(server, caller, meant).map(shown::ended)
 }
 
-/// One open, which the caller may look at.
+/// One open that the caller may see.
 pub(crate) fn file(server: &Server, caller: &Caller, id: u32) -> Result<OpenFile, Error> {
     Ok(shown::file(server, &super::file(server, caller, id, Own::Too)?))
 }
 
-/// Closes one open. A close that waits for its client leaves the place of the caller's connection to others.
+/// Closes one open. A close that waits for its client does not occupy the connection's place meanwhile.
 pub(crate) async fn close_file(
     server: &Arc<Server>,
     caller: &Caller,
@@ -72,7 +72,7 @@ pub(crate) async fn close_file(
     super::close_file(server, caller, id, how).await.map(shown::ended)
 }
 
-/// The shares that the caller may know of, with what the caller may know of them.
+/// The shares that the caller may know of, with the details that the caller may see.
 pub(crate) async fn shares(server: &Server, caller: &Caller) -> Result<Vec<Share>, Error> {
     let right = right_to_shares(caller);
     let shares = super::shares(server, caller, right)?;
@@ -80,7 +80,7 @@ pub(crate) async fn shares(server: &Server, caller: &Caller) -> Result<Vec<Share
     Ok(shares.iter().map(|it| shown::share(server, it, right)).collect())
 }
 
-/// One share, with what the caller may know of it.
+/// One share, with the details that the caller may see.
 pub(crate) async fn share(server: &Server, caller: &Caller, name: &str) -> Result<Share, Error> {
     let right = right_to_shares(caller);
     let share = super::share(server, caller, name, right)?;
@@ -108,13 +108,13 @@ pub(crate) fn change_share(
     Ok(shown::share(server, &changed, Right::ReadShares))
 }
 
-/// Shares a directory no longer.
+/// Stops sharing a directory.
 pub(crate) fn delete_share(server: &Server, caller: &Caller, name: &str) -> Result<control::Ended, Error> {
     super::delete_share(server, caller, || Ok(name.to_owned())).map(shown::ended)
 }
 
-/// The right that lets the caller see most of shares. Every account may learn what browsing takes (MS-SRVS 3.1.4.8,
-/// level 1).
+/// The right that gives the caller the most details of shares. Every account has the right for browsing
+/// (MS-SRVS 3.1.4.8, level 1).
 fn right_to_shares(caller: &Caller) -> Right {
     if super::may(caller, Right::ReadShares) || !super::may(caller, Right::BrowseShares) {
         Right::ReadShares
@@ -123,14 +123,14 @@ fn right_to_shares(caller: &Caller) -> Right {
     }
 }
 
-/// Looks whether the shares' directories are there, for callers who may see that.
+/// Checks whether the shares' directories exist, for callers who may see that.
 async fn look_at(server: &Server, right: Right, shares: Vec<Arc<crate::core::tree::Share>>) {
     if right == Right::ReadShares {
         server.look_at(&shares).await;
     }
 }
 
-/// The refusal of a request that does not say what it asks for.
+/// The refusal of a malformed request.
 fn malformed(reason: impl std::fmt::Display) -> Explained {
     Explained::new(Error::InvalidParameter, reason)
 }

@@ -1,4 +1,4 @@
-//! The server's settings, counters, clock and accounts as the control API has them.
+//! The server's settings, counters, clock and accounts in the form of the control API.
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: b
     Ok(shown_user(server, &admin::set_active(server, caller, name, active)?))
 }
 
-/// Sets a password, when it is the caller's turn to try the old one. A wrong one is refused late.
+/// Sets a password, waiting until an attempt is permitted. The answer to a wrong old one is delayed.
 pub(crate) async fn set_password(
     server: &Arc<Server>,
     caller: &Arc<Caller>,

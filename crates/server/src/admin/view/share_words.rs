@@ -1,4 +1,4 @@
-//! The words of the control API for what the settings say of shares, both ways.
+//! Conversion between the words of the control API and the settings of shares.
 
 use control::{Grant, GrantRight, NewShare, ShareChange};
 
@@ -6,7 +6,7 @@ use super::malformed;
 use crate::admin::{Error, Explained, ShareEdit};
 use crate::core::config::{self, Caching, Grantee, check_remark, check_share_name};
 
-/// Says what is wrong with the words of a new share or of a change, where the verb would only say that something is.
+/// Checks a new share or a change, to report the reason that the operation itself would not give.
 pub(super) fn check_words(new: Option<&NewShare>, change: &ShareChange) -> Result<(), Explained> {
     if let Some(share) = new {
         if let Err(why) = check_share_name(&share.name) {
@@ -27,7 +27,7 @@ pub(super) fn check_words(new: Option<&NewShare>, change: &ShareChange) -> Resul
     Ok(())
 }
 
-/// The change that a body asks for.
+/// The change that a request describes.
 pub(super) fn edit(change: ShareChange) -> Result<ShareEdit, Error> {
     let ShareChange { comment, uses_max, caching, read_only, grants } = change;
     Ok(ShareEdit {
@@ -42,7 +42,7 @@ pub(super) fn edit(change: ShareChange) -> Result<ShareEdit, Error> {
     })
 }
 
-/// The word for a caching policy, as `control::Share::caching` has it.
+/// The word for a caching policy, as in `control::Share::caching`.
 pub(super) fn word(caching: Caching) -> &'static str {
     match caching {
         Caching::Manual => "manual",
@@ -73,7 +73,7 @@ fn grant(grant: Grant) -> Result<config::Grant, Error> {
     Ok(config::Grant { who, right })
 }
 
-/// A grant as the control API shows it.
+/// The grant in the form of the control API.
 pub(super) fn shown(grant: &config::Grant) -> Grant {
     let right = match grant.right {
         config::GrantRight::Read => GrantRight::Read,

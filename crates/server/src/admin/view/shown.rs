@@ -1,4 +1,4 @@
-//! The registry's objects as the control API shows them.
+//! The registry's objects in the form of the control API.
 
 use auth::sealing::Cipher;
 use auth::signing::SigningAlgorithm;
@@ -96,7 +96,7 @@ pub(super) fn connection(server: &Server, tree: &TreeSnapshot) -> Connection {
     }
 }
 
-/// The share, with what the right lets the caller see.
+/// The share, with the details that the right permits.
 pub(super) fn share(server: &Server, share: &ShareSnapshot, right: Right) -> Share {
     let definition = &share.definition;
     let served = server.share(&definition.name);
@@ -147,12 +147,12 @@ pub(super) fn ended(ended: admin::Ended) -> control::Ended {
     }
 }
 
-/// Refusals as the control API shows them.
+/// Refusals in the form of the control API.
 pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item = Refusal> {
     refusals.into_iter().map(|it| refusal(&it))
 }
 
-/// The refusal as the control API shows it, if all filters match.
+/// The refusal in the form of the control API, if all filters match.
 pub(super) fn matching_refusal(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
     let account = query.user.as_deref().and_then(AccountFilter::new);
     let is_account = |meant: AccountFilter| meant.is(refusal.user_kind, &refusal.domain, &refusal.user);
@@ -188,7 +188,7 @@ fn refusal(refusal: &registry::Refusal) -> Refusal {
     }
 }
 
-/// Why a request was refused, and the status that its client got.
+/// The kind of a refusal, and the status that the client received.
 fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
     use registry::RefusalKind as Kind;
     match kind {
@@ -259,7 +259,7 @@ fn signing(algorithm: SigningAlgorithm) -> String {
     })
 }
 
-/// The kind of the share called so.
+/// The kind of the share with this name.
 pub(super) fn kind_of(server: &Server, share: &str) -> ShareKind {
     match server.share(share).map(|it| it.content.clone()) {
         Some(crate::core::tree::ShareContent::Pipes) => ShareKind::Ipc,
@@ -275,12 +275,12 @@ fn kind(kind: registry::ShareKind) -> ShareKind {
     }
 }
 
-/// The time, for JSON.
+/// The time for JSON.
 pub(super) fn timestamp(time: Time) -> Timestamp {
     Timestamp(i64::try_from(time.0).unwrap_or(i64::MAX))
 }
 
-/// The bits of an access mask by their names in MS-SMB2 2.2.13.1.1.
+/// The names of the bits of an access mask in MS-SMB2 2.2.13.1.1.
 const ACCESS_NAMES: [(AccessMask, &str); 15] = [
     (AccessMask::READ_DATA, "FILE_READ_DATA"),
     (AccessMask::WRITE_DATA, "FILE_WRITE_DATA"),

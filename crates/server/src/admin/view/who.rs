@@ -1,4 +1,5 @@
-//! The holders of a file, and those who were refused it, as the control API shows them; at once, or once nobody has it.
+//! The holders of a file and the refusals, in the form of the control API; at once, or when the last holder
+//! has closed it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use super::{malformed, shown};
 use crate::admin::{self, Caller, Error, Explained, Having, Right, Seat, Wanted};
 use crate::core::server::Server;
 
-/// The holders of what the query asks about; with a wait, once there are none or the wait is over. `identify` says who
-/// asks, again and again: a caller who waits has the rights of the settings in force whenever there is something to answer.
+/// The holders of the file in the query; with a wait, returns when there are none, or when the wait is over.
+/// `identify` is called for each check, so that a waiting caller has the rights of the current settings.
 pub(crate) async fn who<F>(
     server: &Arc<Server>,
     query: &WhoQuery,
@@ -64,15 +65,15 @@ where
     }
 }
 
-/// Why a question is about nothing in any share.
+/// The reason why a question has no place in any share.
 enum Unresolved {
     NoSuchShare,
-    /// Something else, in words.
+    /// Another reason, in words.
     Malformed(String),
     Refused(Error),
 }
 
-/// What a question is about.
+/// Resolves the path of a question.
 fn resolved(server: &Server, query: &WhoQuery) -> Result<Wanted, Unresolved> {
     match admin::wanted(server, &query.path, query.share.as_deref()) {
         Ok(wanted) if !wanted.is_nowhere() => Ok(wanted),
@@ -117,7 +118,7 @@ async fn having(server: &Arc<Server>, caller: Caller, wanted: &Arc<Wanted>) -> R
     having.map_err(|_| Error::Internal)?
 }
 
-/// Whether one of the holders has closed it since.
+/// True if one of the holders has closed the file since.
 fn concerns(server: &Server, after: &mut u64, having: &Having) -> bool {
     let news = server.registry.lock("events_after").events_after(*after, usize::MAX);
     *after = news.last_seq;
@@ -130,7 +131,7 @@ fn concerns(server: &Server, after: &mut u64, having: &Having) -> bool {
 }
 
 fn answer(server: &Server, asked: &str, wanted: &Wanted, having: &Having) -> Who {
-    // What lies above shares is in none of them.
+    // A path above all shares is in none of them.
     let place = wanted.place();
     Who {
         share: place.map(|it| it.share.clone()),
