@@ -1,5 +1,5 @@
-//! One frame of answers being built: room for what goes before, the messages of a compound with
-//! their padding and signatures, and the seal around all of it (MS-SMB2 3.3.4.1).
+//! Building one frame of answers: space for the prefix, the messages of a compound with their padding and
+//! signatures, and the encryption of all of it (MS-SMB2 3.3.4.1).
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::core::session::Session;
 /// A frame of answers under construction.
 pub(crate) struct AnswerBuilder {
     bytes: Vec<u8>,
-    /// Where the message being built starts.
+    /// The start of the message being built.
     base: usize,
-    /// The messages that are finished: where they start and who signs them.
+    /// The finished messages, with their starts and signing keys.
     finished: Vec<Finished>,
     tail: Option<Tail>,
     seal: Option<Arc<Session>>,
@@ -26,7 +26,7 @@ struct Finished {
 }
 
 impl AnswerBuilder {
-    /// A frame without messages, in a buffer that may be used again; sealed for `seal`.
+    /// Creates a frame without messages, in a reused buffer; it is encrypted for the session `seal`.
     pub(crate) fn new(mut bytes: Vec<u8>, seal: Option<Arc<Session>>) -> Self {
         bytes.clear();
         bytes.resize(FRAME_PREFIX + if seal.is_some() { TransformHeader::SIZE } else { 0 }, 0);
@@ -34,7 +34,8 @@ impl AnswerBuilder {
         Self { bytes, base, finished: Vec::new(), tail: None, seal }
     }
 
-    /// Starts the next message: its header is still to come, its body may be appended to [`Self::body`].
+    /// Starts the next message: space for its header is reserved, and its body can be appended to
+    /// [`Self::body`].
     pub(crate) fn begin(&mut self) {
         if let Some(previous) = self.finished.last() {
             let length = (self.bytes.len() - previous.base).next_multiple_of(8);
@@ -45,33 +46,33 @@ impl AnswerBuilder {
         self.bytes.resize(self.base + Header::SIZE, 0);
     }
 
-    /// The buffer, whose end is the end of the message being built.
+    /// The buffer; its end is the end of the message being built.
     pub(crate) fn body(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Where the message being built starts in [`Self::body`].
+    /// The start of the message being built in [`Self::body`].
     pub(crate) fn base(&self) -> usize {
         self.base
     }
 
-    /// Forgets the body of the message being built.
+    /// Removes the body of the message being built.
     pub(crate) fn clear_body(&mut self) {
         self.bytes.truncate(self.base + Header::SIZE);
         self.tail = None;
     }
 
-    /// Whether [`Self::set_tail`] may be used: nothing has to be computed over the content.
+    /// True if [`Self::set_tail`] can be used: no signature or encryption needs the content.
     pub(crate) fn may_have_tail(&self) -> bool {
         self.seal.is_none() && self.finished.is_empty()
     }
 
-    /// Ends the frame with file content that is not in memory.
+    /// Ends the frame with file content that is sent from the file.
     pub(crate) fn set_tail(&mut self, tail: Tail) {
         self.tail = Some(tail);
     }
 
-    /// Ends the message being built with its header. A signer signs it once its padding is known.
+    /// Ends the message being built with its header. It is signed once its padding is known.
     pub(crate) fn finish(&mut self, header: &Header, signer: Option<Arc<SigningKey>>) {
         if let Some(room) = self.bytes.get_mut(self.base..self.base + Header::SIZE) {
             room.copy_from_slice(&header.to_bytes());
@@ -79,19 +80,19 @@ impl AnswerBuilder {
         self.finished.push(Finished { base: self.base, signer });
     }
 
-    /// The message that was finished last, as it is on the wire but for its signature.
+    /// The last finished message, as on the wire except for its signature.
     pub(crate) fn last_message(&self) -> &[u8] {
         self.finished.last().and_then(|last| self.bytes.get(last.base..)).unwrap_or_default()
     }
 
-    /// Takes out the messages that are finished, as a frame of their own; the message being built
-    /// becomes the first of a new frame. None if there is nothing to take out.
+    /// Takes the finished messages out as a frame of their own; the message being built becomes the first of
+    /// a new frame. `None` if no message is finished.
     pub(crate) fn split(&mut self, spare: Vec<u8>) -> Option<Answer> {
         if self.finished.is_empty() {
             return None;
         }
         let rest = self.bytes.split_off(self.base);
-        // What would have followed comes in the next frame.
+        // The next message is in the next frame.
         self.lead_on(0);
         let mut next = Self::new(spare, self.seal.clone());
         next.base = next.bytes.len();
@@ -99,7 +100,7 @@ impl AnswerBuilder {
         std::mem::replace(self, next).complete()
     }
 
-    /// Sets `NextCommand` of the message that was finished last.
+    /// Sets `NextCommand` of the last finished message.
     fn lead_on(&mut self, next: u32) {
         let Some(field) = self.finished.last().map(|last| last.base + Header::NEXT_COMMAND_OFFSET) else {
             return;
@@ -109,13 +110,13 @@ impl AnswerBuilder {
         }
     }
 
-    /// The whole frame, signed and sealed; none if it has no message. One that cannot be protected as it must be ends
-    /// the connection: a client that waits for an answer for ever is not better off.
+    /// The complete frame, signed and encrypted; `None` if it has no message. If it cannot be protected as
+    /// required, it ends the connection, because the client would wait for its answer forever.
     pub(crate) fn complete(mut self) -> Option<Answer> {
         if self.finished.is_empty() {
             return None;
         }
-        // Every message of a compound is padded, the last one too, as Windows does.
+        // Every message of a compound is padded, including the last one, as in Windows.
         if let [_, .., last] = self.finished.as_slice() {
             let padded = last.base + (self.bytes.len() - last.base).next_multiple_of(8);
             self.bytes.resize(padded, 0);
@@ -123,7 +124,7 @@ impl AnswerBuilder {
         let mut end = self.bytes.len();
         for message in self.finished.iter().rev() {
             if let (Some(signer), Some(bytes)) = (&message.signer, self.bytes.get_mut(message.base..end)) {
-                // Only a message shorter than a header fails, and none is built.
+                // Signing fails only for messages shorter than a header, which are never built.
                 if signer.sign(bytes).is_err() {
                     return Some(Answer::unsendable());
                 }
@@ -133,11 +134,11 @@ impl AnswerBuilder {
         Some(self.frame().unwrap_or_else(Answer::unsendable))
     }
 
-    /// Seals the messages and puts their length before them; none if that cannot be.
+    /// Encrypts the messages and prepends their length; `None` if that fails.
     fn frame(mut self) -> Option<Answer> {
         if let Some(session) = &self.seal {
             let (transform, payload) = self.bytes.get_mut(FRAME_PREFIX..)?.split_first_chunk_mut()?;
-            // Without a fresh nonce nothing may be sent under this key.
+            // Without a fresh nonce, nothing may be sent under this key.
             session.seal(transform, payload).ok()?;
         }
         let length = self.bytes.len() - FRAME_PREFIX + self.tail.as_ref().map_or(0, |tail| tail.length);

@@ -1,6 +1,6 @@
-//! Whether a break gets through to its client, as long as it is awaited and could go another way (MS-SMB2
-//! 3.3.4.6, 3.3.4.7: what cannot be sent is sent on another channel). A connection on which the network drops
-//! what is sent looks like any other to who writes to it; the kernel knows better.
+//! Checks whether a break reaches its client, while its acknowledgment is awaited and another channel is
+//! available (MS-SMB2 3.3.4.6, 3.3.4.7: a break that cannot be sent is sent on another channel). If the
+//! network drops what is sent on a connection, writes still succeed; only the kernel knows.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -15,24 +15,24 @@ use crate::core::effects::BreakNotification;
 use crate::core::limits;
 use crate::core::server::Server;
 
-/// The breaks that were sent on a connection and are looked after.
+/// The breaks that were sent on a connection and are being monitored.
 #[derive(Default)]
 pub(super) struct Unconfirmed {
     breaks: Vec<BreakNotification>,
     review: Option<Instant>,
 }
 
-/// What has come of them.
+/// The result of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Review {
-    /// The connection goes on.
+    /// The connection continues.
     Stay,
-    /// What is sent on it does not arrive, and it is not needed.
+    /// Data sent on the connection does not arrive, and the connection is dispensable.
     GiveUp,
 }
 
 impl Unconfirmed {
-    /// Looks after a break that was just queued, if it is to be acknowledged and there is another way.
+    /// Monitors a break that was just queued, if it must be acknowledged and could be sent elsewhere.
     pub(super) fn watch(&mut self, notice: BreakNotification) {
         if notice.awaited.is_some() && !notice.elsewhere.is_empty() {
             self.breaks.push(notice);
@@ -40,7 +40,7 @@ impl Unconfirmed {
         }
     }
 
-    /// Waits until it is time for a [review](Self::review), for ever where nothing is looked after.
+    /// Waits until a [review](Self::review) is due; forever if nothing is monitored.
     pub(super) async fn due(&self) {
         match self.review {
             Some(at) => tokio::time::sleep_until(at).await,
@@ -48,9 +48,9 @@ impl Unconfirmed {
         }
     }
 
-    /// Looks whether the breaks arrive. If they do not, the connection is given up where all of its sessions
-    /// have others, which makes the registry send them again; where not, they go to the next connection from
-    /// here.
+    /// Checks whether the breaks arrive. If they do not, the connection is given up if all of its sessions
+    /// have other connections, which makes the registry send the breaks again; otherwise the breaks are
+    /// passed to the next connection from here.
     pub(super) fn review(&mut self, server: &Server, id: ConnectionId, socket: &TcpStream) -> Review {
         let registry = server.registry.lock("review");
         self.breaks.retain(|notice| notice.awaited.as_ref().is_some_and(|it| registry.is_awaited(it)));
@@ -73,16 +73,16 @@ impl Unconfirmed {
     }
 }
 
-/// What has become of the bytes that were written to a socket.
+/// The state of the bytes written to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// The peer has them all.
+    /// The peer has acknowledged all.
     Delivered,
-    /// It is having them.
+    /// The peer is receiving them.
     UnderWay,
-    /// It does not acknowledge any, however often they are sent.
+    /// The peer acknowledges none in spite of retransmissions.
     Stalled,
-    /// The kernel does not say.
+    /// The kernel does not report it.
     Unknown,
 }
 
@@ -126,7 +126,7 @@ fn query(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
     Some(query)
 }
 
-/// What a `struct inet_diag_msg` says.
+/// Reads the progress from a `struct inet_diag_msg`.
 fn read(answer: &[u8]) -> Option<Progress> {
     let kind = answer.get(4..6)?;
     if kind != SOCK_DIAG_BY_FAMILY.to_ne_bytes() {
@@ -147,11 +147,11 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST: u16 = 1;
 const IPPROTO_TCP: u8 = 6;
 const INET_DIAG_NOCOOKIE: [u8; 8] = [0xff; 8];
-/// `idiag_timer`: what is sent waits to be acknowledged. With a closed window it would be another one: a peer
-/// that does not read is there.
+/// `idiag_timer`: sent data waits for an acknowledgment. With a closed window the timer is another one: a
+/// peer that does not read is alive.
 const TIMER_RETRANSMIT: u8 = 1;
 const QUERY_BYTES: usize = 72;
-/// Both structures of the answer, and room for attributes.
+/// Both structures of the answer, and space for attributes.
 const ANSWER_BYTES: usize = 512;
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::]:0"] {
             let (client, server) = pair(address).await;
             assert_eq!(progress(&server), Progress::Delivered, "{address}");
-            // Nobody reads: the window closes with bytes still to be sent.
+            // The client does not read, so the window closes with unsent bytes.
             let block = vec![0; 1 << 20];
             while server.try_write(&block).is_ok() {}
             assert_eq!(progress(&server), Progress::UnderWay, "{address}");

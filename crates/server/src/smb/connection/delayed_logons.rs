@@ -1,4 +1,4 @@
-//! The logons of a connection that are held back, each with its place among those of all connections.
+//! The delayed logons of a connection, each with its place among those of all connections.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::SmbConnection;
 use crate::core::limits;
 
-/// A logon that is held back.
+/// A delayed logon.
 pub(crate) struct DelayedLogon<'a> {
     connection: &'a SmbConnection,
     id: u64,
@@ -16,7 +16,7 @@ pub(crate) struct DelayedLogon<'a> {
 }
 
 impl SmbConnection {
-    /// Takes a place among the logons that are held back; none where the connection has too many.
+    /// Adds a delayed logon; `None` if the connection has too many.
     pub(crate) fn hold_back(&self) -> Option<DelayedLogon<'_>> {
         let before = self.held_back.fetch_add(1, Ordering::Relaxed);
         if before >= limits::HELD_BACK_PER_CONNECTION {
@@ -29,7 +29,7 @@ impl SmbConnection {
 }
 
 impl DelayedLogon<'_> {
-    /// Waits, at most until the connection is over or the place is needed.
+    /// Waits for this time, or until the connection ends or the place is needed.
     pub(crate) async fn wait(&self, time: Duration) {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
@@ -38,12 +38,12 @@ impl DelayedLogon<'_> {
         }
     }
 
-    /// Whether it may not wait any longer.
+    /// True if it must not wait any longer.
     pub(crate) fn has_to_go(&self) -> bool {
         self.let_go.is_cancelled()
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// True if the connection has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.connection.over.is_cancelled()
     }

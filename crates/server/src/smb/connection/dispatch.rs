@@ -1,4 +1,4 @@
-//! A frame to its answers: the common part of MS-SMB2 3.3.5.2, before and after each command's own.
+//! From a frame to its answers: the common part of MS-SMB2 3.3.5.2, before and after each command.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,31 +21,31 @@ use crate::core::session::Session;
 use crate::core::tree::Tree;
 use crate::smb::handlers;
 
-/// Why the server ends a connection at once.
+/// The reason why the server ends a connection at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// MS-SMB2 3.3.5.2.1.1: a sealed frame that cannot be opened, or whose requests are not of the session whose key
-    /// it is sealed with.
+    /// MS-SMB2 3.3.5.2.1.1: an encrypted frame that cannot be decrypted, or that contains requests of another
+    /// session than that of its key.
     BadSeal,
-    /// MS-SMB2 3.3.5.2.3: a message id that was not granted, or was used.
+    /// MS-SMB2 3.3.5.2.3: a message id that was not granted or is already used.
     BadMessageId,
-    /// MS-SMB2 3.3.5.2: the header is none.
+    /// MS-SMB2 3.3.5.2: an invalid header.
     Malformed(DecodeError),
     /// MS-SMB2 3.3.5.2: a command before NEGOTIATE.
     NotNegotiated,
-    /// MS-SMB2 3.3.5.4, 3.3.5.15.12: a second NEGOTIATE, or one that was tampered with.
+    /// MS-SMB2 3.3.5.4, 3.3.5.15.12: a second NEGOTIATE, or a manipulated one.
     Negotiation,
     /// MS-SMB2 3.3.5.2: a response.
     Response,
-    /// MS-SMB2 3.3.5.7: a TREE_CONNECT of 3.1.1 that is neither signed nor sealed.
+    /// MS-SMB2 3.3.5.7: a TREE_CONNECT of 3.1.1 that is neither signed nor encrypted.
     Unprotected,
-    /// The server has failed at it.
+    /// The server failed internally.
     Failed,
-    /// SMB1, beyond the one NEGOTIATE that MS-SMB2 3.3.5.3 answers.
+    /// SMB1, except for the one NEGOTIATE of MS-SMB2 3.3.5.3.
     Smb1,
 }
 
-/// Handles the requests of one frame. None: nothing is to be answered (CANCEL).
+/// Handles the requests of one frame; `None` if there is no answer (CANCEL).
 pub(crate) async fn process(
     connection: &SmbConnection,
     frame: BytesMut,
@@ -57,7 +57,7 @@ pub(crate) async fn process(
             (frame, Some(session))
         }
         PacketKind::Smb1 => return handlers::negotiate::handle_smb1(connection, &frame),
-        // Never negotiated (MS-SMB2 3.3.5.2.13).
+        // Compression is never negotiated (MS-SMB2 3.3.5.2.13).
         PacketKind::Compressed => return Err(Violation::Malformed(DecodeError::ProtocolId)),
     };
     let mut answer = AnswerBuilder::new(connection.buffer(), seal.clone());
@@ -106,7 +106,7 @@ pub(crate) async fn process(
             Err(Refusal::Status(status)) => Err(status),
             Err(Refusal::Violation(violation)) => return Err(violation),
         };
-        // After an interim answer it was others that the request waited for.
+        // After an interim answer, the time was spent waiting for others.
         if !request.credits_granted && !request.held_back {
             connection.traffic.took(begun.elapsed());
         }
@@ -115,7 +115,7 @@ pub(crate) async fn process(
     Ok(answer.complete())
 }
 
-/// Where a request may be stuck: with its share's files, or with the name service.
+/// The place where a request may hang: the files of its share, or the name service.
 enum Place {
     Share(Arc<Tree>),
     Logons(Arc<Server>),
@@ -126,7 +126,7 @@ enum Place {
 impl Place {
     fn of(request: &Request<'_>) -> Self {
         match (&request.tree, request.header.command) {
-            // It ends at once, and what is open through it by and by.
+            // The tree connect ends at once, and its opens gradually.
             (_, Command::TREE_DISCONNECT) => Self::Nowhere,
             (Some(tree), _) => Self::Share(Arc::clone(tree)),
             (None, Command::SESSION_SETUP) => Self::Logons(Arc::clone(&request.connection.server)),
@@ -145,12 +145,12 @@ impl Place {
     }
 }
 
-/// Why a request is not carried out.
+/// The reason why a request is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The answer has this status.
     Status(NtStatus),
-    /// The connection ends instead of an answer.
+    /// The connection ends without an answer.
     Violation(Violation),
 }
 
@@ -166,13 +166,13 @@ impl From<Violation> for Refusal {
     }
 }
 
-/// What is checked before any command (MS-SMB2 3.3.5.2.2 to 3.3.5.2.11).
+/// The checks before any command (MS-SMB2 3.3.5.2.2 to 3.3.5.2.11).
 fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(), Refusal> {
     let command = request.header.command;
     if command == Command::NEGOTIATE {
         return match request.connection.negotiated.get() {
             Some(_) => Err(Refusal::Violation(Violation::Negotiation)),
-            // 3.3.5.2.4: there is no key yet that it could be signed with.
+            // 3.3.5.2.4: there is no signing key yet.
             None if request.header.is_signed() => Err(NtStatus::INVALID_PARAMETER.into()),
             None => Ok(()),
         };
@@ -210,7 +210,7 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
     let session = Arc::clone(&channel.session);
     request.chain.begun = true;
     let Some(established) = session.established() else {
-        // 3.3.5.2.9: a logon in progress can be given up. There is no key yet that it could be signed with.
+        // 3.3.5.2.9: a logon in progress can be ended. There is no signing key yet.
         return match command {
             Command::LOGOFF if request.header.is_signed() => Err(NtStatus::ACCESS_DENIED.into()),
             Command::LOGOFF => {
@@ -224,7 +224,8 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
         if request.header.is_signed() {
             let message = signed_part(&request.header, request.message);
             let Some(key) = channel.verify(message) else {
-                // The refusal is signed where everybody has the key, and no nonce is spent that somebody else needs.
+                // An anonymous session's key is publicly known, so the refusal can be signed without reusing
+                // a nonce that another holder of the key needs.
                 let is_nobodys = established.kind == IdentityKind::Anonymous;
                 request.signer = channel.signing.clone().filter(|_| is_nobodys);
                 return Err(NtStatus::ACCESS_DENIED.into());
@@ -236,7 +237,8 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
         if established.must_seal && negotiated.dialect >= Dialect::SMB300 {
             return Err(NtStatus::ACCESS_DENIED.into());
         }
-        // 3.3.5.7: what the client negotiated is not proved before. Guests and nobody have no key to do it with.
+        // 3.3.5.7: only a signature proves the result of NEGOTIATE. Guests and anonymous users have no key to
+        // sign with.
         if command == Command::TREE_CONNECT
             && negotiated.dialect >= Dialect::SMB311
             && request.signer.is_none()
@@ -245,7 +247,7 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
             return Err(Refusal::Violation(Violation::Unprotected));
         }
     }
-    // A client that only probes is idle all the same.
+    // ECHO does not end the idle time of a session.
     if command != Command::ECHO {
         session.touch(request.connection.server.now());
     }
@@ -263,13 +265,14 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
     Ok(())
 }
 
-/// Whether a request in a sealed frame is of the session whose key opened the frame (MS-SMB2 3.3.5.2.1.1).
+/// True if a request in an encrypted frame belongs to the session whose key decrypted the frame (MS-SMB2
+/// 3.3.5.2.1.1).
 fn is_sealed_for(request: &Request<'_>, seal: Option<&Arc<Session>>) -> bool {
     seal.is_none_or(|session| session.id() == request.header.session_id)
 }
 
-/// CANCEL (MS-SMB2 3.3.5.16), which has no answer. It counts if it comes from the session whose request waits, signed
-/// or sealed as that session's requests must be; any other is ignored.
+/// CANCEL (MS-SMB2 3.3.5.16), which has no answer. It must come from the session of the waiting request and
+/// be protected as that session's requests must be; otherwise it is ignored.
 fn cancel(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(), Violation> {
     let connection = request.connection;
     if connection.negotiated.get().is_none() {
@@ -296,13 +299,13 @@ fn cancel(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(), 
     Ok(())
 }
 
-/// A signature covers the message with its padding.
+/// The signed part of a message, which includes its padding.
 fn signed_part<'a>(header: &Header, message: &'a [u8]) -> &'a [u8] {
     let length = usize::try_from(header.next_command).ok().filter(|&next| next != 0).unwrap_or(message.len());
     message.get(..length).unwrap_or(message)
 }
 
-/// Writes the header of an answer, or all of one that has only a status (MS-SMB2 3.3.4.4).
+/// Writes the header of an answer, and the body of one that has only a status (MS-SMB2 3.3.4.4).
 fn finish(request: &mut Request<'_>, answer: &mut AnswerBuilder, outcome: Outcome) -> Result<(), Violation> {
     let status = match outcome {
         Ok(status) => status,
@@ -323,7 +326,7 @@ fn finish(request: &mut Request<'_>, answer: &mut AnswerBuilder, outcome: Outcom
     let credits =
         if request.credits_granted { 0 } else { request.connection.grant_credits(request.header.credits) };
     let mut header = request.header.response(status, credits);
-    // The status tells the client not to trust the session, whose key may be gone.
+    // This status means that the session, and perhaps its key, no longer exist.
     let may_sign = status != NtStatus::USER_SESSION_DELETED
         || request.session.is_none()
         || request.header.command == Command::SESSION_SETUP;
@@ -352,5 +355,5 @@ pub(crate) fn break_notification(connection: &SmbConnection, notice: &BreakNotif
     answer.complete()
 }
 
-/// What a frame is made of once it is in the clear.
+/// A decrypted frame and the session whose key was used.
 pub(crate) type ClearFrame = (Bytes, Arc<Session>);

@@ -1,4 +1,5 @@
-//! A request that is being handled: in its connection's task, or in one of its own where its share's calls last.
+//! A request in progress: in its connection's task, or in a separate task while calls into its share take
+//! long.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use super::dispatch::{self, Violation};
 use super::{Answer, SmbConnection};
 use crate::core::bulkhead;
 
-/// What comes of a frame.
+/// The result of a frame.
 type Handled = Result<Option<Answer>, Violation>;
 
 type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
 
-/// The requests of a frame.
+/// The requests of a frame in progress.
 pub(super) struct Handling {
     connection: Arc<SmbConnection>,
     bytes: usize,
@@ -27,13 +28,13 @@ pub(super) struct Handling {
 enum At {
     /// In the connection's task.
     Here(Work),
-    /// In a task of its own, which ends with this.
+    /// In a separate task, which ends when this is dropped.
     SpecialFile(JoinHandle<Handled>, Arc<AtomicBool>),
     Over,
 }
 
 impl Handling {
-    /// Begins to handle a frame.
+    /// Starts handling a frame.
     pub(super) fn new(connection: &Arc<SmbConnection>, frame: BytesMut) -> Self {
         let bytes = frame.len();
         let of = Arc::clone(connection);
@@ -41,7 +42,7 @@ impl Handling {
         Self { connection: Arc::clone(connection), bytes, at: At::Here(work) }
     }
 
-    /// Gives it up if it waits for a place, now that its client is gone.
+    /// Ends it if it waits for a place of its share's bulkhead, because its client is gone.
     pub(super) fn stop_waiting(&self) {
         if let At::SpecialFile(task, waits) = &self.at
             && waits.load(Ordering::Relaxed)
@@ -78,7 +79,7 @@ impl Future for Handling {
         match &mut this.at {
             At::SpecialFile(task, _) => match Pin::new(task).poll(context) {
                 Poll::Ready(Ok(handled)) => Poll::Ready(handled),
-                // A panic, or its client is gone.
+                // A panic, or the client is gone.
                 Poll::Ready(Err(_)) => Poll::Ready(Err(Violation::Failed)),
                 Poll::Pending => Poll::Pending,
             },
@@ -95,12 +96,12 @@ impl Drop for Handling {
     }
 }
 
-/// A request in a task of its own.
+/// A request in a separate task.
 struct SpecialFile {
     connection: Arc<SmbConnection>,
     bytes: usize,
     work: Option<Work>,
-    /// Whether it waits for a place.
+    /// True while it waits for a place.
     waits: Arc<AtomicBool>,
 }
 
@@ -114,7 +115,7 @@ impl Future for SpecialFile {
         if polled.is_ready() {
             self.work = None;
         } else if self.connection.has_output() {
-            // An interim answer.
+            // There is an interim answer.
             self.connection.output_ready.notify_one();
         }
         polled
@@ -131,7 +132,7 @@ impl Drop for SpecialFile {
     }
 }
 
-/// Gives up what may have files open, where closing them keeps nobody waiting.
+/// Drops work that may have files open where closing them does not block other tasks.
 pub(super) fn discard<T: Send + 'static>(work: T) {
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(move || drop(work))),

@@ -1,4 +1,4 @@
-//! Frames out of the byte stream (MS-SMB2 2.1: direct TCP).
+//! Reads frames from the byte stream (MS-SMB2 2.1: direct TCP).
 
 use std::io;
 
@@ -12,27 +12,27 @@ use crate::core::limits;
 #[derive(Debug, Default)]
 pub(crate) struct FrameReader {
     pub(super) buffer: BytesMut,
-    /// Whether the buffer's memory is a frame's as well, which was taken off it.
+    /// True if the buffer shares its memory with a frame that was split off.
     shared: bool,
-    /// Whether what it holds is noted in a budget.
+    /// True if the buffer's memory is counted in a budget.
     pub(crate) budgeted: bool,
 }
 
-/// How much room is made for what is about to arrive.
+/// The amount of space that is reserved for expected data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// For the whole frame, as soon as it is announced.
+    /// The whole frame, as soon as its length is known.
     Whole,
-    /// For as much again as has arrived: whoever announces much and sends nothing holds nothing.
+    /// As much again as has arrived, so that a client that announces much and sends nothing uses no memory.
     AsItArrives,
 }
 
-/// Why a connection's input ends.
+/// The reason why a connection's input ends.
 #[derive(Debug)]
 pub(crate) enum InputEnd {
-    /// The peer closed, between frames or within one.
+    /// The peer closed the connection, between frames or within one.
     Closed,
-    /// The peer announced a frame beyond the limit, or no direct-TCP frame at all.
+    /// The peer announced a frame beyond the limit, or it does not speak direct TCP.
     BadFrame,
     /// The socket failed.
     #[expect(dead_code, reason = "the value is for the log")]
@@ -40,7 +40,7 @@ pub(crate) enum InputEnd {
 }
 
 impl FrameReader {
-    /// The next whole frame without its four bytes of length, if it has arrived.
+    /// The next complete frame without its four bytes of length, if it has arrived.
     pub(crate) fn next_frame(&mut self, limit: usize) -> Result<Option<BytesMut>, InputEnd> {
         let Some(length) = self.announced(limit)? else { return Ok(None) };
         if self.buffer.len() < length + frame::PREFIX_SIZE {
@@ -51,8 +51,8 @@ impl FrameReader {
         Ok(Some(self.buffer.split_to(length)))
     }
 
-    /// Reads what the socket has, and says how many bytes that was. To be called when it is readable and
-    /// no whole frame is left.
+    /// Reads from the socket; returns the number of bytes. Must be called when the socket is readable and no
+    /// complete frame is left.
     pub(crate) fn fill(&mut self, socket: &TcpStream, limit: usize, room: Room) -> Result<usize, InputEnd> {
         let missing = match self.announced(limit)? {
             Some(length) => (length + frame::PREFIX_SIZE).saturating_sub(self.buffer.len()),
@@ -74,7 +74,7 @@ impl FrameReader {
         }
     }
 
-    /// Gives back the memory that nothing unread is in.
+    /// Frees the memory if it contains no unread data.
     pub(crate) fn shrink(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
@@ -82,26 +82,26 @@ impl FrameReader {
         }
     }
 
-    /// How much memory the unread part holds, bytes.
+    /// The number of bytes allocated for the unread part.
     pub(crate) fn held(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// Leaves memory that was a frame's to that frame, which may be much larger than the rest.
+    /// Copies the unread part out of memory that it shares with a frame, which may be much larger.
     fn own(&mut self) {
         if std::mem::take(&mut self.shared) {
             self.buffer = BytesMut::from(&*self.buffer);
         }
     }
 
-    /// The length the next frame announces, once its first four bytes are here.
+    /// The length of the next frame, once its first four bytes have arrived.
     fn announced(&self, limit: usize) -> Result<Option<usize>, InputEnd> {
         let Some(prefix) = self.buffer.first_chunk() else { return Ok(None) };
         frame::decode_prefix(*prefix, limit).map(Some).map_err(|_| InputEnd::BadFrame)
     }
 }
 
-/// Room made for each read, bytes: several small requests arrive in one system call.
+/// Bytes reserved for each read: several small requests arrive in one system call.
 const READ_SIZE: usize = 64 * 1024;
 
 const _: () = assert!(limits::MAX_FRAME <= frame::LENGTH_MAX);

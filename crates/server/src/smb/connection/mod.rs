@@ -1,8 +1,8 @@
 //! One client connection: its task, which alone reads and writes the socket.
 //!
-//! Requests are handled in the order of arrival until they have to wait; from then on they run side
-//! by side with later ones (MS-SMB2 3.3.4.2) and are answered as they finish. Other tasks reach a
-//! connection through its [`ConnectionLink`] only.
+//! Requests are handled in the order of arrival until they have to wait; then they run concurrently with
+//! later ones (MS-SMB2 3.3.4.2) and are answered as they finish. Other tasks access a connection only through
+//! its [`ConnectionLink`].
 
 mod answer;
 mod break_delivery;
@@ -59,40 +59,40 @@ use pending::PendingRequests;
 use sequence::SequenceWindow;
 use traffic::Traffic;
 
-/// What a connection's requests share.
+/// The state that the requests of a connection share.
 pub(crate) struct SmbConnection {
     pub(crate) server: Arc<Server>,
     pub(crate) id: ConnectionId,
     pub(crate) peer: SocketAddr,
-    /// What NEGOTIATE settled; empty before it.
+    /// The result of NEGOTIATE; empty before it.
     pub(crate) negotiated: OnceLock<Negotiated>,
     pub(crate) pending: PendingRequests,
-    /// Sessions by id as this connection has used them; the registry's word is final.
+    /// The sessions that this connection has used, by id; the registry decides whether they still exist.
     sessions: Mutex<HashMap<SessionId, Channel>>,
-    /// The logons under way: `Session.PreauthIntegrityHashValue` and `Connection.PreauthSessionTable`.
+    /// The logons in progress: `Session.PreauthIntegrityHashValue` and `Connection.PreauthSessionTable`.
     pub(crate) logons: Mutex<HashMap<SessionId, PendingLogon>>,
     output: Mutex<Output>,
-    /// What is counted for the server's statistics.
+    /// The counts for the server's statistics.
     traffic: Traffic,
     sequence: Mutex<SequenceWindow>,
     /// `Connection.PreauthIntegrityHashValue` (3.1.1).
     preauth: Mutex<PreauthHash>,
-    /// Who was ever known to be here: a [`Standing`].
+    /// The most privileged user ever known on this connection: a [`Standing`].
     standing: AtomicU8,
-    /// How many logons are held back.
+    /// The number of delayed logons.
     held_back: AtomicUsize,
-    /// Cancelled when the connection is over: nobody waits for what is held back.
+    /// Cancelled when the connection ends, so that delayed answers are not waited for.
     over: CancellationToken,
-    /// Whether a break was ever sent here.
+    /// True if a break was ever sent on this connection.
     peer_awaited: AtomicBool,
-    /// What of its requests is handled in tasks of their own: how many, and how many bytes their frames have.
+    /// The number of requests in separate tasks, and the bytes of their frames.
     apart_requests: AtomicUsize,
     apart_bytes: AtomicUsize,
-    /// Told where such a task has something to be written.
+    /// Notified when such a task has output.
     output_ready: Notify,
 }
 
-/// Serves a connection until its end. `place` is given back with the socket.
+/// Serves a connection until its end. `place` is released together with the socket.
 pub(crate) async fn serve(
     server: Arc<Server>,
     socket: TcpStream,
@@ -124,7 +124,7 @@ pub(crate) async fn serve(
     connection.leave(&end, waiting).await;
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Debug)]
 #[expect(dead_code, reason = "the values are for the log")]
 enum End {
@@ -164,7 +164,7 @@ async fn run(
             match poll_once(Pin::new(&mut answer)).await {
                 Poll::Ready(Ok(answer)) => connection.push(answer),
                 Poll::Ready(Err(violation)) => {
-                    // What is answered already still goes out.
+                    // Answers to earlier requests are still sent.
                     if let Err(error) = connection.write_out(socket) {
                         tracing::debug!(conn = connection.id.0, %error, "answers before a violation are lost");
                     }
@@ -172,7 +172,7 @@ async fn run(
                 }
                 Poll::Pending => waiting.push(answer),
             }
-            // What this request has asked of its own client goes out before later ones are answered.
+            // Notifications for the client that this request has caused are sent before later answers.
             while let Ok(event) = inbox.try_recv() {
                 if let ControlFlow::Break(end) = connection.take_event(socket, event, &mut unconfirmed) {
                     return end;
@@ -220,7 +220,7 @@ async fn run(
             () = connection.output_ready.notified() => {}
             () = unconfirmed.due() => {
                 if unconfirmed.review(&connection.server, connection.id, socket) == Review::GiveUp {
-                    // At once: the peer may hear what it cannot acknowledge.
+                    // Resets the connection, because the peer may receive data that it cannot acknowledge.
                     if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
                         tracing::debug!(conn = connection.id.0, %error, "cannot reset a stalled connection");
                     }
@@ -238,7 +238,7 @@ async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Outpu
 }
 
 impl SmbConnection {
-    /// A connection on which nothing was said.
+    /// A connection before its first request.
     fn new(server: Arc<Server>, id: ConnectionId, peer: SocketAddr) -> Self {
         Self {
             server,
@@ -262,7 +262,7 @@ impl SmbConnection {
         }
     }
 
-    /// Takes the connection, which has ended, out of the registry and ends the requests that wait on it.
+    /// Removes the connection, which has ended, from the registry and ends its waiting requests.
     async fn leave(&self, end: &End, mut waiting: FuturesUnordered<Handling>) {
         let (server, id) = (&self.server, self.id);
         server.apply({
@@ -272,8 +272,7 @@ impl SmbConnection {
             }
             registry.disconnect(id, server.now())
         });
-        // What waits hears that there is nobody to answer; a CREATE that its client can ask for again on
-        // another channel goes on.
+        // Waiting requests are cancelled; a CREATE that its client can replay on another channel continues.
         self.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
         waiting.iter().for_each(Handling::stop_waiting);
         let finished = async { while waiting.next().await.is_some() {} };
@@ -287,7 +286,7 @@ impl SmbConnection {
         }
     }
 
-    /// Does what another task asks.
+    /// Handles an event from another task.
     fn take_event(
         &self,
         socket: &TcpStream,
@@ -306,8 +305,9 @@ impl SmbConnection {
         ControlFlow::Continue(())
     }
 
-    /// Lets the kernel end a connection whose peer is gone while others wait for it: the break then goes by
-    /// another channel (MS-SMB2 3.3.4.6, 3.3.4.7). Once a client caches something, it may be asked again.
+    /// Sets a timeout after which the kernel ends the connection if its peer is gone while others wait for an
+    /// acknowledgment: the break is then sent on another channel (MS-SMB2 3.3.4.6, 3.3.4.7). It stays in
+    /// effect, because a client that caches may receive further breaks.
     fn await_peer(&self, socket: &TcpStream) {
         if !self.peer_awaited.swap(true, Ordering::Relaxed)
             && let Err(error) =
@@ -324,12 +324,12 @@ impl SmbConnection {
         }
     }
 
-    /// Whether answers wait to be written.
+    /// True if output is waiting.
     fn has_output(&self) -> bool {
         self.output().waiting() != 0
     }
 
-    /// Writes what is queued until nothing waits (true) or the socket takes no more (false).
+    /// Writes the queue until it is empty (true) or the socket accepts no more (false).
     fn write_out(&self, socket: &TcpStream) -> std::io::Result<bool> {
         let mut output = self.output();
         let drained = output.write(socket);
@@ -342,36 +342,36 @@ impl SmbConnection {
         self.output().buffer()
     }
 
-    /// The session of a request (MS-SMB2 3.3.5.2.9), if it is alive.
+    /// The session of a request (MS-SMB2 3.3.5.2.9), if it still exists.
     pub(crate) fn session(&self, id: SessionId) -> Option<Arc<Session>> {
         self.channel(id).map(|channel| channel.session)
     }
 
-    /// The session of a request, with the key this connection signs with.
+    /// The session of a request, with this connection's signing key.
     pub(crate) fn channel(&self, id: SessionId) -> Option<Channel> {
         let sessions = self.sessions.lock();
         sessions.get(&id).filter(|channel| !channel.session.has_ended()).cloned()
     }
 
-    /// The session whose keys a sealed request was made with, even if it is over: its client then
-    /// hears STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
+    /// The session with the keys of an encrypted request, even if it has ended: its client then receives
+    /// STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
     pub(crate) fn channel_for_keys(&self, id: SessionId) -> Option<Channel> {
         let sessions = self.sessions.lock();
         sessions.get(&id).cloned()
     }
 
-    /// Remembers a session that belongs to this connection.
+    /// Adds a session that belongs to this connection.
     pub(crate) fn remember_session(&self, channel: Channel) {
         let id = channel.session.id();
         self.sessions.lock().insert(id, channel);
     }
 
-    /// Forgets a session that could not be bound.
+    /// Removes a session that could not be bound.
     pub(crate) fn forget_session(&self, id: SessionId) {
         self.sessions.lock().remove(&id);
     }
 
-    /// Forgets sessions that are over, but for the last few.
+    /// Removes ended sessions except for the last few.
     pub(crate) fn forget_sessions(&self) {
         let mut sessions = self.sessions.lock();
         let mut ended = sessions.values().filter(|channel| channel.session.has_ended()).count();
@@ -386,7 +386,7 @@ impl SmbConnection {
             .retain(|id, logon| logon.binding.as_ref().map_or(known(id), |session| !session.has_ended()));
     }
 
-    /// Takes the message ids of a request; false ends the connection.
+    /// Uses the message ids of a request; false ends the connection.
     pub(crate) fn take_message_ids(&self, header: &wire::header::Header) -> bool {
         let mut sequence = self.sequence.lock();
         sequence.take(header.message_id, header.credit_charge)
@@ -410,7 +410,7 @@ impl SmbConnection {
         self.preauth.lock()
     }
 
-    /// Notes who is known to be here; less than was known before changes nothing.
+    /// Raises the standing of the connection; a lower one has no effect.
     pub(crate) fn raise_standing(&self, standing: Standing) {
         self.standing.fetch_max(standing as u8, Ordering::Relaxed);
     }
@@ -444,11 +444,11 @@ impl SmbConnection {
         }
     }
 
-    /// Keeps what nobody in particular has sent within its budget.
+    /// Keeps the input of connections without a known user within its budget.
     fn budget_input(&self, link: &Arc<ConnectionLink>, reader: &mut FrameReader) {
         let standing = self.standing();
         if standing >= Standing::User {
-            // It may have been a stranger a moment ago.
+            // The connection may have been a stranger's until now.
             if reader.budgeted {
                 reader.budgeted = false;
                 self.server.strangers_input.release(self.id);

@@ -1,15 +1,15 @@
-//! The properties of a connection that NEGOTIATE settles (MS-SMB2 3.3.1.7).
+//! The properties of a connection that NEGOTIATE determines (MS-SMB2 3.3.1.7).
 
 use auth::sealing::Cipher;
 use auth::signing::SigningAlgorithm;
 use wire::msg::{GlobalCapabilities, SecurityMode};
 use wire::{Dialect, Guid};
 
-/// What NEGOTIATE settles for a connection (MS-SMB2 3.3.1.7).
+/// The properties of a connection that NEGOTIATE determines (MS-SMB2 3.3.1.7).
 #[derive(Debug)]
 pub(crate) struct Negotiated {
     pub(crate) dialect: Dialect,
-    /// The lowest and the highest dialect that the server spoke at that time.
+    /// The lowest and the highest dialect that the server accepted at that time.
     pub(crate) served_dialects: (Dialect, Dialect),
     /// `Connection.ClientGuid`.
     pub(crate) client_guid: Guid,
@@ -21,7 +21,7 @@ pub(crate) struct Negotiated {
     pub(crate) capabilities: GlobalCapabilities,
     /// `Connection.ServerSecurityMode`.
     pub(crate) security_mode: SecurityMode,
-    /// `Connection.CipherId`; none where the connection cannot seal.
+    /// `Connection.CipherId`; `None` if the connection cannot encrypt.
     pub(crate) cipher: Option<Cipher>,
     /// `Connection.SigningAlgorithmId`.
     pub(crate) signing: SigningAlgorithm,

@@ -1,4 +1,4 @@
-//! What waits to be written to a connection's socket.
+//! The output queue of a connection.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -17,28 +17,29 @@ use wire::msg::error::ErrorResponse;
 use crate::core::limits;
 use crate::core::open::Open;
 
-/// One frame to be written.
+/// One frame in the queue.
 pub(crate) struct Answer {
-    /// The frame, its four bytes of length included; without the tail's bytes, which the length counts.
+    /// The frame with its four bytes of length; the length includes the tail, which is not in here.
     pub(crate) bytes: Vec<u8>,
-    /// File content that follows, sent from the page cache.
+    /// File content at the end of the frame, sent from the page cache.
     pub(crate) tail: Option<Tail>,
-    /// Whether it must not be sent: it could not be signed or sealed.
+    /// True if the frame must not be sent because it could not be signed or encrypted.
     pub(crate) unsendable: bool,
 }
 
 impl Answer {
-    /// An answer that could not be signed or sealed.
+    /// An answer that could not be signed or encrypted.
     pub(crate) fn unsendable() -> Self {
         Self { bytes: Vec::new(), tail: None, unsendable: true }
     }
 
-    /// Bytes of it, the tail included.
+    /// The size in bytes, including the tail.
     fn size(&self) -> usize {
         self.bytes.len().saturating_add(self.tail.as_ref().map_or(0, |tail| tail.length))
     }
 
-    /// Makes the one message of a frame with a tail an error; false: it is no such frame. None of these is signed or sealed.
+    /// Replaces the only message of a frame with a tail by an error; false if the frame has no such message.
+    /// Such frames are never signed or encrypted.
     fn refuse(&mut self, status: NtStatus) -> bool {
         let message = FRAME_PREFIX..FRAME_PREFIX.saturating_add(Header::SIZE);
         let header = self.bytes.get(message.clone()).and_then(|header| Header::decode(header).ok());
@@ -58,37 +59,37 @@ impl Answer {
     }
 }
 
-/// The length before each frame, bytes (MS-SMB2 2.1).
+/// The bytes of the length before each frame (MS-SMB2 2.1).
 pub(super) const FRAME_PREFIX: usize = 4;
 
 /// File content that ends a frame.
 pub(crate) struct Tail {
     pub(crate) handle: Arc<dyn vfs::Handle>,
-    /// Where in the file the content begins, bytes.
+    /// The offset of the content in the file.
     pub(crate) offset: u64,
-    /// How much of it there is, bytes.
+    /// The number of bytes.
     pub(crate) length: usize,
-    /// The open that it is read through; it closes the file, should it be the last to have it.
+    /// The open that it is read through; dropping the last reference closes the file.
     pub(crate) open: Option<Arc<Open>>,
-    /// Asked right before the first byte is sent, which may be long after the READ was accepted.
+    /// The check right before the first byte is sent, which may be long after the READ was accepted.
     pub(crate) may_be_read: Check,
 }
 
-/// The answer whether something may be done now, or the status that it is refused with.
+/// A check whether an operation is allowed now; the error is the status of the refusal.
 pub(crate) type Check = Box<dyn Fn() -> Result<(), NtStatus> + Send + Sync>;
 
-/// The frames that wait, in order, and spare buffers for new ones.
+/// The queued frames in their order, and spare buffers for new ones.
 #[derive(Default)]
 pub(crate) struct Output {
     pub(super) queue: VecDeque<Answer>,
-    /// How much of the first frame's bytes is written.
+    /// The number of bytes of the first frame that are written.
     written: usize,
-    /// Bytes that wait, tails included.
+    /// The number of queued bytes, including tails.
     waiting: usize,
-    /// Bytes written since somebody asked.
+    /// The number of bytes written since the last query.
     sent: u64,
     spare: Vec<Vec<u8>>,
-    /// Whether an answer could not be protected as it had to be.
+    /// True if an answer could not be protected as required.
     failed: bool,
 }
 
@@ -103,7 +104,8 @@ impl Output {
         self.queue.push_back(answer);
     }
 
-    /// Refuses the first frame where its content may not be read any more and nothing of it is sent.
+    /// Replaces the first frame by an error if nothing of it is sent and its content must not be read any
+    /// more.
     fn check_first(&mut self) {
         let Some(first) = self.queue.front_mut().filter(|_| self.written == 0) else { return };
         let Some(Err(status)) = first.tail.as_ref().map(|tail| (tail.may_be_read)()) else { return };
@@ -112,12 +114,12 @@ impl Output {
         self.waiting = self.waiting.saturating_add(first.size());
     }
 
-    /// Bytes that wait to be written.
+    /// The number of queued bytes.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Bytes written since the last time.
+    /// The number of bytes written since the last call.
     pub(crate) fn take_sent(&mut self) -> u64 {
         std::mem::take(&mut self.sent)
     }
@@ -127,7 +129,7 @@ impl Output {
         self.spare.pop().unwrap_or_default()
     }
 
-    /// Writes until nothing waits (true) or the socket takes no more (false).
+    /// Writes until the queue is empty (true) or the socket accepts no more (false).
     pub(crate) fn write(&mut self, socket: &TcpStream) -> io::Result<bool> {
         loop {
             self.check_first();
@@ -135,7 +137,7 @@ impl Output {
             let Some(first) = self.queue.front_mut() else { return Ok(true) };
             let done = if first.bytes.len() > self.written {
                 if first.tail.is_some() {
-                    // MSG_MORE: the header travels with the file content that follows it.
+                    // MSG_MORE: the header is sent in one segment with the file content.
                     let rest = first.bytes.get(self.written..).unwrap_or_default();
                     try_send(socket, |socket| rustix::net::send(socket, rest, SendFlags::MORE))
                 } else {
@@ -209,16 +211,16 @@ impl Output {
     }
 }
 
-/// Sends more of the first frame's tail. The frame's length is on the wire already: where the file has been cut short
-/// since, zeros stand for what is gone, as if it had been cut and made longer again before it was read. Otherwise the
-/// client would take the next frame's bytes for this one's.
+/// Sends more of the first frame's tail. The frame's length is already on the wire, so if the file was
+/// truncated since, zeros replace the missing content, as if the file had been extended again before the
+/// read. Otherwise the client would take bytes of the next frame for content.
 fn send_tail(socket: &TcpStream, first: &Answer) -> io::Result<usize> {
     let Some(tail) = first.tail.as_ref().filter(|tail| tail.length > 0) else { return Ok(0) };
     let Some(file) = tail.handle.as_fd() else { return Err(io::ErrorKind::Unsupported.into()) };
     let mut offset = tail.offset;
     let mut send =
         || try_send(socket, |socket| rustix::fs::sendfile(socket, file, Some(&mut offset), tail.length));
-    // What is no longer in memory is waited for.
+    // The call may wait for content that is no longer in memory.
     let sent = match &tail.open {
         Some(open) => open.tree().share.bulkhead.call(send),
         None => send(),
@@ -239,7 +241,7 @@ fn try_send(
     socket.try_io(Interest::WRITABLE, || Ok(send(socket.as_fd())?))
 }
 
-/// Frames written by one system call.
+/// Frames written with one system call.
 const MAX_SLICES: usize = 64;
 
 static ZEROS: [u8; 4096] = [0; 4096];
@@ -255,7 +257,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of as many bytes, and the two ends of a connection.
+    /// A file of this size, and the two ends of a connection.
     async fn file_and_sockets(size: usize) -> (Arc<dyn vfs::Handle>, TcpStream, TcpStream) {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("f"), vec![b'x'; size]).unwrap();

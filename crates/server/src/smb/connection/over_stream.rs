@@ -1,7 +1,8 @@
-//! A connection over any stream, for tests that want neither sockets nor the clock on the wall.
+//! A connection over any stream, for tests without sockets and real time.
 //!
-//! It is [`super::serve`] without what only a TCP socket has: batches, back pressure, content sent from the page
-//! cache, and the kernel's word on what has arrived. Everything from the frame on is the same code.
+//! It works like [`super::serve`] without the parts that need a TCP socket: batches, back pressure, content
+//! sent from the page cache, and the kernel's information about delivery. Frames are handled by the same
+//! code.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -88,7 +89,7 @@ async fn run<S: AsyncRead + AsyncWrite>(
 }
 
 impl SmbConnection {
-    /// [`SmbConnection::take_event`] where no kernel can be asked about the peer.
+    /// Handles an event as [`SmbConnection::take_event`] does, without a socket.
     fn take_driven_event(&self, event: ConnectionEvent) -> ControlFlow<End> {
         match event {
             ConnectionEvent::Break(notice) => self.push(dispatch::break_notification(self, &notice)),
@@ -100,7 +101,7 @@ impl SmbConnection {
 }
 
 impl Output {
-    /// Takes out all that waits, as it is on the wire.
+    /// Takes the queued bytes, as on the wire.
     fn take(&mut self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.waiting());
         for answer in &self.queue {
@@ -108,7 +109,7 @@ impl Output {
             let Some(tail) = &answer.tail else { continue };
             let start = bytes.len();
             bytes.resize(start.saturating_add(tail.length), 0);
-            // As from the page cache: what cannot be read is zeros.
+            // As with the page cache, zeros replace content that cannot be read.
             let _ = tail.handle.read_at(bytes.get_mut(start..).unwrap_or_default(), tail.offset);
         }
         self.advance(bytes.len());

@@ -1,4 +1,4 @@
-//! `Connection.AsyncCommandList` (MS-SMB2 3.3.1.7): requests that wait, and how CANCEL finds them.
+//! `Connection.AsyncCommandList` (MS-SMB2 3.3.1.7): waiting requests, and CANCEL.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use wire::{AsyncId, MessageId};
 use crate::core::limits;
 use crate::core::session::Session;
 
-/// The requests of one connection that wait.
+/// The waiting requests of one connection.
 #[derive(Default)]
 pub(crate) struct PendingRequests {
     table: Mutex<Table>,
@@ -25,17 +25,18 @@ struct Table {
 
 struct Waiting {
     message_id: MessageId,
-    /// Whose request it is; a logon's may be nobody's yet.
+    /// The session of the request; `None` for a logon without a session yet.
     session: Option<Arc<Session>>,
-    /// Whether it came by a tree connect whose requests must be sealed.
+    /// True if it came by a tree connect that requires encryption.
     must_seal: bool,
-    /// What the registry knows it by, if it is to outlive its connection.
+    /// The registry's key of the request, if it can outlive its connection.
     survives: Option<RequestKey>,
     cancelled: CancellationToken,
 }
 
 impl PendingRequests {
-    /// Enters a request of a session, by a tree connect that must be sealed or not; none if too many wait already.
+    /// Adds a request of a session; `must_seal` if its tree connect requires encryption. `None` if too many
+    /// are waiting.
     pub(crate) fn enter(
         &self,
         message_id: MessageId,
@@ -55,8 +56,8 @@ impl PendingRequests {
         Some(Pending { requests: self, async_id, cancelled })
     }
 
-    /// Cancels the request that a session's CANCEL names (MS-SMB2 3.3.5.16); one that is unknown, another session's, or
-    /// not protected as the request had to be is ignored.
+    /// Cancels the request that a session's CANCEL names (MS-SMB2 3.3.5.16). Ignored if there is no such
+    /// request, if it belongs to another session, or if the CANCEL is not protected as the request had to be.
     pub(crate) fn cancel(
         &self,
         session: &Arc<Session>,
@@ -74,7 +75,7 @@ impl PendingRequests {
         }
     }
 
-    /// Cancels what does not outlive the connection, which is lost.
+    /// Cancels the requests that do not outlive the lost connection.
     pub(crate) fn abandon(&self, lives_on: impl Fn(RequestKey) -> bool) {
         let table = self.table.lock();
         for waiting in table.waiting.values().filter(|it| !it.survives.is_some_and(&lives_on)) {
@@ -98,18 +99,18 @@ impl Waiting {
     }
 }
 
-/// How a CANCEL came.
+/// The protection of a CANCEL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protected {
-    /// In a sealed frame.
+    /// An encrypted frame.
     Sealed,
-    /// With a signature that is right.
+    /// A valid signature.
     Signed,
     /// Neither.
     Not,
 }
 
-/// A request that waits; leaving the table when dropped.
+/// A waiting request; it leaves the table when dropped.
 pub(crate) struct Pending<'a> {
     requests: &'a PendingRequests,
     async_id: AsyncId,
@@ -117,12 +118,12 @@ pub(crate) struct Pending<'a> {
 }
 
 impl Pending<'_> {
-    /// The id in the interim answer and in the final one.
+    /// The id in the interim and the final answer.
     pub(crate) fn async_id(&self) -> AsyncId {
         self.async_id
     }
 
-    /// Lets the request go on when its connection is lost, if the registry keeps it.
+    /// Lets the request continue after a loss of the connection, if the registry keeps it.
     pub(crate) fn survive(&self, key: RequestKey) {
         let mut table = self.requests.table.lock();
         if let Some(waiting) = table.waiting.get_mut(&self.async_id) {
@@ -130,7 +131,7 @@ impl Pending<'_> {
         }
     }
 
-    /// Returns once the client cancels the request.
+    /// Returns when the client cancels the request.
     pub(crate) async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }

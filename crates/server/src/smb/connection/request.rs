@@ -1,4 +1,4 @@
-//! One request as its handler sees it.
+//! A request in the form for its handler.
 
 use std::sync::Arc;
 
@@ -12,56 +12,56 @@ use crate::core::open::Open;
 use crate::core::session::Session;
 use crate::core::tree::Tree;
 
-/// What a handler returns: the status of an answer whose body it wrote, or of one without a body.
+/// The result of a handler: the status of an answer with the body that it wrote, or of one without a body.
 pub(crate) type Outcome = Result<NtStatus, NtStatus>;
 
-/// A request, with what was looked up for it.
+/// A request with the objects that were looked up for it.
 pub(crate) struct Request<'a> {
     pub(crate) connection: &'a SmbConnection,
     pub(crate) header: Header,
-    /// The message from its header on, padding included.
+    /// The message with its header and padding.
     pub(crate) message: &'a [u8],
-    /// Whether the frame was sealed.
+    /// True if the frame was encrypted.
     pub(crate) sealed: bool,
-    /// Whether it is the last of its compound.
+    /// True for the last request of its compound.
     pub(crate) last: bool,
     pub(crate) session: Option<Arc<Session>>,
     pub(crate) tree: Option<Arc<Tree>>,
     pub(crate) chain: &'a mut Chain,
-    /// Who signs the answer.
+    /// The key that signs the answer.
     pub(crate) signer: Option<Arc<SigningKey>>,
-    /// Its place among the requests that change its open.
+    /// The request's entry among those that change its open.
     pub(crate) counted: Option<Counted>,
-    /// Whether an interim answer has granted this request's credits.
+    /// True if an interim answer has granted the credits of this request.
     pub(crate) credits_granted: bool,
-    /// Whether the answer was held back: how long that took says nothing of the server.
+    /// True if the answer was delayed, so that its duration does not count in the statistics.
     pub(crate) held_back: bool,
 }
 
-/// What related requests of a compound take from those before them (MS-SMB2 3.3.5.2.7.2).
+/// The values that related requests of a compound inherit from those before them (MS-SMB2 3.3.5.2.7.2).
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
-    /// Whether a request has begun it that was not related to another.
+    /// True after a request that was not related to another.
     pub(crate) begun: bool,
     pub(crate) session_id: SessionId,
     pub(crate) tree_id: TreeId,
     pub(crate) file: Option<FileId>,
-    /// Why the file is not there.
+    /// The reason why there is no file.
     pub(crate) create_error: Option<NtStatus>,
 }
 
 impl<'a> Request<'a> {
-    /// The session, which dispatch has looked up for every command that needs one.
+    /// The session; dispatch has looked it up for every command that needs one.
     pub(crate) fn session(&self) -> Result<&Arc<Session>, NtStatus> {
         self.session.as_ref().ok_or(NtStatus::USER_SESSION_DELETED)
     }
 
-    /// The tree connect, which dispatch has looked up for every command that needs one.
+    /// The tree connect; dispatch has looked it up for every command that needs one.
     pub(crate) fn tree(&self) -> Result<&Arc<Tree>, NtStatus> {
         self.tree.as_ref().ok_or(NtStatus::NETWORK_NAME_DELETED)
     }
 
-    /// The open that the request's `FileId` names (MS-SMB2 3.3.5.10 and its siblings).
+    /// The open of the request's `FileId` (MS-SMB2 3.3.5.10 and related sections).
     pub(crate) fn open(&mut self, id: FileId) -> Result<Arc<Open>, NtStatus> {
         let id = if self.header.is_related() {
             if let Some(status) = self.chain.create_error {
@@ -84,7 +84,7 @@ impl<'a> Request<'a> {
         Ok(open)
     }
 
-    /// Verifies the channel sequence of a request that changes something (MS-SMB2 3.3.5.2.10).
+    /// Verifies the channel sequence of a request that changes data (MS-SMB2 3.3.5.2.10).
     fn count(&mut self, open: &Open) -> Result<(), NtStatus> {
         if !self.is_smb3() {
             return Ok(());
@@ -99,21 +99,21 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    /// Whether the connection speaks a dialect of the SMB 3.x family.
+    /// True if the connection's dialect is of the SMB 3.x family.
     pub(crate) fn is_smb3(&self) -> bool {
         self.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB300)
     }
 
-    /// Whether the credits paid are enough for this much payload either way (MS-SMB2 3.3.5.2.5).
+    /// Checks that the credit charge covers this payload, in either direction (MS-SMB2 3.3.5.2.5).
     pub(crate) fn check_charge(&self, bytes: u32) -> Result<(), NtStatus> {
         let multi_credit = self.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB210);
         let paid = if multi_credit { u32::from(self.header.credit_charge.max(1)) } else { 1 };
         if bytes.saturating_sub(1) / CREDIT_BYTES < paid { Ok(()) } else { Err(NtStatus::INVALID_PARAMETER) }
     }
 
-    /// Tells the client that the answer will take a while (MS-SMB2 3.3.4.2): the interim answer goes
-    /// out, after the answers of the compound so far. Only the last request of a compound may wait,
-    /// and a CREATE whose caller says so (MS-SMB2 3.3.5.2.7, note on asynchronous requests).
+    /// Sends the interim answer that the request takes a while (MS-SMB2 3.3.4.2), after the answers of the
+    /// compound so far. Only the last request of a compound may wait, and a CREATE whose caller allows it
+    /// (MS-SMB2 3.3.5.2.7, note on asynchronous requests).
     pub(crate) fn wait(&mut self, answer: &mut AnswerBuilder) -> Result<Pending<'a>, NtStatus> {
         if !self.last {
             return Err(NtStatus::INTERNAL_ERROR);
@@ -121,24 +121,25 @@ impl<'a> Request<'a> {
         self.wait_anywhere(answer)
     }
 
-    /// As [`Self::wait`], for what may wait in the middle of a compound.
+    /// Waits as [`Self::wait`] does, for requests that may wait in the middle of a compound.
     pub(crate) fn wait_anywhere(&mut self, answer: &mut AnswerBuilder) -> Result<Pending<'a>, NtStatus> {
         let pending = self.wait_untold()?;
         self.tell_waiting(answer, &pending);
         Ok(pending)
     }
 
-    /// Enters a request that waits among those that can be cancelled. Its client is not told, as Windows does where
-    /// anything but a CREATE waits for an oplock break, and the answers of the compound so far stay with its own.
+    /// Adds a waiting request to those that can be cancelled, without an interim answer, as Windows does if a
+    /// request other than CREATE waits for an oplock break. The answers of the compound so far stay with its
+    /// own.
     pub(crate) fn wait_untold(&mut self) -> Result<Pending<'a>, NtStatus> {
         let must_seal = self.tree.as_ref().is_some_and(|tree| tree.must_seal());
         let entered = self.connection.pending.enter(self.header.message_id, self.session.clone(), must_seal);
-        // How long it takes says nothing of the server.
+        // The duration depends on others than the server.
         self.held_back = true;
         entered.ok_or(NtStatus::INSUFFICIENT_RESOURCES)
     }
 
-    /// Sends the interim answer to a request that waits.
+    /// Sends the interim answer to a waiting request.
     pub(crate) fn tell_waiting(&mut self, answer: &mut AnswerBuilder, pending: &Pending<'a>) {
         let connection = self.connection;
         connection.push(answer.split(connection.buffer()));
@@ -153,10 +154,10 @@ impl<'a> Request<'a> {
         let header: Header = self.header.response(NtStatus::PENDING, credits);
         interim.finish(&header, None);
         connection.push(interim.complete());
-        // The connection's task may be waiting for its client.
+        // The connection's task may be waiting for input.
         connection.output_ready.notify_one();
     }
 }
 
-/// What one credit pays for, bytes.
+/// The bytes that one credit pays for.
 const CREDIT_BYTES: u32 = 64 * 1024;

@@ -1,27 +1,28 @@
-//! The message ids a client may use: `Connection.CommandSequenceWindow` (MS-SMB2 3.3.1.1, 3.3.5.2.3).
+//! The message ids that a client may use: `Connection.CommandSequenceWindow` (MS-SMB2 3.3.1.1, 3.3.5.2.3).
 
 use std::collections::VecDeque;
 
 use wire::MessageId;
 
-/// The window of message ids that were granted and not used yet.
+/// The window of message ids that are granted and not used yet.
 #[derive(Debug)]
 pub(crate) struct SequenceWindow {
     low: u64,
-    /// From `low` on: whether the id is still free. Its length is what was granted and not retired.
+    /// For each id from `low` on, true if it is unused. Its length is the number of ids that are granted and
+    /// not retired.
     free: VecDeque<bool>,
     available: u16,
     limit: u16,
 }
 
 impl SequenceWindow {
-    /// A new connection may use message id 0 only (MS-SMB2 3.3.5.1).
+    /// The window of a new connection, which contains message id 0 only (MS-SMB2 3.3.5.1).
     pub(crate) fn new(limit: u16) -> Self {
         Self { low: 0, free: VecDeque::from([true]), available: 1, limit }
     }
 
-    /// Takes the `charge` ids from `first` on; false if any of them is not to be used
-    /// (MS-SMB2 3.3.5.2.3: the connection ends then).
+    /// Uses the `charge` ids from `first` on; false if any of them cannot be used (MS-SMB2 3.3.5.2.3: the
+    /// connection ends then).
     pub(crate) fn take(&mut self, first: MessageId, charge: u16) -> bool {
         let count = usize::from(charge.max(1));
         let Some(start) = first.0.checked_sub(self.low).and_then(|offset| usize::try_from(offset).ok())
@@ -45,14 +46,14 @@ impl SequenceWindow {
         true
     }
 
-    /// Grants up to `requested` further ids and returns how many: at least one where the client
-    /// would be left with none (MS-SMB2 3.3.1.2), and never so many that the window, holes
-    /// included, spans more than twice the limit.
+    /// Grants up to `requested` more ids and returns their number: at least one if the client would have none
+    /// left (MS-SMB2 3.3.1.2), and never so many that the window, including holes, spans more than twice the
+    /// limit.
     pub(crate) fn grant(&mut self, requested: u16) -> u16 {
         self.grant_within(requested, self.limit)
     }
 
-    /// The same for a client that may have fewer than others.
+    /// Grants ids with a lower limit than usual.
     pub(crate) fn grant_within(&mut self, requested: u16, limit: u16) -> u16 {
         let room = limit.saturating_sub(self.available);
         let span = (usize::from(limit) * 2).saturating_sub(self.free.len());
@@ -95,7 +96,7 @@ mod tests {
         let mut window = SequenceWindow::new(16);
         assert_eq!(window.grant(100), 15);
         assert_eq!(window.grant(100), 0);
-        // Id 0 is never used: the window can grow to twice the limit and no further.
+        // Id 0 is never used: the window can grow to at most twice the limit.
         let mut next = 1;
         loop {
             let mut used = 0;

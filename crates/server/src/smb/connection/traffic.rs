@@ -1,7 +1,7 @@
-//! What a connection counts for the server's statistics (MS-SRVS 2.2.4.39).
+//! The counts of a connection for the server's statistics (MS-SRVS 2.2.4.39).
 //!
-//! Its requests count here, where nobody else does, and the sums go to the server's counters once in each
-//! turn of the connection's task: those are every connection's.
+//! Each connection counts its own requests without contention, and adds the sums to the server's shared
+//! counters once in each turn of its task.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use registry::Statistics;
 use wire::NtStatus;
 
-/// The counts since the last time they were handed on.
+/// The counts since they were last added to the server's.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     received: AtomicU64,
@@ -21,17 +21,17 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Bytes came from the client.
+    /// Counts received bytes.
     pub(super) fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Bytes went to the client.
+    /// Counts sent bytes.
     pub(super) fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Relaxed);
     }
 
-    /// A request was answered with a status.
+    /// Counts the status of an answer.
     pub(super) fn answered(&self, status: NtStatus) {
         match status {
             NtStatus::ACCESS_DENIED => self.permission_errors.fetch_add(1, Relaxed),
@@ -42,13 +42,13 @@ impl Traffic {
         };
     }
 
-    /// A request that waited for nobody but the server took this long.
+    /// Counts the time of a request that waited only for the server.
     pub(super) fn took(&self, time: Duration) {
         self.responses.fetch_add(1, Relaxed);
         self.response_us.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Hands the counts on.
+    /// Adds the counts to the server's and resets them.
     pub(super) fn hand_on(&self, to: &Statistics) {
         for (from, to) in [
             (&self.received, &to.bytes_received),

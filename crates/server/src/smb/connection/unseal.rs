@@ -1,4 +1,4 @@
-//! Sealed frames (MS-SMB2 3.3.5.2.1.1).
+//! Decryption of frames (MS-SMB2 3.3.5.2.1.1).
 
 use auth::IdentityKind;
 use bytes::{Buf, BytesMut};
@@ -8,7 +8,7 @@ use wire::header::TransformHeader;
 use super::SmbConnection;
 use super::dispatch::{ClearFrame, Violation};
 
-/// Opens a sealed frame in place.
+/// Decrypts a frame in place.
 pub(crate) fn unseal(connection: &SmbConnection, mut frame: BytesMut) -> Result<ClearFrame, Violation> {
     let (transform, payload) =
         frame.split_first_chunk_mut::<{ TransformHeader::SIZE }>().ok_or(Violation::BadSeal)?;
@@ -17,8 +17,8 @@ pub(crate) fn unseal(connection: &SmbConnection, mut frame: BytesMut) -> Result<
         return Err(Violation::BadSeal);
     }
     let session = connection.channel_for_keys(header.session_id).ok_or(Violation::BadSeal)?.session;
-    // MS-SMB2 3.3.5.2.9, `Connection.ConstrainedConnection`: nobody's key, which everybody has, counts for nothing until
-    // a user has logged on here.
+    // MS-SMB2 3.3.5.2.9, `Connection.ConstrainedConnection`: the key of an anonymous session is publicly
+    // known, so it is not accepted before a user has logged on here.
     let is_users = session.user().is_none_or(|user| user.kind == IdentityKind::User);
     if !is_users && connection.standing() < Standing::User {
         return Err(Violation::BadSeal);

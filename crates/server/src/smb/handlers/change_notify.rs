@@ -10,7 +10,7 @@ use super::{check_transact, malformed};
 use crate::core::files::notify::{Found, News, Viewer, Visible, Watch, watcher};
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
-/// Handles CHANGE_NOTIFY. What is watched for is settled by an open's first request (MS-FSA 2.1.5.10).
+/// Handles CHANGE_NOTIFY. An open's first request determines the watched changes (MS-FSA 2.1.5.10).
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let notify = ChangeNotifyRequest::decode(request.message).map_err(malformed)?;
     check_transact(request, &[notify.output_buffer_length])?;
@@ -64,7 +64,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                     biased;
                     news = &mut news => news.map_err(|_| NtStatus::NOTIFY_CLEANUP)?,
                     () = pending.cancelled() => {
-                        // What came at the last moment is not lost.
+                        // Changes that arrived in the last moment are still reported.
                         news.close();
                         news.try_recv().map_err(|_| NtStatus::CANCELLED)?
                     }
@@ -85,7 +85,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             break changes;
         }
         match crate::core::blocking::run(move || viewer.visible(changes)).await? {
-            // Nothing that the user could have listed: the request goes on waiting.
+            // The user could not have listed any of the changes, so the request continues to wait.
             Visible::Changes(changes) if changes.is_empty() => {}
             Visible::Changes(changes) => break changes,
             Visible::Something => break Vec::new(),
@@ -93,7 +93,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     };
     let mut changes = Vec::new();
     let entries = told.iter().map(|(action, name)| NotifyEntry { action: *action, name: name.as_str() });
-    // What does not fit is forgotten, and the client told to look for itself.
+    // If the changes do not fit, they are dropped, and the client must list the directory.
     let fits = !told.is_empty() && encode_changes(entries, &mut changes, max);
     put(answer, if fits { &changes } else { &[] });
     Ok(if fits { NtStatus::SUCCESS } else { NtStatus::NOTIFY_ENUM_DIR })

@@ -1,7 +1,8 @@
 //! CLOSE: MS-SMB2 3.3.5.10.
 //!
-//! Windows has written nothing, and removed nothing, that it could still fail with here. What the file system refuses only
-//! now (a removal, data that it held back, a time) fails the CLOSE with what it says, as Samba's does; the open is gone.
+//! In Windows, CLOSE cannot fail for reasons of the file system. Here, an error that the file system reports
+//! only now (for a removal, cached data or a time) becomes the status of the CLOSE, as in Samba; the open
+//! ends in any case.
 
 use registry::CloseReason;
 use wire::NtStatus;
@@ -35,7 +36,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let closed =
         server.registry.lock("close").close_open(open.file_id(), CloseReason::ClientClose, server.now());
     let effects = closed.map_err(|_| NtStatus::FILE_CLOSED)?;
-    // What fails from here on is told, and the open is over all the same.
+    // Later errors are returned, but the open has ended.
     let removes = effects.dropped.iter().any(|it| it.delete_on_close_now);
     server.apply(effects);
     if let Some(failed) = open.file().and_then(|file| file.state().late) {
@@ -49,7 +50,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     Ok(NtStatus::SUCCESS)
 }
 
-/// The metadata that the file has once the open is gone.
+/// The metadata of the file after the end of the open.
 fn finished(file: &OpenFile) -> vfs::Result<vfs::Stat> {
     file.finish_times();
     file.handle.stat()

@@ -17,7 +17,7 @@ pub(crate) struct EaChange {
     value: Vec<u8>,
 }
 
-/// Reads a list as a whole, so that a bad one changes nothing.
+/// Decodes a complete list, so that an invalid one changes nothing.
 pub(crate) fn decode(data: &[u8]) -> Result<Vec<EaChange>, NtStatus> {
     let mut changes = Vec::new();
     for entry in decode_eas(data) {
@@ -34,7 +34,7 @@ pub(crate) fn decode(data: &[u8]) -> Result<Vec<EaChange>, NtStatus> {
     Ok(changes)
 }
 
-/// Makes the changes.
+/// Applies the changes.
 pub(crate) fn set(handle: &dyn Handle, changes: &[EaChange]) -> Result<(), NtStatus> {
     for EaChange { name, value } in changes {
         let changed =
@@ -48,8 +48,9 @@ pub(crate) fn set(handle: &dyn Handle, changes: &[EaChange]) -> Result<(), NtSta
     Ok(())
 }
 
-/// Answers a query (MS-SMB2 2.2.37, MS-FSA 2.1.5.12.12): the attributes asked for by name, those that are not there
-/// with no value; or those from an index on, or from where the open's last query has come to, which `next` says.
+/// Answers a query (MS-SMB2 2.2.37, MS-FSA 2.1.5.12.12) with the attributes that it names (with an empty
+/// value if they do not exist), or with those from an index on, or from `next` on, where the open's last
+/// query ended.
 pub(crate) fn query(
     xattrs: &[Xattr],
     query: &QueryInfoRequest<'_>,
@@ -68,14 +69,14 @@ pub(crate) fn query(
         });
         return Ok(encode_eas(entries, out, max));
     }
-    // Others have no form here.
+    // Other attributes cannot be represented.
     let has_form = |it: &&Xattr| u8::try_from(it.name.len()).is_ok() && u16::try_from(it.value.len()).is_ok();
     let xattrs: Vec<&Xattr> = xattrs.iter().filter(has_form).collect();
     if xattrs.is_empty() {
         return Err(NtStatus::NO_EAS_ON_FILE);
     }
     let first = if query.flags.contains(QueryInfoFlags::INDEX_SPECIFIED) {
-        // Counted from one.
+        // Indices start at one.
         let index =
             query.additional_information.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
         index.filter(|index| *index <= xattrs.len()).ok_or(NtStatus::NONEXISTENT_EA_ENTRY)?
@@ -104,7 +105,7 @@ pub(crate) fn query(
     Ok(fit)
 }
 
-/// Removes all attributes: those of an overwritten file make way for those of the CREATE (MS-FSA 2.1.5.1.2.1).
+/// Removes all attributes of an overwritten file, before those of the CREATE are set (MS-FSA 2.1.5.1.2.1).
 pub(crate) fn clear(handle: &dyn Handle) -> Result<(), NtStatus> {
     let xattrs = match handle.xattrs() {
         Err(vfs::Error::NotSupported) => return Ok(()),
@@ -116,7 +117,7 @@ pub(crate) fn clear(handle: &dyn Handle) -> Result<(), NtStatus> {
     Ok(())
 }
 
-/// `EaSize` of a file's attributes.
+/// `EaSize` for these attributes.
 pub(crate) fn ea_size_of(xattrs: &[Xattr]) -> u32 {
     vfs::handle::ea_size(xattrs.iter().map(|xattr| (xattr.name.len(), xattr.value.len())))
 }
@@ -163,7 +164,7 @@ mod tests {
         }
         assert_eq!(ask(&[single], 0, 1000), Err(NtStatus::NO_MORE_EAS));
         assert_eq!(ask(&[restart, single], 0, 1000), whole("A"));
-        // As many as there is room for, and the rest the next time.
+        // As many as fit, and the rest in the next query.
         assert_eq!(ask(&[restart], 0, 50), Ok((Fit::Truncated, String::from("A"))));
         assert_eq!(ask(&[], 0, 50), Err(NtStatus::BUFFER_TOO_SMALL));
         assert_eq!(ask(&[], 0, 1000), whole("BC"));

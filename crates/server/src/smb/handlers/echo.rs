@@ -6,7 +6,7 @@ use wire::msg::{EchoRequest, EchoResponse};
 use super::malformed;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
-/// Handles ECHO. It proves that the client is there, not that anybody uses it: idle time goes on.
+/// Handles ECHO. It shows that the client is alive, but does not end the idle time of its sessions.
 pub(crate) fn handle(request: &Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     EchoRequest::decode(request.message).map_err(malformed)?;
     let base = answer.base();

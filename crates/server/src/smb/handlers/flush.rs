@@ -1,7 +1,7 @@
 //! FLUSH: MS-SMB2 3.3.5.11.
 //!
-//! What Apple's clients put into `Reserved1` for F_FULLFSYNC asks for no more than every FLUSH does: the disk's own
-//! cache is flushed too.
+//! The value in `Reserved1` that Apple's clients use for F_FULLFSYNC needs no special treatment: every FLUSH
+//! also flushes the disk's own cache.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::core::status::{OrStatus, of_vfs};
 use crate::core::tree::Tree;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
-/// Brings a file to the disk, with its name and with what renames and links through this open have done to other
-/// directories (MS-FSA 2.1.5.7).
+/// Flushes a file, its name, and the other directories that renames and links through this open have changed
+/// (MS-FSA 2.1.5.7).
 pub(crate) async fn flush(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
     run(&file.handle).await?;
     loop {
@@ -27,7 +27,7 @@ pub(crate) async fn flush(open: &Open, file: &OpenFile) -> Result<(), NtStatus> 
     }
 }
 
-/// Remembers a directory in which a name of the file was made or removed, for the next flush.
+/// Records a directory in which a name of the file was created or removed, for the next flush.
 pub(crate) async fn remember(open: &Open, file: &OpenFile, changed: RelativePath) -> Result<(), NtStatus> {
     let first = {
         let unflushed = &mut file.state().unflushed;
@@ -42,27 +42,27 @@ pub(crate) async fn remember(open: &Open, file: &OpenFile, changed: RelativePath
     Ok(())
 }
 
-/// Brings a change that was made through an open to the disk, where it was opened with FILE_WRITE_THROUGH.
+/// Flushes a change that was made through an open, if it was opened with FILE_WRITE_THROUGH.
 pub(crate) async fn through(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
     if file.is_write_through() { flush(open, file).await } else { Ok(()) }
 }
 
-/// Brings a directory in which a name was removed to the disk.
+/// Flushes a directory in which a name was removed.
 pub(crate) async fn directory(tree: &Tree, path: &RelativePath) -> Result<(), NtStatus> {
     let backend = tree.backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
     match backend.open(&Actor::Process, path, Wanted::NOTHING) {
         Ok(opened) => run(&opened.handle).await,
-        // It has gone itself, and the removed name with it.
+        // The directory was removed as well, together with the removed name.
         Err(vfs::Error::NotFound | vfs::Error::PathNotFound) => Ok(()),
         Err(error) => Err(of_vfs(&error)),
     }
 }
 
-/// Brings the removal of what an open was of to the disk.
+/// Flushes the removal of an open's file.
 pub(crate) async fn removal(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
     match file.path().parent() {
         Some(parent) if !file.is_stream => directory(open.tree(), &parent).await,
-        // A stream is its file's.
+        // A stream is stored with its file.
         _ => run(&file.handle).await,
     }
 }
@@ -77,7 +77,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let asked = FlushRequest::decode(request.message).map_err(malformed)?;
     let open = request.open(asked.file_id)?;
     if let Some(file) = open.file() {
-        // The same bits are FILE_ADD_FILE and FILE_ADD_SUBDIRECTORY for a directory.
+        // For a directory, the same bits are FILE_ADD_FILE and FILE_ADD_SUBDIRECTORY.
         if !open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
             return Err(NtStatus::ACCESS_DENIED);
         }

@@ -1,5 +1,5 @@
-//! Waiting until others have given up cached handles (MS-SMB2 3.3.5.21.1; MS-FSA 2.1.5.15.3,
-//! 2.1.5.15.11): what a rename, a link over a name and a pending delete have in common.
+//! Waits until other clients have given up cached handles (MS-SMB2 3.3.5.21.1; MS-FSA 2.1.5.15.3,
+//! 2.1.5.15.11): the common part of renames, links that replace a name, and pending deletes.
 
 use registry::{Effects, Readiness, RequestKey, State, Time};
 use wire::NtStatus;
@@ -9,11 +9,11 @@ use crate::core::limits;
 use crate::core::waiting::{Ticket, Wake};
 use crate::smb::connection::{Pending, Request};
 
-/// What the registry says about going on.
+/// The registry's answer whether the operation can continue.
 pub(crate) type Asked = Result<(Readiness, Effects<SmbShell>), NtStatus>;
 
-/// Asks the registry until the operation may go on, waiting each time for the breaks it has sent. No interim answer is
-/// sent: Windows sends none either, and smbtorture's smb2.compound_async holds servers to that.
+/// Queries the registry until the operation can continue, and waits each time for the breaks that it has
+/// sent. No interim answer is sent: Windows sends none, and smbtorture's smb2.compound_async requires that.
 pub(crate) async fn wait<'a>(
     request: &mut Request<'a>,
     mut ask: impl FnMut(&mut State<SmbShell>, RequestKey, Time) -> Asked + Send,

@@ -42,7 +42,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     Ok(NtStatus::SUCCESS)
 }
 
-/// Whether `LockSequenceIndex` and `LockSequenceNumber` count (3.3.5.14).
+/// True if `LockSequenceIndex` and `LockSequenceNumber` are valid (3.3.5.14).
 fn has_sequences(request: &Request<'_>, open: &Open) -> bool {
     request.connection.negotiated.get().is_some_and(|it| {
         it.dialect >= Dialect::SMB210
@@ -52,10 +52,10 @@ fn has_sequences(request: &Request<'_>, open: &Open) -> bool {
     })
 }
 
-/// 3.3.5.14.1: all of them are unlocks, and each is of a lock that is held.
+/// 3.3.5.14.1: all elements must be unlocks of locks that are held.
 fn unlock(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Result<(), NtStatus> {
     let server = &request.connection.server;
-    // One after the other: what came before a bad one stays unlocked.
+    // Elements are processed in order: those before an invalid one stay unlocked.
     let unlocks = lock.locks.iter().take_while(|element| element.flags == LockFlags::UNLOCK);
     let elements: Vec<LockElement> =
         unlocks.map(|it| LockElement { offset: it.offset, length: it.length, exclusive: false }).collect();
@@ -74,7 +74,7 @@ fn unlock(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Result<
     if elements.len() == lock.locks.len() { Ok(()) } else { Err(NtStatus::INVALID_PARAMETER) }
 }
 
-/// 3.3.5.14.2: all or none, and only a single one may wait.
+/// 3.3.5.14.2: all or none are granted, and only a single lock may wait.
 async fn take(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
@@ -123,7 +123,7 @@ async fn take(
     }
 }
 
-/// Asks for locks once.
+/// Requests locks once.
 fn lock_once(
     server: &Server,
     open: &Open,
@@ -139,7 +139,8 @@ fn lock_once(
     result
 }
 
-/// Asks the machine, where locks are to be had there as well, then the registry.
+/// Requests the locks from the operating system, if they are shared with local programs, and then from the
+/// registry.
 fn lock_in_turn(
     server: &Server,
     open: &Open,
@@ -165,12 +166,12 @@ fn lock_in_turn(
     (result.map_err(status), effects)
 }
 
-/// The open's file, where its locks are to be had on the machine as well.
+/// The open's file, if its locks are shared with local programs.
 fn on_host<'a>(server: &'a Server, open: &Open) -> Option<HostFile<'a>> {
     server.host_locks.file(open.file()?)
 }
 
-/// A request for one lock that waits.
+/// A waiting request for one lock.
 struct Waiting<'a> {
     server: &'a Server,
     open: &'a Open,
@@ -179,18 +180,18 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Waits until the lock is held. Where a program of the machine has it, nobody says when that is over: the machine is
-    /// asked again, from time to time.
+    /// Waits until the lock is granted. The end of a local program's lock is not reported, so such a lock is
+    /// tried again from time to time.
     async fn granted(mut self, pending: &Pending<'_>, mut is_outside: bool) -> Result<(), NtStatus> {
         let mut delay = limits::HOST_LOCK_FIRST_RETRY;
         loop {
             let is_woken = tokio::select! {
-                // A lock that could be had before CANCEL came is tried first.
+                // A lock that became free before CANCEL arrived is tried first.
                 biased;
                 woken = self.ticket.woken() => match woken {
                     Some(Wake::Granted) => return Ok(()),
                     Some(Wake::Retry) => true,
-                    // 3.3.4.17, 3.3.5.6, 3.3.5.8: who waits on a handle that goes away hears this.
+                    // 3.3.4.17, 3.3.5.6, 3.3.5.8: the status for a request whose open ends.
                     Some(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | None => {
                         return Err(NtStatus::RANGE_NOT_LOCKED);
                     }
@@ -216,20 +217,20 @@ impl Waiting<'_> {
                     self.ticket.give_back();
                     return Err(NtStatus::RANGE_NOT_LOCKED);
                 }
-                // The dropped ticket cancels the request, which is granted by a retry alone.
+                // Dropping the ticket cancels the request; only a retry can grant it.
                 Err(status) => return Err(status),
             }
         }
     }
 
-    /// A lock that is held is answered as such, whenever CANCEL came; so is that the handle is gone.
+    /// The result after a CANCEL: a lock that was granted, or a closed handle, takes precedence.
     async fn cancelled(self) -> Result<(), NtStatus> {
         match self.ticket.cancel().await {
             Some(Wake::Granted) => Ok(()),
             Some(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | None => {
                 Err(NtStatus::RANGE_NOT_LOCKED)
             }
-            // One that was to try again does not any more.
+            // A request that was to be tried again is not tried.
             Some(Wake::Ended(WaitOutcome::Cancelled) | Wake::Retry) => Err(NtStatus::CANCELLED),
         }
     }
@@ -259,20 +260,20 @@ impl Waiting<'_> {
     }
 }
 
-/// What came of asking again.
+/// The result of another attempt.
 enum Retried {
     /// The lock is held.
     Granted,
-    /// An open's lock is in the way, whose end is told.
+    /// The lock of an open conflicts; its end wakes the request.
     Waits,
-    /// A program's lock is in the way.
+    /// The lock of a local program conflicts.
     WaitsOutside,
-    /// Nobody waits any more: the open has ended.
+    /// The request has ended with its open.
     Over,
 }
 
-/// 3.3.5.14.2 processes one element after the other, and what was locked before one that is refused is unlocked:
-/// the registry's lock is given back in between.
+/// Processes the elements in order (3.3.5.14.2), and unlocks those before a refused one. The registry's lock
+/// is released between parts.
 fn take_in_parts(request: &Request<'_>, open: &Open, elements: &[LockElement]) -> Result<(), NtStatus> {
     let server = &request.connection.server;
     let on_host = on_host(server, open);

@@ -1,4 +1,5 @@
-//! Judging a message of a logon in its turn: MS-SMB2 3.3.5.5.3. Guessing passwords takes time (`crate::core::guesses`).
+//! Processing a logon message when an attempt is permitted: MS-SMB2 3.3.5.5.3. Attempts at passwords are
+//! limited (`crate::core::guesses`).
 
 use std::sync::Arc;
 
@@ -18,25 +19,25 @@ use crate::smb::connection::{DelayedLogon, SmbConnection};
 /// One message of a logon.
 pub(super) struct LogonExchange<'a> {
     pub(super) connection: &'a SmbConnection,
-    /// The session that is logged on to, or bound.
+    /// The session of the logon, or to be bound.
     pub(super) session: &'a Arc<Session>,
     pub(super) binds: bool,
     /// The client's token.
     pub(super) token: &'a [u8],
 }
 
-/// What came of it.
+/// The result of a message.
 pub(super) enum Judged {
-    /// The acceptor has looked at it.
+    /// The acceptor has processed it.
     Step(Step),
-    /// The account is locked, and so the password was not looked at.
+    /// The account is locked, so the password was not checked.
     Locked,
-    /// Its turn did not come in time, and so the password was not looked at.
+    /// An attempt was not permitted in time, so the password was not checked.
     OutOfPatience,
 }
 
 impl LogonExchange<'_> {
-    /// Who the client says it is, where this message is to prove it.
+    /// The user name that this message is to prove, if any.
     pub(super) fn claim(&self) -> Option<Claim> {
         logons(self.connection).get(&self.session.id()).and_then(|logon| logon.acceptor.claim(self.token))
     }
@@ -45,7 +46,7 @@ impl LogonExchange<'_> {
         Origin::of(self.connection.peer.ip())
     }
 
-    /// Judges the message as soon as it may be judged.
+    /// Processes the message as soon as an attempt is permitted.
     pub(super) async fn judge_in_turn(
         &self,
         message: &[u8],
@@ -65,7 +66,8 @@ impl LogonExchange<'_> {
                 let mut guesses = server.guesses();
                 let attempt = guesses.attempt(&account_tried(&server.accounts(), claim), origin);
                 match guesses.turn(&attempt, server.now()) {
-                    // Nobody else tries between the look at the table and the note of the outcome.
+                    // The table stays locked until the result is recorded, so that no other attempt comes in
+                    // between.
                     Turn::Now => {
                         let (step, preauth) = self.judge(message);
                         self.note(&mut guesses, &attempt, claim, &step);
@@ -89,7 +91,7 @@ impl LogonExchange<'_> {
         }
     }
 
-    /// Hands the message to the acceptor.
+    /// Passes the message to the acceptor.
     fn judge(&self, message: &[u8]) -> (Step, PreauthHash) {
         let server = &self.connection.server;
         let mut logons = logons(self.connection);
@@ -113,7 +115,7 @@ impl LogonExchange<'_> {
         (step, preauth)
     }
 
-    /// Notes what came of an attempt at a password.
+    /// Records the result of an attempt at a password.
     fn note(&self, guesses: &mut Guesses, attempt: &Attempt, claim: &Claim, step: &Step) {
         let server = &self.connection.server;
         match step {
@@ -131,7 +133,7 @@ impl LogonExchange<'_> {
         }
     }
 
-    /// Tells of a client whose clock is far off, or who does not say.
+    /// Logs a client whose clock differs much, or that sends no time.
     fn note_clock(&self, claim: &Claim, client_time: Option<FileTime>) {
         let server = &self.connection.server;
         let Some(time) = client_time else { return };
@@ -146,7 +148,7 @@ impl LogonExchange<'_> {
         clock_differs(&self.connection.peer, claim, hours);
     }
 
-    /// Ends a logon that is refused, and returns when the client may hear so.
+    /// Ends a refused logon; returns when the answer may be sent.
     pub(super) async fn refuse(
         &self,
         claim: Option<&Claim>,
@@ -160,7 +162,7 @@ impl LogonExchange<'_> {
             let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };
             logon_refused(&self.connection.peer, claim, method, &reason.to_string());
         }
-        // A repeated logon that fails ends the session too, as on Windows; one that binds does not.
+        // A failed repeated logon ends the session, as in Windows; a failed binding does not.
         if !self.binds {
             end(self.connection, self.session, EndReason::LogonFailed);
         }
@@ -171,7 +173,7 @@ impl LogonExchange<'_> {
     }
 }
 
-/// The account that a client tries a password of, under the one name that its attempts are counted by.
+/// The account name under which an attempt at a password is counted.
 fn account_tried(accounts: &UserDb, claim: &Claim) -> String {
     let Claim { user, domain, .. } = claim;
     let account = accounts.meant(domain, user).map(|account| account.name.as_str());

@@ -1,5 +1,5 @@
-//! One file per command. Each handler reads as its section of MS-SMB2 3.3.5 does: it decodes, checks,
-//! asks the registry, acts on the file, and writes the body of its answer.
+//! One file for each command. A handler follows its section of MS-SMB2 3.3.5: it decodes, checks, queries the
+//! registry, acts on the file, and writes the body of the answer.
 
 pub(crate) mod change_notify;
 pub(crate) mod close;
@@ -32,7 +32,7 @@ use wire::{DecodeError, Dialect, NtStatus};
 pub(crate) use crate::core::files::display_path;
 use crate::smb::connection::{AnswerBuilder, Outcome, Refusal, Request};
 
-/// Hands a request to its command's handler.
+/// Passes a request to the handler of its command.
 pub(crate) async fn handle(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
@@ -61,8 +61,8 @@ pub(crate) async fn handle(
     Ok(outcome?)
 }
 
-/// What remains to be done when an answer's bytes are known: the preauthentication hash covers them
-/// (MS-SMB2 3.3.5.4, 3.3.5.5).
+/// The steps after an answer's bytes are complete: updates the preauthentication hash (MS-SMB2 3.3.5.4,
+/// 3.3.5.5).
 pub(crate) fn answered(request: &Request<'_>, status: NtStatus, message: &[u8], signer: Option<&SigningKey>) {
     match request.header.command {
         Command::NEGOTIATE if status.is_success() => request.connection.preauth().update(message),
@@ -73,20 +73,20 @@ pub(crate) fn answered(request: &Request<'_>, status: NtStatus, message: &[u8], 
     }
 }
 
-/// A body that is none: MS-SMB2 3.3.5 asks for this answer throughout.
+/// The status for a malformed body, according to MS-SMB2 3.3.5.
 pub(crate) fn malformed(error: DecodeError) -> NtStatus {
     tracing::debug!(%error, "malformed request");
     NtStatus::INVALID_PARAMETER
 }
 
-/// Who acts for this request. A session without a user has ended: nobody acts for it, least of all the server.
+/// The actor of this request. A session without a user has ended, and must not act as the server.
 pub(crate) fn actor(request: &Request<'_>) -> Result<vfs::Actor, NtStatus> {
     let user = request.session.as_ref().and_then(|session| session.user());
     user.map(|user| user.actor.clone()).ok_or(NtStatus::USER_SESSION_DELETED)
 }
 
-/// The largest payload either way (MS-SMB2 3.3.5.15, 3.3.5.18 to 3.3.5.21): what was negotiated, and
-/// what the request's credits pay for.
+/// Checks the largest payload in either direction (MS-SMB2 3.3.5.15, 3.3.5.18 to 3.3.5.21) against the
+/// negotiated limit and the credit charge.
 pub(crate) fn check_transact(request: &Request<'_>, lengths: &[u32]) -> Result<(), NtStatus> {
     let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
     let largest = lengths.iter().copied().max().unwrap_or_default();
@@ -96,18 +96,18 @@ pub(crate) fn check_transact(request: &Request<'_>, lengths: &[u32]) -> Result<(
     request.check_charge(largest)
 }
 
-/// Appends the body that QUERY_DIRECTORY, QUERY_INFO and CHANGE_NOTIFY have in common (MS-SMB2
-/// 2.2.34, 2.2.36, 2.2.38), whose buffer `write` appends.
+/// Appends the body that QUERY_DIRECTORY, QUERY_INFO and CHANGE_NOTIFY have in common (MS-SMB2 2.2.34,
+/// 2.2.36, 2.2.38); `write` appends its buffer.
 pub(crate) fn put_output<T>(answer: &mut AnswerBuilder, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let out = answer.body();
     let prefix = out.len();
     QueryInfoResponse::encode_prefix(0, out);
     let start = out.len();
     let written = write(out);
-    // No buffer reaches 4 GiB: the lengths that clients allow are bounded.
+    // No buffer reaches 4 GiB, because the lengths that clients may request are limited.
     let length = u32::try_from(out.len().saturating_sub(start)).unwrap_or(u32::MAX);
     if length == 0 {
-        // The byte of the buffer that StructureSize counts.
+        // StructureSize includes one byte of the buffer.
         out.push(0);
     }
     let mut fixed = Vec::with_capacity(start.saturating_sub(prefix));
@@ -118,7 +118,7 @@ pub(crate) fn put_output<T>(answer: &mut AnswerBuilder, write: impl FnOnce(&mut 
     written
 }
 
-/// Writes an error's body with what its status demands (MS-SMB2 2.2.2).
+/// Writes an error's body with the data for its status (MS-SMB2 2.2.2).
 pub(crate) fn put_error_data(request: &Request<'_>, answer: &mut AnswerBuilder, data: &[u8]) {
     let base = answer.base();
     let has_contexts = request.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB311);

@@ -67,7 +67,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             salt: &salt,
         });
         if contexts.offers_ciphers {
-            // Zero: no cipher in common (MS-SMB2 3.3.5.4).
+            // Zero: there is no common cipher (MS-SMB2 3.3.5.4).
             let id = cipher.map_or(0, Cipher::id);
             let ciphers = U16List::build([id], &mut cipher_ids);
             answer_contexts.push(NegotiateContext::Encryption { ciphers });
@@ -87,7 +87,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     Ok(NtStatus::SUCCESS)
 }
 
-/// The greatest dialect that both sides speak (MS-SMB2 3.3.5.4).
+/// The highest dialect that both sides support (MS-SMB2 3.3.5.4).
 pub(crate) fn best_dialect(
     offered: impl Iterator<Item = Dialect>,
     (lowest, highest): (Dialect, Dialect),
@@ -99,8 +99,8 @@ pub(crate) fn best_dialect(
         .max()
 }
 
-/// Handles the NEGOTIATE of SMB1 with which a client asks whether the server knows SMB2
-/// (MS-SMB2 3.3.5.3.1, 3.3.5.3.2). SMB1 itself is not spoken.
+/// Handles the NEGOTIATE of SMB1 with which a client checks for SMB2 support (MS-SMB2 3.3.5.3.1, 3.3.5.3.2).
+/// SMB1 itself is not supported.
 pub(crate) fn handle_smb1(connection: &SmbConnection, message: &[u8]) -> Result<Option<Answer>, Violation> {
     let offered = Smb1Negotiate::decode(message).map_err(|_| Violation::Smb1)?;
     let settings = connection.server.settings();
@@ -168,7 +168,7 @@ fn respond(
         max_read_size: negotiated.max_io,
         max_write_size: negotiated.max_io,
         system_time: connection.server.file_time(),
-        // Windows says zero too: how long a server is up is nobody's business before a logon.
+        // Zero, as in Windows: the uptime is not disclosed before a logon.
         server_start_time: wire::FileTime::NONE,
         security_buffer: &token,
         contexts,
@@ -199,14 +199,14 @@ fn capabilities(
             capabilities |= client & GlobalCapabilities::DIRECTORY_LEASING;
         }
     }
-    // In 3.1.1 the negotiate context says so instead (MS-SMB2 3.3.5.4).
+    // In 3.1.1, the negotiate context contains this (MS-SMB2 3.3.5.4).
     if cipher.is_some() && dialect < Dialect::SMB311 {
         capabilities |= GlobalCapabilities::ENCRYPTION;
     }
     capabilities
 }
 
-/// What the negotiate contexts of a 3.1.1 client come to.
+/// The evaluated negotiate contexts of a 3.1.1 client.
 #[derive(Debug, Default)]
 struct Contexts {
     offers_ciphers: bool,
@@ -215,7 +215,7 @@ struct Contexts {
 }
 
 impl Contexts {
-    /// Ciphers and signing algorithms are taken in the client's order: it knows its processor.
+    /// Reads the contexts. Ciphers and signing algorithms are chosen in the client's order of preference.
     fn read(contexts: NegotiateContexts<'_>) -> Result<Self, NtStatus> {
         let mut found = Self::default();
         let (mut preauth, mut ciphers_seen, mut signing_seen) = (false, false, false);
@@ -252,6 +252,6 @@ impl Contexts {
 /// Length of the preauthentication salt, bytes (MS-SMB2 3.3.5.4).
 const SALT_BYTES: usize = 32;
 
-// The identifiers of `auth` are those of the wire.
+// The identifiers in `auth` equal those on the wire.
 const _: () = assert!(Cipher::Aes128Gcm.id() == CipherId::AES_128_GCM.0);
 const _: () = assert!(SigningAlgorithm::AesGmac.id() == SigningAlgorithmId::AES_GMAC.0);

@@ -24,7 +24,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             let level = result.map_err(|error| match error {
                 AcknowledgeOplockError::NoSuchOpen => NtStatus::FILE_CLOSED,
                 AcknowledgeOplockError::LevelOfLease => NtStatus::INVALID_PARAMETER,
-                // What Windows says where the specification has STATUS_INVALID_DEVICE_STATE.
+                // The status of Windows; the specification has STATUS_INVALID_DEVICE_STATE.
                 AcknowledgeOplockError::BadLevel | AcknowledgeOplockError::NotBreaking => {
                     NtStatus::INVALID_OPLOCK_PROTOCOL
                 }

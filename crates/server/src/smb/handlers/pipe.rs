@@ -8,7 +8,7 @@ use crate::core::open::Open;
 use crate::core::pipe::{PipeMode, Writer};
 use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
 
-/// Reads a message, or what bytes there are, waiting where there is nothing.
+/// Reads a message, or the available bytes; waits if there are none.
 pub(crate) async fn read(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
@@ -34,7 +34,7 @@ pub(crate) async fn write(
     match pipe.mode() {
         PipeMode::Message => pipe.write(data, &by, &mut written).await?,
         PipeMode::Byte => match waited_for(request, answer, pipe.write(data, &by, &mut written)).await {
-            // What the server has taken cannot be taken back.
+            // Data that the server has accepted cannot be withdrawn.
             Err(NtStatus::CANCELLED) if written > 0 => {}
             outcome => outcome?,
         },
@@ -44,7 +44,7 @@ pub(crate) async fn write(
     Ok(NtStatus::SUCCESS)
 }
 
-/// Writes a message and reads the answer to it; what was read, and whether there is more of it.
+/// Writes a message and reads its answer; returns the data read, and true if there is more.
 pub(crate) async fn transceive(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
@@ -63,7 +63,7 @@ pub(crate) async fn transceive(
     waited_for(request, answer, pipe.read(length as usize)).await
 }
 
-/// The client, as the pipe knows it.
+/// The client, in the form for the pipe.
 fn writer<'a>(request: &Request<'a>, open: &'a Open) -> Writer<'a> {
     let connection = request.connection;
     Writer {
@@ -74,7 +74,7 @@ fn writer<'a>(request: &Request<'a>, open: &'a Open) -> Writer<'a> {
     }
 }
 
-/// Does what may take a while: then the client hears so, and may cancel it.
+/// Runs work that may take a while: then the client receives an interim answer, and may cancel the request.
 async fn waited_for<T>(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,

@@ -17,16 +17,17 @@ use crate::core::security::Subject;
 use crate::core::status::of_vfs;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
-/// What looking up a single name takes.
+/// The parameters for looking up a single name.
 struct Place<'a> {
     backend: &'a dyn Backend,
     actor: &'a Actor,
-    /// The directory that is listed: names are looked up in it, whatever has its own by now.
+    /// The listed directory: names are looked up in it, even if its own name belongs to another directory by
+    /// now.
     directory: &'a dyn Handle,
     path: &'a RelativePath,
-    /// Who sees only what they may read; none where everything is shown.
+    /// The user, if only readable entries are shown.
     viewer: Option<&'a Subject<'a>>,
-    /// Whose rights listings for Apple's clients tell, and what the share lets anybody do at most.
+    /// The user and the share's maximal access, if the listing includes rights for Apple's clients.
     apple: Option<(&'a Subject<'a>, AccessMask)>,
 }
 
@@ -91,7 +92,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     }
 }
 
-/// Writes entries while there is room, and says how many. The one that did not fit is kept.
+/// Writes entries while they fit, and returns their number. The first entry that did not fit is kept.
 fn fill(
     listing: &mut Listing,
     place: &Place<'_>,
@@ -110,13 +111,14 @@ fn fill(
             },
             Ok(None) => break,
             Err(error) if writer.entries() == 0 => return Err(of_vfs(&error)),
-            // The entry may be passed over by now: a listing without it must not look whole.
+            // The failed entry may be skipped in the next call, so the error is kept: a listing without the
+            // entry must not appear complete.
             Err(error) => {
                 listing.fail(of_vfs(&error));
                 break;
             }
         };
-        // A name that is short enough needs no other.
+        // A name that is itself short has no other short name.
         let short_name = other_short_name(&entry.name).unwrap_or_default();
         let file_id = entry.stat.as_ref().map_or(0, |stat| place.backend.file_id(place.directory, stat));
         let shown = DirectoryEntry {
@@ -146,7 +148,7 @@ fn fill(
 }
 
 impl Place<'_> {
-    /// The entry, if a listing shows it; with the metadata of the file that was looked at for that.
+    /// The entry, if a listing shows it; with the metadata of the file that was checked.
     fn visible(&self, entry: Entry) -> Option<Entry> {
         let name = entry.name.as_str();
         let Some(viewer) = self.viewer.filter(|_| !matches!(name, "." | "..")) else { return Some(entry) };
@@ -161,7 +163,7 @@ impl Place<'_> {
         self.backend.open_in(actor, self.directory, &self.path.join(name)?, true)
     }
 
-    /// What Apple's clients are told besides (kAAPL_SUPPORTS_READ_DIR_ATTR).
+    /// The additional attributes for Apple's clients (kAAPL_SUPPORTS_READ_DIR_ATTR).
     fn apple_attributes(&self, entry: &Entry) -> Option<AppleAttributes> {
         let (subject, maximal_access) = self.apple?;
         let stat = entry.stat.as_ref()?;
@@ -173,11 +175,11 @@ impl Place<'_> {
         };
         let opened =
             self.path.join(&entry.name).and_then(|path| Ok((path, self.open(&Actor::Process, &entry.name)?)));
-        // `.` and `..`, and what went meanwhile.
+        // These are `.` and `..`, and entries that were removed meanwhile.
         let Ok((path, Opened { handle, .. })) = opened else { return Some(attributes) };
         let granted = subject.permitted(&path, &*handle, stat, AccessMask::MAXIMUM_ALLOWED);
         attributes.maximal_access = granted & maximal_access;
-        // Who may not read the file is not told what its streams hold.
+        // Users who cannot read the file do not see its streams.
         if !granted.contains(AccessMask::READ_DATA) {
             return Some(attributes);
         }
@@ -206,7 +208,7 @@ impl Place<'_> {
         AfpInfo::decode(data.get(..read)?).ok()
     }
 
-    /// The entry of this name in any case; none if there is none that a listing would show.
+    /// The entry of this name in any case; `None` if a listing would not show one.
     fn look_up(&self, name: &str) -> vfs::Result<Option<Entry>> {
         match self.open(self.actor, name) {
             Ok(opened) => {
@@ -226,7 +228,7 @@ impl Place<'_> {
     }
 }
 
-/// `st_mode`, whose lowest 16 bits are all that there is room for and all that there is.
+/// `st_mode`, which has 16 bits.
 fn unix_mode(stat: &Stat) -> u16 {
     let kind = match stat.kind {
         Kind::File => 0o100_000,
@@ -237,7 +239,7 @@ fn unix_mode(stat: &Stat) -> u16 {
     u16::try_from(kind | stat.mode).unwrap_or_default()
 }
 
-/// What a class tells of an entry.
+/// The information about an entry that a class needs.
 fn wanted(class: FileInfoClass) -> EntryWanted {
     match class {
         FileInfoClass::NAMES => EntryWanted::Name,

@@ -69,7 +69,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             got
         }
     };
-    // 3.3.5.12: nothing at all, or less than the client would take.
+    // 3.3.5.12: there are no data, or fewer than the client's minimum.
     if (got == 0 && length != 0) || got < read.minimum_count as usize {
         return Err(NtStatus::END_OF_FILE);
     }
@@ -88,8 +88,8 @@ fn count(request: &Request<'_>, open: &Open, file: &OpenFile, read: &ReadRequest
     open.shared().count_read(bytes.into(), now);
 }
 
-/// Answers a large read that needs no computing over it straight from the page cache. None where
-/// that cannot be.
+/// Answers a large read directly from the page cache, if no signature or encryption is needed; `None` if that
+/// is impossible.
 fn send_from_cache(
     request: &Request<'_>,
     answer: &mut AnswerBuilder,
@@ -115,7 +115,7 @@ fn send_from_cache(
     if length < read.minimum_count {
         return Err(NtStatus::END_OF_FILE);
     }
-    // Both ends in memory: read-ahead has seen to what is in between.
+    // Both ends are in memory; read-ahead has probably loaded the rest.
     let mut byte = [0];
     for at in [read.offset, read.offset + u64::from(length) - 1] {
         if !matches!(file.handle.try_read_at(&mut byte, at), Ok(Some(1))) {

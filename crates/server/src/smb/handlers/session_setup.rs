@@ -24,8 +24,9 @@ use crate::core::server::Server;
 use crate::core::session::{Channel, Established, PendingLogon, SealingKeys, Session, User};
 use crate::smb::connection::{AnswerBuilder, Negotiated, Outcome, Request, SmbConnection};
 
-/// Handles SESSION_SETUP. A logon that tries a password waits for its turn, and a refusal is held back (Windows'
-/// `InvalidAuthenticationDelayTimeInMs`); later requests of the connection go on meanwhile.
+/// Handles SESSION_SETUP. A logon with a password waits until an attempt is permitted, and a refusal is
+/// delayed (`InvalidAuthenticationDelayTimeInMs` in Windows); later requests of the connection continue
+/// meanwhile.
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let connection = request.connection;
     let server = &connection.server;
@@ -40,7 +41,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let session = if binds {
         to_bind(request, negotiated)?
     } else if request.header.session_id == SessionId(0) {
-        // 3.3.5.2.4: signed by a session that there is not.
+        // 3.3.5.2.4: signed, but without a session.
         if request.header.is_signed() {
             return Err(NtStatus::USER_SESSION_DELETED);
         }
@@ -60,7 +61,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 
     let logon = LogonExchange { connection, session: &session, binds, token: setup.security_buffer };
     let claim = logon.claim();
-    // Whoever tries a password may have to wait, before or after.
+    // An attempt at a password may have to wait, before or after it is checked.
     let place = match claim.is_some() {
         true => Some(connection.hold_back().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?),
         false => None,
@@ -128,7 +129,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             }
             SessionSetupResponse { session_flags: flags, security_buffer: &done.token }
                 .encode(answer.body(), base);
-            // Who logged on as nobody may sign and seal, with keys that everybody knows, and may as well not.
+            // An anonymous user may sign and encrypt, but need not, because the keys are publicly known.
             let is_user = done.identity.kind == IdentityKind::User;
             let channel = connection.channel(session.id()).filter(|_| is_user);
             request.signer = channel.and_then(|channel| channel.signing);
@@ -137,17 +138,17 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
 }
 
-/// Puts an interim answer into the logon's preauthentication hash.
+/// Adds an interim answer to the logon's preauthentication hash.
 pub(crate) fn answered(request: &Request<'_>, message: &[u8], signer: Option<&SigningKey>) {
     let Some(session) = &request.session else { return };
     let mut logons = logons(request.connection);
     let Some(logon) = logons.get_mut(&session.id()) else { return };
     match signer {
-        // The hash is of what is on the wire.
+        // The hash covers the bytes on the wire.
         Some(key) => {
             let mut signed = message.to_vec();
             if let Err(error) = key.sign(&mut signed) {
-                // The client's hash will be another, and the logon fails.
+                // The client's hash will differ, and the logon will fail.
                 tracing::warn!(%error, "an answer is not in the preauthentication hash");
             }
             logon.preauth.update(&signed);
@@ -156,7 +157,7 @@ pub(crate) fn answered(request: &Request<'_>, message: &[u8], signer: Option<&Si
     }
 }
 
-/// The session that a request binds to its connection, if it may (MS-SMB2 3.3.5.5, step 4).
+/// The session that a request binds to its connection, if that is allowed (MS-SMB2 3.3.5.5, step 4).
 fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Session>, NtStatus> {
     if let Some(channel) = request.connection.channel(request.header.session_id) {
         check_signature(request, &channel)?;
@@ -173,8 +174,8 @@ fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Ses
     if request.signer.is_none() {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    // In the order in which Windows looks. It lets a client have another GUID on another channel, which
-    // MS-SMB2 leaves to the server.
+    // The order of the checks is that of Windows. As in Windows, the client's GUID may differ between
+    // channels, which MS-SMB2 leaves to the server.
     match (key.algorithm(), negotiated.signing) {
         (SigningAlgorithm::AesGmac, SigningAlgorithm::AesGmac) => {}
         (SigningAlgorithm::AesGmac, _) => return Err(REQUEST_OUT_OF_SEQUENCE),
@@ -194,8 +195,9 @@ fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Ses
     }
 }
 
-/// Prepares the refusal of a request of a session that is over or is another connection's. Who shows that
-/// it holds the key gets it signed; nobody else does, lest there be two signatures with one nonce.
+/// Prepares the refusal of a request for a session that has ended or belongs to another connection. It is
+/// signed only if the request proves possession of the key; otherwise two messages could be signed with the
+/// same nonce.
 pub(crate) fn sign_refusal(request: &mut Request<'_>) {
     let channel = request.connection.channel_for_keys(request.header.session_id);
     match channel.filter(|_| request.header.is_signed()) {
@@ -204,7 +206,7 @@ pub(crate) fn sign_refusal(request: &mut Request<'_>) {
     }
 }
 
-/// A session that the connection does not have, and its key if the request is signed with it.
+/// A session of another connection, and its key if the request is signed with it.
 fn session_elsewhere(request: &mut Request<'_>) -> Option<SessionInfo<SmbShell>> {
     let found = request.connection.server.registry.lock("bind").session(request.header.session_id)?;
     if request.header.is_signed() {
@@ -217,39 +219,39 @@ pub(super) fn logons(connection: &SmbConnection) -> MutexGuard<'_, HashMap<Sessi
     connection.logons.lock()
 }
 
-/// A new session, with nobody logged on (MS-SMB2 3.3.5.5.1).
+/// Creates a session without a user (MS-SMB2 3.3.5.5.1).
 fn create(connection: &SmbConnection) -> Result<Arc<Session>, NtStatus> {
     let server = &connection.server;
     let attach = |id, global_id, shared: &Arc<_>| Arc::new(Session::new(id, global_id, Arc::clone(shared)));
     let created = server.registry.lock("session_setup").create_session(connection.id, attach, server.now());
     let (info, effects) = created.map_err(crate::core::status::of_limit)?;
     server.apply(effects);
-    // It has a deadline.
+    // The session has a deadline.
     server.timeouts_changed.notify_one();
     let session = info.attached;
     connection.remember_session(Channel { session: Arc::clone(&session), signing: None });
     Ok(session)
 }
 
-/// A repeated logon must come from who holds the key (MS-SMB2 3.3.5.5, step 6).
+/// Checks that a repeated logon proves possession of the key (MS-SMB2 3.3.5.5, step 6).
 fn check_repeated(request: &mut Request<'_>, session: &Arc<Session>) -> Result<(), NtStatus> {
     if request.sealed {
         return Ok(());
     }
     let Some(established) = session.established() else {
-        // There is no key yet that it could be signed with.
+        // There is no signing key yet.
         return if request.header.is_signed() { Err(NtStatus::ACCESS_DENIED) } else { Ok(()) };
     };
     let channel = request.connection.channel(session.id()).ok_or(NtStatus::USER_SESSION_DELETED)?;
     if request.header.is_signed() {
         return check_signature(request, &channel);
     }
-    // A client never seals a logon (3.2.4.1.8), but it has the key.
+    // Clients never encrypt a logon (3.2.4.1.8), but they have the signing key.
     if established.must_sign || established.must_seal { Err(NtStatus::ACCESS_DENIED) } else { Ok(()) }
 }
 
-/// A logon on a channel is signed with the channel's key (MS-SMB2 3.3.5.2.4). Who has the session's key
-/// instead gets a refusal signed with that.
+/// Checks that a logon on a channel is signed with the channel's key (MS-SMB2 3.3.5.2.4). If it is signed
+/// with the session's key instead, the refusal is signed with that.
 fn check_signature(request: &mut Request<'_>, channel: &Channel) -> Result<(), NtStatus> {
     if let Some(key) = channel.verify(request.message) {
         request.signer = Some(key);
@@ -265,11 +267,11 @@ fn session_key(session: &Session, message: &[u8]) -> Option<Arc<SigningKey>> {
     key.verify(message).is_ok().then(|| Arc::clone(key))
 }
 
-/// Why no session comes of a successful exchange.
+/// The reason why a successful authentication does not lead to a session.
 struct NotBegun {
-    /// For the client.
+    /// The status for the client.
     status: NtStatus,
-    /// For the log.
+    /// The reason for the log.
     reason: String,
 }
 
@@ -279,7 +281,7 @@ impl From<NtStatus> for NotBegun {
     }
 }
 
-/// A logon whose user is proved, on its way into its session.
+/// A logon whose user is authenticated, before it becomes a session.
 struct Proven<'a> {
     connection: &'a SmbConnection,
     negotiated: &'a Negotiated,
@@ -291,7 +293,8 @@ struct Proven<'a> {
 }
 
 impl Proven<'_> {
-    /// Binds a session to the connection, its user having logged on here too (MS-SMB2 3.3.5.5.2, 3.3.5.5.3).
+    /// Binds a session to the connection, after its user has authenticated here, too (MS-SMB2 3.3.5.5.2,
+    /// 3.3.5.5.3).
     fn bind(&self) -> Result<Arc<SigningKey>, NtStatus> {
         let Self { connection, negotiated, session, logon, .. } = self;
         let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
@@ -323,7 +326,8 @@ impl Proven<'_> {
     fn finish(&self) -> Result<SessionFlags, NotBegun> {
         let identity = &self.logon.identity;
         let user = user_of(&self.connection.server, self.settings, identity)?;
-        // The keys stay those of the first logon. A user is not protected by those of nobody, which everybody has.
+        // The keys remain those of the first logon. Keys of an anonymous session are publicly known and
+        // cannot protect a user.
         let keys_of = self.session.established().map(|it| it.kind);
         if identity.kind == IdentityKind::User && keys_of.is_some_and(|kind| kind != IdentityKind::User) {
             return Err(NtStatus::ACCESS_DENIED.into());
@@ -340,9 +344,9 @@ impl Proven<'_> {
         Ok(if self.session.seals() { kind | SessionFlags::ENCRYPT_DATA } else { kind })
     }
 
-    /// Gives the session its keys.
+    /// Derives and sets the session's keys.
     fn settle_keys(&self, user: &User) -> Result<(), NtStatus> {
-        // Who is there goes on, and an administrator can end the pause.
+        // Existing sessions continue, and an administrator can end the pause.
         if self.connection.server.running.is_paused() && !user.administrator {
             return Err(NtStatus::SHARING_PAUSED);
         }
@@ -355,7 +359,7 @@ impl Proven<'_> {
         Ok(())
     }
 
-    /// Tells the registry that the session is valid, and lets it act for the user.
+    /// Makes the session valid in the registry and sets its user.
     fn enter(&self, user: User) -> Result<(), NtStatus> {
         let Self { connection, session, settings, .. } = self;
         let (server, identity) = (&connection.server, &self.logon.identity);
@@ -384,17 +388,17 @@ impl Proven<'_> {
         server.act_for(session, user, settings);
         tracing::info!(session = session.global_id().value(), "session valid");
         server.apply(effects);
-        // Whoever is nobody in particular stays a stranger until a share takes guests.
+        // An anonymous user has the standing of a stranger until a share accepts guests.
         connection.raise_standing(standing);
         Ok(())
     }
 
-    /// The keys of the session, and how its messages have to be protected.
+    /// The keys of the session and its required protection.
     fn established(&self) -> Result<Established, NtStatus> {
         let Self { negotiated, settings, .. } = self;
         let kind = self.logon.identity.kind;
         if kind != IdentityKind::User {
-            // There is no secret to derive keys from: what nobody has proved can be no protection.
+            // Without a password there is no secret from which keys could be derived.
             let must_sign = settings.signing == Signing::Required;
             if must_sign || settings.encryption == Encryption::Required {
                 return Err(NtStatus::ACCESS_DENIED);
@@ -433,7 +437,7 @@ impl Proven<'_> {
             cipher: negotiated.cipher,
             signing: Some(Arc::new(signing)),
             sealing,
-            // `Connection.ShouldSign` is what NEGOTIATE said.
+            // The value that NEGOTIATE put into `Connection.ShouldSign`.
             must_sign: is_user
                 && (settings.signing == Signing::Required
                     || (self.setup.security_mode | negotiated.client_security_mode)
@@ -444,13 +448,13 @@ impl Proven<'_> {
     }
 }
 
-/// Whether a role lets the user administer the server, as [`Caller`](crate::core::caller::Caller) has it.
+/// True if a role lets the user administer the server, as in [`Caller`](crate::core::caller::Caller).
 fn may_administer(settings: &Settings, user: &User) -> bool {
     user.kind == IdentityKind::User
         && Roles::administers(&settings.roles, &user.name, || crate::core::identity::group_names(&user.name))
 }
 
-/// Whose permissions apply, and whether the user is an administrator.
+/// The user with the permissions that apply, and with the administrator flag.
 fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NotBegun> {
     let is_user = identity.kind == IdentityKind::User;
     let actor = if settings.unix_identities {
@@ -478,8 +482,8 @@ pub(super) fn end(connection: &SmbConnection, session: &Session, reason: EndReas
     }
 }
 
-/// What the client hears (MS-SMB2 3.3.5.5.3: the error of the authentication). Whether it was the
-/// name or the password is not told.
+/// The status for the client (MS-SMB2 3.3.5.5.3: the error of the authentication). It does not disclose
+/// whether the name or the password was wrong.
 fn status_of(reason: Refusal) -> NtStatus {
     match reason {
         Refusal::AnonymousNotAllowed => NtStatus::ACCESS_DENIED,
@@ -497,6 +501,6 @@ fn status_of(reason: Refusal) -> NtStatus {
     }
 }
 
-/// STATUS_REQUEST_OUT_OF_SEQUENCE (MS-ERREF 2.3.1): what Windows says where only the signing algorithms
-/// do not fit together.
+/// STATUS_REQUEST_OUT_OF_SEQUENCE (MS-ERREF 2.3.1): the status in Windows if only the signing algorithms do
+/// not match.
 const REQUEST_OUT_OF_SEQUENCE: NtStatus = NtStatus(0xc000_042a);

@@ -24,7 +24,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let session = Arc::clone(request.session()?);
     let (share, tree) = connect(server, &session, name).await?;
     session.remember_tree(Arc::clone(&tree));
-    // Anonymous callers and guests get no further than this to a share that does not take them.
+    // Anonymous users and guests reach this only for a share that accepts them.
     if matches!(share.content, ShareContent::Disk(_)) {
         request.connection.raise_standing(Standing::Guest);
     }
@@ -53,8 +53,8 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     Ok(NtStatus::SUCCESS)
 }
 
-/// Connects a session to the share of this name, as it is served now, and to the directory that it has now. One whose
-/// directory is not there is answered as one that is not there itself, as Windows and Samba do.
+/// Connects a session to the current share of this name, and to its current directory. If the directory does
+/// not exist, the answer is that the share does not exist, as in Windows and Samba.
 async fn connect(
     server: &Server,
     session: &Session,
@@ -64,7 +64,8 @@ async fn connect(
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
         let share = server.share(name).ok_or(NtStatus::BAD_NETWORK_NAME)?;
-        // 3.3.5.7: a share that must be sealed, and a client that cannot. Nobody's key is everybody's.
+        // 3.3.5.7: the share requires encryption and the client cannot encrypt. The key of an anonymous user
+        // does not count.
         let can_seal = established.sealing.is_some() && user.kind == IdentityKind::User;
         if share.settings.encrypt && !can_seal {
             return Err(NtStatus::ACCESS_DENIED);
@@ -89,16 +90,16 @@ async fn connect(
     Err(NtStatus::BAD_NETWORK_NAME)
 }
 
-/// The share in `\\server\share`; which name the client uses for the server does not matter.
+/// The share in `\\server\share`; the server's name is ignored.
 fn share_name(path: &str) -> Option<&str> {
     let (server, share) = path.strip_prefix("\\\\")?.split_once('\\')?;
     (!server.is_empty() && !share.is_empty() && !share.contains('\\')).then_some(share)
 }
 
-/// How often a share is looked up again whose settings change meanwhile.
+/// The number of lookups if the share's settings change meanwhile.
 const LOOKS: u32 = 8;
 
-/// The caching policy for clients that are offline (MS-SMB2 2.2.10).
+/// The caching policy for offline clients (MS-SMB2 2.2.10).
 fn caching(settings: &ShareSettings) -> ShareFlags {
     match settings.caching {
         Caching::Manual => ShareFlags::NONE,

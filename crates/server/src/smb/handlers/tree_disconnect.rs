@@ -14,7 +14,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let ended = server.registry.lock("tree_disconnect").tree_disconnect(session.id(), tree, server.now());
     session.forget_tree(tree);
     server.apply(ended.map_err(|_| NtStatus::NETWORK_NAME_DELETED)?);
-    // Nothing of the share is held when this is answered, if nobody else is connected: its disk can be unmounted.
+    // The answer must not hold the share, so that its disk can be unmounted if no other client is connected.
     request.tree = None;
     let base = answer.base();
     TreeDisconnectResponse.encode(answer.body(), base);

@@ -23,7 +23,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     request.check_charge(length)?;
     let open = request.open(write.file_id)?;
     let Some(file) = open.file() else {
-        // 3.3.5.13: there is no disk behind a pipe.
+        // 3.3.5.13: a pipe has no disk.
         let through = write.flags.intersects(WriteFlags::WRITE_THROUGH | WriteFlags::WRITE_UNBUFFERED);
         if through && negotiated.dialect >= Dialect::SMB300 {
             return Err(NtStatus::INVALID_PARAMETER);
@@ -46,11 +46,11 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     };
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     drop(change);
-    // Others see the change whether or not it gets to the disk.
+    // Other clients see the change even if the flush fails.
     announce_write(request, &open, count);
-    // 3.3.5.13 has SMB 2.1 and later refuse WRITE_THROUGH where the open was not made with
-    // FILE_NO_INTERMEDIATE_BUFFERING. Samba's server does not, nobody loses by having his data on the disk, and a
-    // client that asks for that and is refused does.
+    // In 3.3.5.13, SMB 2.1 and later refuse WRITE_THROUGH if the open was made without
+    // FILE_NO_INTERMEDIATE_BUFFERING. Like Samba, this server accepts it: flushing harms no client, but a
+    // refusal would.
     if write.flags.contains(WriteFlags::WRITE_THROUGH) || file.is_write_through() {
         super::flush::flush(&open, file).await?;
     }
@@ -59,29 +59,30 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     Ok(NtStatus::SUCCESS)
 }
 
-/// Where data go that a client writes or copies.
+/// The position of data that a client writes or copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WritePosition {
     /// At this offset.
     At(u64),
-    /// At the end of the file, wherever that is by then.
+    /// At the end of the file at the time of the write.
     End,
 }
 
-/// Where data go that an open wants at `offset`; the same for WRITE and for server-side copies.
+/// The position for data that a client writes at `offset`; used by WRITE and server-side copies.
 ///
-/// - With FILE_WRITE_DATA, they go to the offset.
-/// - With FILE_APPEND_DATA alone, where the user could have asked for FILE_WRITE_DATA too, they go to the offset as
-///   well. MS-SMB2 3.3.5.13 would rather refuse what is within the file, but says in a note that Windows lets either
-///   right do, and smbtorture's smb2.rw.append shows that Windows then minds the offset. It has to: clients write
-///   whole pages back, and repeat writes after they have lost a connection, and both would be in the file twice.
-/// - Where the file's permissions let the user append and nothing else, they go to the end, whatever the offset, as
-///   MS-FSA 2.1.5.4 and the file system's own calls have it: what is there is not the user's to change.
-/// - An open with FILE_APPEND_DATA alone can ask for the end by the offset -1 (MS-FSA 2.1.5.4, "ByteOffset could be
-///   negative"). With FILE_WRITE_DATA that is an invalid offset, as on Windows.
+/// - With FILE_WRITE_DATA, the data go to the offset.
+/// - With FILE_APPEND_DATA alone, if the user could have requested FILE_WRITE_DATA as well, the data also go
+///   to the offset. MS-SMB2 3.3.5.13 would refuse offsets within the file, but notes that Windows accepts
+///   either right, and smbtorture's smb2.rw.append shows that Windows then uses the offset. That is
+///   necessary: clients write back whole pages, and repeat writes after a lost connection, which would
+///   otherwise appear twice.
+/// - If the file's permissions let the user only append, the data go to the end, whatever the offset, as in
+///   MS-FSA 2.1.5.4 and in the file system's own calls: the user may not change existing data.
+/// - An open with FILE_APPEND_DATA alone can request the end with the offset -1 (MS-FSA 2.1.5.4, "ByteOffset
+///   could be negative"). With FILE_WRITE_DATA that is an invalid offset, as in Windows.
 ///
-/// Everything else that changes data (SET_INFO of sizes, FSCTL_SET_ZERO_DATA, FSCTL_DUPLICATE_EXTENTS_TO_FILE,
-/// overwriting dispositions) needs FILE_WRITE_DATA.
+/// All other operations that change data (SET_INFO of sizes, FSCTL_SET_ZERO_DATA,
+/// FSCTL_DUPLICATE_EXTENTS_TO_FILE, overwriting dispositions) need FILE_WRITE_DATA.
 pub(crate) fn place(
     open: &Open,
     file: &OpenFile,
@@ -102,10 +103,10 @@ pub(crate) fn place(
     Ok(if only_appends && file.append_only { WritePosition::End } else { WritePosition::At(offset) })
 }
 
-/// The offset that stands for the end of the file.
+/// The offset that means the end of the file.
 const END_OF_FILE: u64 = u64::MAX;
 
-/// Writes at the end of a file; byte-range locks are asked about the range that is written.
+/// Appends to a file; checks byte-range locks for the range that is written.
 pub(crate) fn append(
     server: &Server,
     open: &Open,
@@ -124,8 +125,8 @@ pub(crate) fn append(
     appended.ok_or(refused.get())
 }
 
-/// Breaks the caching of a file whose data were written and notifies its watches. Its directory shows the change when
-/// the open is over.
+/// Breaks the caching of a file whose data were written and notifies its watches. Its directory shows the
+/// change when the open ends.
 pub(crate) fn announce_write(request: &Request<'_>, open: &Open, bytes: u32) {
     if let Some(file) = open.file() {
         file.set_written();
@@ -165,7 +166,7 @@ pub(crate) fn announce_overwrite(request: &Request<'_>, open: &Open) {
     server.notify_change_of(open, action, what);
 }
 
-/// What those who watch hear of a change of data.
+/// The notification for a change of data.
 fn data_change(open: &Open) -> (NotifyAction, CompletionFilter) {
     match open.file() {
         Some(file) if file.is_stream => {

@@ -15,7 +15,7 @@ use crate::core::open::{Open, OpenFile};
 use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 
-/// Lets a range of the file be one of another on the disk, where the file system can.
+/// Clones a range of one file into another, if the file system supports that.
 pub(super) async fn duplicate(
     request: &Request<'_>,
     open: &Arc<Open>,
@@ -60,7 +60,7 @@ pub(super) async fn duplicate(
     })
     .await?;
     change.done();
-    // What fails halfway has changed the file too.
+    // An operation that fails halfway has changed the file, too.
     crate::smb::handlers::write::announce_write(request, open, 0);
     cloned?;
     done(Vec::new())

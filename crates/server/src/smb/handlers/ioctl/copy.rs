@@ -19,7 +19,7 @@ use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 use crate::smb::handlers::write::{WritePosition, append, place};
 
-/// 3.3.5.15.5: a key by which the file can be a source.
+/// 3.3.5.15.5: a key with which the file can be the source of a copy.
 pub(super) fn resume_key(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
     if (ioctl.max_output_response as usize) < ResumeKeyResponse::SIZE {
         return Err(NtStatus::INVALID_PARAMETER);
@@ -29,7 +29,7 @@ pub(super) fn resume_key(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
     done(output)
 }
 
-/// 3.3.5.15.6: copies chunks from the file with a resume key to this one.
+/// 3.3.5.15.6: copies chunks from the file of a resume key to this one.
 pub(super) async fn copy(
     request: &mut Request<'_>,
     open: &Arc<Open>,
@@ -61,7 +61,7 @@ pub(super) async fn copy(
     {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    // Chunks are taken in their order: those before one that cannot be are copied.
+    // Chunks are checked in their order; those before an invalid one are copied.
     let size = from.handle.size().or_status()?;
     let mut chunks = Vec::with_capacity(wish.chunks.len());
     let mut refused = None;
@@ -89,7 +89,7 @@ pub(super) async fn copy(
         source.shared().count_read(copied.total_bytes_written.into(), now);
         crate::smb::handlers::write::announce_write(request, open, copied.total_bytes_written);
     }
-    // What was copied stays, and the client is told how much that is.
+    // The copied data stays, and its amount is reported to the client.
     let status = match result {
         Ok(()) => refused.unwrap_or(NtStatus::SUCCESS),
         Err(status) => status,
@@ -97,7 +97,7 @@ pub(super) async fn copy(
     Ok((status, encoded(copied)))
 }
 
-/// Where a chunk goes, if it can be copied: the source has it, and no lock is in the way.
+/// The position of a chunk, if it can be copied: the source is long enough, and no lock conflicts.
 fn check(
     request: &Request<'_>,
     source: &Open,
@@ -118,7 +118,7 @@ fn check(
     Ok(place)
 }
 
-/// A file that is copied from or to. Each chunk asks about locks when it is its turn.
+/// A source or target of a copy. Locks are checked for each chunk separately.
 pub(super) struct Side {
     pub(super) server: Arc<Server>,
     pub(super) open: Arc<Open>,
@@ -126,13 +126,13 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// Reads what there is of a range.
+    /// Reads the existing part of a range.
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, NtStatus> {
         check_range(&self.server, &self.open, offset, buffer.len() as u64, false)?;
         self.handle.read_at(buffer, offset).or_status()
     }
 
-    /// Writes a range, less than all of it where there is no more space.
+    /// Writes a range; less than all of it if the disk is full.
     pub(super) fn write(&self, data: &[u8], place: WritePosition) -> Result<usize, NtStatus> {
         match place {
             WritePosition::At(offset) => {
@@ -144,7 +144,7 @@ impl Side {
     }
 }
 
-/// Copies chunk by chunk; each is read as a whole first, so that ranges of one file may overlap.
+/// Copies chunk by chunk. Each one is read completely first, so that ranges of one file may overlap.
 fn copy_chunks(
     from: &Side,
     to: &Side,
@@ -156,7 +156,7 @@ fn copy_chunks(
         buffer.resize(chunk.length as usize, 0);
         let read = from.read(&mut buffer, chunk.source_offset);
         let written = read.and_then(|read| {
-            // The source was cut off meanwhile.
+            // The source was truncated meanwhile.
             let data = buffer.get(..read).filter(|data| data.len() == buffer.len());
             to.write(data.ok_or(NtStatus::INVALID_PARAMETER)?, *place)
         });
@@ -187,7 +187,7 @@ pub(super) fn encoded(response: CopyChunkResponse) -> Vec<u8> {
     output
 }
 
-/// A resume key is the open's id, and good for its session only.
+/// A resume key is the open's id, and valid only in its session.
 fn key_of(id: FileId) -> ResumeKey {
     let mut key = [0; 24];
     let bytes = id.persistent.to_le_bytes().into_iter().chain(id.volatile.to_le_bytes());
@@ -201,7 +201,7 @@ fn file_of(key: &ResumeKey) -> Option<FileId> {
     (*rest == [0; 8]).then_some(id)
 }
 
-/// What a request beyond the limits hears.
+/// The answer to a request beyond the limits.
 const LIMITS: CopyChunkResponse = CopyChunkResponse {
     chunks_written: limits::COPY_CHUNKS,
     chunk_bytes_written: limits::COPY_CHUNK_BYTES,

@@ -1,4 +1,4 @@
-//! FSCTL_SRV_COPYCHUNK without chunks, by which Apple's clients copy a file with all that it has
+//! FSCTL_SRV_COPYCHUNK without chunks: Apple's clients copy a complete file with it
 //! (kAAPL_SUPPORTS_OSX_COPYFILE).
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) async fn copy(
     if !source.access().contains(AccessMask::READ_DATA) || !open.access().contains(AccessMask::WRITE_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    // Whoever has one of the streams open is asked before anything is copied, as by a CREATE of each.
+    // Opens all streams before anything is copied, which breaks their caching as a CREATE of each would.
     let mut streams = Vec::new();
     if !from.is_stream && !file.is_stream {
         for stream in optional(from.handle.streams()).or_status()? {
@@ -54,7 +54,7 @@ pub(super) async fn copy(
         pairs.iter().filter_map(|(from, to)| Some((side(from)?, side(to)?))).collect();
     let copied = crate::core::blocking::run(move || copy_all(&sides)).await?;
     change.done();
-    // What was copied until something failed is told of too.
+    // Data that was copied before an error is reported, too.
     let now = request.connection.server.now();
     for ((from, to), bytes) in pairs.into_iter().zip(&copied.bytes) {
         let bytes = u32::try_from(*bytes).unwrap_or(u32::MAX);
@@ -67,9 +67,9 @@ pub(super) async fn copy(
     Ok((NtStatus::SUCCESS, copy::encoded(response)))
 }
 
-/// What came of a copy.
+/// The result of a copy.
 struct Copied {
-    /// How many bytes of the file, and of each stream, as far as it came.
+    /// The number of copied bytes of the file and of each stream.
     bytes: Vec<u64>,
     result: Result<(), NtStatus>,
 }
@@ -110,7 +110,7 @@ fn copy_data(from: &Side, to: &Side, done: &mut u64) -> Result<(), NtStatus> {
     }
 }
 
-/// What some file systems have none of.
+/// An empty list for file systems without such items.
 fn optional<T>(result: vfs::Result<Vec<T>>) -> vfs::Result<Vec<T>> {
     match result {
         Err(vfs::Error::NotSupported) => Ok(Vec::new()),

@@ -21,7 +21,7 @@ use crate::core::status::OrStatus;
 use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Refusal, Request};
 
-/// What a control code answers: a status, and the output that goes with it.
+/// The result of a control code: a status and the output.
 type Answer = Result<(NtStatus, Vec<u8>), NtStatus>;
 
 /// Handles IOCTL.
@@ -60,7 +60,7 @@ pub(crate) async fn handle(
     Ok(status)
 }
 
-/// The codes that act on the connection or the server.
+/// The codes that concern the connection or the server.
 fn without_file(
     request: &mut Request<'_>,
     code: FsctlCode,
@@ -70,7 +70,7 @@ fn without_file(
         FsctlCode::VALIDATE_NEGOTIATE_INFO => network::validate_negotiation(request, ioctl)?,
         FsctlCode::QUERY_NETWORK_INTERFACE_INFO => network::interfaces(request, ioctl)?,
         FsctlCode::PIPE_WAIT => wait_for_pipe(request, ioctl)?,
-        // 3.3.5.15.2: there is no DFS here.
+        // 3.3.5.15.2: DFS is not supported.
         FsctlCode::DFS_GET_REFERRALS | FsctlCode::DFS_GET_REFERRALS_EX => {
             return Err(FS_DRIVER_REQUIRED.into());
         }
@@ -78,7 +78,7 @@ fn without_file(
     })
 }
 
-/// The codes that act on an open.
+/// The codes that concern an open.
 async fn on_open(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
@@ -120,7 +120,7 @@ async fn on_open(
     }
 }
 
-/// The codes that change their open's file.
+/// The codes that change the file of their open.
 fn changes_file(code: FsctlCode) -> bool {
     matches!(
         code,
@@ -169,7 +169,7 @@ async fn transceive(
     Ok((if more { NtStatus::BUFFER_OVERFLOW } else { NtStatus::SUCCESS }, output))
 }
 
-/// 3.3.5.15.4: pipes have as many instances as are asked for, so there is nothing to wait for.
+/// 3.3.5.15.4: pipes have an unlimited number of instances, so there is nothing to wait for.
 fn wait_for_pipe(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
     if request.tree()?.backend().is_some() {
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
@@ -182,7 +182,7 @@ fn wait_for_pipe(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
     done(Vec::new())
 }
 
-/// MS-FSCC 2.3.1: a file's id is what its file system knows it by, and never changes.
+/// MS-FSCC 2.3.1: the id of a file is derived from its file system, and never changes.
 fn object_id(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
     if (ioctl.max_output_response as usize) < ObjectIdBuffer::SIZE {
         return Err(NtStatus::INVALID_PARAMETER);
@@ -199,7 +199,7 @@ fn object_id(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
     done(output)
 }
 
-/// 3.3.5.15.1: there are none.
+/// 3.3.5.15.1: there are no snapshots.
 fn snapshots(ioctl: &IoctlRequest<'_>) -> Answer {
     let mut output = Vec::new();
     if !encode_snapshots(&[], &mut output, ioctl.max_output_response as usize) {
@@ -208,7 +208,7 @@ fn snapshots(ioctl: &IoctlRequest<'_>) -> Answer {
     done(output)
 }
 
-/// MS-FSA 2.1.5.10: a file that is not compressed can be told to stay so.
+/// MS-FSA 2.1.5.10: files are never compressed, so only turning compression off succeeds.
 fn set_compression(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
     let format = ioctl.input.first_chunk().map(|bytes| CompressionFormat(u16::from_le_bytes(*bytes)));
     let format = format.ok_or(NtStatus::INVALID_PARAMETER)?;

@@ -1,4 +1,4 @@
-//! What a client asks about the connection and the server: MS-SMB2 3.3.5.15.11, 3.3.5.15.12.
+//! Control codes about the connection and the server: MS-SMB2 3.3.5.15.11, 3.3.5.15.12.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ use super::{Answer, done};
 use crate::smb::connection::{Negotiated, Refusal, Request, Violation};
 use crate::smb::handlers::negotiate::best_dialect;
 
-/// 3.3.5.15.12: whether somebody in between changed what was negotiated. The connection ends then.
+/// 3.3.5.15.12: detects whether the negotiation was manipulated, and then ends the connection.
 pub(super) fn validate_negotiation(
     request: &Request<'_>,
     ioctl: &IoctlRequest<'_>,
@@ -40,7 +40,8 @@ pub(super) fn validate_negotiation(
     Ok(done(output)?)
 }
 
-/// Clients may name other dialects than they offered, as long as the same one comes of them.
+/// True if the client's values match. Clients may send other dialects than they offered, if the same one
+/// results.
 fn is_what_was_negotiated(claimed: &ValidateNegotiateRequest, negotiated: &Negotiated) -> bool {
     let best = best_dialect(claimed.dialects.iter().copied().map(Dialect), negotiated.served_dialects);
     best == Some(negotiated.dialect)
@@ -49,7 +50,7 @@ fn is_what_was_negotiated(claimed: &ValidateNegotiateRequest, negotiated: &Negot
         && claimed.security_mode == negotiated.client_security_mode.0
 }
 
-/// 3.3.5.15.11: the addresses at which the server can be reached.
+/// 3.3.5.15.11: the addresses of the server.
 pub(super) fn interfaces(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
     let connection = request.connection;
     if connection.negotiated.get().is_none_or(|it| it.dialect < Dialect::SMB300) {
@@ -84,7 +85,7 @@ fn interface(found: &InterfaceAddress, with_loopback: bool) -> Option<NetworkInt
     let address = found.address.as_ref()?;
     let address = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
         (Some(v4), _) => IpAddr::V4(v4.ip()),
-        // A link-local address means nothing without the client's name for the link.
+        // A link-local address is useless without the client's name for the link.
         (None, Some(v6)) if !v6.ip().is_unicast_link_local() => IpAddr::V6(v6.ip()),
         _ => return None,
     };
@@ -97,12 +98,12 @@ fn interface(found: &InterfaceAddress, with_loopback: bool) -> Option<NetworkInt
     })
 }
 
-/// Bits per second; virtual interfaces do not tell.
+/// The speed in bits per second; virtual interfaces do not report it.
 fn link_speed(name: &str) -> u64 {
     let told = std::fs::read_to_string(format!("/sys/class/net/{name}/speed")).ok();
     let megabits = told.and_then(|text| text.trim().parse::<u64>().ok()).filter(|&megabits| megabits != 0);
     megabits.map_or(UNKNOWN_SPEED, |megabits| megabits.saturating_mul(1_000_000))
 }
 
-/// Bits per second where an interface does not tell.
+/// Bits per second for interfaces that do not report their speed.
 const UNKNOWN_SPEED: u64 = 1_000_000_000;

@@ -35,7 +35,7 @@ pub(super) fn allocated(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) 
     } else if stat.attributes.contains(FileAttributes::SPARSE_FILE) {
         file.handle.allocated_ranges(start..end).or_status()?
     } else {
-        // Only files that are said to be sparse show their holes.
+        // Only files with the sparse attribute show their holes.
         std::iter::once(start..end).collect()
     };
     let listed = ranges.iter().map(|range| AllocatedRange {
@@ -52,7 +52,7 @@ pub(super) fn allocated(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) 
     Ok((if complete { NtStatus::SUCCESS } else { NtStatus::BUFFER_OVERFLOW }, output))
 }
 
-/// FSCTL_QUERY_FILE_REGIONS (MS-FSCC 2.3): all of a file's data are valid.
+/// FSCTL_QUERY_FILE_REGIONS (MS-FSCC 2.3): all data of a file are valid.
 pub(super) fn regions(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
     if file.is_directory {
         return Err(NtStatus::INVALID_PARAMETER);
@@ -123,7 +123,7 @@ pub(super) async fn zero(
     })
     .await?;
     change.done();
-    // What fails halfway has changed the file too.
+    // An operation that fails halfway has changed the file, too.
     crate::smb::handlers::write::announce_write(request, open, 0);
     zeroed?;
     done(Vec::new())

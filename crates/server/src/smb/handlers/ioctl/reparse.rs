@@ -1,8 +1,9 @@
 //! FSCTL_GET_REPARSE_POINT, FSCTL_SET_REPARSE_POINT and FSCTL_DELETE_REPARSE_POINT: MS-FSA 2.1.5.10.
 //!
-//! A relative symlink is one of the file system itself where the share leaves symlinks to its clients. Whatever else
-//! clients make reparse points of is kept for them as it is: special files, symlinks that lead to other machines, and
-//! where the server follows the file system's symlinks all that clients make. The server follows none of these itself.
+//! If the share does not follow symlinks, relative symlinks become symlinks of the file system. All other
+//! reparse points are stored unchanged for clients: special files, symlinks to other machines and, if the
+//! server follows the file system's symlinks, all that clients create. The server does not follow stored
+//! ones.
 
 use vfs::{Capabilities, ReparsePoint};
 use wire::fscc::notify::NotifyAction;
@@ -16,7 +17,7 @@ use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 use crate::smb::handlers::actor;
 
-/// Answers with the data; cut off where there is no room for all of it.
+/// Returns the data; truncated if the buffer is too small.
 pub(super) fn get(file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
     let mut output = current(file)?.ok_or(NtStatus::NOT_A_REPARSE_POINT)?;
     let max = ioctl.max_output_response as usize;
@@ -55,7 +56,7 @@ pub(super) fn set(request: &Request<'_>, open: &Open, file: &OpenFile, ioctl: &I
     done(Vec::new())
 }
 
-/// Makes the file an ordinary one again, if its tag is the one that is meant.
+/// Makes the file an ordinary one again, if its tag is the given one.
 pub(super) fn delete(
     request: &Request<'_>,
     open: &Open,
@@ -73,7 +74,7 @@ pub(super) fn delete(
     done(Vec::new())
 }
 
-/// What the file is as a REPARSE_DATA_BUFFER; none where it is an ordinary one.
+/// The file's REPARSE_DATA_BUFFER; `None` for an ordinary file.
 fn current(file: &OpenFile) -> Result<Option<Vec<u8>>, NtStatus> {
     Ok(match file.handle.reparse_point().or_status()? {
         None => None,
@@ -90,7 +91,7 @@ fn current(file: &OpenFile) -> Result<Option<Vec<u8>>, NtStatus> {
     })
 }
 
-/// MS-FSA 2.1.5.10.38: FILE_WRITE_DATA or FILE_WRITE_ATTRIBUTES, and a share that can be written to.
+/// MS-FSA 2.1.5.10.38: requires FILE_WRITE_DATA or FILE_WRITE_ATTRIBUTES, and a writable share.
 fn check_access(open: &Open) -> Result<(), NtStatus> {
     let writes = AccessMask::WRITE_DATA | AccessMask::WRITE_ATTRIBUTES;
     if open.access().intersects(writes) && open.tree().maximal_access.contains(AccessMask::WRITE_DATA) {
@@ -108,7 +109,7 @@ fn decode(input: &[u8]) -> Result<ReparseData<'_>, NtStatus> {
     Ok(new)
 }
 
-/// One kind of reparse point does not become another (MS-FSA 2.1.5.10.38).
+/// The kind of a reparse point cannot be changed (MS-FSA 2.1.5.10.38).
 fn check_same(old: &[u8], new: &[u8]) -> Result<(), NtStatus> {
     let (old, new) = (decode(old)?, decode(new)?);
     if old.tag != new.tag {
@@ -120,7 +121,7 @@ fn check_same(old: &[u8], new: &[u8]) -> Result<(), NtStatus> {
     Ok(())
 }
 
-/// The target of a relative symlink. What an absolute one means, and whether anything is there, only its clients know.
+/// The target of a relative symlink; `None` for an absolute one, which only clients can interpret.
 fn relative_target(new: &ReparseData<'_>) -> Result<Option<String>, NtStatus> {
     let symlink =
         SymlinkData::<Utf16<'_>>::decode(new.data).map_err(|_| NtStatus::IO_REPARSE_DATA_INVALID)?;

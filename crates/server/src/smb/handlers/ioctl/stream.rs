@@ -1,5 +1,5 @@
-//! Streams that the server opens by itself while it copies a file: nobody who has them open notices a difference to a
-//! client's own open (MS-FSA 2.1.5.1.2).
+//! Streams that the server itself opens while it copies a file, with the same effects on others as a client's
+//! open (MS-FSA 2.1.5.1.2).
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::smb::connection::Request;
 use crate::smb::handlers::create::{file_key, refused_status};
 use crate::smb::handlers::{actor, display_path, handle_breaks};
 
-/// What a stream is opened for.
+/// The purpose of opening a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// It is there, and is read.
+    /// Reading an existing stream.
     Read,
-    /// It is written, and made where there is none.
+    /// Writing; the stream is created if it does not exist.
     Overwrite,
 }
 
@@ -42,14 +42,14 @@ impl Use {
     }
 }
 
-/// An open that no client knows of. It ends when this is dropped.
+/// An open that no client knows. It ends when this is dropped.
 pub(super) struct StreamOpen {
     server: Arc<Server>,
     open: Arc<Open>,
 }
 
 impl StreamOpen {
-    /// The open, as the registry and those who watch know it.
+    /// The open, as in the registry and the watches.
     pub(super) fn open(&self) -> &Arc<Open> {
         &self.open
     }
@@ -60,12 +60,12 @@ impl Drop for StreamOpen {
         let reason = CloseReason::ClientClose;
         let closed =
             self.server.registry.lock("stream").close_open(self.open.file_id(), reason, self.server.now());
-        // Where it is not found, it went with its session.
+        // If it is not found, it ended with its session.
         self.server.apply(closed.unwrap_or_default());
     }
 }
 
-/// Opens a stream of the file that `base` has open. Who caches it gives that up first.
+/// Opens a stream of the file that `base` has open. Caching by other clients is broken first.
 pub(super) async fn open(
     request: &mut Request<'_>,
     base: &Open,
@@ -80,11 +80,11 @@ pub(super) async fn open(
         let shown = display_path(&file.path());
         request.connection.server.wait_while_moving(|registry| registry.is_moving(share, &shown)).await;
     }
-    // What made way is deleted, and the stream with it.
+    // The stream was deleted meanwhile.
     Err(NtStatus::OBJECT_NAME_NOT_FOUND)
 }
 
-/// As [`open`]; none where the stream is removed or its file renamed just now.
+/// Tries to open a stream once; `None` if it is being removed or its file is being renamed.
 async fn open_once(
     request: &mut Request<'_>,
     base: &Open,
@@ -97,7 +97,7 @@ async fn open_once(
     let file = base.file().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
     let path = file.path().with_stream(name).or_status()?;
     let actor = actor(request)?;
-    // The streams of the file that is open, whatever has its name by now.
+    // The streams of the open file, even if its name belongs to another file by now.
     let (opened, is_new) = match backend.open_in(&actor, &*file.handle, &path, true) {
         Err(vfs::Error::NotFound) if why == Use::Overwrite => {
             let parent = Parent::of(Arc::clone(&file.handle), path.clone()).or_status()?;
@@ -162,7 +162,7 @@ async fn open_once(
     Ok(Some(StreamOpen { server, open }))
 }
 
-/// Takes back the creation of a stream that nobody may open.
+/// Removes a new stream that must not be opened.
 fn undo(
     backend: &dyn vfs::Backend,
     actor: &vfs::Actor,

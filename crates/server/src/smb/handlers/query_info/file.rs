@@ -36,7 +36,7 @@ pub(super) fn answer(
     super::status(fit)
 }
 
-/// What the open must have been granted (MS-FSA 2.1.5.12).
+/// The access that the open needs (MS-FSA 2.1.5.12).
 fn needed(class: FileInfoClass) -> AccessMask {
     match class {
         FileInfoClass::BASIC
@@ -48,7 +48,7 @@ fn needed(class: FileInfoClass) -> AccessMask {
     }
 }
 
-/// The file asked about.
+/// The queried file.
 struct Subject<'a> {
     request: &'a Request<'a>,
     open: &'a Open,
@@ -116,12 +116,12 @@ impl Subject<'_> {
         self.file.stat().or_status()
     }
 
-    /// The path from the share's root, as FileAllInformation has it (MS-FSCC 2.4.2).
+    /// The path from the share's root, in the form of FileAllInformation (MS-FSCC 2.4.2).
     fn name(&self) -> String {
         format!("\\{}", display_path(&self.file.path()))
     }
 
-    /// A link that is to be deleted counts no more (MS-FSA 2.1.5.12.27).
+    /// FileStandardInformation; links that are being deleted do not count (MS-FSA 2.1.5.12.27).
     fn standard(&self, stat: &Stat) -> StandardInfo {
         let registry = self.request.connection.server.registry.lock("query_info");
         let target = registry.open(self.open.file_id()).and_then(|info| info.target.file());
@@ -221,8 +221,8 @@ impl Subject<'_> {
         Ok(encode_streams(entries, out, max))
     }
 
-    /// The unnamed stream, which directories do not have. An open of a named stream shows that one's
-    /// sizes, so the file itself is asked.
+    /// The metadata of the unnamed stream; `None` for a directory. An open of a named stream has other sizes,
+    /// so the file itself is queried.
     fn data(&self) -> Result<Option<Stat>, NtStatus> {
         let path = self.file.path();
         let stat = if path.stream().is_none() {

@@ -106,7 +106,7 @@ fn encode(
             out,
             max,
         ),
-        // No quotas: nothing is tracked, and there are no limits.
+        // Quotas are not supported: there are no limits.
         FsInfoClass::CONTROL => encode_fixed(
             &FsControlInfo {
                 default_quota_threshold: u64::MAX,
@@ -133,7 +133,7 @@ fn encode_pipes(class: FsInfoClass, out: &mut Vec<u8>, max: usize) -> Result<Fit
     Ok(encode_fixed(&info, out, max))
 }
 
-/// An allocation unit as sectors, where it is a multiple of the usual one.
+/// An allocation unit in sectors, if it is a multiple of the usual sector size.
 fn sectors(unit_bytes: u32) -> (u32, u32) {
     if unit_bytes >= SECTOR && unit_bytes.is_multiple_of(SECTOR) {
         (unit_bytes / SECTOR, SECTOR)
@@ -142,17 +142,18 @@ fn sectors(unit_bytes: u32) -> (u32, u32) {
     }
 }
 
-/// What the file system can do.
+/// The attributes of the file system.
 ///
-/// Names are found in any case, and Windows says of such volumes too that they can be searched case-sensitively.
-/// Explorer shows no Security page without PERSISTENT_ACLS, and offers no changes with READ_ONLY_VOLUME, which is what
-/// Samba says of a share that is read-only.
+/// Names are found in any case, but Windows sets CASE_SENSITIVE_SEARCH for such volumes as well. Explorer
+/// shows the Security page only with PERSISTENT_ACLS, and offers no changes with READ_ONLY_VOLUME, which
+/// Samba sets for read-only shares.
 ///
-/// Not set, of MS-FSCC 2.5.1: FILE_COMPRESSION, VOLUME_IS_COMPRESSED and SUPPORTS_ENCRYPTION, because neither can be
-/// asked for; VOLUME_QUOTAS, because none can be set; SUPPORTS_REMOTE_STORAGE and SEQUENTIAL_WRITE_ONCE, which are
-/// other media; SUPPORTS_OBJECT_IDS, because ids are told but cannot be set, and, as SUPPORTS_OPEN_BY_FILE_ID, lead to
-/// no file; SUPPORTS_TRANSACTIONS, SUPPORTS_USN_JOURNAL, SUPPORTS_INTEGRITY_STREAMS and SUPPORTS_SPARSE_VDL, because
-/// their requests are refused.
+/// Of MS-FSCC 2.5.1, these are not set: FILE_COMPRESSION, VOLUME_IS_COMPRESSED and SUPPORTS_ENCRYPTION,
+/// because neither is supported; VOLUME_QUOTAS, because quotas cannot be set; SUPPORTS_REMOTE_STORAGE and
+/// SEQUENTIAL_WRITE_ONCE, which concern other media; SUPPORTS_OBJECT_IDS, because ids can be read but not
+/// set, and neither they nor file ids (SUPPORTS_OPEN_BY_FILE_ID) can open a file; SUPPORTS_TRANSACTIONS,
+/// SUPPORTS_USN_JOURNAL, SUPPORTS_INTEGRITY_STREAMS and SUPPORTS_SPARSE_VDL, because their requests are
+/// refused.
 fn attributes(capabilities: Capabilities, read_only: bool) -> FsAttributes {
     let mut attributes = FsAttributes::CASE_SENSITIVE_SEARCH
         | FsAttributes::CASE_PRESERVED_NAMES
@@ -176,7 +177,7 @@ fn attributes(capabilities: Capabilities, read_only: bool) -> FsAttributes {
     attributes
 }
 
-/// A name of the volume that is the same across restarts.
+/// An id of the volume that survives restarts.
 fn object_id(volume: &Volume) -> Guid {
     let mut id = [0; 16];
     let bytes = volume.created.0.to_le_bytes().into_iter().chain(volume.serial.to_le_bytes());
@@ -184,10 +185,10 @@ fn object_id(volume: &Volume) -> Guid {
     Guid(id)
 }
 
-/// Bytes of a sector as clients count.
+/// Bytes of a logical sector.
 const SECTOR: u32 = 512;
 
-/// Bytes of a sector as disks write.
+/// Bytes of a physical sector.
 const PHYSICAL_SECTOR: u32 = 4096;
 
 /// SSINFO_FLAGS_ALIGNED_DEVICE and SSINFO_FLAGS_PARTITION_ALIGNED_ON_DEVICE (MS-FSCC 2.5.8).

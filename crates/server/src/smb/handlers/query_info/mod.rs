@@ -26,19 +26,19 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         (InfoType::FILESYSTEM, _) => file_system::answer(&open, &query, answer),
         (InfoType::SECURITY, Some(file)) => security::answer(request, &open, file, &query, answer),
         (InfoType::QUOTA, Some(file)) if file.handle.as_any().is::<QuotaFile>() => quota(query.input_buffer),
-        // 3.3.5.20.4: other files have none.
+        // 3.3.5.20.4: other files have no quotas.
         (InfoType::SECURITY | InfoType::QUOTA, _) => Err(NtStatus::NOT_SUPPORTED),
         _ => Err(NtStatus::INVALID_PARAMETER),
     }
 }
 
-/// 3.3.5.20.4: nobody has a quota, whoever is asked for.
+/// 3.3.5.20.4: there are no quotas, for any user.
 fn quota(input: &[u8]) -> Outcome {
     QueryQuotaInfo::decode(input).map_err(malformed)?;
     Err(NtStatus::NO_MORE_ENTRIES)
 }
 
-/// The status for how an answer fitted (3.3.5.20.1).
+/// The status for the fit of an answer (3.3.5.20.1).
 fn status(fit: Fit) -> Outcome {
     match fit {
         Fit::Whole => Ok(NtStatus::SUCCESS),

@@ -24,7 +24,7 @@ pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut Ans
 fn encode(open: &Open, class: FileInfoClass, out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
     let pipe = open.pipe().ok_or(NtStatus::INVALID_HANDLE)?;
     let basic = BasicInfo { attributes: FileAttributes::NORMAL, ..BasicInfo::default() };
-    // A pipe is gone with its last handle, and Windows says so.
+    // A pipe is removed with its last handle; Windows sets this as well.
     let standard = StandardInfo {
         allocation_size: ALLOCATION,
         number_of_links: 1,
@@ -71,7 +71,7 @@ fn encode(open: &Open, class: FileInfoClass, out: &mut Vec<u8>, max: usize) -> R
     })
 }
 
-/// `AllocationSize` of a pipe, bytes: what Windows says.
+/// `AllocationSize` of a pipe in bytes, as in Windows.
 const ALLOCATION: u64 = 4096;
 
 /// FILE_PIPE_MESSAGE_TYPE and FILE_PIPE_MESSAGE_MODE (MS-FSCC 2.4.35, 2.4.36).
@@ -86,5 +86,5 @@ const BOTH_WAYS: u32 = 2;
 /// FILE_PIPE_CONNECTED_STATE (MS-FSCC 2.4.36).
 const CONNECTED: u32 = 3;
 
-/// `InboundQuota` and `OutboundQuota`, bytes: what Windows says.
+/// `InboundQuota` and `OutboundQuota` in bytes, as in Windows.
 const QUOTA: u32 = 4096;

@@ -9,7 +9,7 @@ use crate::core::security;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 use crate::smb::handlers::{put_error_data, put_output};
 
-/// Answers with the parts of a file's security descriptor that are asked for.
+/// Answers with the requested parts of a file's security descriptor.
 pub(super) fn answer(
     request: &Request<'_>,
     open: &Open,
@@ -32,7 +32,7 @@ pub(super) fn answer(
     let mut descriptor = Vec::new();
     shown.encode(&mut descriptor).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     if descriptor.len() > query.output_buffer_length as usize {
-        // 3.3.5.20.3: how much room the descriptor takes.
+        // 3.3.5.20.3: the size of the descriptor.
         let needed = u32::try_from(descriptor.len()).unwrap_or(u32::MAX).to_le_bytes();
         put_error_data(request, answer, &needed);
         return Ok(NtStatus::BUFFER_TOO_SMALL);

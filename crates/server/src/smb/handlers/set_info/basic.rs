@@ -17,9 +17,9 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     let wishes = [info.created, info.accessed, info.modified, info.changed].map(wish);
     let [created, accessed, modified, changed] = wishes;
     let (created, accessed, modified, changed) = (created?, accessed?, modified?, changed?);
-    // How they are before anything is changed is how they are frozen.
+    // Frozen times keep the values from before this change.
     let stat = file.stat().or_status()?;
-    // A symlink to a directory is shown as one.
+    // A symlink to a directory counts as a directory.
     let is_directory = match stat.kind {
         Kind::Symlink => stat.attributes.contains(FileAttributes::DIRECTORY),
         _ => file.is_directory,
@@ -29,7 +29,7 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
         let _lock = file.handle.lock_security_record();
         security::keeping(&*file.handle, || file.handle.set_attributes(attributes)).or_status()?;
     }
-    // Last: a change of the attributes may change times.
+    // Set last, because changes of attributes may change times.
     let set = SetTimes {
         created: created.time(),
         accessed: accessed.time(),
@@ -39,8 +39,8 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     times::set(file, set, (modified, changed), &stat).or_status()
 }
 
-/// What is asked of a time (MS-FSCC 2.4.7). CreationTime and LastAccessTime do not move by an open's doings,
-/// or not by what could be kept from it, so there is nothing to freeze.
+/// The requested change of a time (MS-FSCC 2.4.7). Freezing has no effect on CreationTime and LastAccessTime:
+/// operations of an open do not change them, or not in a way that could be prevented.
 fn wish(time: FileTime) -> Result<TimeWish, NtStatus> {
     match time.0.cast_signed() {
         0 => Ok(TimeWish::Leave),
@@ -51,7 +51,7 @@ fn wish(time: FileTime) -> Result<TimeWish, NtStatus> {
     }
 }
 
-/// The attributes to set. 0 leaves them.
+/// The attributes to set; `None` if they stay unchanged (0).
 fn attributes(wanted: FileAttributes, is_directory: bool) -> Result<Option<FileAttributes>, NtStatus> {
     let wrong = if is_directory { FileAttributes::TEMPORARY } else { FileAttributes::DIRECTORY };
     if wanted.intersects(wrong) {

@@ -12,14 +12,14 @@ use crate::core::open::{Open, OpenFile};
 use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 
-/// Whether a file is to be deleted, and when.
+/// A request to delete a file or to keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Disposition {
     delete: bool,
     ignore_readonly: bool,
-    /// The name goes with the open that asks, whoever else has the file open, and not with the last.
+    /// True if the name is removed with the requesting open instead of the last one.
     with_own_open: bool,
-    /// What is set is FILE_DELETE_ON_CLOSE of the open.
+    /// True if FILE_DELETE_ON_CLOSE of the open is set or cleared.
     on_close: bool,
 }
 
@@ -28,8 +28,9 @@ impl Disposition {
         Self { delete: info.delete_pending, ignore_readonly: false, with_own_open: false, on_close: false }
     }
 
-    /// FILE_DISPOSITION_ON_CLOSE is for opens that were made with FILE_DELETE_ON_CLOSE, as on Windows. Nothing here is
-    /// an image that runs, so FILE_DISPOSITION_FORCE_IMAGE_SECTION_CHECK finds none.
+    /// Decodes the flags. FILE_DISPOSITION_ON_CLOSE is only for opens that were made with
+    /// FILE_DELETE_ON_CLOSE, as in Windows. FILE_DISPOSITION_FORCE_IMAGE_SECTION_CHECK has no effect, because
+    /// there are no running images.
     pub(super) fn of_ex(file: &OpenFile, info: DispositionInfoEx) -> Result<Self, NtStatus> {
         let flags = DispositionFlags(info.flags);
         if flags.0 & !DISPOSITION_FLAGS.0 != 0 {
@@ -42,14 +43,14 @@ impl Disposition {
         Ok(Self {
             delete: flags.contains(DispositionFlags::DELETE),
             ignore_readonly: flags.contains(DispositionFlags::IGNORE_READONLY_ATTRIBUTE),
-            // A stream's name is its file's affair.
+            // The name of a stream belongs to its file.
             with_own_open: flags.contains(DispositionFlags::POSIX_SEMANTICS) && !file.is_stream,
             on_close,
         })
     }
 }
 
-/// Marks a file to be deleted with its last open, or takes that back.
+/// Marks a file for deletion with its last open, or clears the mark.
 pub(super) async fn set(
     request: &mut Request<'_>,
     open: &Arc<Open>,
@@ -73,7 +74,7 @@ pub(super) async fn set(
     }
     let server = &request.connection.server;
     if wish.delete && file.is_directory {
-        // From now on nothing comes into it; what came since the last look keeps it.
+        // The mark prevents new entries; an entry that was created before it keeps the directory.
         if let Err(status) = check_deletable(open, file, wish) {
             let undone = server.registry.lock("set_delete_pending").set_delete_pending(id, false);
             undone.map_err(|_| NtStatus::FILE_CLOSED)?;
@@ -84,7 +85,7 @@ pub(super) async fn set(
     Ok(())
 }
 
-/// Marks the file once nobody else caches a handle of it: looked at and done in one.
+/// Marks the file when no other client caches a handle of it, checking and marking under one lock.
 async fn mark(
     request: &mut Request<'_>,
     open: &Arc<Open>,
@@ -94,7 +95,7 @@ async fn mark(
     let id = open.file_id();
     for _ in 0..limits::MAX_NAME_ATTEMPTS {
         clear_handles(request, open).await?;
-        // What was closed meanwhile may have left entries behind.
+        // Files that were closed meanwhile may have left entries.
         check_deletable(open, file, wish)?;
         let mut registry = request.connection.server.registry.lock("set_delete_pending");
         if !registry.caches_handle(id).map_err(|_| NtStatus::FILE_CLOSED)? {
@@ -139,7 +140,7 @@ fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<()
     }
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
     match backend.check_removable(open.actor(), &path, &*file.handle) {
-        // The name is gone, or another file's by now: nothing is left to be removed.
+        // The name is gone or belongs to another file, so there is nothing to remove.
         Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::Replaced) => {}
         checked => checked.or_status()?,
     }
@@ -152,7 +153,7 @@ fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<()
     Ok(())
 }
 
-/// The flags that there are.
+/// The supported flags.
 const DISPOSITION_FLAGS: DispositionFlags = DispositionFlags(
     DispositionFlags::DELETE.0
         | DispositionFlags::POSIX_SEMANTICS.0

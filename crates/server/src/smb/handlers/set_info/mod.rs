@@ -32,7 +32,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     check_transact(request, &[length])?;
     let open = request.open(set.file_id)?;
     let class = FileInfoClass(set.file_info_class);
-    // Those that may wait for others say themselves when they begin.
+    // The classes that may wait for others begin their change after the wait.
     let waits = set.info_type == InfoType::FILE && waits(class);
     let change = open.file().filter(|_| !waits).map(|file| file.begin_change());
     match (set.info_type, open.file()) {
@@ -58,8 +58,8 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     Ok(NtStatus::SUCCESS)
 }
 
-/// The classes that may wait until others have given up what they cache: a change that takes so long is not to bring a
-/// time back which was before.
+/// The classes that may wait until others have given up their caches. Their change begins after the wait:
+/// times that the open keeps are restored to those at the begin of the change, which must not be old.
 fn waits(class: FileInfoClass) -> bool {
     matches!(
         class,
@@ -70,7 +70,8 @@ fn waits(class: FileInfoClass) -> bool {
     )
 }
 
-/// What a change that is done means for those who watch the directory; sizes and names tell themselves.
+/// The filter for watches of the directory after a change; changes of sizes and names send their own
+/// notifications.
 fn listed_change(kind: InfoType, class: FileInfoClass, data: &[u8]) -> Option<CompletionFilter> {
     match (kind, class) {
         (InfoType::SECURITY, _) => Some(CompletionFilter::SECURITY),
@@ -148,7 +149,7 @@ async fn set_file(
     }
 }
 
-/// A class of fixed size; clients may send more than that.
+/// Decodes a class of fixed size; clients may send more.
 fn decode<T: FixedLayout>(data: &[u8]) -> Result<T, NtStatus> {
     T::decode(data).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH)
 }
@@ -167,7 +168,8 @@ fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> R
     Ok(())
 }
 
-/// MS-FSA 2.1.5.15.1: what is asked for is rounded up to clusters; less than the file has, then, cuts it off.
+/// MS-FSA 2.1.5.15.1: the size is rounded up to clusters; if it is less than the file's size, the file is
+/// truncated.
 fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
@@ -187,7 +189,8 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
     let allocated = file.handle.allocate(bytes);
     change.done();
     match allocated {
-        // A file system that cannot promise the space is no reason to refuse the file, as long as there is some.
+        // If the file system cannot reserve space, the request succeeds as long as there is enough free
+        // space.
         Err(vfs::Error::NotSupported)
             if space.available.saturating_mul(cluster) >= rounded.saturating_sub(size) => {}
         Err(vfs::Error::NotSupported) => return Err(NtStatus::DISK_FULL),
@@ -198,8 +201,8 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
     Ok(())
 }
 
-/// MS-FSA 2.1.5.15.14: all data of a file are valid, those that were never written are zeros, and so there is nothing to
-/// change.
+/// MS-FSA 2.1.5.15.14: all data of a file are valid, because unwritten ranges are zeros, so there is nothing
+/// to change.
 fn check_valid_data_length(
     request: &Request<'_>,
     open: &Open,
@@ -228,7 +231,8 @@ fn check_data_change(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
     Ok(())
 }
 
-/// MS-FSA 2.1.5.15.8: what concerns caching may change, delete-on-close and how calls wait may not.
+/// MS-FSA 2.1.5.15.8: the flags for caching may be changed, but not delete-on-close and the synchronous
+/// modes.
 fn set_mode(file: &OpenFile, mode: u32) -> Result<(), NtStatus> {
     if mode & !SETTABLE_MODE.0 != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
@@ -245,7 +249,7 @@ fn set_eas(open: &Open, file: &OpenFile, data: &[u8]) -> Result<(), NtStatus> {
     ea::set(&*file.handle, &ea::decode(data)?)
 }
 
-/// Pipes deliver messages and nothing else, so that is all they can be set to (MS-FSCC 2.4.35).
+/// Checks a change of a pipe's mode: pipes support only message mode (MS-FSCC 2.4.35).
 fn set_pipe(class: FileInfoClass, data: &[u8]) -> Result<(), NtStatus> {
     if class != FileInfoClass::PIPE {
         return Err(NtStatus::NOT_SUPPORTED);
@@ -257,7 +261,7 @@ fn set_pipe(class: FileInfoClass, data: &[u8]) -> Result<(), NtStatus> {
     }
 }
 
-/// 3.3.5.21.2: labels, quotas and object ids of a volume are its administrator's.
+/// 3.3.5.21.2: labels, quotas and object ids of a volume belong to its administrator.
 fn refuse_file_system(class: FsInfoClass) -> NtStatus {
     match class {
         FsInfoClass::LABEL => NtStatus::ACCESS_DENIED,
@@ -266,5 +270,5 @@ fn refuse_file_system(class: FsInfoClass) -> NtStatus {
     }
 }
 
-/// The bits of FileModeInformation that may be set.
+/// The bits of FileModeInformation that can be set.
 const SETTABLE_MODE: FileMode = FileMode(FileMode::WRITE_THROUGH.0 | FileMode::SEQUENTIAL_ONLY.0);

@@ -56,7 +56,7 @@ pub(super) async fn rename(
     }
 }
 
-/// Gives a file a further name.
+/// Gives a file an additional name.
 pub(super) async fn link(
     request: &mut Request<'_>,
     open: &Arc<Open>,
@@ -71,16 +71,17 @@ pub(super) async fn link(
     if file.path().stream().is_some() {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    // The open itself needs no right for this, but the share must let names be made.
+    // The open itself needs no right for this, but the share must be writable.
     if !open.tree().maximal_access.contains(AccessMask::WRITE_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    // MS-FSA 2.1.5.15.6: what is to be deleted keeps nothing by another name.
+    // MS-FSA 2.1.5.15.6: a file that is being deleted gets no other name.
     if is_deleted(request, open) {
         return Err(NtStatus::ACCESS_DENIED);
     }
     let real = give_name(request, open, file, &to, replace, NameChange::Link).await?.real;
-    // A link changes the file by its other names, too, which is no local program's doing.
+    // A link changes the file's metadata under its other names, too; that must not count as a change by a
+    // local program.
     request.connection.server.watches.note_own_change(open);
     request.connection.server.notify_change(open, &real, NotifyAction::ADDED, name_change(file));
     match real.parent() {
@@ -89,27 +90,27 @@ pub(super) async fn link(
     }
 }
 
-/// What a new name is.
+/// The kind of a new name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NameChange {
-    /// Instead of the name that the file was opened by.
+    /// A replacement of the name that the file was opened by.
     Rename,
-    /// Beside it.
+    /// An additional name.
     Link,
 }
 
-/// A name that a file has been given.
+/// A name that was given to a file.
 struct Given {
-    /// Where it was.
+    /// The previous path.
     from: RelativePath,
-    /// Where it is by its new name.
+    /// The new path.
     real: RelativePath,
-    /// Keeps others from opening it by the old name until they can find that it has the new one.
+    /// Prevents opens by the old name until the new name is visible.
     moving: Option<Moving>,
 }
 
-/// Clears the way for the new name and gives it to the file: in the directory that was found and checked, and
-/// replacing no other file than the one that was.
+/// Breaks conflicting caches and gives the file its new name, in the directory that was found and checked,
+/// replacing only the file that was checked.
 async fn give_name(
     request: &mut Request<'_>,
     open: &Arc<Open>,
@@ -129,7 +130,7 @@ async fn give_name(
         }
         let existing = clear_target(request, open, file, &parent, replace).await?;
         let server = &request.connection.server;
-        // Somebody may have asked for it since.
+        // The file may have been marked for deletion meanwhile.
         if change == NameChange::Link && is_deleted(request, open) {
             return Err(NtStatus::ACCESS_DENIED);
         }
@@ -137,13 +138,13 @@ async fn give_name(
         let replacing = match &existing {
             Some(Existing { opened, key: Some(key) }) => {
                 let path = RelativePath::new(opened.path.clone()).or_status()?;
-                // One that stays open, or was opened since, is in the way.
+                // A target that is still open, or opened again, prevents the rename.
                 let replacing = Replacing::begin(server, open.tree(), *key, &path);
                 Some(replacing.ok_or(NtStatus::ACCESS_DENIED)?)
             }
             _ => None,
         };
-        // Waiting gave others time to move it.
+        // Others may have moved the file during the wait.
         let from = file.path();
         let begun = match change {
             NameChange::Rename => {
@@ -156,7 +157,7 @@ async fn give_name(
             Ok(moving) => moving,
             Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
             Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
-            // Somebody caches a handle again since the others have given theirs up.
+            // Another client caches a handle again since the breaks.
             Err(InTheWay::CachedHandle) => {
                 drop(replacing);
                 clear_handles(request, open).await?;
@@ -184,7 +185,7 @@ async fn give_name(
                 }
                 return Ok(Given { from, real, moving });
             }
-            // Another has the name by now than when it was looked at.
+            // The name belongs to another file than when it was checked.
             Err(error @ (vfs::Error::Exists | vfs::Error::Replaced)) if replace => last = of_vfs(&error),
             Err(error) => return Err(of_vfs(&error)),
         }
@@ -192,27 +193,27 @@ async fn give_name(
     Err(last)
 }
 
-/// Waits until the renames are over that one between these names is not to meet.
+/// Waits until conflicting renames are finished.
 pub(super) async fn others_moved(server: &Server, open: &Open, (from, to): (&RelativePath, &RelativePath)) {
     let (share, names) = (&open.tree().share.settings.name, [display_path(from), display_path(to)]);
     server.wait_while_moving(|registry| names.iter().any(|name| registry.meets_move(share, name))).await;
 }
 
-/// Whether its client expects of a rename what POSIX says of it: macOS keeps files open that it renames, and those below
-/// a directory that it renames. What is open goes on by the new name, as it does on Samba, which asks nobody for caches.
+/// True if the client expects the POSIX semantics of renames: macOS keeps files open while it renames them or
+/// a directory above them. Opens follow to the new name, as in Samba, which breaks no caches for this.
 fn lets_opens_follow(open: &Open) -> bool {
     open.tree().apple() != AaplServerCaps::NONE
 }
 
-/// Whether the name that the file was opened by is to be deleted.
+/// True if the name that the file was opened by is being deleted.
 fn is_deleted(request: &Request<'_>, open: &Open) -> bool {
     request.connection.server.registry.lock("link").is_open_deleted(open.file_id())
 }
 
-/// The new name, and whether it may replace what has it.
+/// The new name, and the flag that an existing file is replaced.
 fn wish(data: &[u8]) -> Result<(String, bool), NtStatus> {
     let info = RenameInfo::decode(data).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH)?;
-    // MS-FSCC 2.4.42.2: over the network there is no directory to start from.
+    // MS-FSCC 2.4.42.2: always zero over the network.
     if info.root_directory != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
     }
@@ -220,12 +221,12 @@ fn wish(data: &[u8]) -> Result<(String, bool), NtStatus> {
     Ok((name, info.replace_if_exists))
 }
 
-/// The new name of a file: from the share's root, as CREATE has it, without a stream.
+/// The new path of a file: relative to the share's root, as in CREATE, without a stream.
 fn target(name: &str) -> Result<RelativePath, NtStatus> {
     if name.starts_with(':') {
         return Err(NtStatus::NOT_SUPPORTED);
     }
-    // Unlike CREATE's, these are found with a separator before them, from Samba's client for one.
+    // Unlike in CREATE, some clients send a leading separator, for example Samba's.
     let name = canonical(name.trim_start_matches('\\'))?;
     let path = SmbPath::parse(&name).map_err(path_status)?;
     if path.is_root() {
@@ -237,7 +238,7 @@ fn target(name: &str) -> Result<RelativePath, NtStatus> {
     relative_path(path)
 }
 
-/// Waits until those who cache handles of the file that is renamed have given them up.
+/// Waits until other clients have given up their cached handles of the file to be renamed.
 pub(super) async fn clear_handles(request: &mut Request<'_>, open: &Open) -> Result<(), NtStatus> {
     let id = open.file_id();
     handle_breaks::wait(request, |registry, key, now| {
@@ -246,9 +247,9 @@ pub(super) async fn clear_handles(request: &mut Request<'_>, open: &Open) -> Res
     .await
 }
 
-/// Lets those who only cache handles below a directory close them (MS-FSA 2.1.4.2): all at once, so that it takes no
-/// longer than for one. Any that stays is in the way, and so is what is opened meanwhile: nobody is asked to give that
-/// up. Nor is anybody where somebody's open is in the way all the same.
+/// Breaks cached handles below a directory (MS-FSA 2.1.4.2), all at once, so that it takes no longer than for
+/// one. A remaining open, or one made meanwhile, prevents the rename. If an open cannot be closed by a break
+/// anyway, no break is sent.
 async fn clear_below(
     request: &mut Request<'_>,
     open: &Open,
@@ -280,7 +281,7 @@ async fn clear_below(
     }
 }
 
-/// Asks those who cache handles of these opens' files to give them up, if there is no other among the opens.
+/// Breaks the cached handles of these opens' files, if all the opens have some.
 fn ask_for_handles(server: &Server, opens: &[FileGlobalId]) -> Result<(), NtStatus> {
     let mut registry = server.registry.lock("rename");
     let has_handle = |id| registry.caching_of_file(id).is_none_or(|held| held.contains(LeaseState::HANDLE));
@@ -293,8 +294,8 @@ fn ask_for_handles(server: &Server, opens: &[FileGlobalId]) -> Result<(), NtStat
     Ok(())
 }
 
-/// The directory that the name goes to is opened for the time of the rename, to add to it (FILE_ADD_FILE) and
-/// shared for reading and writing: who may delete it, or does not share it for writing, is in the way.
+/// Checks the directory of the new name as if it were opened during the rename to add to it (FILE_ADD_FILE),
+/// shared for reading and writing: an open that may delete it, or does not share it for writing, conflicts.
 pub(super) async fn clear_parent(request: &mut Request<'_>, parent: &Parent) -> Result<(), NtStatus> {
     let key = file_key(&parent.stat, None);
     let share = ShareAccess::READ | ShareAccess::WRITE;
@@ -312,14 +313,14 @@ pub(super) async fn clear_parent(request: &mut Request<'_>, parent: &Parent) -> 
     }
 }
 
-/// What has the new name and is to be replaced.
+/// The existing file with the new name, which is to be replaced.
 struct Existing {
     opened: Opened,
-    /// The file whose opens are in the way; none for the file itself that gets the name.
+    /// The file whose opens would conflict; `None` if it is the file to be renamed itself.
     key: Option<FileKey>,
 }
 
-/// Lets those who only cache handles of the file that is to be replaced close them; what is to be replaced.
+/// Breaks cached handles of the file to be replaced, and returns that file.
 async fn clear_target(
     request: &mut Request<'_>,
     open: &Open,
@@ -350,7 +351,7 @@ async fn clear_target(
     Ok(Some(Existing { opened, key: Some(key) }))
 }
 
-/// What the directory's security descriptor says to the new name.
+/// Checks whether the directory's security descriptor allows the new name.
 fn check_name(
     request: &Request<'_>,
     backend: &dyn vfs::Backend,
@@ -366,7 +367,7 @@ fn name_change(file: &OpenFile) -> CompletionFilter {
     if file.is_directory { CompletionFilter::DIR_NAME } else { CompletionFilter::FILE_NAME }
 }
 
-/// The opens that a rename has moved, with those that one hold of the lock had no time for.
+/// All opens that a rename has moved, including those beyond the first part.
 fn all_renamed(server: &Server, first: Renamed<SmbShell>) -> Vec<Arc<Open>> {
     let Renamed { mut opens, mut rest } = first;
     while let Some(rename) = rest {
@@ -377,12 +378,12 @@ fn all_renamed(server: &Server, first: Renamed<SmbShell>) -> Vec<Arc<Open>> {
     opens
 }
 
-/// Lets every open that the rename has moved know where it is now.
+/// Updates the paths of all opens after a rename.
 fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePath, to: &RelativePath) {
     let (old, new) = (display_path(from), display_path(to));
     let (share, root) = (&open.tree().share.settings.name, open.tree().root());
     let server = &request.connection.server;
-    // An administrator may have ended the open meanwhile; others know the file by the old name all the same.
+    // An administrator may have ended the open meanwhile; other opens of the file still have the old name.
     let key = file.handle.stat().map(|stat| file_key(&stat, None));
     let of_streams = key.as_ref().ok().copied();
     let itself = {
@@ -425,7 +426,7 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
     }
 }
 
-/// The path that `path`, which is `from` or below it, has when `from` is `to`; none of another.
+/// The new path of `path`, which is `from` or below it, when `from` becomes `to`; `None` for other paths.
 fn rebased(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
     let rest = path.as_str().strip_prefix(from.as_str())?;
     if !rest.is_empty() && !rest.starts_with('/') {
@@ -438,8 +439,8 @@ fn rebased(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Optio
     }
 }
 
-/// Opens below a directory that are asked to give up what they cache before it is renamed: few enough for one hold of
-/// the registry's lock. More are in the way.
+/// Opens below a directory whose caches are broken before it is renamed: few enough for one hold of the
+/// registry's lock. Beyond, the rename is refused.
 const OPENS_BELOW: usize = 256;
 
 #[cfg(test)]
@@ -470,7 +471,7 @@ mod tests {
         let moved = rebased(&path("a/b/c").with_stream("s").unwrap(), &path("a/b"), &path("x")).unwrap();
         assert_eq!((moved.as_str(), moved.stream()), ("x/c", Some("s")));
         assert_eq!(rebased(&path("z/c"), &path("a/b"), &path("x")), None);
-        // One that has moved already.
+        // A path that has been updated already.
         assert_eq!(rebased(&path("ab/c"), &path("a"), &path("ab")), None);
     }
 }

@@ -9,7 +9,7 @@ use crate::core::security;
 use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 
-/// Replaces the parts of a file's security descriptor that `which` names.
+/// Replaces the parts of a file's security descriptor that `which` selects.
 pub(super) fn set(
     request: &Request<'_>,
     open: &Open,
@@ -23,7 +23,7 @@ pub(super) fn set(
     let mut which = which;
     let mut new = security::decode(which, data)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    // The parts that are not named stay as somebody else may be setting them.
+    // The lock preserves concurrent changes of the other parts.
     let _lock = file.handle.lock_security_record();
     security::check_owner(&user.token, which, &new)?;
     if open.tree().apple().contains(AaplServerCaps::NFS_ACE)
@@ -31,7 +31,7 @@ pub(super) fn set(
         && let Some(dacl) = &mut new.dacl
         && let Some(mode) = security::nfs::take(dacl)
     {
-        // Where that was all of it, the list stays as it is.
+        // If the list contained only the mode, it stays unchanged.
         if dacl.aces.is_empty() {
             which = which.without(AdditionalInformation::DACL);
         }

@@ -19,7 +19,7 @@ use crate::smb::connection::Request;
 use crate::smb::handlers::create::{file_key, path_status};
 use crate::smb::handlers::{actor, display_path};
 
-/// Gives a stream another name on its file, or makes it the file's data.
+/// Renames a stream on its file, or makes it the file's data.
 pub(super) async fn rename(
     request: &mut Request<'_>,
     open: &Arc<Open>,
@@ -32,7 +32,7 @@ pub(super) async fn rename(
     };
     for _ in 0..limits::MAX_NAME_ATTEMPTS {
         clear_handles(request, open).await?;
-        // Waiting gave others time to move it.
+        // Others may have moved the file during the wait.
         let looked_up = request.connection.server.registry.moves();
         let from = file.path();
         let to = new_path(&from, to)?;
@@ -41,7 +41,7 @@ pub(super) async fn rename(
             Ok(moving) => return give_name(request, open, file, (&from, &to), replace, moving),
             Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
             Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
-            // Somebody caches a handle again since the others have given theirs up.
+            // Another client caches a handle again since the breaks.
             Err(InTheWay::CachedHandle) => {}
             Err(InTheWay::OtherMove) => others_moved(server, open, (&from, &to)).await,
         }
@@ -49,7 +49,7 @@ pub(super) async fn rename(
     Err(NtStatus::SHARING_VIOLATION)
 }
 
-/// The path of the stream by its new name, or of its file.
+/// The path with the new name of the stream, or that of its file.
 fn new_path(from: &RelativePath, name: &str) -> Result<RelativePath, NtStatus> {
     match parse_stream(name).map_err(path_status)? {
         StreamName::Named(name) => {
@@ -60,8 +60,8 @@ fn new_path(from: &RelativePath, name: &str) -> Result<RelativePath, NtStatus> {
     }
 }
 
-/// Gives the stream its new name, if that is free or of a stream that gives way. Nobody else is admitted by either of
-/// the names until it is done.
+/// Gives the stream its new name, if that is free or belongs to a replaceable stream. Meanwhile, no other
+/// open is admitted by either name.
 fn give_name(
     request: &Request<'_>,
     open: &Open,
@@ -74,7 +74,7 @@ fn give_name(
     let stat = file.handle.stat().or_status()?;
     let (own, key) = (file_key(&stat, from.stream()), file_key(&stat, to.stream()));
     let actor = actor(request)?;
-    // The file that is open, whatever has its name by now.
+    // The open file, even if its name belongs to another file by now.
     let parent = Parent::of(Arc::clone(&file.handle), to.clone()).or_status()?;
     let mut existing = None;
     let mut replacing = None;
@@ -91,7 +91,7 @@ fn give_name(
         };
         match found {
             Ok(_) if !replace => return Err(NtStatus::OBJECT_NAME_COLLISION),
-            // Only what holds nothing and nobody uses gives way.
+            // Only an empty stream without opens can be replaced.
             Ok(found) => {
                 replacing = Replacing::begin(&request.connection.server, open.tree(), key, to);
                 if found.stat.is_directory() || found.stat.size > 0 || replacing.is_none() {
@@ -113,15 +113,15 @@ fn give_name(
     Ok(())
 }
 
-/// A stream cannot leave its file. Who has the directory open in a way that excludes a rename hears of that
-/// first.
+/// Refuses a full path, because a stream cannot leave its file. A conflicting open of the directory is
+/// reported first.
 async fn refuse_full_name(request: &mut Request<'_>, open: &Open, name: &str) -> NtStatus {
     let path = name.split(':').next().unwrap_or_default().trim_matches('\\').replace('\\', "/");
     let Ok(path) = RelativePath::new(path) else { return NtStatus::OBJECT_NAME_INVALID };
     let (Some(backend), Ok(actor)) = (open.tree().backend(), actor(request)) else {
         return NtStatus::INVALID_PARAMETER;
     };
-    // What cannot be seen is in nobody's way.
+    // A directory that the user cannot see does not conflict.
     let Ok(parent) = backend.parent(&actor, &path) else { return NtStatus::INVALID_PARAMETER };
     match clear_parent(request, &parent).await {
         Err(status) => status,
@@ -129,7 +129,7 @@ async fn refuse_full_name(request: &mut Request<'_>, open: &Open, name: &str) ->
     }
 }
 
-/// Lets every open of the stream know what it is called now.
+/// Updates the name of the stream in all its opens.
 fn moved(
     request: &Request<'_>,
     open: &Open,
