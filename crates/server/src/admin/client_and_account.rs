@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_domain_counts_where_it_is_given() {
+    fn the_domain_must_match_if_it_is_given() {
         let is = |meant, domain, user| {
             let meant = AccountFilter::new(meant);
             let guest = meant.as_ref().is_some_and(|it| it.is(UserKind::Guest, domain, user));

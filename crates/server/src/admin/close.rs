@@ -103,7 +103,7 @@ fn expected(
     }
     let what = describe(&file);
     audit::act(caller, "close file", &what, &Err(Error::NoSuchFile));
-    Err(Explained::new(Error::NoSuchFile, format!("this id is something else now: {what}")))
+    Err(Explained::new(Error::NoSuchFile, format!("this id now belongs to {what}")))
 }
 
 fn refused(caller: &Caller, file: &FileSnapshot, error: Error) -> Result<Ended, Explained> {
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_cached_for_writing_can_be_lost() {
+    fn the_outcome_of_a_close_depends_on_write_caching() {
         let caching = |held, unanswered_breaks| WriteCaching { held, unanswered_breaks };
         for (before, after, outcome) in [
             (caching(false, 0), caching(false, 0), Outcome::Clean),

@@ -130,22 +130,23 @@ impl Error {
     pub(crate) const fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::AccessDenied => {
-                "ask as root, as the user the server runs as, or as one of its administrators; what is your own \
-                 --mine shows"
+                "run as root, as the user that the server runs as, or as one of its administrators; use --mine to \
+                 list your own"
             }
-            Self::NoSuchDirectory => "the server shares directories that are there, by their absolute path",
+            Self::NoSuchDirectory => "the directory must exist on the server, and its path must be absolute",
             Self::ConfigurationEdited => {
-                "the configuration file was edited since the server read it; SIGHUP (systemctl reload) makes it \
-                 read it again"
+                "the configuration file was edited since the server read it; reload it with SIGHUP (systemctl reload)"
             }
             Self::ConfigurationNotEditable => {
-                "the configuration file has a form that has to be edited by hand"
+                "the server cannot edit this form of configuration file; edit it by hand"
             }
             Self::LockedOut => {
-                "too many passwords were wrong; an administrator unlocks the account: net user NAME /active:yes"
+                "too many wrong passwords; an administrator can unlock the account: net user NAME /active:yes"
             }
-            Self::Busy => "too many wait for the same kind of thing; ask again in a while",
-            Self::NotWritten => "the server may not write its configuration or users file; its log says why",
+            Self::Busy => "too many operations of this kind are in progress; try again later",
+            Self::NotWritten => {
+                "the server cannot write its configuration or users file; its log has the reason"
+            }
             _ => return None,
         })
     }
@@ -174,7 +175,7 @@ impl From<Error> for Explained {
 
 impl From<ChangeError> for Error {
     fn from(error: ChangeError) -> Self {
-        tracing::warn!(%error, "settings not changed");
+        tracing::warn!(%error, "cannot change the settings");
         match error {
             ChangeError::Replace(ReplaceError::Edited) => Self::ConfigurationEdited,
             ChangeError::Replace(ReplaceError::Io(_)) | ChangeError::Write(_) => Self::NotWritten,

@@ -142,7 +142,7 @@ mod tests {
     use crate::core::security::Token;
 
     #[tokio::test]
-    async fn who_has_no_account_cannot_tell_a_share_that_is_not_for_them_from_none() {
+    async fn callers_without_an_account_cannot_detect_concealed_shares() {
         let directory = tempfile::tempdir().unwrap();
         let mut settings = Settings::conventional(false, |_| None);
         settings.shares = ["secret$", "away$"]

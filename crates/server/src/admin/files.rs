@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_begin_on_the_server_and_contain_anywhere() {
+    fn paths_are_matched_by_base_path_and_by_pattern() {
         let (path, server_path) = (r"Reports\May.txt", Some("/srv/data/Reports/May.txt"));
         for (base, meant) in [
             (r"C:\srv\data", true),

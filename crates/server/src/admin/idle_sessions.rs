@@ -56,7 +56,7 @@ fn disconnect_idle(server: &Server, now: Time) {
             now,
         );
         for session in &effects.sessions_ended {
-            tracing::info!(session = session.global_id.value(), "session idle for too long");
+            tracing::info!(session = session.global_id.value(), "ended a session that was idle for too long");
         }
         server.apply(effects);
         after = last;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_may_stay_as_long_as_any_of_its_shares_lets_it() {
+    fn the_idle_limit_of_a_session_is_the_longest_of_its_shares() {
         let limit = |policy: &Policy, shares: &[&str]| {
             let shares: Vec<Arc<str>> = shares.iter().map(|it| Arc::from(*it)).collect();
             policy.limit_ms(&shares).map(|ms| ms / 1000)

@@ -12,7 +12,7 @@ pub(crate) fn logons(caller: &Caller) -> Result<Vec<Logon>, Error> {
         Ok(logons) => Ok(logons),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => {
-            tracing::warn!(%error, "the records of logons at this machine cannot be read");
+            tracing::warn!(%error, "cannot read the records of logons at this machine");
             Err(Error::Internal)
         }
     }

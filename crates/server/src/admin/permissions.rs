@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_open_may_do() {
+    fn access_masks_are_converted_to_permissions() {
         assert_eq!(permissions(AccessMask::FILE_GENERIC_READ, false), permission::READ);
         assert_eq!(
             permissions(AccessMask::FILE_GENERIC_WRITE, false),

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn users_may_browse_and_anonymous_callers_nothing() {
+    fn users_may_browse_and_anonymous_callers_have_no_rights() {
         for (right, users_may) in [
             (Right::BrowseShares, true),
             (Right::SeeServer, true),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_reach_as_far_as_they_say() {
+    fn roles_give_rights_to_their_shares_only() {
         let role = |allow, users: &[&str], groups: &[&str], shares: &[&str]| Role {
             allow,
             users: users.iter().map(ToString::to_string).collect(),

@@ -245,7 +245,7 @@ mod tests {
 
     /// Authentication at the RPC level asks a client for the password again.
     #[tokio::test(start_paused = true)]
-    async fn passwords_that_are_proved_on_a_pipe_are_guessed_no_faster_than_those_of_logons() {
+    async fn passwords_proved_on_a_pipe_count_as_guesses_of_logons() {
         let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();
         let at = |from: &str| Caller { user: "alice".into(), from: from.into(), ..Caller::default() };
         let mut judged = 0;

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_meant_after_is_there_once() {
+    fn every_matching_entry_is_returned_once() {
         for count in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK] {
             for (after, every) in [(None, 1), (Some(0), 2), (Some(CHUNK), 1), (None, 2 * CHUNK)] {
                 let fetch = |last: Option<usize>, length| {

@@ -138,7 +138,7 @@ mod tests {
     use crate::core::config::{Settings, ShareSettings};
 
     #[tokio::test]
-    async fn paths_as_people_spell_them() {
+    async fn paths_resolve_to_the_places_in_shares() {
         let mut settings = Settings::conventional(false, |_| None);
         settings.shares = vec![
             ShareSettings::new(String::from("Root"), PathBuf::from("/")),

@@ -58,7 +58,7 @@ async fn told(notify: InFlight) -> String {
 }
 
 #[tokio::test]
-async fn who_watches_a_directory_is_not_told_of_the_one_that_took_its_place() {
+async fn a_watch_does_not_report_changes_of_a_replaced_root() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("share");
     std::fs::create_dir(&directory).unwrap();

@@ -480,32 +480,32 @@ async fn run(seed: u64, rates: Rates, clients: usize) {
 const OPERATIONS: usize = 150;
 
 #[tokio::test(start_paused = true)]
-async fn nothing_fails_where_no_file_fails() {
+async fn without_faults_all_operations_succeed() {
     run(1, Rates::NONE, 2).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_fail_are_told_and_leave_nothing_over() {
+async fn failed_calls_are_reported_and_leak_nothing() {
     for seed in 0..SEEDS {
         run(seed, Rates { fails: 60, ..Rates::NONE }, 2).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_tear_are_no_success_without_effect() {
+async fn torn_calls_are_not_reported_as_success_without_effect() {
     for seed in 0..SEEDS {
         run(seed, Rates { fails: 20, tears: 60, shortens: 200, ..Rates::NONE }, 2).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_calls_hold_up_nobody_for_ever() {
+async fn slow_calls_do_not_block_requests_forever() {
     let slowness = Duration::from_millis(2);
     run(5, Rates { fails: 30, tears: 30, shortens: 30, slows: 100, slowness }, 3).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_that_cannot_wait_leaves_nothing_over() {
+async fn a_create_beyond_the_limit_of_waiting_requests_leaks_nothing() {
     let world = World::new(3);
     let (holder, tree) = world.client().await;
     let wanted = CreateParameters { oplock: OplockLevel::BATCH, ..CreateParameters::read_write("held") };
@@ -528,7 +528,7 @@ async fn a_create_that_cannot_wait_leaves_nothing_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_open_when_the_server_ends_is_released() {
+async fn shutdown_releases_open_files() {
     let world = World::new(4);
     let (_connection, tree) = world.client().await;
     let file = tree.create(&CreateParameters::read_write("left open")).await.unwrap();

@@ -62,7 +62,7 @@ async fn ended(request: InFlight) -> Result<(), Error> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn programs_see_what_clients_lock_as_far_as_it_is_locked() {
+async fn local_programs_see_the_locks_of_clients() {
     let world = World::new(21);
     let (one, tree) = world.client().await;
     let (other, others) = world.client().await;
@@ -98,7 +98,7 @@ async fn programs_see_what_clients_lock_as_far_as_it_is_locked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clients_are_refused_what_programs_have_locked() {
+async fn clients_are_refused_ranges_that_local_programs_have_locked() {
     let world = World::new(22);
     let (one, tree) = world.client().await;
     let (other, others) = world.client().await;
@@ -132,7 +132,7 @@ async fn clients_are_refused_what_programs_have_locked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_waits_for_a_program() {
+async fn a_client_waits_for_a_lock_of_a_local_program() {
     let world = World::new(23);
     let (connection, tree) = world.client().await;
     let file = opened(&tree).await;
@@ -188,7 +188,7 @@ enum End {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_a_program_ends_with_what_it_is_for() {
+async fn a_wait_for_a_local_program_ends_with_its_request_open_session_or_connection() {
     for end in [End::Cancel, End::Close, End::Logoff, End::Disconnect] {
         let world = World::new(25);
         let (connection, tree) = world.client().await;
@@ -236,7 +236,7 @@ async fn a_wait_for_a_program_ends_with_what_it_is_for() {
 /// The locks of a closed open are released on the machine after the close; that must not refuse other
 /// clients.
 #[tokio::test(start_paused = true)]
-async fn what_an_open_leaves_is_in_no_clients_way() {
+async fn locks_of_a_closed_open_do_not_conflict_with_other_clients() {
     let world = World::new(26);
     let (one, tree) = world.client().await;
     let (other, others) = world.client().await;
@@ -292,7 +292,7 @@ async fn a_lock_that_the_file_system_fails_to_take_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strict_share_reads_and_writes_nothing_that_programs_have_locked() {
+async fn with_strict_locking_reads_and_writes_respect_locks_of_local_programs() {
     let world = World::with(28, |share| share.strict_locking = Some(true));
     let (one, tree) = world.client().await;
     let (other, others) = world.client().await;
@@ -322,7 +322,7 @@ async fn a_strict_share_reads_and_writes_nothing_that_programs_have_locked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_share_without_posix_locking_keeps_its_locks_among_clients() {
+async fn without_posix_locking_local_programs_do_not_see_locks() {
     let world = World::with(29, |share| share.posix_locking = Some(false));
     let (one, tree) = world.client().await;
     let file = opened(&tree).await;

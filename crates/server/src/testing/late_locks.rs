@@ -15,7 +15,7 @@ const CHUNK: u32 = 1_000;
 
 /// MS-SMB2 3.3.5.15.6 copies chunk by chunk, each as a separate read and write.
 #[tokio::test]
-async fn a_chunk_is_not_copied_over_a_lock_that_was_there_before_it() {
+async fn copychunk_respects_locks_granted_between_chunks() {
     for locks_target in [true, false] {
         let world = World::new(7);
         let (_one, tree) = world.client().await;

@@ -65,7 +65,7 @@ async fn rename_or_replace(file: &File, to: &str, replaces: bool) -> Result<(), 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn what_a_rename_overtakes_is_not_opened_by_the_old_name() {
+async fn a_create_overtaken_by_a_rename_does_not_open_the_old_name() {
     let world = World::new(21);
     let (_one, tree) = world.client().await;
     let (_other, others) = world.client().await;
@@ -122,7 +122,7 @@ async fn a_file_that_is_removed_after_its_look_up_is_not_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_file_that_is_made_below_a_directory_which_is_renamed_has_its_new_name() {
+async fn a_file_created_during_a_rename_of_its_directory_has_the_new_path() {
     let world = World::new(22);
     let (_one, tree) = world.client().await;
     let (_other, others) = world.client().await;
@@ -147,7 +147,7 @@ async fn a_file_that_is_made_below_a_directory_which_is_renamed_has_its_new_name
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn nothing_is_renamed_into_a_directory_that_has_another_name_by_then() {
+async fn a_rename_into_a_directory_that_was_renamed_fails() {
     let world = World::new(23);
     let (_one, tree) = world.client().await;
     let (_other, others) = world.client().await;
@@ -169,7 +169,7 @@ async fn nothing_is_renamed_into_a_directory_that_has_another_name_by_then() {
 
 /// The file system has the new name before the registry does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_stream_that_is_renamed_is_not_opened_by_its_new_name_before_that_is_known() {
+async fn a_stream_being_renamed_is_not_opened_by_its_new_name() {
     let world = World::new(24);
     let (_one, tree) = world.client().await;
     let (_other, others) = world.client().await;
@@ -192,7 +192,7 @@ async fn a_stream_that_is_renamed_is_not_opened_by_its_new_name_before_that_is_k
 
 /// Each holder of a cached handle takes half a minute to close it, which is within the time of a break.
 #[tokio::test(start_paused = true)]
-async fn handles_below_a_directory_are_given_up_at_once() {
+async fn cached_handles_below_a_renamed_directory_are_broken_in_parallel() {
     const LATE: Duration = Duration::from_secs(30);
     let world = World::new(25);
     let (holder, tree) = world.client().await;

@@ -31,7 +31,7 @@ fn accounts() -> UserDb {
 }
 
 #[tokio::test]
-async fn a_session_has_the_standing_that_the_settings_in_force_give() {
+async fn a_session_is_an_administrators_by_the_current_settings() {
     let server = TestServer::start(settings(&[], &[], &[]), accounts(), 1, |_| Err(vfs::Error::NotFound));
     let (from, to) = tokio::io::split(server.connect());
     let connection = ClientConnection::over(from, to, ConnectOptions::new().unwrap());

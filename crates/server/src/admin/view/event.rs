@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_one_word() {
+    fn reasons_are_shown_in_snake_case() {
         assert_eq!(word(&registry::CloseReason::ClientClose), "client_close");
         assert_eq!(word(&registry::EndReason::Administrator), "administrator");
         assert_eq!(word(&registry::RefusalKind::SharingViolation), "sharing_violation");

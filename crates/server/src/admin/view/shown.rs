@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_found_by_what_is_in_them() {
+    fn refusals_match_filters_by_user_client_path_and_share() {
         let at = |number| registry::Refusal {
             number,
             time: Time(5),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn leases_are_told_as_windows_does() {
+    fn lease_states_are_shown_as_in_windows() {
         assert_eq!(lease(LeaseState::READ | LeaseState::HANDLE | LeaseState::WRITE), "RWH");
         assert_eq!(lease(LeaseState::READ | LeaseState::HANDLE), "RH");
     }

@@ -28,7 +28,7 @@ where
         return Err(malformed(format!("wait is at most {} seconds", limits::WAIT_MAX)));
     }
     if query.path.is_empty() && query.share.is_none() {
-        return Err(malformed("path is missing: the file or directory that is asked about"));
+        return Err(malformed("path is missing: name a file or directory"));
     }
     let wanted = match resolved(server, query) {
         Ok(wanted) => Arc::new(wanted),
@@ -80,7 +80,7 @@ fn resolved(server: &Server, query: &WhoQuery) -> Result<Wanted, Unresolved> {
         Ok(_) => Err(Unresolved::Malformed(String::from("no share has this path"))),
         Err(Error::NoSuchShare) => Err(Unresolved::NoSuchShare),
         Err(Error::InvalidParameter) => Err(Unresolved::Malformed(format!(
-            "{} names no share: give the share too, or //server/share/path",
+            "{} names no share: add the share, or use //server/share/path",
             query.path
         ))),
         Err(error) => Err(Unresolved::Refused(error)),
