@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_split_off_leads_nowhere() {
+    fn the_last_message_of_a_split_frame_has_no_next_command() {
         let mut answer = AnswerBuilder::new(Vec::new(), None);
         for body in [&[1_u8; 9][..], &[2; 4]] {
             answer.begin();

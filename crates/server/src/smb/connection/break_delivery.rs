@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_sent_again_and_again_is_stalled() {
+    fn only_repeated_retransmissions_count_as_stalled() {
         let again = limits::STALLED_RETRANSMISSIONS;
         assert_eq!(read(&answer(TIMER_RETRANSMIT, again, 1)), Some(Progress::Stalled));
         assert_eq!(read(&answer(TIMER_RETRANSMIT, again - 1, 1)), Some(Progress::UnderWay));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_kernel_knows_what_has_arrived() {
+    async fn the_kernel_reports_unacknowledged_data() {
         for address in ["127.0.0.1:0", "[::]:0"] {
             let (client, server) = pair(address).await;
             assert_eq!(progress(&server), Progress::Delivered, "{address}");

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_frame_that_is_announced_holds_what_has_arrived_of_it() {
+    async fn an_announced_frame_allocates_only_for_arrived_data() {
         const LIMIT: usize = limits::MAX_FRAME_UNAUTHENTICATED;
         let (mut client, server) = pair().await;
         let mut reader = FrameReader::default();

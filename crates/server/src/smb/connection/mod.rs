@@ -100,14 +100,14 @@ pub(crate) async fn serve(
     place: OwnedSemaphorePermit,
 ) {
     if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be late");
+        tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be delayed");
     }
     let (events, mut inbox) = mpsc::unbounded_channel();
     let link = Arc::new(ConnectionLink::new(events));
     let now = server.now();
     let added = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now);
     let Ok((id, effects)) = added else {
-        tracing::debug!("connection refused: too many");
+        tracing::debug!(%peer, "connection refused: the limit of connections is reached");
         return;
     };
     server.made_room(effects);
@@ -280,7 +280,7 @@ impl SmbConnection {
             tracing::warn!(
                 conn = id.0,
                 requests = waiting.len(),
-                "requests of a lost connection are given up"
+                "requests of a lost connection did not end in time; they are abandoned"
             );
             handling::discard(waiting);
         }
@@ -313,7 +313,7 @@ impl SmbConnection {
             && let Err(error) =
                 socket2::SockRef::from(socket).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_TIMEOUT))
         {
-            tracing::debug!(conn = self.id.0, %error, "a dead peer is found late");
+            tracing::debug!(conn = self.id.0, %error, "cannot set TCP_USER_TIMEOUT; a dead client may delay others for long");
         }
     }
 

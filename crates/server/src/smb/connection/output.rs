@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_was_cut_short_ends_in_zeros_and_the_next_frame_follows() {
+    async fn a_file_truncated_during_a_read_is_padded_with_zeros() {
         const LENGTH: usize = 100_000;
         let (handle, mut client, server) = file_and_sockets(5_000).await;
         let mut output = Output::default();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn content_that_was_locked_since_its_read_was_accepted_is_not_sent() {
+    async fn content_locked_after_its_read_was_accepted_is_not_sent() {
         const LENGTH: usize = 16 << 20;
         let (handle, mut client, server) = file_and_sockets(LENGTH).await;
         let is_locked = Arc::new(AtomicBool::new(false));

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_used_once_and_in_the_window() {
+    fn message_ids_are_used_once_and_within_the_window() {
         let mut window = SequenceWindow::new(16);
         assert!(!window.take(MessageId(1), 1));
         assert!(window.take(MessageId(0), 1));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_has_fewer() {
+    fn a_client_without_a_logon_gets_fewer_credits() {
         let mut window = SequenceWindow::new(16);
         assert_eq!(window.grant_within(100, 4), 3);
         assert_eq!(window.grant_within(100, 4), 0);

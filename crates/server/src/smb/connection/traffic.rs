@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_handed_on_once() {
+    fn counts_are_added_to_the_servers_once() {
         let (traffic, statistics) = (Traffic::default(), Statistics::default());
         traffic.received(3);
         traffic.sent(4);

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_goes_on_where_it_was_and_ends() {
+    fn an_ea_scan_continues_where_it_ended() {
         let xattrs = [xattr("A", b"1"), xattr("B", &[7; 100]), xattr("C", b"3"), xattr("D", &[0; 70_000])];
         let mut next = 0;
         let mut ask = |flags: &[QueryInfoFlags], index, output_buffer_length| {

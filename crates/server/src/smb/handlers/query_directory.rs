@@ -186,7 +186,7 @@ impl Place<'_> {
         let streams = match handle.streams() {
             Ok(streams) => streams,
             Err(error) => {
-                tracing::debug!(%error, "the streams of a listed file cannot be read");
+                tracing::debug!(%error, "cannot read the streams of a listed file");
                 return Some(attributes);
             }
         };

@@ -87,7 +87,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             Err(logon.refuse(claim.as_ref(), &Refusal::LockedOut, status, place).await)
         }
         Judged::OutOfPatience => {
-            let reason = "too many attempts at the same time";
+            let reason = "too many attempts at a password at the same time";
             Err(logon.refuse(claim.as_ref(), &reason, NtStatus::LOGON_FAILURE, None).await)
         }
         Judged::Step(Step::Done(done)) => {
@@ -149,7 +149,7 @@ pub(crate) fn answered(request: &Request<'_>, message: &[u8], signer: Option<&Si
             let mut signed = message.to_vec();
             if let Err(error) = key.sign(&mut signed) {
                 // The client's hash will differ, and the logon will fail.
-                tracing::warn!(%error, "an answer is not in the preauthentication hash");
+                tracing::warn!(%error, "cannot sign an answer for the preauthentication hash; the logon will fail");
             }
             logon.preauth.update(&signed);
         }
@@ -464,7 +464,7 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
             reason: if is_user {
                 String::from("the user has no Unix account (see useradd, and unix_identities)")
             } else {
-                format!("guests are the Unix user {account}, who does not exist")
+                format!("the Unix user {account}, which guests need, does not exist")
             },
         })?
     } else {

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_shares() {
+    fn the_share_name_is_taken_from_a_unc_path() {
         assert_eq!(share_name("\\\\server\\data"), Some("data"));
         assert_eq!(share_name("\\\\::1\\IPC$"), Some("IPC$"));
         for bad in ["", "data", "\\data", "\\\\data", "\\\\server\\", "\\\\\\data", "\\\\a\\b\\c"] {

@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_names_its_open() {
+    fn a_resume_key_identifies_its_open() {
         let id = FileId { persistent: 0x0102_0304_0506_0708, volatile: u64::MAX - 1 };
         let key = key_of(id);
         assert_eq!(file_of(&key), Some(id));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_for_each_chunk_and_for_all() {
+    fn limits_apply_to_each_chunk_and_to_all() {
         let chunk = |length| CopyChunk { length, ..CopyChunk::default() };
         assert!(is_within_limits(&[]));
         assert!(is_within_limits(&[chunk(limits::COPY_CHUNK_BYTES); 16]));

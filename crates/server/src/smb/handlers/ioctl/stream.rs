@@ -171,6 +171,6 @@ fn undo(
     is_new: bool,
 ) {
     if is_new && let Err(error) = backend.remove(actor, path, handle) {
-        tracing::warn!(%error, "cannot remove a stream whose creation was refused; it stays");
+        tracing::warn!(%path, %error, "cannot remove a stream whose creation was refused; an empty stream remains");
     }
 }

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_fit_what_the_file_is() {
+    fn attributes_must_match_the_kind_of_the_file() {
         assert_eq!(attributes(FileAttributes::NONE, false), Ok(None));
         assert_eq!(attributes(FileAttributes::DIRECTORY, true), Ok(Some(FileAttributes::DIRECTORY)));
         assert_eq!(attributes(FileAttributes::DIRECTORY, false), Err(NtStatus::INVALID_PARAMETER));

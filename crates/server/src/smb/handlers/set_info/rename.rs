@@ -392,7 +392,7 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
         renamed.or_else(|_| key.map(|key| registry.rename_by_path(key, share, root, &old, &new)))
     };
     let renamed = itself.map(|first| all_renamed(server, first)).unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot tell other opens of a renamed file; they know it by its old name");
+        tracing::warn!(%error, "cannot update other opens of a renamed file; they keep its old name");
         Vec::new()
     });
     let mut below = of_streams.map_or_else(Vec::new, |key| {
@@ -448,7 +448,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_are_names_from_the_root() {
+    fn rename_targets_are_relative_to_the_share() {
         assert_eq!(target(r"a\b c.txt").unwrap().as_str(), "a/b c.txt");
         assert_eq!(target(r"dir\").unwrap().as_str(), "dir");
         assert_eq!(target(r"\dir\a").unwrap().as_str(), "dir/a");
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_moves_along() {
+    fn paths_below_a_renamed_directory_are_updated() {
         let path = |text: &str| RelativePath::new(text).unwrap();
         let moved = rebased(&path("a/b/c").with_stream("s").unwrap(), &path("a/b"), &path("x")).unwrap();
         assert_eq!((moved.as_str(), moved.stream()), ("x/c", Some("s")));
