@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_windows_forbids_is_mapped() {
+    fn forbidden_characters_are_mapped_both_ways() {
         for (name, mapped) in [
             ("plain.txt", "plain.txt"),
             ("a:b", "a\u{f022}b"),

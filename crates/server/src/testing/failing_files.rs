@@ -115,7 +115,7 @@ impl World {
         }
         assert_eq!(self.server.counts(), Counts::default());
         assert_eq!(self.server.busy(), (0, 0));
-        assert_eq!(self.faults.handles(), 0, "handles that nobody has");
+        assert_eq!(self.faults.handles(), 0, "leaked handles");
         self.server.check().unwrap();
     }
 }
@@ -327,7 +327,7 @@ impl<'a> Client<'a> {
             15 => file.set_delete_on_close(self.below(2) == 0).await?,
             0..3 => {
                 let count = usize::try_from(file.write(at, data.clone()).await?).unwrap();
-                assert!(count > 0, "a write of nothing is told as a success");
+                assert!(count > 0, "a write of nothing is reported as a success");
                 assert_eq!(self.world.content(name)[offset..offset + count], data[..count], "{name}");
             }
             3 => {
@@ -404,7 +404,7 @@ impl Client<'_> {
         let chunk = [&[0; 8], &at.to_le_bytes()[..], &length32, &[0; 4]].concat();
         let input = [&key[..24], &[1, 0, 0, 0, 0, 0, 0, 0], &chunk].concat();
         let told = file.ioctl(FsctlCode::SRV_COPYCHUNK, &input, 12).await?;
-        assert_eq!(told[8..12], length32, "less was copied and told as a success");
+        assert_eq!(told[8..12], length32, "less was copied and reported as a success");
         assert_eq!(self.world.content(name)[length..2 * length], before[..length], "{name}");
         Ok(())
     }

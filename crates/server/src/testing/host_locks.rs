@@ -48,7 +48,7 @@ fn seen(program: &Arc<dyn Handle>, range: Range<u64>) -> String {
 }
 
 fn takes(program: &Arc<dyn Handle>, range: Range<u64>, lock: RangeLock) {
-    assert!(program.set_range_lock(range, Some(lock)).unwrap(), "nobody has it");
+    assert!(program.set_range_lock(range, Some(lock)).unwrap(), "the range is free");
 }
 
 async fn opened(tree: &client::smb::ClientTree) -> File {
@@ -139,7 +139,7 @@ async fn a_client_waits_for_a_lock_of_a_local_program() {
     let program = world.real("f").unwrap();
     takes(&program, 0..10, RangeLock::Exclusive);
     let waits = file.submit_lock(&[element(5..6, SHARED)]).await.unwrap();
-    assert!(waits.pending().await.is_some(), "it is told that it waits");
+    assert!(waits.pending().await.is_some(), "an interim answer is sent");
     assert!(is(file.read(5, 1).await.map(drop), NtStatus::END_OF_FILE), "nothing is locked");
     sleep(Duration::from_secs(60)).await;
     program.set_range_lock(0..10, None).unwrap();
