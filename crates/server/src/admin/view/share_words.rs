@@ -14,7 +14,7 @@ pub(super) fn check_words(new: Option<&NewShare>, change: &ShareChange) -> Resul
         }
         if !share.path.starts_with('/') {
             let path = &share.path;
-            return Err(malformed(format!("{path} is not an absolute path")));
+            return Err(malformed(format!("the path {path} is not absolute")));
         }
     }
     if let Some(Err(why)) = change.comment.as_deref().map(check_remark) {
