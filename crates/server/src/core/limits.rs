@@ -32,8 +32,8 @@ pub(crate) const MAX_PENDING: usize = 512;
 /// Beyond it, the client gets STATUS_NOTIFY_ENUM_DIR and has to list the directory itself.
 pub(crate) const NOTIFY_BYTES: usize = 64 * 1024;
 
-/// The number of ended sessions whose keys a connection keeps, to answer their clients. Beyond it, sealed requests of
-/// the oldest end the connection.
+/// The number of ended sessions whose keys a connection keeps, to answer their clients. Beyond it, keys are dropped, and
+/// a sealed request of such a session ends the connection.
 pub(crate) const ENDED_SESSIONS: usize = 16;
 
 /// The size of answers that wait to be written, in bytes: beyond it, the connection is not read until its client reads.

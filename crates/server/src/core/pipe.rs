@@ -1,4 +1,4 @@
-//! A named pipe as its open has it. The front that serves the pipe is not known here.
+//! The interface of an open named pipe, which the fronts implement.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(crate) trait Pipe: Send + Sync {
     /// The unit in which the client reads.
     fn mode(&self) -> PipeMode;
 
-    /// Takes what a client writes. `written` counts the bytes that the pipe has taken: what it has taken cannot be
-    /// taken back where the caller does not wait for the rest.
+    /// Processes the data that a client writes. `written` counts the bytes that the pipe has accepted, which stay
+    /// accepted even if the caller does not wait for the rest.
     fn write<'a>(
         &'a self,
         data: &'a [u8],
@@ -26,14 +26,14 @@ pub(crate) trait Pipe: Send + Sync {
         written: &'a mut usize,
     ) -> BoxFuture<'a, Result<(), NtStatus>>;
 
-    /// Takes the next message, or what bytes there are, at most `max` bytes, waiting where there is nothing; and
-    /// says whether there is more of the message.
+    /// Returns the next message or the available bytes, at most `max` bytes, and waits if there are none; with true if
+    /// there is more of the message.
     fn read(&self, max: usize) -> BoxFuture<'_, Result<(Vec<u8>, bool), NtStatus>>;
 
-    /// Whether a message waits to be read.
+    /// True if a message waits to be read.
     fn has_unread(&self) -> bool;
 
-    /// Wakes those who wait for an answer that will not come.
+    /// Wakes the readers that wait for an answer, because none will come.
     fn close(&self);
 }
 
@@ -53,6 +53,6 @@ pub(crate) struct Writer<'a> {
     pub(crate) session: &'a Arc<Session>,
     /// The client's address.
     pub(crate) peer: SocketAddr,
-    /// Whether the request was sealed.
+    /// True if the request was sealed.
     pub(crate) sealed: bool,
 }

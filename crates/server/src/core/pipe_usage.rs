@@ -1,4 +1,4 @@
-//! What named pipes keep in memory, counted by session and for the server: clients decide how much of the answers to
+//! The memory of named pipes, counted for each session and for the server: clients decide how much of the answers to
 //! their calls they read, and how much of a request they send.
 
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use crate::core::limits::{
     PIPE_BYTES, PIPE_BYTES_PER_SESSION, PIPES_PER_SESSION, STRANGERS_PIPE_BYTES, STRANGERS_PIPES_PER_SESSION,
 };
 
-/// What the pipes of a session, or of all sessions, keep.
+/// The memory of the pipes of a session, or of all sessions.
 #[derive(Debug, Default)]
 pub(crate) struct PipeUsage {
     pipes: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-/// One pipe's part of it; given back when dropped.
+/// The memory of one pipe, which is subtracted when this is dropped.
 pub(crate) struct Charge {
     session: Arc<PipeUsage>,
-    /// The usages that count its bytes, with their limits.
+    /// The counters that include its bytes, with their limits.
     counts: Vec<(Arc<PipeUsage>, usize)>,
     bytes: Mutex<usize>,
 }
 
 impl PipeUsage {
-    /// How many bytes are kept.
+    /// The number of bytes.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
@@ -39,19 +39,19 @@ impl PipeUsage {
 
     fn take(counter: &AtomicUsize, less: usize) {
         let taken = |now: usize| Some(now.saturating_sub(less));
-        // Never refused.
+        // The update cannot fail.
         _ = counter.fetch_update(Relaxed, Relaxed, taken);
     }
 }
 
 impl Charge {
-    /// A place for one more pipe of a user's session. `None` if the session has as many as it may.
+    /// Adds a pipe of a user's session. Returns `None` if the session has its maximal number.
     pub(crate) fn new(session: &Arc<PipeUsage>, server: &Arc<PipeUsage>) -> Option<Self> {
         Self::with(session, PIPES_PER_SESSION, vec![(Arc::clone(server), PIPE_BYTES)])
     }
 
-    /// A place for one more pipe of a guest's or an anonymous session. `strangers` counts the pipes of all of these,
-    /// which leave the most of the server's bytes to users.
+    /// Adds a pipe of a guest's or an anonymous session. `strangers` counts the pipes of all of these; its limit leaves
+    /// most of the server's bytes to users.
     pub(crate) fn of_stranger(
         session: &Arc<PipeUsage>,
         strangers: &Arc<PipeUsage>,
@@ -71,7 +71,7 @@ impl Charge {
         PipeUsage::add(&session.pipes, 1, pipes).then(|| Self { session, counts, bytes: Mutex::new(0) })
     }
 
-    /// Takes room for so many bytes more; false: there is none, and nothing is taken.
+    /// Reserves this number of bytes. Returns false, and reserves none, if a limit is reached.
     pub(crate) fn reserve(&self, more: usize) -> bool {
         let mut bytes = self.bytes.lock();
         for (index, (usage, limit)) in self.counts.iter().enumerate() {
@@ -84,12 +84,12 @@ impl Charge {
         true
     }
 
-    /// Counts what is kept in the place of what was reserved.
+    /// Replaces the reserved bytes by those that are in use.
     pub(crate) fn settle(&self, kept: usize) {
         let mut bytes = self.bytes.lock();
         for (usage, _) in &self.counts {
             PipeUsage::take(&usage.bytes, bytes.saturating_sub(kept));
-            // What is there is there: the next reservation finds out.
+            // Bytes in use are always counted; the next reservation fails if there are too many.
             PipeUsage::add(&usage.bytes, kept.saturating_sub(*bytes), usize::MAX);
         }
         *bytes = kept;
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_has_so_many_pipes_and_bytes_and_others_their_own() {
+    fn pipes_and_bytes_are_limited_per_session() {
         let (server, one, two) = (Arc::default(), Arc::default(), Arc::default());
         let pipes: Vec<Charge> = std::iter::from_fn(|| Charge::new(&one, &server)).collect();
         assert_eq!(pipes.len(), PIPES_PER_SESSION);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_leave_bytes_to_users() {
+    fn bytes_of_strangers_are_limited() {
         let (strangers, server) = (Arc::default(), Arc::default());
         let sessions: Vec<Arc<PipeUsage>> = (0..20).map(|_| Arc::default()).collect();
         let place = |session| Charge::of_stranger(session, &strangers, &server);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn all_sessions_together_keep_no_more_than_the_server_does() {
+    fn bytes_of_all_sessions_are_limited() {
         let server = Arc::default();
         let sessions: Vec<Arc<PipeUsage>> =
             (0..=PIPE_BYTES / PIPE_BYTES_PER_SESSION).map(|_| Arc::default()).collect();

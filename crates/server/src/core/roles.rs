@@ -1,18 +1,18 @@
-//! What the roles of the settings let a user do.
+//! The permissions that the roles in the settings give to a user.
 
 use std::collections::BTreeSet;
 
 use crate::core::config::{Allow, Role};
 
-/// What a role of the settings lets a caller reach.
+/// The part of the server that a permission is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// Nothing.
     #[default]
     Nothing,
-    /// These shares, in lower case, and what is in them.
+    /// These shares, in lower case, with their files.
     Shares(BTreeSet<String>),
-    /// The server and all that is in it.
+    /// The whole server.
     Everything,
 }
 
@@ -27,19 +27,19 @@ impl Reach {
     }
 }
 
-/// What the settings' roles let a caller do who is no administrator.
+/// The permissions that the roles give to a caller who is no administrator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Roles {
-    /// Whether the caller administers the server.
+    /// True if the caller administers the server.
     pub(crate) administer: bool,
-    /// What the caller may see.
+    /// The part that the caller may see.
     pub(crate) view: Reach,
-    /// What the caller may close.
+    /// The part in which the caller may close files and sessions.
     pub(crate) close: Reach,
 }
 
 impl Roles {
-    /// The roles of the account called `user`. `groups` looks up its Unix groups, where any role asks.
+    /// The permissions of the account `user`. `groups` looks up its Unix groups, if any role is for a group.
     pub(crate) fn of(roles: &[Role], user: &str, groups: impl FnOnce() -> Vec<String>) -> Self {
         let mut all = Self::default();
         if user.is_empty() {
@@ -64,8 +64,8 @@ impl Roles {
         all
     }
 
-    /// Whether a user may administer the server by one of these roles. Groups are asked for only where one that says
-    /// so has some.
+    /// True if one of the roles makes the user an administrator. Groups are looked up only if such a role is for a
+    /// group.
     pub(crate) fn administers(roles: &[Role], user: &str, groups: impl FnOnce() -> Vec<String>) -> bool {
         let meant: Vec<_> = roles.iter().filter(|role| role.allow == Allow::Administer).cloned().collect();
         Self::of(&meant, user, groups).administer

@@ -1,11 +1,11 @@
-//! Whether the Server service takes anybody new, and whether it is to stop.
+//! The state of the Server service: paused or stopping.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// What the Server service is doing.
+/// The state of the Server service.
 #[derive(Debug, Default)]
 pub(crate) struct Running {
     paused: AtomicBool,
@@ -14,33 +14,33 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Whether nobody new is taken.
+    /// True if new sessions are refused.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
     }
 
-    /// Takes nobody new, or everybody again.
+    /// Refuses new sessions, or accepts them again.
     pub(crate) fn pause(&self, paused: bool) {
         self.paused.store(paused, Ordering::Release);
     }
 
-    /// Whether it is about to stop.
+    /// True if the server is about to stop.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Asks for a stop.
+    /// Requests a stop.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.stop.notify_one();
     }
 
-    /// Returns when a stop was asked for, and whoever asked has had time to hear the answer.
+    /// Returns when a stop was requested, after the time that the answer to the request needs.
     pub(crate) async fn stop_asked(&self) {
         self.stop.notified().await;
         tokio::time::sleep(ANSWER_TIME).await;
     }
 }
 
-/// How long an answer takes from here to whoever asked for the stop, on a bad day.
+/// The time that an answer to the request may need.
 const ANSWER_TIME: Duration = Duration::from_millis(200);

@@ -39,86 +39,86 @@ use crate::core::start_error::StartError;
 use crate::core::tree::{Share, ShareContent};
 use crate::core::waiting::Waiters;
 
-/// A server, running or about to.
+/// A server that is running or about to start.
 pub(crate) struct Server {
     this: Weak<Server>,
     pub(crate) registry: Registry<SmbShell>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) waiters: Waiters,
-    /// Who watches directories.
+    /// The watches and directory leases of clients.
     pub(crate) watches: Watches,
-    /// What the named pipes of all sessions keep.
+    /// The memory of the named pipes of all sessions.
     pub(crate) pipes: Arc<PipeUsage>,
-    /// The part of it of sessions of guests and anonymous callers.
+    /// The part of it for sessions of guests and anonymous callers.
     pub(crate) strangers_pipes: Arc<PipeUsage>,
-    /// What of the writes to open files shows.
+    /// The changes of open files that affect their times.
     pub(crate) write_times: WriteTimes,
-    /// Wakes the task that watches the registry's timeouts.
+    /// Wakes the task that handles the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
-    /// Told when something that was being removed or replaced no longer is.
+    /// Notified when a removal, replacement or rename ends.
     pub(crate) vanished: Notify,
     pub(crate) guid: Guid,
     settings: RwLock<Arc<Settings>>,
     pub(crate) accounts: Accounts,
     shares: RwLock<Shares>,
-    /// How the files of a share are reached.
+    /// The function that opens a share's files.
     open_share: Arc<OpenShare>,
-    /// What keeps logons that hang from stopping everybody.
+    /// The bulkhead of logons, which may hang.
     pub(crate) logons: Arc<Bulkhead>,
-    /// The same for tree connects, which may depend on groups.
+    /// The bulkhead of tree connects, which may look up groups.
     pub(crate) connects: Arc<Bulkhead>,
-    /// The same for the control API, whose callers' names and groups are looked up at each request.
+    /// The bulkhead of the control API, which looks up callers' names and groups at each request.
     pub(crate) callers: Arc<Bulkhead>,
-    /// Held by whoever replaces settings, accounts or shares, so that no change is lost.
+    /// Locked while settings, accounts or shares are replaced, so that no change is lost.
     changing: Mutex<()>,
-    /// What the Server service is doing.
+    /// The state of the Server service.
     pub(crate) running: Running,
     clock: Clock,
     pub(crate) machine: OnceLock<Machine>,
-    /// Where it listens: what the configuration names, with the ports that the system chose.
+    /// The addresses that it listens on: those of the configuration, with the ports that the system chose.
     listening: OnceLock<Vec<SocketAddr>>,
     user_sids: RwLock<Arc<UserSids>>,
     request_keys: AtomicU64,
     /// Shares that are about to be deleted.
     pub(crate) deletions: Deletions,
-    /// CREATEs that a replay must not meet.
+    /// CREATEs under way, for replays.
     pub(crate) creations: Creations,
-    /// What connections without a logon hold of unfinished input.
+    /// The unfinished input of connections without a logon.
     pub(crate) strangers_input: InputBudget,
-    /// What connections of guests hold of it.
+    /// The unfinished input of connections of guests.
     pub(crate) guests_input: InputBudget,
-    /// When the log last said that connections are dropped to make room.
+    /// The time at which the log last reported that connections were closed to make room.
     told_of_eviction: Mutex<Option<Instant>>,
-    /// The logons that are held back.
+    /// The delayed logons.
     pub(crate) held_back: DelayedLogons,
     guesses: Mutex<Guesses>,
-    /// What the log is told of logons.
+    /// The limit on log entries about logons.
     pub(crate) logon_log: LogonLog,
-    /// Clients' locks on the machine.
+    /// Locks on the host for clients' locks.
     pub(crate) host_locks: HostLocks,
-    /// How many may ask at the same time.
+    /// The places for administrative requests.
     pub(crate) admin_places: AdminSlots,
-    /// Told of every addition to the registry's event stream.
+    /// Notified of every addition to the registry's event stream.
     pub(crate) happened: Arc<Notify>,
 }
 
 /// The shares by their names in lower case.
 type Shares = HashMap<String, Arc<Share>>;
 
-/// How a share's files are reached: a directory of this machine, and in tests anything else.
+/// The function that opens a share's files: those of a directory on this machine, or others in tests.
 pub(crate) type OpenShare = dyn Fn(&ShareSettings) -> vfs::Result<Arc<dyn vfs::Backend>> + Send + Sync;
 
-/// What a server takes from outside that its settings do not say.
+/// The inputs of a server that are not in its settings.
 pub(crate) struct Surroundings {
-    /// Where the numbers of sessions and opens start.
+    /// The seed of the ids of sessions and opens.
     pub(crate) seed: u64,
     /// `ServerGuid`.
     pub(crate) guid: Guid,
-    /// How it reaches the files of a share.
+    /// The function that opens a share's files.
     pub(crate) open_share: Arc<OpenShare>,
 }
 
-/// Why settings or accounts were not changed.
+/// The reason for not changing settings or accounts.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChangeError {
     /// The configuration was edited since it was read, or cannot be written.
@@ -127,8 +127,8 @@ pub(crate) enum ChangeError {
     /// The configuration has a form that only people can edit.
     #[error(transparent)]
     NotEditable(#[from] NotEditable),
-    /// What would be written does not say what was meant.
-    #[error("the configuration file cannot say this")]
+    /// The text that would be written does not contain the change.
+    #[error("the configuration file cannot express this change")]
     NotKept,
     /// A share's directory cannot be served.
     #[error(transparent)]
@@ -164,7 +164,7 @@ impl Clock {
 }
 
 impl Server {
-    /// A server with nothing connected.
+    /// Creates a server without connections.
     pub(crate) fn new(settings: Settings, accounts: UserDb) -> Result<Arc<Self>, StartError> {
         let mut seed = [0; 8];
         let mut guid = [0; 16];
@@ -176,7 +176,7 @@ impl Server {
         Ok(Self::within(settings, accounts, surroundings))
     }
 
-    /// A server with nothing connected, in surroundings that are given.
+    /// Creates a server without connections, with the given surroundings.
     pub(crate) fn within(settings: Settings, accounts: UserDb, surroundings: Surroundings) -> Arc<Self> {
         let Surroundings { seed, guid, open_share } = surroundings;
         let clock = Clock::new();
@@ -226,26 +226,26 @@ impl Server {
         server
     }
 
-    /// The server, for what outlives a call; none once it is over.
+    /// The server as an `Arc`; `None` if it has ended.
     pub(crate) fn this(&self) -> Option<Arc<Self>> {
         self.this.upgrade()
     }
 
-    /// Says where it listens. That is once: new settings change it only with a restart.
+    /// Records the addresses that the server listens on. This happens once: new addresses in the settings need a
+    /// restart.
     pub(crate) fn listens_on(&self, addresses: Vec<SocketAddr>) {
         let _ = self.listening.set(addresses);
     }
 
-    /// Where it listens.
+    /// The addresses that the server listens on.
     pub(crate) fn listening(&self) -> &[SocketAddr] {
         self.listening.get().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Takes over shares, users and administrators. A share whose directory is another now is a new
-    /// share: its tree connects end.
+    /// Replaces shares, users and administrators. A share with another directory is a new share: its tree connects end.
     pub(crate) fn reload<E>(&self, read: impl FnOnce() -> Result<(Settings, UserDb), E>) -> Result<(), E> {
         let _changing = self.changing.lock();
-        // What an administrator changes now would be overwritten by what was read before.
+        // A change by an administrator in between would be overwritten, so the files are read with the lock held.
         let (mut settings, accounts) = read()?;
         for share in self.settings().shares.iter().filter(|share| share.temporary) {
             if !settings.shares.iter().any(|it| it.name.to_lowercase() == share.name.to_lowercase()) {
@@ -262,9 +262,9 @@ impl Server {
         Ok(())
     }
 
-    /// Changes what [`config::edit`] can change, in the file the settings came from and here; or, if
-    /// anything is wrong with that, nothing. A server without a file keeps it for as long as it runs.
-    /// Returns how many files were closed with shares that went.
+    /// Changes settings that [`config::edit`] can change, in the configuration file and here. On an error, nothing
+    /// changes. A server without a file keeps the change for as long as it runs. Returns the number of files that were
+    /// closed with shares that were removed.
     pub(crate) fn change_settings<E: From<ChangeError>>(
         &self,
         change: impl FnOnce(&mut Settings) -> Result<(), E>,
@@ -274,7 +274,7 @@ impl Server {
         let mut after = Settings::clone(&before);
         change(&mut after)?;
         let shares = self.prepare_shares(&after);
-        // One that was shared before may be away for a while; a new one is there, or a mistake.
+        // The directory of an existing share may be missing for a while; that of a new one must exist.
         let is_new = |share: &&Arc<Share>| before.shares.iter().all(|it| it.path != share.settings.path);
         let new: Vec<_> = shares.values().filter(is_new).filter_map(|it| it.directory()).cloned().collect();
         if let Some((missing, error)) = directory::look_for(&new).into_iter().next() {
@@ -288,15 +288,14 @@ impl Server {
         Ok(self.replace_shares(shares))
     }
 
-    /// Changes the accounts, in their file and here. What others have changed in the file meanwhile
-    /// holds.
+    /// Changes the accounts, in their file and here. Changes that others have made to the file meanwhile are kept.
     pub(crate) fn change_accounts<T, E: From<ChangeError>>(
         &self,
         change: impl FnOnce(&mut UserDb) -> Result<T, E>,
     ) -> Result<T, E> {
         let _changing = self.changing.lock();
         let settings = self.settings();
-        // The accounts of a server without a file are nowhere but here.
+        // A server without a file has its accounts in memory only.
         let file = settings.source.as_ref().map(|_| settings.users_file.as_path());
         let (accounts, outcome) = match file {
             Some(path) => UserDb::update(path, change).map_err(|error| match error {
@@ -314,7 +313,7 @@ impl Server {
         Ok(outcome)
     }
 
-    /// Ends everything. Files are flushed and closed, except for those whose file systems hang.
+    /// Ends all sessions. Files are flushed and closed, except those on file systems that hang.
     pub(crate) async fn shut_down(&self) {
         let mut effects = self.registry.lock("shutdown").shutdown(self.now());
         let ((), jobs) = bulkhead::collected_all(|| {
@@ -325,28 +324,27 @@ impl Server {
             self.apply(effects);
         });
         if !bulkhead::settle_all(jobs).await {
-            tracing::warn!("a file system hangs; files in it may not have been flushed and closed");
+            tracing::warn!("a file system hangs; some of its files may not have been flushed and closed");
         }
     }
 
-    /// Keeps others from replacing settings, accounts or shares.
+    /// Locks settings, accounts and shares against changes.
     pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock()
     }
 
-    /// Goes on from what a server before this one has kept in its state directory.
+    /// Loads the guesses that an earlier run has saved.
     pub(crate) fn load_guesses(&self, state_directory: &Path) {
         let kept = Guesses::load(state_directory, self.now());
         *self.guesses() = kept;
     }
 
-    /// What was guessed lately of passwords. It is held for look-ups and for judging a logon, never across an
-    /// await.
+    /// The recent guesses. The lock is held for lookups and while a logon is decided, never across an await.
     pub(crate) fn guesses(&self) -> MutexGuard<'_, Guesses> {
         self.guesses.lock()
     }
 
-    /// Does what it takes that others have made room, and says so in the log now and then.
+    /// Does the work after connections were closed to make room, and logs that from time to time.
     pub(crate) fn made_room(&self, effects: Effects<SmbShell>) {
         if !effects.disconnected.is_empty() {
             let mut told = self.told_of_eviction.lock();
@@ -354,20 +352,20 @@ impl Server {
                 *told = Some(Instant::now());
                 tracing::warn!(
                     connections = self.registry.lock("counts").counts().0,
-                    "too many connections without a logon; the oldest are dropped to make room"
+                    "too many connections without a logon; the oldest are closed to make room"
                 );
             }
         }
         self.apply(effects);
     }
 
-    /// Whether any connection is left.
+    /// True if there are connections.
     pub(crate) fn has_connections(&self) -> bool {
         self.registry.lock("counts").counts().0 != 0
     }
 
-    /// Makes the shares be those of the settings. Those whose directories are not there refuse their clients until
-    /// they are; the log says which.
+    /// Replaces the shares by those of the settings. If a share's directory does not exist, its clients are refused
+    /// until it does, and the server logs that.
     fn open_shares(&self, settings: &Settings) {
         let shares = self.prepare_shares(settings);
         let directories: Vec<_> = shares.values().filter_map(|it| it.directory()).cloned().collect();
@@ -375,13 +373,13 @@ impl Server {
         directory::look_for(&directories);
     }
 
-    /// Looks whether the directories of shares are there, which takes no longer than a moment.
+    /// Checks if the directories of shares exist, for a limited time.
     pub(crate) async fn look_at(&self, shares: &[Arc<Share>]) {
         let directories = shares.iter().filter_map(|it| it.directory());
         futures_util::future::join_all(directories.map(|directory| directory.look())).await;
     }
 
-    /// The shares of the settings. What a directory was opened with goes for tree connects from now on.
+    /// The shares of the settings. Changed options for opening a directory apply to later tree connects.
     fn prepare_shares(&self, settings: &Settings) -> Shares {
         let before = self.shares.read().clone();
         let mut after = Shares::new();
@@ -408,7 +406,7 @@ impl Server {
     }
 
     fn replace_shares(&self, after: Shares) -> usize {
-        // A tree connect sees the shares here and in the registry as they were or as they are.
+        // A tree connect sees the shares here and in the registry either before or after the change.
         let mut current = self.shares.write();
         let before = current.clone();
         let mut effects = Effects::none();
@@ -425,7 +423,11 @@ impl Server {
             if registry.replace_share(definition.clone()).is_err()
                 && let Err(error) = registry.add_share(definition, self.now())
             {
-                tracing::warn!(?error, share = share.settings.name, "share not added");
+                tracing::warn!(
+                    ?error,
+                    share = share.settings.name,
+                    "cannot add a share; clients cannot connect to it"
+                );
             }
         }
         drop(registry);
@@ -439,7 +441,7 @@ impl Server {
         self.clock.now()
     }
 
-    /// The time for the wire.
+    /// The time for messages.
     pub(crate) fn file_time(&self) -> FileTime {
         let now = self.clock.since_epoch();
         FileTime::from_unix(i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos())
@@ -450,7 +452,7 @@ impl Server {
         Arc::clone(&self.settings.read())
     }
 
-    /// How logons are taken by the settings in force.
+    /// The parameters of logons by the settings in force.
     pub(crate) fn acceptor_config(&self) -> AcceptorConfig {
         acceptor_config(&self.settings())
     }
@@ -461,20 +463,20 @@ impl Server {
         shares.get(&name.to_lowercase()).map(Arc::clone)
     }
 
-    /// Does something with a share that is still served as it was looked up; none if it is not.
+    /// Calls `act` if the share is still served as it was looked up. Returns `None` if it is not.
     pub(crate) fn while_served<T>(&self, share: &Arc<Share>, act: impl FnOnce() -> T) -> Option<T> {
         let shares = self.shares.read();
         let current = shares.get(&share.settings.name.to_lowercase())?;
         Arc::ptr_eq(current, share).then(act)
     }
 
-    /// All shares, in no order.
+    /// All shares, in no particular order.
     pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
         self.shares.read().values().map(Arc::clone).collect()
     }
 
-    /// Who a user of the users file is to security descriptors, beside their Unix ids: to this machine, and to
-    /// the server that had the files before.
+    /// The SIDs of a user of the users file in security descriptors, in addition to the Unix ids: those of this
+    /// machine, and those of the server that had the files before.
     pub(crate) fn sids_of(&self, account: &auth::users::User) -> Vec<Sid> {
         let machine = self.machine();
         let user_sids = Arc::clone(&self.user_sids.read());
@@ -482,19 +484,19 @@ impl Server {
         users.flat_map(|user| [Some(user), domain_users(user)]).flatten().collect()
     }
 
-    /// This machine as an issuer of SIDs.
+    /// The machine SID.
     pub(crate) fn machine(&self) -> Machine {
         *self.machine.get_or_init(|| Machine::load(&self.settings().state_directory))
     }
 
-    /// A number no other request of this server has.
+    /// Returns a number that no other request of this server has.
     pub(crate) fn next_request(&self) -> u64 {
         self.request_keys.fetch_add(1, Ordering::Relaxed)
     }
 }
 
-/// The registry's limits, held to what the process may have open: one session can never take the
-/// descriptors that the others, and new connections, need.
+/// The registry's limits, reduced to the descriptors that the process may open, so that one session cannot take the
+/// descriptors that others and new connections need.
 fn registry_limits() -> Limits {
     let defaults = Limits::default();
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -512,7 +514,7 @@ fn registry_limits() -> Limits {
     }
 }
 
-/// Writes the change into the file, which says then what the settings say.
+/// Writes the change into the file, and checks that the file then contains the settings.
 fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, ChangeError> {
     source.check()?;
     let text = config::edit(&source.text, before, after)?;
@@ -529,7 +531,7 @@ fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, 
     Ok(source.replace(&text)?)
 }
 
-/// The share as the registry and administrators know it.
+/// The share's definition for the registry and administrators.
 fn definition(share: &Share) -> ShareDefinition {
     let settings = &share.settings;
     ShareDefinition {
@@ -550,8 +552,8 @@ fn definition(share: &Share) -> ShareDefinition {
 /// SHI1005_FLAGS_ACCESS_BASED_DIRECTORY_ENUM (MS-SRVS 2.2.4.29).
 const SHI1005_ACCESS_BASED_ENUM: u32 = 0x0800;
 
-/// Anonymous callers may log on: IPC$ has nothing for them, and shares let them in where they say so.
-/// Unknown users become guests where any share takes guests.
+/// The parameters of logons. Anonymous callers may log on: they can do nothing on IPC$, and shares accept them only by
+/// their settings. Unknown users become guests if any share accepts guests.
 fn acceptor_config(settings: &Settings) -> AcceptorConfig {
     let name = settings.name.to_uppercase();
     AcceptorConfig {

@@ -1,7 +1,7 @@
-//! A session outside the registry: identity, keys, and quick ways to its trees and opens.
+//! Sessions outside of the registry: identity, keys, and tables of tree connects and opens.
 //!
-//! The registry owns the session; what is here is attached to it. The tables are shortcuts: an entry
-//! may outlive what it stands for by a moment, and every use looks at the registry's own mark first.
+//! The registry owns the session; this part is attached to it. The tables are for quick access: an entry may outlive
+//! its object by a moment, and every use checks the registry's own mark first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ use crate::core::pipe_usage::PipeUsage;
 use crate::core::security::Token;
 use crate::core::tree::Tree;
 
-/// A session; attached to the registry's (MS-SMB2 3.3.1.8).
+/// A session, which is attached to the registry's session (MS-SMB2 3.3.1.8).
 pub(crate) struct Session {
     id: SessionId,
     global_id: SessionGlobalId,
@@ -28,43 +28,44 @@ pub(crate) struct Session {
     user: RwLock<Option<Arc<User>>>,
     trees: Mutex<HashMap<TreeId, Arc<Tree>>>,
     opens: Mutex<HashMap<u64, Arc<Open>>>,
-    /// What its named pipes keep.
+    /// The memory of its named pipes.
     pub(crate) pipes: Arc<PipeUsage>,
 }
 
-/// A session as one connection uses it: an entry of `Session.ChannelList` (MS-SMB2 3.3.1.14).
+/// A session on one connection: an entry of `Session.ChannelList` (MS-SMB2 3.3.1.14).
 #[derive(Clone)]
 pub(crate) struct Channel {
     pub(crate) session: Arc<Session>,
-    /// `Channel.SigningKey`; none before the logon, and for sessions without keys.
+    /// `Channel.SigningKey`; `None` before the logon, and for sessions without keys.
     pub(crate) signing: Option<Arc<SigningKey>>,
 }
 
 impl Channel {
-    /// The key, if the message is signed with it.
+    /// The key, if it has signed the message.
     pub(crate) fn verify(&self, message: &[u8]) -> Option<Arc<SigningKey>> {
         self.signing.as_ref().filter(|key| key.verify(message).is_ok()).map(Arc::clone)
     }
 }
 
-/// A logon between its first and its last message: a session's first one, a repeated one, or one that
-/// binds the session to a further connection.
+/// A logon between its first and its last message: the first of a session, a repeated one, or one that binds the
+/// session to a further connection.
 pub(crate) struct PendingLogon {
     pub(crate) acceptor: auth::Acceptor,
     /// `Session.PreauthIntegrityHashValue`, or that of an entry of `Connection.PreauthSessionTable` (3.1.1).
     pub(crate) preauth: PreauthHash,
     pub(crate) rounds: u32,
-    /// The session it binds, which is not the connection's yet.
+    /// The session that is being bound, which is not in the connection's table yet.
     pub(crate) binding: Option<Arc<Session>>,
 }
 
-/// What the first logon settles for the session's life.
+/// The properties of a session that its first logon determines.
 pub(crate) struct Established {
     /// `Session.Connection.Dialect`.
     pub(crate) dialect: Dialect,
     /// `Session.Connection.CipherId`.
     pub(crate) cipher: Option<Cipher>,
-    /// `Session.SigningKey`; none for guests. That of an anonymous session is made of zeros, and protects nothing.
+    /// `Session.SigningKey`; `None` for guests. The key of an anonymous session consists of zeros, and protects
+    /// nothing.
     pub(crate) signing: Option<Arc<SigningKey>>,
     /// `Session.EncryptionKey` and `Session.DecryptionKey`.
     pub(crate) sealing: Option<SealingKeys>,
@@ -72,32 +73,32 @@ pub(crate) struct Established {
     pub(crate) must_sign: bool,
     /// `Session.EncryptData`.
     pub(crate) must_seal: bool,
-    /// Whose logon the keys are of: only those of a user are a secret.
+    /// The kind of the user of the keys: only those of an account are a secret.
     pub(crate) kind: auth::IdentityKind,
 }
 
-/// The keys of a session that can seal.
+/// The keys of a session that can be encrypted.
 pub(crate) struct SealingKeys {
     pub(crate) outgoing: SealingKey,
     pub(crate) incoming: SealingKey,
 }
 
-/// Who a session acts for.
+/// The user of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
-    /// The account's name as the users file spells it; empty for anonymous callers.
+    /// The account's name as in the users file; empty for anonymous callers.
     pub(crate) name: String,
     pub(crate) kind: auth::IdentityKind,
-    /// Whose permissions the file system applies.
+    /// The user to whom the file system applies its permissions.
     pub(crate) actor: vfs::Actor,
-    /// Who the user is to security descriptors.
+    /// The identity of the user in security descriptors.
     pub(crate) token: Token,
-    /// Whether the user may administer the server.
+    /// True if the user may administer the server.
     pub(crate) administrator: bool,
 }
 
 impl Session {
-    /// A session that nobody has logged on to.
+    /// Creates a session before its logon.
     pub(crate) fn new(id: SessionId, global_id: SessionGlobalId, shared: Arc<SessionShared>) -> Self {
         Self {
             id,
@@ -121,27 +122,27 @@ impl Session {
         self.global_id
     }
 
-    /// What the first logon settled; none before it.
+    /// The properties that the first logon determined; `None` before it.
     pub(crate) fn established(&self) -> Option<&Established> {
         self.established.get()
     }
 
-    /// Settles the keys, once; false if they were settled before.
+    /// Sets the properties of the first logon. Returns false if they were set before.
     pub(crate) fn establish(&self, established: Established) -> bool {
         self.established.set(established).is_ok()
     }
 
-    /// Who the session acts for; none before the first logon.
+    /// The user of the session; `None` before the first logon.
     pub(crate) fn user(&self) -> Option<Arc<User>> {
         self.user.read().clone()
     }
 
-    /// Sets who the session acts for.
+    /// Sets the user of the session.
     pub(crate) fn set_user(&self, user: User) {
         *self.user.write() = Some(Arc::new(user));
     }
 
-    /// Replaces who the session acts for, unless that is another by now.
+    /// Replaces the user of the session, unless it has changed meanwhile.
     pub(crate) fn replace_user(&self, before: &Arc<User>, after: User) -> bool {
         let mut user = self.user.write();
         let is_same = user.as_ref().is_some_and(|user| Arc::ptr_eq(user, before));
@@ -151,12 +152,12 @@ impl Session {
         is_same
     }
 
-    /// Notes that the client did something.
+    /// Records a request of the user.
     pub(crate) fn touch(&self, now: Time) {
         self.shared.touch(now);
     }
 
-    /// Seals a message in place, filling in the header before it.
+    /// Encrypts a message in place, and fills in the header before it.
     pub(crate) fn seal(
         &self,
         transform: &mut [u8; TransformHeader::SIZE],
@@ -173,7 +174,7 @@ impl Session {
         keys.outgoing.seal_in_place(transform, message)
     }
 
-    /// Opens a sealed message in place.
+    /// Decrypts a message in place.
     pub(crate) fn unseal(
         &self,
         transform: &[u8; TransformHeader::SIZE],
@@ -183,7 +184,7 @@ impl Session {
         keys.incoming.open_in_place(transform, message)
     }
 
-    /// Whether what the server sends on its own account must be sealed.
+    /// True if messages that the server sends without a request must be encrypted.
     pub(crate) fn seals(&self) -> bool {
         self.established().is_some_and(|it| it.must_seal && it.sealing.is_some())
     }
@@ -193,7 +194,7 @@ impl Session {
         self.trees().get(&id).filter(|tree| !tree.has_ended()).map(Arc::clone)
     }
 
-    /// Remembers a tree connect, unless it is over: whoever ends it later finds it here.
+    /// Enters a tree connect, unless it has ended. The end of a tree connect removes it from here.
     pub(crate) fn remember_tree(&self, tree: Arc<Tree>) {
         self.trees().insert(tree.id(), Arc::clone(&tree));
         if tree.has_ended() {
@@ -201,19 +202,19 @@ impl Session {
         }
     }
 
-    /// Forgets a tree connect that is over.
+    /// Removes a tree connect that has ended.
     pub(crate) fn forget_tree(&self, id: TreeId) {
         self.trees().remove(&id);
     }
 
-    /// The open with this id, if it is alive.
+    /// The open with this id, if it has not ended.
     pub(crate) fn open(&self, id: FileId) -> Option<Arc<Open>> {
         let opens = self.opens.lock();
         opens.get(&id.volatile).filter(|open| open.file_id() == id && !open.is_closed()).map(Arc::clone)
     }
 
-    /// Remembers an open, unless it is over: an administrator may have been quicker than the answer to its CREATE.
-    /// Whoever ends it later finds it here.
+    /// Enters an open, unless it has ended: an administrator may have closed it before the answer to its CREATE. The
+    /// end of an open removes it from here.
     pub(crate) fn remember_open(&self, open: Arc<Open>) {
         let id = open.file_id();
         self.opens.lock().insert(id.volatile, Arc::clone(&open));
@@ -222,17 +223,17 @@ impl Session {
         }
     }
 
-    /// Forgets an open that is over.
+    /// Removes an open that has ended.
     pub(crate) fn forget_open(&self, id: FileId) {
         self.opens.lock().remove(&id.volatile);
     }
 
-    /// Whether the session is over.
+    /// True if the session has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.has_ended()
     }
 
-    /// Lets go of everything a session that is over knows.
+    /// Removes all entries of a session that has ended.
     pub(crate) fn end(&self) {
         self.trees().clear();
         self.opens.lock().clear();
@@ -258,9 +259,10 @@ mod tests {
     use crate::core::open::{Content, Created};
     use crate::core::server::Server;
 
-    /// An administrator, or a share that goes, may be quicker than the handler that remembers what it has made.
+    /// An administrator, or the removal of a share, may end an object before the handler that created it enters it
+    /// here.
     #[test]
-    fn a_session_keeps_nothing_that_is_over() {
+    fn ended_objects_leave_the_session() {
         let server =
             Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
         let mut registry = server.registry.lock("test");

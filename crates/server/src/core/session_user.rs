@@ -1,5 +1,5 @@
-//! Who sessions act for. Whether a user is an administrator is in the settings, and a session outlives a change of
-//! them: what it may do follows.
+//! The users of sessions. The settings decide who is an administrator, and a session outlives a change of the settings,
+//! so the rights of its user are refreshed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::core::server::Server;
 use crate::core::session::{Session, User};
 
 impl Server {
-    /// The user of this name and kind, with the groups and privileges that the settings give.
+    /// The user with this name and kind, with the groups and privileges of the settings.
     pub(crate) fn user_with(
         &self,
         settings: &Settings,
@@ -29,10 +29,10 @@ impl Server {
         User { name, kind, actor, token, administrator }
     }
 
-    /// Lets a session act for a user, who was looked up with `settings`.
+    /// Sets the user of a session. The user was looked up with `settings`.
     pub(crate) fn act_for(&self, session: &Arc<Session>, user: User, settings: &Arc<Settings>) {
         session.set_user(user);
-        // Whoever exchanges the settings from here on finds the user in the session.
+        // From now on a change of the settings finds the user in the session.
         if !Arc::ptr_eq(settings, &self.settings()) {
             self.refresh_user(session);
             if !self.refresh_standing(session) {
@@ -59,8 +59,8 @@ impl Server {
         self.refresh_by_group(by_group);
     }
 
-    /// Tells the registry whether a session is an administrator's, if that can be said without asking for groups; false:
-    /// it cannot.
+    /// Records in the registry if a session is an administrator's. Returns false if this cannot be decided without
+    /// looking up groups.
     fn refresh_standing(&self, session: &Session) -> bool {
         let Some(user) = session.user().filter(|user| user.kind == IdentityKind::User) else { return true };
         loop {
@@ -77,7 +77,7 @@ impl Server {
         }
     }
 
-    /// The same for those whose groups have to be asked for, which may take its time.
+    /// Records this for sessions whose groups have to be looked up, which may take a while.
     fn refresh_by_group(&self, sessions: Vec<Arc<Session>>) {
         let Some(server) = self.this().filter(|_| !sessions.is_empty()) else { return };
         let refresh = move || {
@@ -100,10 +100,10 @@ impl Server {
         }
     }
 
-    /// False: other settings than those that say so are in force by now.
+    /// Records in the registry if a session is an administrator's. Returns false if other settings are in force by now.
     fn set_standing(&self, session: &Session, administers: bool, settings: &Arc<Settings>) -> bool {
         let set = self.registry.lock("set_administrator").set_administrator(session.id(), administers);
-        // A session that has ended meanwhile has none.
+        // If the session has ended meanwhile, nothing is recorded.
         set.is_err() || Arc::ptr_eq(settings, &self.settings())
     }
 
@@ -118,7 +118,7 @@ impl Server {
             }
             let User { name, kind, actor, .. } = User::clone(&before);
             let after = self.user_with(&settings, name, kind, actor);
-            // A logon that has come in between is looked at instead.
+            // If a logon has changed the user in between, the loop examines the new user.
             if session.replace_user(&before, after) {
                 tracing::info!(session = session.global_id().value(), "the user's rights have changed");
             }
@@ -126,7 +126,7 @@ impl Server {
     }
 }
 
-/// Sessions looked up in one hold of the registry's lock.
+/// The number of sessions that are listed under one hold of the registry's lock.
 const BATCH: usize = 256;
 
 #[cfg(test)]
@@ -137,9 +137,9 @@ mod tests {
     use crate::core::config::ShareSettings;
     use crate::core::start_error::StartError;
 
-    /// A tree connect that has looked a share up before a change has to look again.
+    /// A tree connect that has looked a share up before a change has to look it up again.
     #[test]
-    fn what_was_looked_up_before_a_change_is_not_served() {
+    fn share_looked_up_before_a_change_is_not_served() {
         let settings = || Settings::conventional(false, |_| None);
         let accounts = || UserDb::parse("").unwrap();
         let server = Server::new(settings(), accounts()).unwrap();

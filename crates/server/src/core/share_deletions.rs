@@ -1,15 +1,15 @@
-//! Shares that somebody has announced to delete (`DeletedShareList`, MS-SRVS 3.1.4.14).
+//! Shares whose deletion a client has announced (`DeletedShareList`, MS-SRVS 3.1.4.14).
 
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
-/// The announcements, by the handles that whoever made them has.
+/// The announcements, by their handles.
 #[derive(Debug, Default)]
 pub(crate) struct Deletions(Mutex<VecDeque<([u8; 16], String)>>);
 
 impl Deletions {
-    /// Remembers an announcement. Where there are too many, the oldest is forgotten.
+    /// Adds an announcement. If there are too many, the oldest is removed.
     pub(crate) fn begin(&self, handle: [u8; 16], share: &str) {
         let mut all = self.0.lock();
         if all.len() >= DELETIONS_MAX {
@@ -18,7 +18,7 @@ impl Deletions {
         all.push_back((handle, share.to_owned()));
     }
 
-    /// Forgets an announcement, and tells its share.
+    /// Removes an announcement and returns its share.
     pub(crate) fn end(&self, handle: [u8; 16]) -> Option<String> {
         let mut all = self.0.lock();
         let place = all.iter().position(|(it, _)| *it == handle)?;
@@ -26,7 +26,7 @@ impl Deletions {
     }
 }
 
-/// Announcements at once: each is a dialog box somebody has open.
+/// The number of announcements: each belongs to an open dialog box.
 const DELETIONS_MAX: usize = 64;
 
 #[cfg(test)]
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_announcement_holds_once_and_not_for_ever() {
+    fn announcements_are_used_once_and_limited() {
         let deletions = Deletions::default();
         deletions.begin([0; 16], "old");
         deletions.begin([1; 16], "data");

@@ -1,42 +1,42 @@
-//! Why a server does not start.
+//! The errors that prevent a server from starting.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why a server does not start.
+/// The reason why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address cannot be listened on.
+    /// The server cannot listen on an address.
     #[error("cannot listen on {address}: {error}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
-    /// A new share's directory cannot be served.
+    /// The directory of a new share cannot be served.
     #[error("cannot share {path:?} as {name}: {error}")]
     Share {
         /// The share's name.
         name: String,
-        /// Its directory.
+        /// The directory of the share.
         path: PathBuf,
-        /// What went wrong.
+        /// The error.
         error: vfs::Error,
     },
-    /// The control socket cannot be made.
-    #[error("cannot make the control socket {path:?}: {error}")]
+    /// The control socket cannot be created.
+    #[error("cannot create the control socket {path:?}: {error}")]
     ControlSocket {
-        /// Where it was to be.
+        /// The path of the socket.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
     /// The system has no random bytes.
     #[error("the system has no random bytes")]
     Random,
-    /// There is nothing to listen on.
+    /// There is no address to listen on.
     #[error("there is no address to listen on")]
     NoAddress,
 }

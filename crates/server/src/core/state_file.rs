@@ -1,12 +1,12 @@
-//! Files of the state directory: what outlives a restart.
+//! Files in the state directory, which outlive a restart.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Reads a file of the state directory; NotFound where there is none, FileTooLarge where it has more than `most`
-/// bytes.
+/// Reads a file of the state directory. Fails with NotFound if it does not exist, and with FileTooLarge if it has more
+/// than `most` bytes.
 pub(crate) fn read(state_directory: &Path, name: &str, most: u64) -> io::Result<String> {
     let mut text = String::new();
     let file = File::open(state_directory.join(name))?;
@@ -16,12 +16,13 @@ pub(crate) fn read(state_directory: &Path, name: &str, most: u64) -> io::Result<
     Ok(text)
 }
 
-/// Replaces a file of the state directory, which is made where it is not there. Whenever the machine stops, the file
-/// is as it was or as it is to be; when this returns, it is on the disk. Nobody but the server's user can read it.
+/// Replaces a file of the state directory, and creates the directory if necessary. After a crash the file has either
+/// the old or the new contents; when this returns, the new ones are on the disk. Only the server's user can read the
+/// file.
 pub(crate) fn replace(state_directory: &Path, name: &str, text: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_directory)?;
     let unfinished = state_directory.join(format!(".{name}.new"));
-    // Left over from a server that ended here.
+    // A server that ended here may have left the file.
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -32,7 +33,7 @@ pub(crate) fn replace(state_directory: &Path, name: &str, text: &str) -> io::Res
         if let Err(left) = fs::remove_file(&unfinished)
             && left.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(error = %left, path = %unfinished.display(), "an unfinished file is left");
+            tracing::warn!(error = %left, path = %unfinished.display(), "cannot remove the temporary file of a failed write");
         }
         return Err(error);
     }
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_as_a_whole_and_is_nobody_elses() {
+    fn file_is_replaced_atomically_and_private() {
         let scratch = tempfile::tempdir().unwrap();
         let directory = scratch.path().join("state");
         assert_eq!(read(&directory, "f", 10).unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -64,7 +65,7 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&directory), mode(&directory.join("f"))), (0o700, 0o600));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
-        // What cannot be replaced stays, and nothing is left beside it.
+        // A file that cannot be replaced stays, and no temporary file is left.
         fs::create_dir_all(directory.join("g/full")).unwrap();
         replace(&directory, "g", "text").unwrap_err();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);

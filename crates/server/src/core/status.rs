@@ -1,11 +1,11 @@
-//! NTSTATUS for what went wrong elsewhere: one `match` for each kind of error, and none with `_`.
+//! The NTSTATUS codes for errors of other parts of the server: one `match` for each kind of error, without `_`.
 
 use registry::{IoRefused, LimitReached, TreeConnectError};
 use wire::NtStatus;
 
-/// Turns the backend's errors into the statuses that clients are answered with.
+/// Turns errors of the backend into the statuses for clients.
 pub(crate) trait OrStatus<T> {
-    /// The value, or [`of_vfs`] of the error.
+    /// Returns the value, or [`of_vfs`] of the error.
     fn or_status(self) -> Result<T, NtStatus>;
 }
 
@@ -40,13 +40,13 @@ pub(crate) fn of_vfs(error: &vfs::Error) -> NtStatus {
         Error::Busy => NtStatus::SHARING_VIOLATION,
         Error::Replaced => NtStatus::OBJECT_NAME_NOT_FOUND,
         Error::Io(error) => {
-            tracing::warn!(%error, "the file system failed");
+            tracing::warn!(%error, "the file system failed; a client gets STATUS_UNEXPECTED_IO_ERROR");
             NtStatus::UNEXPECTED_IO_ERROR
         }
     }
 }
 
-/// The status of a limit: the client may try again when there is less going on.
+/// The status of a limit. The client may try again later.
 pub(crate) fn of_limit(limit: LimitReached) -> NtStatus {
     match limit {
         LimitReached::Connections
@@ -75,7 +75,7 @@ pub(crate) fn of_tree_refusal(error: TreeConnectError) -> NtStatus {
     }
 }
 
-/// The status of a READ or WRITE that a byte-range lock stands in the way of (MS-FSA 2.1.5.3).
+/// The status of a READ or WRITE that conflicts with a byte-range lock (MS-FSA 2.1.5.3).
 pub(crate) fn of_io_refusal(IoRefused { .. }: IoRefused) -> NtStatus {
     NtStatus::FILE_LOCK_CONFLICT
 }

@@ -1,4 +1,4 @@
-//! Shares and tree connects outside the registry.
+//! Shares and tree connects outside of the registry.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ use crate::core::directory::{Directory, Files};
 use crate::core::files::notify::WatchRoot;
 use crate::core::session::User;
 
-/// What a share gives access to.
+/// The contents of a share.
 #[derive(Clone)]
 pub(crate) enum ShareContent {
     /// Files.
@@ -23,16 +23,16 @@ pub(crate) enum ShareContent {
     Pipes,
 }
 
-/// A share that is being served.
+/// A share in service.
 pub(crate) struct Share {
     pub(crate) settings: ShareSettings,
     pub(crate) content: ShareContent,
-    /// What keeps its files' calls from stopping everybody, should they hang.
+    /// The bulkhead of the calls into its files, which may hang.
     pub(crate) bulkhead: Arc<Bulkhead>,
 }
 
 impl Share {
-    /// Its directory; none for IPC$.
+    /// The directory of the share; `None` for IPC$.
     pub(crate) fn directory(&self) -> Option<&Arc<Directory>> {
         match &self.content {
             ShareContent::Disk(directory) => Some(directory),
@@ -40,7 +40,7 @@ impl Share {
         }
     }
 
-    /// What the share itself lets the user do; none: not even connect.
+    /// The access that the share itself allows the user; `None` if the user may not connect.
     pub(crate) fn access_of(&self, user: &User) -> Option<AccessMask> {
         let settings = &self.settings;
         if let ShareContent::Pipes = self.content {
@@ -57,23 +57,23 @@ impl Share {
     }
 }
 
-/// A tree connect; attached to the registry's (MS-SMB2 3.3.1.9).
+/// A tree connect, which is attached to the registry's tree connect (MS-SMB2 3.3.1.9).
 pub(crate) struct Tree {
     id: TreeId,
     pub(crate) share: Arc<Share>,
-    /// What the share's directory was when this was made; none for IPC$.
+    /// The share's directory at the time of the tree connect; `None` for IPC$.
     files: Option<Arc<Files>>,
-    /// The directory as watches know it, once one of them has to do with it.
+    /// The directory for watches, once it is needed.
     pub(crate) watch_root: OnceLock<Arc<WatchRoot>>,
     /// `TreeConnect.MaximalAccess`.
     pub(crate) maximal_access: AccessMask,
     ended: AtomicBool,
-    /// What of Apple's extensions the client was told there is.
+    /// The Apple extensions that were announced to the client.
     apple: AtomicU64,
 }
 
 impl Tree {
-    /// A tree connect with the id the registry gave it.
+    /// Creates a tree connect with an id of the registry.
     pub(crate) fn new(
         id: TreeId,
         share: Arc<Share>,
@@ -89,44 +89,44 @@ impl Tree {
         self.id
     }
 
-    /// Whether requests on it must be sealed.
+    /// True if requests must be encrypted.
     pub(crate) fn must_seal(&self) -> bool {
         self.share.settings.encrypt
     }
 
-    /// The share's files; none for IPC$.
+    /// The share's files; `None` for IPC$.
     pub(crate) fn backend(&self) -> Option<&Arc<dyn vfs::Backend>> {
         self.files.as_ref()?.backend()
     }
 
-    /// The directory that its paths start from, among those that the share has had.
+    /// The directory that paths begin at, which distinguishes it from other directories of the share.
     pub(crate) fn root(&self) -> FileKey {
         self.files.as_ref().map_or(FileKey::default(), |files| files.root())
     }
 
-    /// What of Apple's extensions the client was told there is; nothing for other clients.
+    /// The Apple extensions that were announced to the client; empty for other clients.
     pub(crate) fn apple(&self) -> AaplServerCaps {
         AaplServerCaps(self.apple.load(Ordering::Relaxed))
     }
 
-    /// Notes what the client was told.
+    /// Records extensions that are announced to the client.
     pub(crate) fn told_apple(&self, caps: AaplServerCaps) {
         self.apple.fetch_or(caps.0, Ordering::Relaxed);
     }
 
-    /// Whether the tree connect is over.
+    /// True if the tree connect has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Marks the tree connect as over.
+    /// Marks the tree connect as ended.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
 }
 
-/// The highest right that a grant gives the user; everything where there are no grants. Guests are
-/// not the accounts whose names they gave.
+/// The highest right that a grant gives the user; full access if there are no grants. Guests do not have the grants of
+/// accounts whose names they claim.
 fn granted(settings: &ShareSettings, user: &User) -> Option<AccessMask> {
     if settings.grants.is_empty() {
         return Some(AccessMask::FILE_ALL);

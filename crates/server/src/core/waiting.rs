@@ -1,4 +1,4 @@
-//! Requests that wait for the registry: for a byte-range lock, or until others have given up what they cache.
+//! Requests that wait for the registry: for a byte-range lock, or for the breaks of others' caching.
 
 use std::collections::HashMap;
 
@@ -8,18 +8,18 @@ use tokio::sync::oneshot;
 
 use crate::core::server::Server;
 
-/// The end of a request's waiting.
+/// The end of a request's wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// The lock is held.
+    /// The request holds the lock.
     Granted,
-    /// What stood in the way may be gone: the request asks again.
+    /// The conflict may be over: the request calls the registry again.
     Retry,
-    /// The registry has given the request up.
+    /// The registry has ended the request.
     Ended(Outcome),
 }
 
-/// The requests that wait, by the keys under which the registry knows them.
+/// The requests that wait, by their keys in the registry.
 #[derive(Default)]
 pub(crate) struct Waiters {
     table: Mutex<HashMap<RequestKey, oneshot::Sender<Wake>>>,
@@ -32,7 +32,7 @@ impl Waiters {
         receiver
     }
 
-    /// Takes a request out that nobody will wake. False if it has been woken, or was taken out before.
+    /// Removes a request that will not be woken. Returns false if it has been woken or was removed before.
     pub(crate) fn leave(&self, key: RequestKey) -> bool {
         self.table.lock().remove(&key).is_some()
     }
@@ -53,10 +53,10 @@ impl Waiters {
     }
 }
 
-/// A request's place among those that wait, for one question to the registry.
+/// The place of a request in the table of waiting requests, for one call of the registry.
 ///
-/// It is taken before the registry learns of the request, so that no answer is missed. However the request ends, the
-/// place is left with the ticket: what the registry keeps waiting still is cancelled there, and others go on for it.
+/// It is taken before the registry gets the request, so that no result is missed. When the ticket is dropped, the place
+/// is released; if the registry still keeps the request waiting, it is cancelled there, and others continue.
 #[must_use = "dropped, it cancels what the registry keeps waiting"]
 pub(crate) struct Ticket<'a> {
     server: &'a Server,
@@ -66,18 +66,18 @@ pub(crate) struct Ticket<'a> {
 }
 
 impl<'a> Ticket<'a> {
-    /// Takes the place of a request, which is not to have one already.
+    /// Takes a place for a request, which must not have one already.
     pub(crate) fn take(server: &'a Server, key: RequestKey) -> Self {
         Self { server, key, woken: server.waiters.enter(key), is_answered: false }
     }
 
-    /// Gives the ticket back after the registry has answered at once. A ticket that is merely dropped leaves nothing
-    /// behind either, but takes the registry's lock to find out that nothing waits.
+    /// Releases the ticket after the registry has answered at once. A ticket that is merely dropped is released as
+    /// well, but takes the registry's lock to check that the request does not wait.
     pub(crate) fn give_back(mut self) {
         self.is_answered = true;
     }
 
-    /// Takes the place again after [`Wake::Retry`], before the registry is asked again.
+    /// Takes the place again after [`Wake::Retry`], before the registry is called again.
     pub(crate) fn take_again(&mut self) {
         self.woken = self.server.waiters.enter(self.key);
     }
@@ -87,15 +87,15 @@ impl<'a> Ticket<'a> {
         self.key
     }
 
-    /// Waits for the end of the waiting. `None` if nobody will wake the request any more: its connection is lost.
+    /// Waits for the result. Returns `None` if the request will not be woken any more, because its connection is lost.
     pub(crate) async fn woken(&mut self) -> Option<Wake> {
         (&mut self.woken).await.ok()
     }
 
-    /// Cancels the request, and returns what became of it: one that was granted or ended before stays so.
+    /// Cancels the request, and returns its result. A request that was granted or ended before stays so.
     pub(crate) async fn cancel(mut self) -> Option<Wake> {
         self.cancel_in_registry();
-        // Whoever took the request out of the registry, here or before, wakes it.
+        // The removal of the request from the registry, here or before, wakes it.
         self.woken().await
     }
 
@@ -108,7 +108,7 @@ impl<'a> Ticket<'a> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let is_entered = self.server.waiters.leave(self.key);
-        // One that was told to try again has left the table and still waits in the registry.
+        // A request that was woken to try again has left the table and may still wait in the registry.
         let may_wait = is_entered || matches!(self.woken.try_recv(), Ok(Wake::Retry));
         if !self.is_answered && may_wait {
             self.cancel_in_registry();
@@ -136,7 +136,7 @@ mod tests {
     use crate::core::session::Session;
     use crate::core::tree::Tree;
 
-    /// A server with one client that has a file open.
+    /// Creates a server with one client that has a file open.
     fn server() -> (Arc<Server>, ConnectionId, FileId) {
         let server =
             Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
@@ -210,7 +210,7 @@ mod tests {
         let (second, outcome) = lock(&server, connection, open, (0, 2));
         assert_eq!(outcome, LockOutcome::Waiting);
         let second_key = second.key;
-        // The third has to wait for the second alone.
+        // The third request waits for the second only.
         let (mut third, outcome) = lock(&server, connection, open, (1, 1));
         assert_eq!((outcome, server.waiters.count()), (LockOutcome::Waiting, 2));
         drop(second);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cancelled_ticket_says_what_became_of_its_request() {
+    async fn cancel_returns_the_result_of_the_request() {
         let (server, connection, open) = server();
         let (first, _) = lock(&server, connection, open, (0, 1));
         first.give_back();
