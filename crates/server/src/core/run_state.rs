@@ -14,12 +14,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// True if new sessions are refused.
+    /// True if new sessions are refused, except those of administrators.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
     }
 
-    /// Refuses new sessions, or accepts them again.
+    /// Refuses new sessions, except those of administrators, or accepts them again.
     pub(crate) fn pause(&self, paused: bool) {
         self.paused.store(paused, Ordering::Release);
     }

@@ -1,4 +1,4 @@
-//! The two ways in for administrators: RPC pipes and the control API.
+//! The interfaces for administrators: RPC pipes and the control API.
 
 pub(crate) mod http;
 pub(crate) mod pipes;

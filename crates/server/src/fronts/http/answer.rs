@@ -1,4 +1,4 @@
-//! Refusals as the control API tells them.
+//! Refusals in the form of the control API.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -7,7 +7,7 @@ use control::number;
 
 use crate::admin::{Error, Explained};
 
-/// A refusal on its way to the client.
+/// A refusal that is sent to the client.
 #[derive(Debug)]
 pub(super) struct Refused {
     status: StatusCode,
@@ -15,14 +15,14 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// A request that does not say what it wants, or what nobody knows.
+    /// The refusal of a request that is malformed or has unknown fields.
     pub(super) fn malformed(reason: impl std::fmt::Display) -> Self {
         control::Error::new(number::INVALID_PARAMETER, Error::InvalidParameter.to_string())
             .with_hint(reason.to_string())
             .into()
     }
 
-    /// An address that is no route, or not for this method.
+    /// The refusal of an address that is no route, or of a method that a route does not have.
     pub(super) fn unknown(status: StatusCode) -> Self {
         let error = control::Error::new(number::NOT_SUPPORTED, Error::NotSupported.to_string());
         Self { status, error: error.with_hint("this version of the server has no such route") }

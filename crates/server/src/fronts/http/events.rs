@@ -1,4 +1,4 @@
-//! The event stream: one JSON object to a line, for as long as the reader stays.
+//! The event stream: one JSON object in each line, as long as the reader is connected.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) async fn events(
 ) -> Result<Response, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
     let reader = admin::events(&server, &caller, &seat, &query)?;
-    // The answer's head goes out at once, with an empty line.
+    // The head of the answer is sent at once, with an empty line.
     let begun = stream::iter([Ok(Bytes::from_static(b"\n"))]);
     let body = Body::from_stream(begun.chain(stream::unfold(reader, next)));
     Ok(([(CONTENT_TYPE, NDJSON)], body).into_response())

@@ -31,14 +31,14 @@ use crate::admin::{Caller, Seat};
 use crate::core::bulkhead;
 use crate::core::server::Server;
 
-/// Serves the control API on a socket at `path` until the task is aborted, which takes the socket away.
+/// Serves the control API on a socket at `path` until the task is aborted, which removes the socket.
 pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<()>> {
     let socket = socket::listen(path)?;
     Ok(bulkhead::spawn(accept(server, socket, Peer::of_socket)))
 }
 
-/// Takes connections, whose peers `peer_of` knows by number. Their names are looked up in the connections' own tasks,
-/// so that a name service that hangs keeps nobody else waiting.
+/// Accepts connections, whose users `peer_of` finds by number. Their names are looked up in the tasks of the
+/// connections, so that a name service that hangs does not delay others.
 async fn accept(server: Arc<Server>, socket: Socket, peer_of: impl Fn(&UnixStream) -> Option<Peer>) {
     let mut connections = JoinSet::new();
     let unknown = Arc::new(Semaphore::new(UNKNOWN_CALLERS));
@@ -47,19 +47,19 @@ async fn accept(server: Arc<Server>, socket: Socket, peer_of: impl Fn(&UnixStrea
         let stream = match socket.listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "the control socket does not accept");
+                tracing::warn!(%error, "cannot accept a connection to the control socket");
                 tokio::time::sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
         let Some(peer) = peer_of(&stream) else {
-            tracing::warn!("the system does not tell who connects to the control socket");
+            tracing::warn!("closed a connection to the control socket: its user is unknown");
             continue;
         };
-        // Who owns the server waits for nobody; others have a place once it is known what they are called.
+        // The user of the server needs no place; others get one when their name is known.
         let unknown = if peer.owns_server() { None } else { Some(Arc::clone(&unknown).try_acquire_owned()) };
         let Ok(unknown) = unknown.transpose() else {
-            tracing::warn!("too many connections to the control socket");
+            tracing::warn!("closed a connection to the control socket: too many users are being looked up");
             continue;
         };
         let server = Arc::clone(&server);
@@ -69,14 +69,16 @@ async fn accept(server: Arc<Server>, socket: Socket, peer_of: impl Fn(&UnixStrea
             let user = caller.user.clone();
             match Seat::take(&server.admin_places.socket, caller) {
                 Some(seat) => converse(server, stream, peer, seat).await,
-                None => tracing::warn!(user, "too many connections to the control socket"),
+                None => {
+                    tracing::warn!(user, "closed a connection to the control socket: too many connections")
+                }
             }
         }));
     }
 }
 
-/// Serves the control API to the user of a session on a named pipe, whose bytes are in `stream`; none where too many
-/// are served already, for the caller.
+/// Serves the control API to the user of a session on a named pipe, whose bytes are in `stream`. Returns `None` if
+/// there are too many connections for the caller.
 pub(crate) fn serve_pipe(
     server: Arc<Server>,
     stream: DuplexStream,
@@ -93,7 +95,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let identify = from_fn_with_state((Arc::clone(&server), peer), peer::identify);
-    // Files that a request has closed are closed when it is answered, where their file systems let them.
+    // The answer to a request waits for the files that it has closed, unless their file systems hang.
     let settled = from_fn(async |request: Request, next: Next| bulkhead::settling(next.run(request)).await);
     let seated = from_fn_with_state(seat, peer::seated);
     let router = routes::router(server).layer(identify).layer(seated).layer(settled);
@@ -108,17 +110,17 @@ where
     }
 }
 
-/// Header fields of a request: what a browser or a library sends, several times over. Beyond: 431.
+/// The number of header fields of a request: more than a browser or a library sends. Beyond it: 431.
 const HEADERS_MAX: usize = 64;
 
-/// Bytes of a request's head, the filters of a list among them. Beyond: 431.
+/// The size of a request's head in bytes, including the filters of a list. Beyond it: 431.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-/// How long a connection may wait for its next request. Then it is closed.
+/// The time for which a connection may wait for its next request. After it, the connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Connections to the control socket whose callers' names are not known yet, because the name service takes its time.
-/// One more is closed; those of the user who owns the server need no name.
+/// The number of connections to the control socket whose users' names are being looked up. One more is closed;
+/// connections of root and the server's user need no name.
 const UNKNOWN_CALLERS: usize = 64;
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -19,15 +19,15 @@ impl IntoResponse for Written {
     }
 }
 
-/// Makes a list where a long one keeps nobody waiting.
+/// Makes a list on a thread where a long one does not delay other requests.
 pub(super) async fn listed(
     make: impl FnOnce() -> Result<Written, Error> + Send + 'static,
 ) -> Result<Written, Refused> {
     Ok(crate::core::blocking::run(make).await.map_err(|_| Error::Internal)??)
 }
 
-/// The first entries that are shown, and where the next page goes on, if there may be one. A page ends early where it
-/// gets too long, or where too many entries were looked at that are not shown.
+/// Writes a page of the entries that are shown, with the position where the next page begins, if there may be one. A
+/// page ends early if it gets too long, or if too many entries that are not shown were examined.
 pub(super) fn page<E: Serialize>(
     entries: impl Iterator<Item = Looked<E>>,
     limit: Option<u32>,
@@ -54,13 +54,14 @@ pub(super) fn page<E: Serialize>(
     Ok(Written(json))
 }
 
-/// What an entry mostly takes, at most.
+/// The usual maximal size of an entry, in bytes.
 const ENTRY_BYTES: usize = 768;
 
-/// Bytes that end a page: [`limits::ANSWER_BODY_MAX`] has room for one entry more.
+/// The size that ends a page, in bytes: [`limits::ANSWER_BODY_MAX`] has room for one entry more.
 const PAGE_BYTES: usize = 48 * 1024 * 1024;
 
-/// Entries looked at for one page: what takes a moment. Who filters more asks for the next page.
+/// The number of entries that are examined for one page, which takes a moment. A client with a selective filter
+/// requests the next page.
 const PAGE_LOOKED_AT: usize = 200_000;
 
 #[cfg(test)]
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_join_without_a_gap() {
+    fn consecutive_pages_have_no_gap() {
         assert_eq!(numbers(1..=5, 3), (vec![1, 2, 3], Some(3)));
         assert_eq!(numbers(4..=5, 3), (vec![4, 5], None));
         assert_eq!(numbers(1..=3, 3).1, None);
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn long_pages_and_long_searches_end_early_and_go_on() {
+    fn long_pages_and_searches_end_early_and_continue() {
         let long = page((1..=5).map(|id| Looked { id, shown: Some("x".repeat(PAGE_BYTES / 2)) }), None);
         let (entries, next) = read::<String>(long);
         assert_eq!((entries.len(), next), (2, Some(2)));

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and what they may: decided anew for each request, because a
+//! The user at the other end of a connection. The user's rights are determined anew for each request, because a
 //! connection outlives changes of the settings.
 
 use std::net::SocketAddr;
@@ -17,29 +17,29 @@ use crate::admin::{self, Caller, Error, Seat};
 use crate::core::server::Server;
 use crate::core::session::Session;
 
-/// Who is at the other end of a connection.
+/// The user at the other end of a connection.
 #[derive(Clone)]
 pub(crate) enum Peer {
-    /// A process of this machine, by its user.
+    /// A process on this machine, by its user.
     Process(Uid),
     /// The user of an SMB session.
     Session {
         /// The session that opened the pipe.
         session: Arc<Session>,
-        /// Where its client is.
+        /// The client's address.
         address: SocketAddr,
-        /// The account that the conversation began with.
+        /// The account with which the conversation began.
         user: String,
     },
 }
 
 impl Peer {
-    /// The process at the other end; none if the system does not tell.
+    /// The process at the other end; `None` if the system does not report it.
     pub(super) fn of_socket(stream: &UnixStream) -> Option<Self> {
         Some(Self::Process(Uid::from_raw(stream.peer_cred().ok()?.uid())))
     }
 
-    /// Whether it is an administrator whatever it is called.
+    /// True if the user is an administrator regardless of its name.
     pub(super) fn owns_server(&self) -> bool {
         match self {
             Self::Process(uid) => admin::owns_server(*uid),
@@ -47,8 +47,8 @@ impl Peer {
         }
     }
 
-    /// The peer as a caller with the rights that the settings in force give; none if the session is somebody else's
-    /// by now.
+    /// The peer as a caller, with the rights of the settings in force. Fails if the session belongs to another user by
+    /// now.
     pub(super) async fn caller(&self, server: &Arc<Server>) -> Result<Caller, Error> {
         // Root's name is known without the name service, which may hang.
         if let Self::Process(uid) = self
@@ -68,7 +68,7 @@ impl Peer {
     }
 }
 
-/// Puts the caller into each request's extensions.
+/// Adds the caller to the extensions of each request.
 pub(super) async fn identify(
     State((server, peer)): State<(Arc<Server>, Peer)>,
     mut request: Request,
@@ -84,8 +84,8 @@ pub(super) async fn identify(
     }
 }
 
-/// Lets requests that wait leave their connection's place to others. A connection that has none when it is answered ends
-/// with that answer.
+/// Adds the connection's place to each request, so that requests that wait can release it. A connection without a place
+/// at the end of a request is closed after the answer.
 pub(super) async fn seated(State(seat): State<Seat>, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(seat.clone());
     let mut response = next.run(request).await;

@@ -1,4 +1,4 @@
-//! The routes: each takes a request apart, calls a verb, and shows what it returned.
+//! The routes: each decodes a request, calls a verb, and encodes the result.
 
 use std::sync::Arc;
 
@@ -130,7 +130,7 @@ async fn refusals(
     listed(move || page(view::refusals(&server, &caller, &query)?, query.limit)).await
 }
 
-/// Does what may wait for a disk where it keeps nobody else waiting.
+/// Runs an operation that may wait for a disk, without delaying other requests.
 pub(super) async fn performed<T, E>(act: impl FnOnce() -> Result<T, E> + Send + 'static) -> Answer<T>
 where
     T: Send + 'static,
@@ -140,7 +140,7 @@ where
     Ok(Json(done.map_err(Into::into)?))
 }
 
-/// The name in an address.
+/// The name in the address of a request.
 pub(super) fn named(name: Name) -> Result<String, Refused> {
     let Path(name) = name.map_err(Refused::malformed)?;
     Ok(name)

@@ -8,26 +8,26 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
-/// A socket that is listened on, and its name. The name goes first: while somebody listens, no other
-/// server takes it.
+/// A socket with a listener, and its name. The name is dropped first: as long as there is a listener, no other server
+/// takes the name.
 pub(super) struct Socket {
     _name: SocketName,
     pub(super) listener: UnixListener,
 }
 
-/// A name that goes when this is dropped.
+/// The name of a socket, which is removed when this is dropped.
 struct SocketName(PathBuf);
 
 impl Drop for SocketName {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.0) {
-            tracing::warn!(%error, "the control socket was not removed");
+            tracing::warn!(%error, "cannot remove the control socket");
         }
     }
 }
 
-/// Listens on a new socket that everybody can connect to: who is at the other end decides what they
-/// may. A socket that nobody listens on any more is replaced.
+/// Listens on a new socket that every user can connect to; their rights depend on their user ids. A socket without a
+/// listener is replaced.
 pub(super) fn listen(path: &Path) -> io::Result<Socket> {
     if let Some(directory) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)?;
@@ -44,7 +44,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the path is a file that is not a socket",
+            ));
         }
         Ok(_) => {}
     }
@@ -55,10 +58,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Everybody finds the socket, and only the server makes one.
+/// Every user can reach the socket, and only the server can create one.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// Connecting takes the right to write.
+/// A connection requires write permission.
 const SOCKET_MODE: u32 = 0o666;
 
 #[cfg(test)]
@@ -72,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_comes_and_goes_with_its_server() {
+    async fn socket_is_removed_with_its_server_and_stale_ones_are_replaced() {
         let directory = directory("socket");
         let path = directory.join("run").join("control.sock");
         let first = listen(&path).unwrap();
@@ -87,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_not_replaced() {
+    async fn regular_file_is_not_replaced() {
         let directory = directory("file");
         fs::create_dir_all(&directory).unwrap();
         let path = directory.join("control.sock");

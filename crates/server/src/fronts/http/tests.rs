@@ -1,4 +1,4 @@
-//! The API as a client on the socket sees it.
+//! Tests of the API through its socket.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ async fn exchange(socket: &Path, method: &str, address: &str, body: &str) -> (u1
 }
 
 #[tokio::test]
-async fn requests_and_refusals() {
+async fn requests_are_answered_with_status_and_code() {
     let directory: PathBuf = std::env::temp_dir().join(format!("shareward-api-{}", std::process::id()));
     let path = directory.join("control.sock");
     let settings = Settings::conventional(false, |_| None);
@@ -120,7 +120,7 @@ async fn requests_and_refusals() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-/// The status of an answer, and the number in it if it is a whole refusal.
+/// The status of an answer, and the number in its body if that is a complete refusal.
 async fn status(socket: &Path, method: &str, address: &str) -> (u16, Option<u64>) {
     let mut stream = UnixStream::connect(socket).await.unwrap();
     let request = format!(
@@ -163,7 +163,7 @@ async fn every_route_of_the_table_is_served() {
 }
 
 #[tokio::test]
-async fn what_no_share_has_is_no_question() {
+async fn invalid_queries_are_refused_with_hints() {
     let directory: PathBuf = std::env::temp_dir().join(format!("shareward-who-{}", std::process::id()));
     let path = directory.join("control.sock");
     let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
@@ -201,14 +201,14 @@ async fn what_no_share_has_is_no_question() {
 }
 
 #[tokio::test]
-async fn those_who_wait_leave_places_for_short_requests() {
+async fn waiting_requests_leave_places_for_short_ones() {
     let directory: PathBuf = std::env::temp_dir().join(format!("shareward-seats-{}", std::process::id()));
     let path = directory.join("control.sock");
     let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
     let task = serve(Arc::clone(&server), &path).unwrap();
     let mut connections = Vec::new();
     let mut bytes = vec![0; 4096];
-    // As many as may follow the events, and as many others as there are places.
+    // As many readers of events as are allowed, and as many other connections as there are places.
     for number in 0.. {
         let mut stream = UnixStream::connect(&path).await.unwrap();
         stream.write_all(b"GET /v1/events HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
@@ -236,10 +236,10 @@ async fn those_who_wait_leave_places_for_short_requests() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-/// A connection outlives a change of the settings; the right to ask does not.
+/// A connection outlives a change of the settings; the rights of its user do not.
 #[tokio::test]
-async fn rights_are_those_of_the_settings_in_force_at_each_request() {
-    // An account that every Unix has.
+async fn rights_are_determined_at_each_request() {
+    // The account `daemon` exists on every Unix system.
     let Ok(Some(daemon)) = nix::unistd::User::from_name("daemon") else { return };
     let settings = |administrators: &[&str]| Settings {
         administrators: administrators.iter().map(ToString::to_string).collect(),
@@ -274,7 +274,7 @@ async fn rights_are_those_of_the_settings_in_force_at_each_request() {
 }
 
 #[tokio::test]
-async fn a_look_up_that_hangs_does_not_keep_others_from_the_socket() {
+async fn hanging_lookup_does_not_delay_other_connections() {
     use crate::core::identity::hanging;
 
     let directory: PathBuf = std::env::temp_dir().join(format!("shareward-hanging-{}", std::process::id()));

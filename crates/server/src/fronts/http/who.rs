@@ -1,4 +1,4 @@
-//! The question who has a file.
+//! The route of the users of a file.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! The control API over a named pipe: the bytes of HTTP/1.1 both ways, under the session's identity.
+//! The control API on a named pipe: the bytes of HTTP/1.1 in both directions, with the identity of the session.
 //!
-//! The pipe is of the byte type (MS-FSCC 2.4.36): what is written is a stream, and a READ returns what
-//! there is of the answer, as soon as there is something. Where the server has ended the conversation,
-//! READ and WRITE fail with STATUS_PIPE_BROKEN.
+//! The pipe has the byte type (MS-FSCC 2.4.36): written data are a stream, and a READ returns the available part of the
+//! answer, as soon as there is any. If the server has ended the conversation, READ and WRITE fail with
+//! STATUS_PIPE_BROKEN.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,22 +25,22 @@ pub(super) struct ApiPipe {
     answers: tokio::sync::Mutex<ReadHalf<DuplexStream>>,
     requests: tokio::sync::Mutex<WriteHalf<DuplexStream>>,
     conversation: Mutex<Conversation>,
-    /// Held for as long as the pipe is there.
+    /// Kept as long as the pipe is open.
     _charge: Charge,
 }
 
-/// The server's end.
+/// The server's end of the pipe.
 enum Conversation {
-    /// Nothing was written yet.
+    /// No data were written yet.
     Silent(DuplexStream),
-    /// The task that answers, and the account for which it does.
+    /// The task that answers, and the account for which it answers.
     Begun(AbortHandle, String),
     /// The pipe is closed.
     Over,
 }
 
 impl ApiPipe {
-    /// A pipe on which nothing was said yet.
+    /// Creates a pipe before any data are written.
     pub(super) fn new(charge: Charge) -> Result<Self, NtStatus> {
         if !charge.reserve(2 * BUFFERED) {
             return Err(NtStatus::PIPE_NOT_AVAILABLE);
@@ -55,7 +55,7 @@ impl ApiPipe {
         })
     }
 
-    /// Begins to answer, as long as it is the same user who asks. What that user may is decided at each request.
+    /// Begins to answer, or checks that the user is still the same. The user's rights are determined at each request.
     fn connect(
         &self,
         server: &Arc<Server>,
@@ -73,7 +73,7 @@ impl ApiPipe {
                 Conversation::Begun(serving, user)
             }
             Conversation::Begun(serving, before) if before == user => Conversation::Begun(serving, before),
-            // The session has been authenticated again as somebody else.
+            // The session has been reauthenticated as another user.
             Conversation::Begun(serving, _) => {
                 serving.abort();
                 return Err(NtStatus::PIPE_BROKEN);
@@ -93,7 +93,7 @@ impl Pipe for ApiPipe {
         PipeMode::Byte
     }
 
-    /// Hands bytes of a request on, waiting where the server has not taken the ones before.
+    /// Passes on the bytes of a request, and waits if the server has not read earlier ones.
     fn write<'a>(
         &'a self,
         data: &'a [u8],
@@ -138,6 +138,6 @@ impl Pipe for ApiPipe {
     }
 }
 
-/// Bytes on their way, each way: what one credit carries. Beyond, WRITE waits, and so does the server
-/// with its answer.
+/// The size of the buffer in each direction: the data of one credit. If it is full, a WRITE waits, and so does the
+/// server with its answer.
 const BUFFERED: usize = 64 * 1024;

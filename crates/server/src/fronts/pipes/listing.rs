@@ -1,4 +1,4 @@
-//! Enumerations of MS-SRVS and MS-WKST: as much as the caller has room for, and where to go on
+//! Enumerations of MS-SRVS and MS-WKST: as many entries as the caller's buffer holds, and the position to continue from
 //! (MS-SRVS 2.2.2.2, `PreferedMaximumLength`, and 3.1.4.5, `ResumeHandle`).
 
 use rpc::Win32Error;
@@ -6,7 +6,7 @@ use rpc::ndr::{Ndr, Writer};
 
 pub(super) use crate::admin::saturated;
 
-/// How an enumeration ended.
+/// The end of a part of an enumeration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
     total: usize,
@@ -15,29 +15,29 @@ pub(super) struct End {
 }
 
 impl End {
-    /// The return value.
+    /// The return value of the call.
     pub(super) fn status(self) -> Win32Error {
         if self.resume.is_some() { Win32Error::MORE_DATA } else { Win32Error::SUCCESS }
     }
 
-    /// `TotalEntries`: those told, and those left.
+    /// `TotalEntries`: the entries in the answer, and the remaining ones.
     pub(super) fn total_entries(self) -> u32 {
         saturated(self.total)
     }
 
-    /// `ResumeHandle`, for a caller that gave one.
+    /// `ResumeHandle`, if the request has one.
     pub(super) fn resume_handle(self, given: Option<u32>) -> Option<u32> {
         given.map(|_| self.resume.unwrap_or(0))
     }
 }
 
-/// The last id seen, which `ResumeHandle` is; none to begin with.
+/// The last id seen, from `ResumeHandle`; `None` at the beginning.
 pub(super) fn after(resume_handle: Option<u32>) -> Option<u32> {
     resume_handle.filter(|it| *it != 0)
 }
 
-/// The first entries, as `show` makes them, as many as `preferred` octets hold; one at least, so that
-/// whoever asks again gets on.
+/// Lists the first entries, in the form that `show` makes, as many as fit into `preferred` octets. There is at least
+/// one entry, so that a client that continues makes progress.
 pub(super) fn fill<S, T: Ndr, L>(
     all: impl Iterator<Item = S>,
     preferred: u32,
@@ -73,8 +73,8 @@ fn size(entry: &impl Ndr) -> usize {
     writer.finish().len()
 }
 
-/// Octets of a list, whatever a caller has room for: some fifty thousand opens. The rest is ERROR_MORE_DATA. What one
-/// session's pipes keep has room for two.
+/// The maximal size of a list in octets, even if a caller requests more: some fifty thousand opens. The rest is
+/// ERROR_MORE_DATA. The memory of one session's pipes has room for two such lists.
 const LIST_BYTES_MAX: usize = crate::core::limits::PIPE_BYTES_PER_SESSION / 2;
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn resumed_lists_join_without_a_gap() {
+    fn resumed_lists_have_no_gap() {
         let (first, end) = list(0, 8);
         assert_eq!((first, end.status(), end.total_entries()), (vec![1, 2], Win32Error::MORE_DATA, 5));
         assert_eq!((end.resume_handle(Some(0)), end.resume_handle(None)), (Some(2), None));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn no_room_at_all_is_room_for_one() {
+    fn list_without_room_has_one_entry() {
         let (entries, end) = list(0, 0);
         assert_eq!((entries, end.resume_handle(Some(0))), (vec![1], Some(1)));
     }

@@ -1,4 +1,4 @@
-//! MS-LSAT and MS-LSAD over the administrator's verbs: names to SIDs and back, and what the machine is called.
+//! MS-LSAT and MS-LSAD over the administrator's verbs: names to SIDs and back, and the names of the machine.
 
 use std::collections::HashSet;
 
@@ -22,11 +22,11 @@ use crate::core::limits::{LOOKUP_NAMES_MAX, LOOKUP_SIDS_MAX, POLICY_HANDLES_MAX}
 use crate::core::security::{Principal, PrincipalKind};
 use crate::core::server::Server;
 
-/// The handles to the policy that were opened over one pipe; they end with it.
+/// The policy handles that were opened on one pipe; they end with it.
 #[derive(Debug, Default)]
 pub(super) struct Policies(Mutex<HashSet<[u8; 16]>>);
 
-/// Makes a call: a request's stub becomes a response's.
+/// Executes a call: decodes the request's stub, and returns the response's stub.
 pub(super) fn call(
     server: &Server,
     caller: &Caller,
@@ -118,7 +118,7 @@ fn answer(
 }
 
 impl Policies {
-    /// A handle, for whoever has logged on. Who does not administer the server may only look.
+    /// Opens a handle for a user who has logged on. Only administrators may open it for changes.
     fn open(&self, caller: &Caller, desired: u32) -> Result<ContextHandle, NtStatus> {
         check(caller, Right::SeeServer).map_err(of_error)?;
         if !admin::may(caller, Right::ChangeSettings) && desired & !LOOKING != 0 {
@@ -147,7 +147,7 @@ impl Policies {
     }
 }
 
-/// What was found of what was asked for, in its order, and the domains that it is in.
+/// The results of a lookup in the order of the request, and their domains.
 struct Found {
     principals: Vec<Option<Principal>>,
     domains: Vec<(String, Sid)>,
@@ -180,7 +180,7 @@ impl Found {
         Self { principals, domains }
     }
 
-    /// An entry for each SID that was asked for; whom nobody knows is called by the SID (MS-LSAT 3.1.4.9).
+    /// An entry for each requested SID. The name of an unknown SID is its text (MS-LSAT 3.1.4.9).
     fn zip<T>(
         &self,
         sids: &[SidInformation],
@@ -196,7 +196,7 @@ impl Found {
         Container(all.collect())
     }
 
-    /// An entry for each name that was asked for.
+    /// An entry for each requested name.
     fn map<T>(&self, entry: impl Fn(Enum16, u32, SidInformation) -> T) -> Container<T> {
         let all = self.principals.iter().map(|found| match found {
             Some(it) => entry(kind(it.kind), self.domain(it), Some(it.sid)),
@@ -236,13 +236,13 @@ fn kind(kind: PrincipalKind) -> Enum16 {
     }
 }
 
-/// `RelativeId`: there is none of a domain, or of what is nobody (MS-LSAT 2.2.13).
+/// `RelativeId`; all ones for a domain and for an unknown name (MS-LSAT 2.2.13).
 fn rid(kind: Enum16, sid: SidInformation) -> u32 {
     let rid = sid.filter(|_| kind != sid_name_use::DOMAIN).and_then(|sid| sid.split_rid());
     rid.map_or(u32::MAX, |(_, rid)| rid)
 }
 
-/// The machine as a domain of accounts; it is a member of no other.
+/// Information about the machine as a domain of accounts. It is a member of no other domain.
 fn information(server: &Server, caller: &Caller, class: Enum16) -> Result<PolicyInformation, NtStatus> {
     check(caller, Right::SeeServer).map_err(of_error)?;
     let name = || UnicodeString::from(server.settings().name.clone());
@@ -266,7 +266,7 @@ fn user_name(
     caller: &Caller,
     request: &GetUserNameRequest,
 ) -> Result<GetUserNameResponse, NtStatus> {
-    // MS-LSAT 3.1.4.1: who fills in what is to be filled in.
+    // MS-LSAT 3.1.4.1: the server fills in these fields, so they must be empty.
     if request.user_name.is_some() || matches!(request.domain_name, Some(Some(_))) {
         return Err(NtStatus::INVALID_PARAMETER);
     }
@@ -289,7 +289,7 @@ fn of_error(error: Error) -> NtStatus {
     }
 }
 
-/// What of the policy everybody may have access to.
+/// The access to the policy that every user may have.
 const LOOKING: u32 = POLICY_VIEW_LOCAL_INFORMATION
     | POLICY_LOOKUP_NAMES
     | AccessMask::READ_CONTROL.0

@@ -34,52 +34,52 @@ struct RpcPipe {
     charge: Charge,
     association: Mutex<Secured>,
     handles: Arc<Handles>,
-    /// Told of every answer, and of the end.
+    /// Notified of every answer, and of the end.
     readable: Notify,
     closed: std::sync::atomic::AtomicBool,
 }
 
-/// What the client of one pipe has opened over it.
+/// The handles that a client has opened on one pipe.
 #[derive(Debug, Default)]
 struct Handles {
     policies: Policies,
     accounts: samr::Objects,
 }
 
-/// What a call came to.
+/// The result of a call.
 enum Called {
-    /// Its answer.
+    /// The answer.
     Answer(Vec<u8>),
-    /// Its answer, a refusal that whoever guesses passwords waits for.
+    /// The answer, a refusal that is delayed because the client may be guessing passwords.
     DelayedLogon(Vec<u8>),
-    /// Nothing yet: it is to be made again when this time has passed, and refused so if that is too long.
+    /// No result yet: the call is to be repeated after this time, or refused with this answer if that is too long.
     NotYet(Duration, Vec<u8>),
 }
 
-/// How the message came that a call is made with.
+/// True if the message with the call was encrypted.
 #[derive(Clone, Copy, Debug)]
 struct Sealed(bool);
 
-/// The pipes there are.
+/// The RPC pipes.
 const ENDPOINTS: [Endpoint; 4] =
     [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT, rpc::lsarpc::ENDPOINT, rpc::samr::ENDPOINT];
 
-/// Whether there is a pipe called so, in any case.
+/// True if there is a pipe with this name, in any case.
 pub(crate) fn exists(name: &str) -> bool {
     control::socket_paths::PIPE.eq_ignore_ascii_case(name) || endpoint(name).is_some()
 }
 
-/// Whether the pipe called so has the list of shares.
+/// True if the pipe with this name lists shares.
 pub(crate) fn lists_shares(name: &str) -> bool {
     rpc::srvsvc::ENDPOINT.pipe.eq_ignore_ascii_case(name)
 }
 
-/// Whether the pipe called so lets somebody change a password who cannot log on with it any more.
+/// True if the pipe with this name allows a client to change a password that it can no longer log on with.
 pub(crate) fn changes_passwords(name: &str) -> bool {
     rpc::samr::ENDPOINT.pipe.eq_ignore_ascii_case(name)
 }
 
-/// Opens the pipe called so, in any case.
+/// Opens the pipe with this name, in any case.
 pub(crate) fn open(name: &str, charge: Charge) -> Result<Box<dyn Pipe>, NtStatus> {
     if control::socket_paths::PIPE.eq_ignore_ascii_case(name) {
         return Ok(Box::new(ApiPipe::new(charge)?));
@@ -100,8 +100,8 @@ fn endpoint(name: &str) -> Option<Endpoint> {
 }
 
 impl RpcPipe {
-    /// Takes what a client wrote, makes the calls that are whole, and keeps their answers. Calls run
-    /// on the blocking pool: a long list is no reason for the connection to stand still.
+    /// Processes the data that a client has written: executes the complete calls, and keeps their answers. Calls run on
+    /// the blocking pool, so that a long list does not delay the connection.
     async fn take(
         &self,
         bytes: &[u8],
@@ -138,7 +138,7 @@ impl RpcPipe {
         }
     }
 
-    /// Makes a call, when it is its turn, and holds back its refusal where that is due.
+    /// Executes a call when it may be executed, and delays its answer if necessary.
     async fn made(
         &self,
         call: IncomingCall,
@@ -173,7 +173,7 @@ impl RpcPipe {
         }
     }
 
-    /// The next message, or the part of it that fits; none if there is nothing to read.
+    /// The next message, or the part of it that fits; `None` if there is nothing to read.
     fn next_message(&self, max: usize) -> Option<(Vec<u8>, bool)> {
         let read = self.association().read(max);
         self.settle();
@@ -183,7 +183,7 @@ impl RpcPipe {
         }
     }
 
-    /// Gives back what is not kept any more.
+    /// Releases memory that is no longer needed.
     fn settle(&self) {
         let association = self.association();
         self.charge.settle(association.kept());

@@ -1,8 +1,9 @@
-//! Messages of RPC that are sealed or signed themselves, beside what SMB does (MS-RPCE 2.2.2.11, 3.3.1.5.2): some of
-//! Samba's programs change passwords no other way.
+//! RPC messages that are encrypted or signed themselves, in addition to SMB (MS-RPCE 2.2.2.11, 3.3.1.5.2): some of
+//! Samba's programs change passwords in no other way.
 //!
-//! NTLM is what there is, and only for the user whose session it is. A wrong password counts as that of a logon does. What an association hears and says is the same with security and without; this takes
-//! verifiers off what comes and puts them on what goes.
+//! Only NTLM is supported, and only for the user of the session. A wrong password counts as in a logon. The messages of
+//! an association are the same with security and without; this module removes verifiers from incoming PDUs and adds
+//! them to outgoing ones.
 
 use auth::ntlm::{Authenticate, NtlmSeal, Sender};
 use auth::{Acceptor, IdentityKind, Step};
@@ -13,7 +14,7 @@ use rpc::{Association, Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 use crate::admin::{self, Caller};
 use crate::core::server::Server;
 
-/// An association, and the security of its messages.
+/// An association with the security of its messages.
 ///
 /// ```text
 ///   none --bind, answered with a challenge--> begun --auth3--> established
@@ -21,18 +22,18 @@ use crate::core::server::Server;
 pub(super) struct Secured {
     association: Association,
     security: Security,
-    /// What was received of a PDU that is not whole.
+    /// The received part of an incomplete PDU.
     inbound: Vec<u8>,
     /// The message that is being read.
     message: Vec<u8>,
     read: usize,
 }
 
-/// How far a client has come with it.
+/// The state of the security of an association.
 enum Security {
-    /// No verifier was seen.
+    /// There was no verifier yet.
     None,
-    /// A bind brought the first token; the answer to it, until it is sent.
+    /// A bind has brought the first token. `token` is the answer to it, until it is sent.
     Begun { acceptor: Box<Acceptor>, trailer: Trailer, token: Option<Vec<u8>> },
     /// Both sides have keys.
     Established { trailer: Trailer, keys: Box<Keys> },
@@ -44,7 +45,7 @@ struct Keys {
     outward: NtlmSeal,
 }
 
-/// What of `sec_trailer` is the same in all messages, and whether headers are signed too.
+/// The fields of `sec_trailer` that are the same in all messages; and true if headers are signed, too.
 #[derive(Clone, Copy)]
 struct Trailer {
     level: u8,
@@ -63,13 +64,13 @@ impl Secured {
         }
     }
 
-    /// Takes what a caller wrote to the pipe: any part of a PDU, or several.
+    /// Processes the data that a client has written to the pipe: any part of a PDU, or several.
     pub(super) fn receive(&mut self, bytes: &[u8], server: &Server, caller: &Caller) -> Result<(), Broken> {
         self.inbound.extend_from_slice(bytes);
         let inbound = std::mem::take(&mut self.inbound);
         let mut rest = inbound.as_slice();
         while let Some(start) = rest.first_chunk::<HEADER_LEN>() {
-            // What is no PDU is the association's to refuse.
+            // If the data are no PDU, the association refuses them.
             let Some(header) = Header::decode(start).ok().filter(|header| header.little_endian) else {
                 return self.association.receive(rest);
             };
@@ -83,7 +84,7 @@ impl Secured {
         Ok(())
     }
 
-    /// The PDU without its verifier; none where it was that alone.
+    /// Removes the verifier from a PDU; returns `None` if the PDU consists of nothing else.
     fn opened(
         &mut self,
         header: &Header,
@@ -100,7 +101,7 @@ impl Secured {
                 let trailer = verifier.trailer(header);
                 self.security = Security::Begun { acceptor, trailer, token: Some(token) };
                 let mut bind = verifier.without(pdu).ok_or(Broken)?;
-                // Room for verifiers in the fragments of answers.
+                // Leaves room for verifiers in the fragments of answers.
                 let room = bind.get_mut(MAX_RECV_FRAG).and_then(|it| it.first_chunk_mut()).ok_or(Broken)?;
                 *room = u16::from_le_bytes(*room).saturating_sub(VERIFIER_ROOM).to_le_bytes();
                 Ok(Some(bind))
@@ -131,7 +132,7 @@ impl Secured {
                 }
                 verifier.without(&plain).map(Some).ok_or(Broken)
             }
-            // Whoever has begun to protect messages does not go on without, nor begin again.
+            // A client that has begun to protect messages may neither continue without protection nor begin again.
             (Security::None, _, _) | (_, PacketType::CO_CANCEL | PacketType::ORPHANED, None) => {
                 Ok(Some(pdu.to_vec()))
             }
@@ -147,7 +148,7 @@ impl Secured {
         self.association.answer(ticket, result);
     }
 
-    /// Reads at most `max` octets of the next message, or of the rest of the one begun.
+    /// Reads at most `max` octets of the next message, or of the rest of the present one.
     pub(super) fn read(&mut self, max: usize) -> ReadOutcome {
         if let Security::None = self.security
             && self.rest().is_empty()
@@ -168,7 +169,7 @@ impl Secured {
         ReadOutcome::Data { bytes, more }
     }
 
-    /// The PDU with its verifier.
+    /// Adds the verifier to a PDU.
     fn closed(&mut self, mut pdu: Vec<u8>) -> Vec<u8> {
         let Some(header) = pdu.first_chunk().and_then(|start| Header::decode(start).ok()) else { return pdu };
         match (&mut self.security, header.packet_type) {
@@ -198,12 +199,12 @@ impl Secured {
         }
     }
 
-    /// Whether there is something to read.
+    /// True if there is something to read.
     pub(super) fn has_unread(&self) -> bool {
         !self.rest().is_empty() || self.association.has_unread()
     }
 
-    /// How many octets are kept.
+    /// The number of octets in memory.
     pub(super) fn kept(&self) -> usize {
         [self.inbound.len(), self.rest().len()]
             .into_iter()
@@ -221,7 +222,7 @@ fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller)
     if caller.user.is_empty() || auth::users::folded(&claim.user) != auth::users::folded(&caller.user) {
         return None;
     }
-    // The session may be older than the password that is given here: a wrong one is a guess.
+    // The session may be older than the password in this token, so a wrong one counts as a guess.
     let accounts = server.accounts();
     let logon =
         admin::prove(server, caller, || match acceptor.step(token, &*accounts, server.file_time()) {
@@ -239,7 +240,7 @@ struct Verifier<'a> {
     level: u8,
     padding: u8,
     context_id: [u8; 4],
-    /// Where it begins.
+    /// The offset of the verifier.
     at: usize,
     token: &'a [u8],
 }
@@ -267,7 +268,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// The PDU without it, and without what stands before it to align it.
+    /// The PDU without the verifier and the padding before it.
     fn without(&self, pdu: &[u8]) -> Option<Vec<u8>> {
         let end = self.at.checked_sub(usize::from(self.padding)).filter(|end| *end >= HEADER_LEN)?;
         let mut plain = pdu.get(..end)?.to_vec();
@@ -277,8 +278,8 @@ impl<'a> Verifier<'a> {
 }
 
 impl Trailer {
-    /// Appends what stands before a verifier's token of so many bytes; returns where it begins. What begins at `start`
-    /// is filled up to a multiple of 16 (MS-RPCE 2.2.2.11).
+    /// Appends the padding and the header of a verifier whose token has `token` bytes, and returns the offset of the
+    /// header. The data from `start` on are padded to a multiple of 16 (MS-RPCE 2.2.2.11).
     fn put(self, pdu: &mut Vec<u8>, start: usize, token: usize) -> usize {
         let body = pdu.len().saturating_sub(start);
         let padding = body.next_multiple_of(16).saturating_sub(body);
@@ -321,5 +322,5 @@ const MAX_RECV_FRAG: std::ops::Range<usize> = 18..20;
 const TRAILER_BYTES: usize = 8;
 const SIGNATURE_BYTES: usize = 16;
 
-/// Bytes that a response's verifier takes at most, with what aligns it.
+/// The maximal size of a response's verifier with its padding, in bytes.
 const VERIFIER_ROOM: u16 = 40;

@@ -1,4 +1,4 @@
-//! MS-WKST: what the computer is, and who is logged on to it.
+//! MS-WKST: information about the computer and the users logged on to it.
 
 use rpc::ndr::UnicodeString;
 use rpc::srvsvc::PLATFORM_ID_NT;
@@ -17,7 +17,7 @@ use crate::admin::{self, Caller, Error, Right};
 use crate::core::logons::Logon;
 use crate::core::server::Server;
 
-/// Makes a call: a request's stub becomes a response's.
+/// Executes a call: decodes the request's stub, and returns the response's stub.
 pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, Fault> {
     if let Some(refused) = RefusedCall::find(rpc::wkssvc::REFUSED, opnum) {
         return Ok(refused.response(unsupported(caller).number()));
@@ -33,7 +33,7 @@ pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) ->
     Ok(response.unwrap_or_else(|error| request.refuse(error.number())).encode())
 }
 
-/// What a caller who may hears of what a file server does not do.
+/// The error for a call that the server does not support. A caller without the right gets access denied.
 fn unsupported(caller: &Caller) -> Error {
     admin::check(caller, Right::ChangeSettings).err().unwrap_or(Error::NotSupported)
 }
@@ -73,15 +73,15 @@ fn get(
             lan_root: Some(String::new()),
             logged_on_users: saturated(admin::logons(caller)?.len()),
         }),
-        // The tuning of a redirector, which there is none of.
+        // The settings of a redirector, which the server does not have.
         502 => WkstaInfo::Level502(WkstaInfo502::default()),
         _ => return Err(Error::InvalidLevel),
     };
     Ok(WkstaGetInfoResponse { info, status: Win32Error::SUCCESS })
 }
 
-/// NetrWkstaUserEnum (MS-WKST 3.2.4.3): who is logged on at the machine itself. Who is connected is
-/// NetrSessionEnum's. The logons are numbered for the resume handle.
+/// NetrWkstaUserEnum (MS-WKST 3.2.4.3): the users logged on at the machine itself; NetrSessionEnum lists connected
+/// users. The logons are numbered for the resume handle.
 fn users(
     server: &Server,
     caller: &Caller,
@@ -111,7 +111,7 @@ fn users(
     })
 }
 
-/// NetrWkstaTransportEnum (MS-WKST 3.2.4.4): the addresses the server listens on.
+/// NetrWkstaTransportEnum (MS-WKST 3.2.4.4): the addresses that the server listens on.
 fn transports(
     server: &Server,
     caller: &Caller,
@@ -140,7 +140,7 @@ fn transports(
     })
 }
 
-/// NetrGetJoinInformation (MS-WKST 3.2.4.13): a workgroup of its own.
+/// NetrGetJoinInformation (MS-WKST 3.2.4.13): a workgroup with the server's name.
 fn membership(server: &Server, caller: &Caller) -> Result<GetJoinInformationResponse, Error> {
     let settings = admin::settings(server, caller, Right::SeeServer)?.settings;
     Ok(GetJoinInformationResponse {
@@ -150,7 +150,7 @@ fn membership(server: &Server, caller: &Caller) -> Result<GetJoinInformationResp
     })
 }
 
-/// NetrEnumerateComputerNames (MS-WKST 3.2.4.22): the primary name, and no others.
+/// NetrEnumerateComputerNames (MS-WKST 3.2.4.22): the primary name only.
 fn names(
     server: &Server,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! The accounts as MS-SAMR shows them.
+//! Accounts in the form of MS-SAMR.
 
 use auth::users::User;
 use rpc::ndr::{OldLargeInteger, UnicodeString};
@@ -12,19 +12,19 @@ use super::of_error;
 use crate::admin::{self, Caller};
 use crate::core::server::Server;
 
-/// DOMAIN_GROUP_RID_USERS (MS-SAMR 2.2.1.14): the group that everybody is in.
+/// DOMAIN_GROUP_RID_USERS (MS-SAMR 2.2.1.14): the group of all users.
 pub(super) const DOMAIN_USERS: u32 = 513;
 
 /// A time that never comes.
 pub(super) const NEVER: OldLargeInteger = OldLargeInteger(i64::MAX);
 
-/// An account and its RID in the machine's domain.
+/// An account with its RID in the machine's domain.
 pub(super) struct Account {
     pub(super) rid: u32,
     pub(super) user: User,
 }
 
-/// All accounts, by their RIDs.
+/// All accounts, in the order of their RIDs.
 pub(super) fn all(server: &Server, caller: &Caller) -> Result<Vec<Account>, NtStatus> {
     let users = admin::users(server, caller).map_err(of_error)?;
     let with_rid = |user| Some(Account { rid: rid(server, &user)?, user });
@@ -33,12 +33,12 @@ pub(super) fn all(server: &Server, caller: &Caller) -> Result<Vec<Account>, NtSt
     Ok(accounts)
 }
 
-/// An account that the caller may read about.
+/// An account, if the caller may read it.
 pub(super) fn of_name(server: &Server, caller: &Caller, name: &str, rid: u32) -> Result<Account, NtStatus> {
     admin::user(server, caller, name).map(|user| Account { rid, user }).map_err(of_error)
 }
 
-/// The RID that an account has in the machine's domain.
+/// The RID of an account in the machine's domain.
 pub(super) fn rid(server: &Server, user: &User) -> Option<u32> {
     let domain = server.machine().sid();
     let rids = server.sids_of(user).into_iter().filter_map(|sid| sid.split_rid());
@@ -81,7 +81,7 @@ impl Account {
         }
     }
 
-    /// SAMPR_USER_INFO_BUFFER of a class; none of one that is not known.
+    /// SAMPR_USER_INFO_BUFFER of a class; `None` if the class is unknown.
     pub(super) fn information(&self, server: &Server, class: u16) -> Option<UserInformation> {
         Some(match class {
             1 => UserInformation::General(UserGeneralInformation {
@@ -111,7 +111,7 @@ impl Account {
             password_can_change: last_set,
             password_must_change: NEVER,
             user_name: self.name(),
-            // No secret is told, not even that there is none.
+            // Secrets are not returned, and neither is their absence.
             lm_owf_password: UnicodeString::absent(),
             nt_owf_password: UnicodeString::absent(),
             private_data: UnicodeString::absent(),
@@ -131,5 +131,5 @@ impl Account {
     }
 }
 
-/// `WhichFields` (MS-SAMR 2.2.1.8): all that anybody may read.
+/// `WhichFields` (MS-SAMR 2.2.1.8): all fields that may be read.
 const WHICH_FIELDS: u32 = 0x00ff_ffff;

@@ -1,4 +1,4 @@
-//! What domains and local groups say of themselves, and lists of what is in them.
+//! Information about domains and local groups, and lists of their contents.
 
 use rpc::ndr::{Container, Enum16, OldLargeInteger, UnicodeString, VaryingArray};
 use rpc::samr::{
@@ -20,15 +20,15 @@ use crate::core::server::Server;
 /// SidTypeUnknown (MS-SAMR 2.2.2.3).
 const UNKNOWN: u32 = 8;
 
-/// The end of no time at all (MS-SAMR 3.1.1.6).
+/// The duration that never ends (MS-SAMR 3.1.1.6).
 const FOREVER: OldLargeInteger = OldLargeInteger(i64::MIN);
 
-/// What passwords must be like.
+/// The rules for passwords.
 pub(super) fn password_information() -> UserDomainPasswordInformation {
     UserDomainPasswordInformation { length_min: policy().length_min, properties: 0 }
 }
 
-/// The rules that [`admin::change_password`] has.
+/// The rules of [`admin::change_password`].
 pub(super) fn policy() -> DomainPasswordInformation {
     DomainPasswordInformation { length_min: 1, age_max: FOREVER, ..DomainPasswordInformation::default() }
 }
@@ -86,19 +86,19 @@ fn lockout(server: &Server) -> DomainLockoutInformation {
 
 const HUNDRED_NS_IN_A_MINUTE: i64 = 600_000_000;
 
-/// A part of a list, and the status that says whether it is the last.
+/// A part of a list, and the status that shows if it is the last.
 pub(super) struct Part<T> {
     pub(super) entries: Vec<T>,
     pub(super) context: u32,
     pub(super) status: NtStatus,
 }
 
-/// The entries behind the RID that is the context, as many as are wanted.
+/// The entries after the RID in `context`, as many as are requested.
 pub(super) fn part(all: Vec<RidEnumeration>, context: u32, preferred_maximum: u32) -> Part<RidEnumeration> {
     let wanted = usize::try_from(preferred_maximum).unwrap_or(usize::MAX).min(SAM_LIST_BYTES_MAX);
     let mut rest = all.into_iter().filter(|entry| entry.rid > context).peekable();
     let (mut entries, mut bytes) = (Vec::new(), 0_usize);
-    // There is always one, or nobody would ever get to the end.
+    // There is always one entry, so that a client that continues makes progress.
     while let Some(entry) = rest.next_if(|_| entries.is_empty() || bytes < wanted) {
         bytes = bytes.saturating_add(size(&entry.name));
         entries.push(entry);
@@ -108,12 +108,12 @@ pub(super) fn part(all: Vec<RidEnumeration>, context: u32, preferred_maximum: u3
     Part { entries, context, status }
 }
 
-/// Bytes of an entry with this name, roughly.
+/// The approximate size of an entry with this name, in bytes.
 fn size(name: &UnicodeString) -> usize {
     name.text.len().saturating_mul(2).saturating_add(24)
 }
 
-/// The accounts whose kind is asked for, or all.
+/// The accounts of the requested kind, or all.
 pub(super) fn users(server: &Server, caller: &Caller, control: u32) -> Result<Vec<RidEnumeration>, NtStatus> {
     let accounts = accounts::all(server, caller)?;
     let is_wanted = |account: &&Account| control == 0 || account.control(server) & control != 0;
@@ -140,10 +140,10 @@ pub(super) fn aliases(domain: Domain) -> Vec<RidEnumeration> {
     }
 }
 
-/// What the group of all accounts is called on a machine that is in no domain.
+/// The name of the group of all accounts on a machine without a domain.
 const NONE: &str = "None";
 
-/// The local groups, by their RIDs, that some of these are in.
+/// The RIDs of the local groups that contain some of these SIDs.
 pub(super) fn memberships(
     server: &Server,
     caller: &Caller,
@@ -165,7 +165,7 @@ pub(super) fn memberships(
     Ok(rids)
 }
 
-/// Who is in a local group: those whom the settings make administrators, and all accounts in Users.
+/// The members of a local group: for Administrators the accounts that the settings name, for Users all accounts.
 pub(super) fn members(server: &Server, caller: &Caller, alias: WellKnown) -> Result<Vec<Sid>, NtStatus> {
     let is_in = |account: &&Account| match alias.sid {
         Sid::ADMINISTRATORS => admin::is_administrator(server, &account.user.name),
@@ -177,7 +177,7 @@ pub(super) fn members(server: &Server, caller: &Caller, alias: WellKnown) -> Res
     Ok(accounts.iter().filter(is_in).map(|account| Sid::of_domain(domain.0, account.rid)).collect())
 }
 
-/// Whose the names are, as RIDs and kinds.
+/// The RIDs and kinds of names.
 pub(super) fn rids_of(
     server: &Server,
     caller: &Caller,
@@ -197,7 +197,7 @@ pub(super) fn rids_of(
     Ok((rids, kinds, status))
 }
 
-/// What RIDs are called, and what they are.
+/// The names and kinds of RIDs.
 pub(super) fn names_of(
     server: &Server,
     caller: &Caller,
@@ -227,7 +227,7 @@ pub(super) fn sid_of(server: &Server, domain: Domain, rid: u32) -> Option<Sid> {
     }
 }
 
-/// RID, kind and name of somebody in the domain; none where that is elsewhere.
+/// The RID, kind and name of a principal in the domain; `None` if it is in another domain.
 fn entry(server: &Server, domain: Domain, principal: &Principal) -> Option<(u32, u32, String)> {
     let kind = match principal.kind {
         PrincipalKind::User => 1,
@@ -237,7 +237,7 @@ fn entry(server: &Server, domain: Domain, principal: &Principal) -> Option<(u32,
     };
     let (of, rid) = principal.sid.split_rid()?;
     let rid = match principal.kind {
-        // Known by the SID of another server as well, but here is this one's.
+        // The account may be found by the SID of another server as well, but its RID is this server's.
         PrincipalKind::User if domain == Domain::Accounts => {
             accounts::rid(server, server.accounts().user(&principal.name)?)?
         }
@@ -255,7 +255,7 @@ fn mapped<T>(found: &[Option<T>]) -> NtStatus {
     }
 }
 
-/// What a window with a list of accounts shows.
+/// A part of a list of accounts for display.
 pub(super) struct Display {
     pub(super) available: u32,
     pub(super) returned: u32,
@@ -263,7 +263,7 @@ pub(super) struct Display {
     pub(super) status: NtStatus,
 }
 
-/// The accounts from a place of the list on, which is by name.
+/// The accounts from a position of the list on, which is sorted by name.
 pub(super) fn display(
     server: &Server,
     caller: &Caller,
@@ -315,7 +315,7 @@ pub(super) fn display(
     }))
 }
 
-/// A part of a list that is asked for by place.
+/// A part of a list that is requested by position.
 struct Placed<T> {
     entries: Vec<T>,
     available: usize,

@@ -1,4 +1,4 @@
-//! MS-SAMR over the administrator's verbs: the accounts, and passwords that their owners change.
+//! MS-SAMR over the administrator's verbs: the accounts, and changes of passwords by their users.
 
 mod accounts;
 mod domains;
@@ -37,7 +37,7 @@ use crate::core::server::Server;
 use domains::Display;
 use objects::{Domain, Object};
 
-/// Makes a call: a request's stub becomes a response's.
+/// Executes a call: decodes the request's stub, and returns the response's stub.
 pub(super) fn call(
     server: &Server,
     caller: &Caller,
@@ -55,10 +55,10 @@ pub(super) fn call(
     Ok(Called::Answer(response.unwrap_or_else(|status| request.refuse(status)).encode()))
 }
 
-/// Refuses calls of guests and anonymous callers, but for the one by which Windows changes a password that its user
-/// cannot log on with, because it has expired (MS-SAMR 3.1.5.10.3): it tells nothing, and takes what a logon takes, the
-/// old password, whose guesses are counted as those of logons are. Other calls that change passwords are answered as
-/// unknown, so that clients which try them first go on to this one.
+/// Refuses calls of guests and anonymous callers, except the one by which Windows changes a password that its user
+/// cannot log on with, because it has expired (MS-SAMR 3.1.5.10.3). That call reveals nothing, and requires the old
+/// password like a logon; wrong ones are counted as in logons. Other calls that change passwords are answered as
+/// unknown, so that clients which try them first continue with this one.
 fn check_stranger(caller: &Caller, request: &Request) -> Result<(), Fault> {
     let is_stranger = caller.session_user.as_ref().is_some_and(|user| user.kind != IdentityKind::User);
     match request {
@@ -71,7 +71,7 @@ fn check_stranger(caller: &Caller, request: &Request) -> Result<(), Fault> {
     }
 }
 
-/// Makes a call that changes a password; none where it is another.
+/// Executes a call that changes a password. Returns `None` if it is another call.
 fn change(
     server: &Server,
     caller: &Caller,
@@ -123,7 +123,7 @@ fn change(
 fn refusal(request: &Request, error: Error) -> Response {
     let status = passwords::status(error);
     match request {
-        // Whoever asks this way hears what the rules are.
+        // This call returns the rules for passwords.
         Request::UnicodeChangePasswordUser3(_) if status == NtStatus::PASSWORD_RESTRICTION => {
             let (policy, failure) = (Some(domains::policy()), Some(PasswordChangeFailure::default()));
             UnicodeChangePasswordUser3Response { policy, failure, status }.into()
@@ -325,7 +325,7 @@ fn answer(
                 domains::display(server, caller, domain, it.class, from, count, bytes)?;
             QueryDisplayInformation3Response { available, returned, information, status }.into()
         }
-        // There are no LM hashes: no password is the right one (MS-SAMR 3.1.5.10.2).
+        // There are no LM hashes, so no password is the right one (MS-SAMR 3.1.5.10.2).
         Request::OemChangePasswordUser2(_) => return Err(NtStatus::WRONG_PASSWORD),
         Request::ChangePasswordUser(_)
         | Request::UnicodeChangePasswordUser2(_)
@@ -346,7 +346,7 @@ fn user_information(
     account.information(server, class).ok_or(NtStatus::INVALID_INFO_CLASS)
 }
 
-/// What access it takes to read a class of a domain (MS-SAMR 3.1.5.5.1).
+/// The access that a class of a domain requires (MS-SAMR 3.1.5.5.1).
 fn access_to_read(Enum16(class): Enum16) -> u32 {
     match class {
         1 | 12 => DOMAIN_READ_PASSWORD_PARAMETERS,
@@ -355,7 +355,7 @@ fn access_to_read(Enum16(class): Enum16) -> u32 {
     }
 }
 
-/// The descriptor that says what [`Object::access_of`] gives.
+/// The descriptor that corresponds to [`Object::access_of`].
 fn descriptor(server: &Server, object: &Object) -> Result<Vec<u8>, NtStatus> {
     let of = |caller: &Caller| AccessMask(object.access_of(caller));
     let administrator = Caller { administrator: true, ..Caller::default() };

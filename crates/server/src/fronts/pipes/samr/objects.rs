@@ -1,7 +1,7 @@
-//! What is opened over a pipe, and what access its handles give (MS-SAMR 3.1.1.10, 3.1.2.1).
+//! The objects that a client has opened on a pipe, and the access of its handles (MS-SAMR 3.1.1.10, 3.1.2.1).
 //!
-//! As Windows does since version 10 (RestrictRemoteSAM), nobody but who may read the accounts lists them or learns
-//! about others. What is left to everybody who has logged on is what changing one's own password takes: finding the
+//! As in Windows since version 10 (RestrictRemoteSAM), only callers that may read the accounts can list them or get
+//! information about others. Every user who has logged on can do what is needed to change the own password: find the
 //! domain and a name in it.
 
 use std::collections::HashMap;
@@ -49,7 +49,7 @@ impl Domain {
     }
 }
 
-/// What a handle leads to.
+/// The object of a handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Object {
     /// The server.
@@ -63,7 +63,7 @@ pub(super) enum Object {
 }
 
 impl Object {
-    /// What the caller may do with it.
+    /// The access that the caller may have.
     pub(super) fn access_of(&self, caller: &Caller) -> u32 {
         let reads = admin::may(caller, Right::ReadUsers);
         let access = match self {
@@ -94,15 +94,15 @@ impl Object {
     }
 }
 
-/// What of an object administrators are given when they ask for it. The calls that would use it are not there.
+/// The access that administrators get on request. The server does not support the calls that would use it.
 const ADMINISTRATORS: u32 = 0x000f_07ff;
 
-/// The handles that were opened over one pipe; they end with it.
+/// The handles that were opened on one pipe; they end with it.
 #[derive(Debug, Default)]
 pub(in crate::fronts::pipes) struct Objects(Mutex<HashMap<[u8; 16], (Object, u32)>>);
 
 impl Objects {
-    /// A handle that gives the access asked for; refused where the caller may not have all of it.
+    /// Opens a handle with the requested access. Fails if the caller may not have all of it.
     pub(super) fn open(
         &self,
         caller: &Caller,
@@ -124,13 +124,13 @@ impl Objects {
         Ok(handle)
     }
 
-    /// What a handle leads to, if it gives this access.
+    /// The object of a handle, if the handle has this access.
     pub(super) fn get(&self, handle: ContextHandle, access: u32) -> Result<Object, NtStatus> {
         let (object, granted) = self.table().get(&handle.uuid).cloned().ok_or(NtStatus::INVALID_HANDLE)?;
         if granted & access == access { Ok(object) } else { Err(NtStatus::ACCESS_DENIED) }
     }
 
-    /// Checks that a handle is to the server.
+    /// Checks that the object of a handle is the server.
     pub(super) fn server(&self, handle: ContextHandle, access: u32) -> Result<(), NtStatus> {
         match self.get(handle, access)? {
             Object::Server => Ok(()),
@@ -138,7 +138,7 @@ impl Objects {
         }
     }
 
-    /// The domain that a handle is to.
+    /// The domain of a handle.
     pub(super) fn domain(&self, handle: ContextHandle, access: u32) -> Result<Domain, NtStatus> {
         match self.get(handle, access)? {
             Object::Domain(domain) => Ok(domain),
@@ -146,7 +146,7 @@ impl Objects {
         }
     }
 
-    /// Name and RID of the account that a handle is to.
+    /// The name and RID of the account of a handle.
     pub(super) fn user(&self, handle: ContextHandle, access: u32) -> Result<(String, u32), NtStatus> {
         match self.get(handle, access)? {
             Object::User(name, rid) => Ok((name, rid)),
@@ -154,7 +154,7 @@ impl Objects {
         }
     }
 
-    /// The local group that a handle is to.
+    /// The local group of a handle.
     pub(super) fn alias(&self, handle: ContextHandle, access: u32) -> Result<WellKnown, NtStatus> {
         match self.get(handle, access)? {
             Object::Alias(alias) => Ok(alias),
@@ -172,7 +172,7 @@ impl Objects {
     }
 }
 
-/// Whoever asks for one of these gets what there is for them.
+/// A request with one of these bits gets all access that the caller may have.
 const GENERIC: u32 = AccessMask::MAXIMUM_ALLOWED.0
     | AccessMask::GENERIC_READ.0
     | AccessMask::GENERIC_WRITE.0

@@ -1,8 +1,9 @@
-//! The calls that change passwords (MS-SAMR 3.1.5.10): what they bring is opened, and the verb does the rest.
+//! The calls that change passwords (MS-SAMR 3.1.5.10): this module decrypts their parameters, and the verb does the
+//! rest.
 //!
-//! 55 and 63 seal the new password with RC4 and 73 with AES, by the old one: nobody who listens learns anything, so
-//! they may come over any connection. 38 seals hashes with DES, which can be broken by trying all keys: it must come
-//! sealed by SMB. 54 seals with LM hashes, of which there are none.
+//! The calls 55 and 63 encrypt the new password with RC4 and 73 with AES, with the old one as the key. An eavesdropper
+//! learns nothing, so they may come over any connection. Call 38 encrypts hashes with DES, which can be broken by
+//! trying all keys, so SMB must encrypt it. Call 54 encrypts with LM hashes, which the server does not have.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::admin::{self, Caller, Error, NewPassword, NotSet};
 use crate::core::server::Server;
 use crate::fronts::pipes::Sealed;
 
-/// SamrChangePasswordUser (MS-SAMR 3.1.5.10.1), for the account that the handle is to.
+/// SamrChangePasswordUser (MS-SAMR 3.1.5.10.1), for the account of the handle.
 pub(super) fn by_hashes(
     server: &Server,
     caller: &Caller,
@@ -36,12 +37,12 @@ pub(super) fn by_hashes(
     })
 }
 
-/// What SamrChangePasswordUser is refused with before anything is looked at (MS-SAMR 3.1.5.10.1).
+/// Checks the combination of parameters of SamrChangePasswordUser (MS-SAMR 3.1.5.10.1).
 pub(super) fn check_hashes(request: &ChangePasswordUserRequest) -> Result<(), NtStatus> {
     let has_nt = request.old_nt_with_new_nt.is_some() && request.new_nt_with_old_nt.is_some();
     match (request.nt_present != 0, request.lm_present != 0) {
         (true, _) if has_nt => Ok(()),
-        // Of LM hashes alone no NT hash can be made.
+        // An NT hash cannot be derived from LM hashes.
         (false, true) => Err(NtStatus::NT_CROSS_ENCRYPTION_REQUIRED),
         _ => Err(NtStatus::INVALID_PARAMETER_MIX),
     }
@@ -83,11 +84,11 @@ pub(super) fn by_aes(
     change(server, caller, name, &|old| password_change::open_aes(old, &sealed).map(NewPassword::Text))
 }
 
-/// Iterations that take a moment: five times what Windows asks for. More are done for one client at a time, so that
-/// nobody can have all processors for a call; the others wait without a thread.
+/// The number of iterations that take a moment: five times as many as Windows requests. More are done for one client at
+/// a time, so that no client can occupy all processors; the others wait without a thread.
 const ITERATIONS_BESIDE_OTHERS: u32 = 50_000;
 
-/// When to ask again while another's many iterations are done: as long as most take.
+/// The time after which a call is repeated while another's many iterations are done: as long as most take.
 const SLOW_AGAIN: Duration = Duration::from_secs(1);
 
 static ONE_SLOW: Mutex<()> = Mutex::new(());

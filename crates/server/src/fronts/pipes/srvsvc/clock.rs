@@ -17,8 +17,8 @@ pub(super) fn time_of_day(server: &Server, caller: &Caller) -> Result<RemoteTodR
     })
 }
 
-/// The time in UTC, and how many minutes the server's zone is west of that (a negative number is told as
-/// its complement).
+/// The time in UTC, and the minutes by which the server's zone is west of it (a negative number is sent as its two's
+/// complement).
 fn shown(now: Time, minutes_west: u32, uptime_ms: u64) -> TimeOfDayInfo {
     let low = |value: u64| u32::try_from(value & u64::from(u32::MAX)).unwrap_or(u32::MAX);
     let seconds = now.0 / 1000;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_day() {
+    fn time_of_day_of_a_known_date() {
         let tod = shown(Time(951_826_265_430), 60, 430);
         assert_eq!((tod.year, tod.month, tod.day, tod.weekday), (2000, 2, 29, 2));
         assert_eq!((tod.hours, tod.minutes, tod.seconds, tod.hundredths), (12, 11, 5, 43));

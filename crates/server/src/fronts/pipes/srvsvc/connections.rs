@@ -40,7 +40,7 @@ pub(super) fn enumerate(
     })
 }
 
-/// `coni1_netname` is the one of share and client that the caller did not name (MS-SRVS 2.2.4.2).
+/// `coni1_netname` is the share if the caller named a client, and the client if it named a share (MS-SRVS 2.2.4.2).
 fn level_1(server: &Server, tree: &TreeSnapshot, of_client: bool) -> ConnectionInfo1 {
     let share = admin::share_of(server, tree);
     ConnectionInfo1 {

@@ -53,13 +53,13 @@ pub(super) fn close(
     caller: &Caller,
     request: &FileCloseRequest,
 ) -> Result<FileCloseResponse, Error> {
-    // At once, as MS-SRVS 3.1.4.4 has it: a call that takes as long as a client likes would be no NetrFileClose.
+    // The file is closed at once, as in MS-SRVS 3.1.4.4: a NetrFileClose must not take as long as a client likes.
     admin::close_file_at_once(server, caller, request.file_id, Own::No, &CloseFile::default())
         .map_err(|refused| refused.error)?;
     Ok(FileCloseResponse { status: Win32Error::SUCCESS })
 }
 
-/// `UserName` is a client where two backslashes begin it (MS-SRVS 3.1.4.2).
+/// The filters of a request. `UserName` is a client if it begins with two backslashes (MS-SRVS 3.1.4.2).
 fn meant(request: &FileEnumRequest) -> Result<FileSelection, Error> {
     let path = request.base_path.clone().filter(|it| !it.is_empty()).map(PathSelection::Beginning);
     let mut meant = FileSelection { path, ..FileSelection::default() };
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_name_may_be_a_client() {
+    fn user_name_with_backslashes_is_a_client() {
         let by_client = meant(&request(Some(r"\\192.0.2.1"))).unwrap();
         assert_eq!(by_client.computer, Computer::new("192.0.2.1"));
         assert_eq!(by_client.account, None);

@@ -1,7 +1,7 @@
-//! Who may do what with a share, as a security descriptor (`shi502_security_descriptor`, MS-SRVS
-//! 2.2.4.26) and back.
+//! The permissions for a share as a security descriptor (`shi502_security_descriptor`, MS-SRVS 2.2.4.26) and back.
 //!
-//! Grants say less than an access control list can: what they cannot say is refused, not left out.
+//! Grants can express less than an access control list: a list that they cannot express is refused, and no part of it
+//! is left out.
 
 use wire::AccessMask;
 use wire::security::{Ace, AceBody, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
@@ -12,7 +12,7 @@ use crate::core::identity::{gid_of, group_name};
 use crate::core::security::Names;
 use crate::core::server::Server;
 
-/// The descriptor that says the same as the grants. Who has no account, or group, any more is left out.
+/// The descriptor that corresponds to the grants. Grants of accounts or groups that no longer exist are left out.
 pub(super) fn descriptor(server: &Server, grants: &[Grant]) -> Option<Vec<u8>> {
     let ace = |grant: &Grant| Some(Ace::allow(sid_of(server, grant)?, grant.right.access(), AceFlags::NONE));
     let acl = Acl { aces: grants.iter().filter_map(ace).collect() };
@@ -22,7 +22,7 @@ pub(super) fn descriptor(server: &Server, grants: &[Grant]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The grants that say the same as the descriptor; none if it says nothing of who may what.
+/// The grants that correspond to the descriptor; `None` if it has no DACL.
 pub(super) fn grants(server: &Server, descriptor: &[u8]) -> Result<Option<Vec<Grant>>, Error> {
     let descriptor = SecurityDescriptor::decode(descriptor).map_err(|_| Error::InvalidParameter)?;
     if !descriptor.control.contains(SdControl::DACL_PRESENT) {
@@ -39,7 +39,7 @@ pub(super) fn grants(server: &Server, descriptor: &[u8]) -> Result<Option<Vec<Gr
         grants.push(Grant { who: grantee_of(&names, sid).ok_or(Error::NoSuchAccount)?, right: right(mask)? });
     }
     match grants.as_slice() {
-        // Nobody at all: no grants mean everybody.
+        // An empty list would allow no access, but no grants allow access to all users.
         [] => Err(Error::NotSupported),
         [one] if one.is_for_everyone() && one.right == GrantRight::Full => Ok(Some(Vec::new())),
         _ => Ok(Some(grants)),
@@ -65,7 +65,7 @@ fn grantee_of(names: &Names<'_>, sid: Sid) -> Option<Grantee> {
     }
 }
 
-/// The least right that lets do all that the mask says, and no more than goes with what it says.
+/// The least right that includes the mask, if the mask includes the essential access of that right.
 fn right(mask: AccessMask) -> Result<GrantRight, Error> {
     let asks_for = |right: GrantRight| match right {
         GrantRight::Read => AccessMask::READ_DATA,
@@ -84,7 +84,7 @@ mod tests {
     use crate::core::config::Settings;
 
     #[test]
-    fn grants_become_a_descriptor_and_come_back() {
+    fn grants_and_descriptors_convert_both_ways() {
         let mut accounts = UserDb::default();
         for (name, uid) in [("ann", 4001), ("bob", 4002)] {
             accounts.add(name, uid, "password", wire::FileTime::NONE).unwrap();

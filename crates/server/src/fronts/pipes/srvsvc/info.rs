@@ -46,7 +46,7 @@ pub(super) fn get(
     Ok(ServerGetInfoResponse { info, status: Win32Error::SUCCESS })
 }
 
-/// The drives: the one that paths are told on.
+/// The drives: the one that paths are shown on.
 pub(super) fn disks(
     caller: &Caller,
     request: &ServerDiskEnumRequest,
@@ -82,7 +82,7 @@ pub(super) fn statistics(
     })
 }
 
-/// The addresses the server listens on.
+/// The addresses that the server listens on.
 pub(super) fn transports(
     server: &Server,
     caller: &Caller,
@@ -118,7 +118,7 @@ pub(super) fn transports(
     })
 }
 
-/// The server's further names, of which it has none.
+/// The server's further names; it has none.
 pub(super) fn aliases(
     caller: &Caller,
     request: &ServerAliasEnumRequest,
@@ -136,7 +136,7 @@ pub(super) fn aliases(
     })
 }
 
-/// Levels that tell no more than browsing takes are everybody's (MS-SRVS 3.1.4.17).
+/// The right for a level. Every user may read levels that contain no more than browsing needs (MS-SRVS 3.1.4.17).
 const fn right(level: u32) -> Right {
     match level {
         102 | 103 | 502 | 503 | 1005 | 1010 | 1016..=1018 | 1107 => Right::ReadServer,
@@ -176,12 +176,12 @@ fn level_102(server: &ServerSettings) -> ServerInfo102 {
     }
 }
 
-/// How long a client has to acknowledge a break.
+/// The time for which a client may take to acknowledge a break.
 fn break_seconds(server: &ServerSettings) -> u32 {
     super::sessions::seconds(server.limits.break_timeout_ms)
 }
 
-/// Sessions at most.
+/// The maximal number of sessions.
 fn users(server: &ServerSettings) -> u32 {
     saturated(server.limits.sessions)
 }
@@ -210,7 +210,7 @@ fn level_103(server: &ServerSettings) -> ServerInfo103 {
     }
 }
 
-/// What of a Windows server's tuning has a counterpart here; the rest is 0.
+/// The limits that correspond to settings of a Windows server; the other fields are 0.
 pub(super) fn level_502(server: &ServerSettings) -> ServerInfo502 {
     let limits = &server.limits;
     ServerInfo502 {
@@ -226,7 +226,7 @@ pub(super) fn level_502(server: &ServerSettings) -> ServerInfo502 {
     }
 }
 
-/// As [`level_502`].
+/// The fields of [`level_502`], and some more.
 pub(super) fn level_503(server: &ServerSettings) -> ServerInfo503 {
     let info = level_502(server);
     ServerInfo503 {
@@ -270,12 +270,12 @@ fn stat_server_0(statistics: &StatisticsSnapshot) -> StatServer0 {
     }
 }
 
-/// Whether the counters meant are the Server service's.
+/// True if the counters of the Server service are requested.
 fn is_server(service: Option<&str>) -> bool {
     service.is_none_or(|it| ["", "SERVER", "LANMANSERVER"].contains(&it.to_uppercase().as_str()))
 }
 
-/// A counter in 32 bits, which wrap around as they do on Windows.
+/// A counter in 32 bits, which wraps around as in Windows.
 fn wrapped(count: u64) -> u32 {
     halves(count)[0]
 }
@@ -286,13 +286,13 @@ fn halves(count: u64) -> [u32; 2] {
     [half(count), half(count >> 32)]
 }
 
-/// The drive that paths of the server are told on.
+/// The drive that paths of the server are shown on.
 const DRIVE: &str = "C:";
 
-/// The name of the transport, as Windows calls its own (MS-SRVS 2.2.4.93).
+/// The name of the transport, as in Windows (MS-SRVS 2.2.4.93).
 pub(in crate::fronts::pipes) const TRANSPORT: &str = r"\Device\NetbiosSmb";
 
-/// The version of Windows whose features the server has.
+/// The version of Windows that the server reports.
 pub(in crate::fronts::pipes) const VERSION: (u32, u32) = (10, 0);
 
 /// SV_TYPE_WORKSTATION, SV_TYPE_SERVER, SV_TYPE_XENIX_SERVER, SV_TYPE_NT, SV_TYPE_SERVER_NT (MS-SRVS
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_for_administrators() {
+    fn server_settings_require_read_server() {
         assert_eq!([100, 101].map(right), [Right::SeeServer; 2]);
         assert_eq!([102, 103, 502, 503, 1005].map(right), [Right::ReadServer; 5]);
     }

@@ -1,5 +1,5 @@
-//! MS-SRVS over the administrator's verbs: each call takes its parameters apart, asks a verb, and
-//! shows what it returned at the level that was asked for.
+//! MS-SRVS over the administrator's verbs: each call decodes its parameters, calls a verb, and encodes the result at
+//! the requested level.
 
 mod clock;
 mod connections;
@@ -23,7 +23,7 @@ use super::listing;
 use crate::admin::{Caller, Error, Right, check};
 use crate::core::server::Server;
 
-/// Makes a call: a request's stub becomes a response's.
+/// Executes a call: decodes the request's stub, and returns the response's stub.
 pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, Fault> {
     if let Some(refused) = RefusedCall::find(rpc::srvsvc::REFUSED, opnum) {
         let right = if opnum == DFS_GET_VERSION { Right::SeeServer } else { Right::ChangeSettings };
@@ -71,17 +71,17 @@ fn answer(server: &Server, caller: &Caller, request: &Request) -> Result<Respons
     })
 }
 
-/// What a caller who may hears of a call that the server does not do.
+/// The error for a call that the server does not support. A caller without the right gets access denied.
 fn unsupported(caller: &Caller, right: Right) -> Error {
     check(caller, right).err().unwrap_or(Error::NotSupported)
 }
 
-/// A path on the server's disk as Windows' tools show paths.
+/// A path on the server's disk in the form of Windows' tools.
 fn drive_path(path: &str) -> String {
     format!("C:{}", path.replace('/', "\\"))
 }
 
-/// The path on the server's disk that Windows' tools show so.
+/// The path on the server's disk for a path in the form of Windows' tools.
 fn server_path(path: &str) -> String {
     match path.as_bytes() {
         [b'/', ..] => path.to_owned(),

@@ -40,7 +40,7 @@ pub(super) fn compare(caller: &Caller, request: &NameCompareRequest) -> Result<N
     Ok(NameCompareResponse { status: if equal { Win32Error::SUCCESS } else { DIFFERENT } })
 }
 
-/// Whether it is a name of its kind (`NAMETYPE_*`, MS-SRVS 2.2.4.97).
+/// Checks that a name is valid for its kind (`NAMETYPE_*`, MS-SRVS 2.2.4.97).
 fn is_name(name: &str, name_type: u32, flags: u32) -> Result<(), Error> {
     if flags & !LM2X_COMPATIBLE != 0 {
         return Err(Error::InvalidParameter);
@@ -56,16 +56,16 @@ fn is_name(name: &str, name_type: u32, flags: u32) -> Result<(), Error> {
     if length == 0 || length > longest || name.contains(bad) { Err(Error::InvalidName) } else { Ok(()) }
 }
 
-/// What names that differ compare to.
+/// The result of the comparison of different names.
 pub(super) const DIFFERENT: Win32Error = Win32Error(1);
 
-/// UTF-16 units of the longest name of any kind.
+/// The length of the longest name of any kind, in UTF-16 units.
 const NAME_MAX: usize = 256;
 
-/// What no name contains.
+/// The characters that no name contains.
 const FORBIDDEN: &str = "\"/\\[]:|<>+=;,?*";
 
-/// The only flag: names as LAN Manager had them.
+/// The only flag: names as in LAN Manager.
 const LM2X_COMPATIBLE: u32 = 0x8000_0000;
 
 const NAMETYPE_USER: u32 = 1;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_their_kinds() {
+    fn names_are_checked_by_kind() {
         assert_eq!(is_name("data", NAMETYPE_SHARE, 0), Ok(()));
         assert_eq!(is_name(&"a".repeat(81), NAMETYPE_SHARE, 0), Err(Error::InvalidName));
         assert_eq!(is_name(&"a".repeat(81), NAMETYPE_USER, LM2X_COMPATIBLE), Ok(()));

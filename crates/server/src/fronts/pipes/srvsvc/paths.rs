@@ -1,5 +1,5 @@
-//! NetprPathType, NetprPathCanonicalize, NetprPathCompare (MS-SRVS 3.1.4.29 to 3.1.4.31): what a path is by
-//! its looks. No file is asked.
+//! NetprPathType, NetprPathCanonicalize, NetprPathCompare (MS-SRVS 3.1.4.29 to 3.1.4.31): the kind of a path according
+//! to its syntax. No file is accessed.
 
 use rpc::Win32Error;
 use rpc::srvsvc::{
@@ -36,7 +36,7 @@ pub(super) fn canonicalize(
     Ok(PathCanonicalizeResponse { outbuf, path_type: path.path_type(), status: Win32Error::SUCCESS })
 }
 
-/// Flag 1 says that the paths are canonical already.
+/// Compares two paths. Flag 1 means that they are canonical already.
 pub(super) fn compare(caller: &Caller, request: &PathCompareRequest) -> Result<PathCompareResponse, Error> {
     check(caller, Right::SeeServer)?;
     if request.flags & !1 != 0 {
@@ -47,7 +47,7 @@ pub(super) fn compare(caller: &Caller, request: &PathCompareRequest) -> Result<P
     Ok(PathCompareResponse { status: if same { Win32Error::SUCCESS } else { DIFFERENT } })
 }
 
-/// A path in its parts.
+/// A path as a list of components.
 #[derive(Debug, PartialEq, Eq)]
 struct Path<'a> {
     root: Root,
@@ -56,18 +56,18 @@ struct Path<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Root {
-    /// `CON`, `LPT1:` and their kin, or `X:`.
+    /// A device like `CON` or `LPT1:`, or `X:`.
     Device(String, u32),
-    /// `\\computer`, its name being the first component.
+    /// `\\computer`; the computer's name is the first component.
     Unc,
-    /// `X:` before the components, and whether a backslash follows it.
+    /// `X:` before the components, with true if a backslash follows it.
     Drive(char, bool),
-    /// A backslash, or nothing.
+    /// No drive, with true if the path begins with a backslash.
     None(bool),
 }
 
 impl<'a> Path<'a> {
-    /// Takes a path apart. Flag 1 holds it to names of 8.3 characters.
+    /// Parses a path. Flag 1 allows only names of 8.3 characters.
     fn parse(path: &'a str, flags: u32) -> Result<Self, Error> {
         if flags & !1 != 0 {
             return Err(Error::InvalidParameter);
@@ -115,7 +115,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// The path without `.`, `..` and needless separators.
+    /// The path without `.`, `..` and repeated separators.
     fn canonical(&self) -> Result<String, Error> {
         let mut kept: Vec<&str> = Vec::new();
         for component in &self.components {
@@ -137,7 +137,7 @@ impl<'a> Path<'a> {
     }
 }
 
-/// The path behind its prefix; one that begins at a drive or computer has none.
+/// The path with its prefix. A path that begins with a drive or computer cannot have a prefix.
 fn prefixed(prefix: &str, path: &str, flags: u32) -> Result<String, Error> {
     if prefix.is_empty() {
         return Ok(path.to_owned());
@@ -195,11 +195,11 @@ mod itype {
     pub(super) const DEVICE_NUL: u32 = 16464;
 }
 
-/// UTF-16 units of the longest path, and of one name in it (MAX_PATH of Windows).
+/// The length of the longest path, and of one name in it, in UTF-16 units (MAX_PATH of Windows).
 const PATH_MAX: usize = 260;
 const COMPONENT_MAX: usize = 255;
 
-/// Octets of an answer: the longest path, with the prefix that it may have.
+/// The maximal size of an answer in octets: the longest path with its prefix.
 const OUTBUF_MAX: usize = 64 << 10;
 
 #[cfg(test)]
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_of_paths() {
+    fn path_types_are_recognized() {
         let kind = |path: &str| Path::parse(path, 0).map(|path| path.path_type());
         for (path, expected) in [
             (r"\pagefile.sys", 8194),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn canonical_paths() {
+    fn paths_are_canonicalized() {
         let canonical = |path: &str| Path::parse(path, 0).and_then(|path| path.canonical());
         for (path, expected) in [
             (r"C:/a//b/./c\..\d\", r"C:\a\b\d"),
@@ -253,9 +253,9 @@ mod tests {
         use super::*;
 
         proptest! {
-            /// What is canonical stays so, and of its kind.
+            /// The canonical form of a canonical path is the path itself.
             #[test]
-            fn canonical_is_canonical(path in r"([A-Za-z]:)?[a-c.*\\/]{0,40}") {
+            fn canonicalization_is_idempotent(path in r"([A-Za-z]:)?[a-c.*\\/]{0,40}") {
                 if let Ok(parsed) = Path::parse(&path, 0)
                     && let Ok(canonical) = parsed.canonical()
                     && let Ok(again) = Path::parse(&canonical, 0)

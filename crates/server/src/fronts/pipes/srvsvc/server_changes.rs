@@ -7,8 +7,9 @@ use super::info::{SV_NODISC, level_502, level_503};
 use crate::admin::{self, Caller, Error, ServerSettings, SettingsEdit};
 use crate::core::server::Server;
 
-/// Changes comment, visibility and the time after which idle sessions end. The tuning of a Windows server
-/// has no counterpart that could be changed: whoever sends back what is so already is told that it is.
+/// Changes the comment, the visibility and the time after which idle sessions end. The other settings of a Windows
+/// server cannot be changed here: a client that sends back the present values gets a success, and other values are
+/// refused.
 pub(super) fn set(
     server: &Server,
     caller: &Caller,
@@ -18,7 +19,7 @@ pub(super) fn set(
     Ok(ServerSetInfoResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
 }
 
-/// The change that a level asks for; none where it says what is so already.
+/// The change that a level requests; `None` if it contains the present values.
 fn edit(info: &ServerInfo, now: &ServerSettings) -> Result<Option<SettingsEdit>, Error> {
     let unchanged = |same: bool| if same { Ok(SettingsEdit::default()) } else { Err(Error::NotSupported) };
     let edit = match info {

@@ -57,7 +57,7 @@ pub(super) fn delete(
     Ok(SessionDelResponse { status: Win32Error::SUCCESS })
 }
 
-/// Nothing matched: says whether it is the client or the user that is not known.
+/// Returns the error for a filter that matches no session: the client or the user is unknown.
 fn refuse_unknown(server: &Server, caller: &Caller, meant: SessionSelection) -> Result<(), Error> {
     let SessionSelection { computer, account, mine: _ } = meant;
     if computer.is_some() {
@@ -69,7 +69,7 @@ fn refuse_unknown(server: &Server, caller: &Caller, meant: SessionSelection) -> 
     if account.is_some() { Err(Error::NoSuchUser) } else { Ok(()) }
 }
 
-/// Sessions at their levels.
+/// The encoder of sessions at each level.
 struct View<'a> {
     server: &'a Server,
 }

@@ -1,4 +1,4 @@
-//! NetrShareAdd, NetrShareSetInfo, NetrShareDel and its kin (MS-SRVS 3.1.4.7, 3.1.4.11 to 3.1.4.15, 3.1.4.47).
+//! NetrShareAdd, NetrShareSetInfo, NetrShareDel and related calls (MS-SRVS 3.1.4.7, 3.1.4.11 to 3.1.4.15, 3.1.4.47).
 
 use std::path::PathBuf;
 
@@ -83,7 +83,7 @@ fn new_share(server: &Server, info: &ShareInfo) -> Result<NewShare, Error> {
     Ok(NewShare { name: share.name.clone().unwrap_or_default(), path: PathBuf::from(path), edit })
 }
 
-/// Changes what a level says and can be changed: name, type, path and the uses now are not looked at.
+/// Changes the fields of a level that can be changed; name, type, path and the number of uses are ignored.
 pub(super) fn set(
     server: &Server,
     caller: &Caller,
@@ -137,7 +137,7 @@ pub(super) fn delete(
     Ok(ShareDelResponse { status: Win32Error::SUCCESS })
 }
 
-/// Shares the directory until the server stops, and not after that.
+/// Makes a share temporary, so that it ends with the server.
 pub(super) fn delete_sticky(
     server: &Server,
     caller: &Caller,
@@ -148,7 +148,7 @@ pub(super) fn delete_sticky(
     Ok(ShareDelStickyResponse { status: Win32Error::SUCCESS })
 }
 
-/// The name is what counts of any level (MS-SRVS 3.1.4.47).
+/// Deletes a share. Only the name in the level is used (MS-SRVS 3.1.4.47).
 pub(super) fn delete_ex(
     server: &Server,
     caller: &Caller,
@@ -158,7 +158,7 @@ pub(super) fn delete_ex(
     Ok(ShareDelExResponse { status: Win32Error::SUCCESS })
 }
 
-/// The name that a level says.
+/// The name in a level.
 fn name(server: &Server, info: &ShareInfo) -> Result<String, Error> {
     let name = match info {
         ShareInfo::Level0(it) => &it.net_name,
@@ -186,7 +186,7 @@ pub(super) fn start_delete(
     Ok(ShareDelStartResponse { context_handle: handle, status: Win32Error::SUCCESS })
 }
 
-/// Deletes a share that [`start_delete`] announced (MS-SRVS 3.1.4.15). The handle is nobody's after it.
+/// Deletes a share that [`start_delete`] announced (MS-SRVS 3.1.4.15). The handle ends.
 pub(super) fn commit_delete(
     server: &Server,
     caller: &Caller,
@@ -214,7 +214,7 @@ fn descriptor(
     }
 }
 
-/// `shi1005_flags` (MS-SRVS 2.2.4.29). Those of DFS tell, and cannot be set.
+/// The change for `shi1005_flags` (MS-SRVS 2.2.4.29). The DFS flags are informative, and cannot be set.
 fn flags(flags: u32) -> Result<ShareEdit, Error> {
     const KNOWN: u32 =
         flag::CSC_MASK | flag::ACCESS_BASED_ENUM | flag::ENCRYPT_DATA | flag::DFS | flag::DFS_ROOT;
@@ -229,7 +229,8 @@ fn flags(flags: u32) -> Result<ShareEdit, Error> {
     })
 }
 
-/// The server has one name, which every share goes by: `*`, or none (MS-SRVS 2.2.4.27).
+/// Checks that the scope of a share is this server. The server has one name for all shares: `*`, or an empty one
+/// (MS-SRVS 2.2.4.27).
 fn own_scope(scope: Option<&str>, server: &Server) -> Result<(), Error> {
     let scope = scope.unwrap_or_default().trim_start_matches('\\');
     let own = scope.is_empty() || scope == "*" || scope.eq_ignore_ascii_case(&server.settings().name);

@@ -38,7 +38,7 @@ pub(super) fn enumerate_sticky(
     request: &ShareEnumStickyRequest,
 ) -> Result<ShareEnumStickyResponse, Error> {
     let shares = admin::sticky_shares(server, caller, right(request.info.level()))?;
-    // The only level that NetrShareEnum has and this call has not.
+    // This is the only level of NetrShareEnum that this call does not have.
     if request.info.level() == 501 {
         return Err(Error::InvalidLevel);
     }
@@ -74,7 +74,7 @@ pub(super) fn get(
     Ok(ShareGetInfoResponse { info, status: Win32Error::SUCCESS })
 }
 
-/// Whether a directory of the server is shared (MS-SRVS 3.1.4.16).
+/// Checks if a directory of the server is shared (MS-SRVS 3.1.4.16).
 pub(super) fn check_device(
     server: &Server,
     caller: &Caller,
@@ -98,8 +98,8 @@ pub(super) fn share_type(definition: &ShareDefinition) -> u32 {
     kind | special | temporary
 }
 
-/// Levels that tell no more than browsing takes are everybody's; where a share lies and who uses it
-/// is the administrators'. Levels not known are everybody's to be refused.
+/// The right for a level. Every user may read levels that contain no more than browsing needs; only administrators may
+/// read paths and uses of shares. An unknown level is refused for every user.
 const fn right(level: u32) -> Right {
     match level {
         2 | 502 | 503 | 1004 | 1006 | 1501 => Right::ReadShares,
@@ -107,8 +107,8 @@ const fn right(level: u32) -> Right {
     }
 }
 
-/// In the order in which the shares were made, so that whoever goes on with a list misses none and sees
-/// none twice, whatever comes and goes.
+/// Lists shares in the order of their creation, so that a client that continues a list misses no share and sees none
+/// twice while shares are added and removed.
 fn list(
     server: &Server,
     mut shares: Vec<ShareSnapshot>,
@@ -179,7 +179,7 @@ fn level_502(server: &Server, share: &ShareSnapshot) -> ShareInfo502 {
     }
 }
 
-/// The server has one name, which every share goes by: `*` (MS-SRVS 2.2.4.27).
+/// The server has one name for all shares: `*` (MS-SRVS 2.2.4.27).
 fn level_503(server: &Server, share: &ShareSnapshot) -> ShareInfo503 {
     let ShareInfo2 { net_name, share_type, remark, permissions, max_uses, current_uses, path, password } =
         level_2(share);
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_shares_lie_is_for_administrators() {
+    fn paths_of_shares_require_read_shares() {
         for level in [0, 1, 501, 1005] {
             assert_eq!(right(level), Right::BrowseShares, "{level}");
         }

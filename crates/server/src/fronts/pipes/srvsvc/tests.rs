@@ -1,4 +1,4 @@
-//! Calls as a client makes them.
+//! Tests of calls as a client makes them.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ fn shares(level: u32) -> ShareEnumRequest {
 }
 
 #[tokio::test]
-async fn what_is_not_there_has_its_number() {
+async fn missing_objects_have_their_error_codes() {
     let (server, root) = (server(), caller("root", true));
     for (client, user, level, expected) in [
         (None, None, 502, Win32Error::SUCCESS),
@@ -75,7 +75,7 @@ async fn what_is_not_there_has_its_number() {
 }
 
 #[tokio::test]
-async fn users_browse_and_no_more() {
+async fn users_may_only_browse() {
     let server = server();
     let (root, alice, nobody) = (caller("root", true), caller("alice", false), caller("", false));
     for level in ShareEnumStruct::LEVELS {
@@ -100,7 +100,7 @@ async fn users_browse_and_no_more() {
 }
 
 #[test]
-fn paths_look_as_windows_tools_expect() {
+fn paths_are_converted_for_windows_tools() {
     assert_eq!(drive_path("/srv/data/a b.txt"), r"C:\srv\data\a b.txt");
     assert_eq!(drive_path("/"), r"C:\");
     for (shown, path) in [(r"c:\srv\a b", "/srv/a b"), ("/srv/x", "/srv/x"), ("C:\\", "/"), (r"D:\x", "D:/x")]
@@ -139,7 +139,7 @@ fn share(server: &Server, name: &str, level: u32) -> ShareInfo {
 }
 
 #[tokio::test]
-async fn shares_are_made_changed_and_deleted() {
+async fn shares_are_added_changed_and_deleted() {
     let (server, root, alice) = (server(), caller("root", true), caller("alice", false));
     assert_eq!(status(&server, &alice, add("new", r"C:\tmp", 0)), Win32Error::ACCESS_DENIED);
     for (name, path, share_type, expected) in [
@@ -191,7 +191,7 @@ async fn shares_are_made_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_resumed_list_of_shares_misses_none_that_stays() {
+async fn resumed_list_of_shares_misses_no_remaining_share() {
     let (server, root) = (server(), caller("root", true));
     for number in 0..9 {
         assert!(status(&server, &root, add(&format!("s{number}"), "/tmp", 0)).is_success());
@@ -207,7 +207,7 @@ async fn a_resumed_list_of_shares_misses_none_that_stays() {
         if resume == 0 {
             break;
         }
-        // Those that were told go, others come, and s8 stays.
+        // Shares that were listed are deleted, others are added, and s8 stays.
         let delete = ShareDelRequest { server_name: None, net_name: format!("s{page}"), reserved: 0 };
         assert!(page > 7 || status(&server, &root, delete).is_success());
         assert!(page > 3 || status(&server, &root, add(&format!("a{page}"), "/tmp", 0)).is_success());
@@ -219,7 +219,7 @@ async fn a_resumed_list_of_shares_misses_none_that_stays() {
 }
 
 #[tokio::test]
-async fn the_servers_settings_are_changed() {
+async fn server_settings_are_changed() {
     let (server, root) = (server(), caller("root", true));
     let set = |info| ServerSetInfoRequest {
         server_name: None,
@@ -250,7 +250,7 @@ async fn the_servers_settings_are_changed() {
 }
 
 #[tokio::test]
-async fn what_is_not_done_is_refused() {
+async fn unsupported_calls_are_refused() {
     let (server, root, alice) = (server(), caller("root", true), caller("alice", false));
     let status = |caller: &Caller, opnum| {
         let stub = call(&server, caller, opnum, b"not read").unwrap();
@@ -265,7 +265,7 @@ async fn what_is_not_done_is_refused() {
 }
 
 #[test]
-fn who_may_not_does_not_learn_what_there_is() {
+fn unsupported_call_without_the_right_is_access_denied() {
     let caller = |administrator| caller("alice", administrator);
     assert_eq!(unsupported(&caller(false), Right::ChangeSettings), Error::AccessDenied);
     assert_eq!(unsupported(&caller(true), Right::ChangeSettings), Error::NotSupported);
