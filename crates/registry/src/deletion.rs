@@ -98,19 +98,19 @@ impl<S: Shell> PendingDeletes<S> {
 
     /// Checks the invariants of the deletes.
     pub(crate) fn check(&self, file: FileKey, links: &Links) -> Result<(), &'static str> {
-        let Some(first) = self.all.keys().next() else { return Err("there is none") };
+        let Some(first) = self.all.keys().next() else { return Err("the table is empty") };
         if !self.all.keys().all(|it| it.is_of_share(first)) {
-            return Err("they are of several shares");
+            return Err("they belong to several shares");
         }
         if !self.left.iter().all(|it| self.all.contains_key(it)) {
-            return Err("one has been left that is not there");
+            return Err("a link without opens has no delete");
         }
         if file.is_named_stream() {
-            return if self.all.len() == 1 { Ok(()) } else { Err("a stream has several") };
+            return if self.all.len() == 1 { Ok(()) } else { Err("a stream has several deletes") };
         }
         let waits = links.has_other_share(file, first) || self.going_on;
         let is_held = |link: &Link| links.contains(file, link) || waits && self.left.contains(link);
-        if self.all.keys().all(is_held) { Ok(()) } else { Err("one waits for a last close that has been") }
+        if self.all.keys().all(is_held) { Ok(()) } else { Err("a delete waits, and its link has no open") }
     }
 }
 
@@ -150,7 +150,7 @@ impl<S: Shell> std::fmt::Debug for Forgotten<S> {
 }
 
 /// A link that is replaced outside of the lock: see [`State::begin_replace`].
-#[must_use = "the link or stream cannot be opened until this is given back"]
+#[must_use = "the link or stream cannot be opened until this is passed to end_replace"]
 #[derive(Debug)]
 pub struct Replacing {
     target: FileKey,

@@ -12,7 +12,7 @@ use crate::{AwaitedBreak, OpenTarget, Removal, RequestKey, Rest, Shell};
 ///
 /// The order of the fields is the order of the work: breaks are sent before anything that could delay them, and handles
 /// are released before requests that wait for them are tried again.
-#[must_use = "breaks, releases and answers get lost with it"]
+#[must_use = "the work in it is lost unless it is applied"]
 pub struct Effects<S: Shell> {
     /// Breaks to send.
     pub breaks: Vec<BreakNotice<S>>,

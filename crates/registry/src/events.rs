@@ -35,7 +35,7 @@ pub struct EventOpen {
 
 /// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are the objects the event is about, named for what they are")]
+#[expect(missing_docs, reason = "the names of the fields document the objects of the event")]
 pub enum EventKind {
     /// A transport connection was accepted.
     ConnectionUp { connection: ConnectionId, client: Arc<str> },

@@ -52,12 +52,15 @@ impl<S: Shell> State<S> {
     fn check_connections(&self) -> Result<(), String> {
         for (client, id) in &self.client_connections {
             let found = self.connections.get(id).is_some_and(|it| it.client_guid == *client);
-            ensure!(found, "{client:?} is the client of {id}, which does not know");
+            ensure!(found, "the client index has connection {id} for {client:?}, which is not its client");
         }
         for (id, connection) in &self.connections {
             let indexed = self.client_connections.contains(&(connection.client_guid, *id));
             let is_meant = connection.dialect.is_some() && !connection.sessions.is_empty();
-            ensure!(indexed == is_meant, "connection {id} is not in its client's index, or should not be");
+            ensure!(
+                indexed == is_meant,
+                "connection {id} is missing in its client's index, or should not be there"
+            );
             for session in &connection.sessions {
                 let channels =
                     self.sessions.get(session).map(|it| it.channels.as_slice()).unwrap_or_default();
@@ -67,8 +70,14 @@ impl<S: Shell> State<S> {
                 );
             }
             for request in &connection.waiting {
-                ensure!(request.connection == *id, "connection {id} waits for another's {request:?}");
-                ensure!(self.waiting.contains_key(request), "connection {id}: {request:?} waits for nothing");
+                ensure!(
+                    request.connection == *id,
+                    "connection {id} has {request:?} of another connection among its waiting requests"
+                );
+                ensure!(
+                    self.waiting.contains_key(request),
+                    "connection {id}: {request:?} is not in the table of waiting requests"
+                );
             }
         }
         Ok(())
@@ -79,7 +88,7 @@ impl<S: Shell> State<S> {
             && self.guests.is_consistent()
             && self.in_progress.is_consistent()
             && self.stranger_sessions.is_consistent();
-        ensure!(consistent, "a crowd does not know how many it has");
+        ensure!(consistent, "a crowd is inconsistent");
         let (mut strangers, mut guests) = (0, 0);
         for (id, connection) in &self.connections {
             let group = AddressGroup::of(connection.peer.ip());
@@ -88,7 +97,7 @@ impl<S: Shell> State<S> {
             ensure!(
                 is_stranger == (connection.standing == Standing::Stranger)
                     && is_guest == (connection.standing == Standing::Guest),
-                "connection {id} is not where its standing {:?} belongs",
+                "connection {id} is not in the crowd of its standing {:?}",
                 connection.standing
             );
             strangers += usize::from(is_stranger);
@@ -97,13 +106,13 @@ impl<S: Shell> State<S> {
             let trees: usize = sessions.map(|it| it.trees.len()).sum();
             ensure!(
                 trees == connection.trees,
-                "connection {id} counts {} trees of {trees}",
+                "connection {id} counts {} tree connects, and has {trees}",
                 connection.trees
             );
         }
         ensure!(
             (strangers, guests) == (self.strangers.len(), self.guests.len()),
-            "a crowd has connections that are gone"
+            "a crowd has connections that have ended"
         );
         let (mut in_progress, mut of_strangers) = (0, 0);
         for (id, session) in &self.sessions {
@@ -113,14 +122,14 @@ impl<S: Shell> State<S> {
                 self.in_progress.contains(session.group, *id) == progresses
                     && session.logon_deadline.is_some() == progresses
                     && self.stranger_sessions.contains(session.group, *id) == of_stranger,
-                "session {id} is not where its state belongs"
+                "session {id} is not in the crowd of its state"
             );
             in_progress += usize::from(progresses);
             of_strangers += usize::from(of_stranger);
         }
         ensure!(
             (in_progress, of_strangers) == (self.in_progress.len(), self.stranger_sessions.len()),
-            "a crowd has sessions that are gone"
+            "a crowd has sessions that have ended"
         );
         let by_user = |users: &mut dyn Iterator<Item = &UserKey>| {
             let mut all = ByUser::default();
@@ -131,13 +140,13 @@ impl<S: Shell> State<S> {
             by_user(&mut self.sessions.values().filter_map(|it| it.user.as_ref())) == self.user_sessions
                 && by_user(&mut self.trees.values().map(|it| &it.user)) == self.user_trees
                 && by_user(&mut self.opens.values().map(|it| &it.user)) == self.user_opens,
-            "users are not counted as what they have"
+            "the counts of objects by user are wrong"
         );
         let trees = self.trees.values().filter(|it| it.of_stranger).count();
         let opens = self.opens.values().filter(|it| it.of_stranger).count();
         ensure!(
             (trees, opens) == (self.stranger_trees, self.stranger_opens),
-            "strangers have {trees} trees and {opens} opens"
+            "strangers have {trees} tree connects and {opens} opens, which are counted otherwise"
         );
         Ok(())
     }
@@ -148,27 +157,36 @@ impl<S: Shell> State<S> {
         for (id, session) in &self.sessions {
             let is_ending = session.ending.is_some();
             let is_named = self.session_ids.get(&session.session_id) == Some(id);
-            ensure!(is_named != is_ending, "session {id} is not in its index, or should not be");
+            ensure!(
+                is_named != is_ending,
+                "session {id} is missing in the index of ids, or should not be there"
+            );
             ensure!(is_ending || !session.channels.is_empty(), "session {id} has no channel");
-            ensure!(is_ending == session.shared.has_ended(), "session {id} has ended and is there");
+            ensure!(
+                is_ending == session.shared.has_ended(),
+                "session {id} is marked as ended and is not ending, or the reverse"
+            );
             for channel in &session.channels {
                 let carried = self.connections.get(channel).is_some_and(|it| it.sessions.contains(id));
-                ensure!(carried, "session {id} is bound to connection {channel}, which does not know");
+                ensure!(carried, "session {id} is bound to connection {channel}, which does not list it");
             }
             let mut opens = 0;
             for (tree_id, tree) in &session.trees {
                 let found = self.trees.get(tree).filter(|it| it.session == *id && it.tree_id == *tree_id);
-                ensure!(found.is_some(), "session {id} has a tree connect {tree} that does not know");
+                ensure!(found.is_some(), "session {id} lists tree connect {tree}, which is not its own");
                 opens += found.map_or(0, |it| it.opens.len());
             }
             for tree in &session.ended_trees {
                 let found = self.trees.get(tree).filter(|it| it.session == *id && it.ending.is_some());
-                ensure!(found.is_some(), "session {id} ends a tree connect {tree} that does not know");
+                ensure!(
+                    found.is_some(),
+                    "session {id} lists tree connect {tree} as ending, which is not its own"
+                );
                 opens += found.map_or(0, |it| it.opens.len());
             }
             ensure!(
                 opens == session.open_count,
-                "session {id} counts {} opens of {opens}",
+                "session {id} counts {} opens, and has {opens}",
                 session.open_count
             );
         }
@@ -178,20 +196,20 @@ impl<S: Shell> State<S> {
     fn check_trees(&self) -> Result<(), String> {
         let shares = || self.shares.values().chain(self.removed_shares.values());
         let uses: usize = shares().map(|share| share.uses.len()).sum();
-        ensure!(uses == self.trees.len(), "shares count {uses} uses of {}", self.trees.len());
+        ensure!(uses == self.trees.len(), "shares count {uses} tree connects of {}", self.trees.len());
         for (id, tree) in &self.trees {
             let known = self.sessions.get(&tree.session).is_some_and(|it| match tree.ending {
                 None => it.trees.get(&tree.tree_id) == Some(id),
                 Some(_) => it.ended_trees.contains(id),
             });
-            ensure!(known, "tree connect {id} has no session");
+            ensure!(known, "tree connect {id} is not listed by its session");
             let used = shares().any(|share| share.id == tree.origin.share_id && share.uses.contains(id));
-            ensure!(used, "tree connect {id} is of a share that does not know");
+            ensure!(used, "tree connect {id} is not listed by its share");
             for open in &tree.opens {
                 let home = self.opens.get(open).and_then(|it| it.home);
                 ensure!(
                     home.is_some_and(|it| it.tree == *id),
-                    "tree connect {id} has open {open}, which is not its"
+                    "tree connect {id} lists open {open}, which is not its own"
                 );
             }
         }
@@ -199,14 +217,14 @@ impl<S: Shell> State<S> {
     }
 
     fn check_open(&self, id: FileGlobalId, open: &Open<S>) -> Result<(), String> {
-        ensure!(open.shared.closed().is_none(), "open {id} is closed and is there");
+        ensure!(open.shared.closed().is_none(), "open {id} is closed and still in the table");
         let user = UserKey::new(open.owner.kind, &open.owner.user);
-        ensure!(open.user == user, "open {id} is {user:?}'s and counted as {:?}'s", open.user);
+        ensure!(open.user == user, "open {id} belongs to {user:?} and is counted for {:?}", open.user);
         match open.home {
             Some(home) => {
                 let tree = self.trees.get(&home.tree);
                 let fits = tree.is_some_and(|it| it.session == home.session && it.opens.contains(&id));
-                ensure!(fits, "open {id} has no tree connect");
+                ensure!(fits, "open {id} is not listed by its tree connect");
                 let found = self.volatile_ids.get(&open.file_id.volatile);
                 ensure!(found == Some(&id), "open {id} is not found by its volatile id");
             }
@@ -217,7 +235,7 @@ impl<S: Shell> State<S> {
                 let mut shares = self.shares.values().chain(self.removed_shares.values());
                 ensure!(
                     shares.any(|it| it.id == open.origin.share_id),
-                    "open {id} is left from a share that is gone"
+                    "open {id} is an orphan of a share that was removed"
                 );
                 ensure!(open.orphaned.is_some(), "open {id} is not among the orphans");
             }
@@ -235,7 +253,7 @@ impl<S: Shell> State<S> {
         }
         if let Some(key) = open.target.file() {
             let known = self.files.get(&key).is_some_and(|file| file.opens.contains(&id));
-            ensure!(known, "open {id} is of a file that does not know");
+            ensure!(known, "open {id} is not listed by its file");
         }
         Ok(())
     }
@@ -245,15 +263,12 @@ impl<S: Shell> State<S> {
         let orphans = self.opens.len().saturating_sub(homes);
         let mut expected = Orphans::default();
         self.opens.iter().for_each(|(id, open)| expected.enter(*id, open));
-        ensure!(
-            expected == self.orphans && expected.len() == orphans,
-            "the orphans are others than are known"
-        );
+        ensure!(expected == self.orphans && expected.len() == orphans, "the index of orphans is wrong");
         let mut paths = Paths::default();
         self.opens.iter().for_each(|(id, open)| paths.enter(*id, open));
-        ensure!(paths == self.paths, "opens and their paths differ");
+        ensure!(paths == self.paths, "the index of opens by paths is wrong");
         let is_folded = |open: &Open<S>| *open.folded == *open.path.to_lowercase();
-        ensure!(self.opens.values().all(|open| is_folded(open)), "an open is not found by its path");
+        ensure!(self.opens.values().all(|open| is_folded(open)), "the folded path of an open is wrong");
         ensure!(self.volatile_ids.len() == homes, "volatile ids and opens differ in number");
         let durables = self.opens.values().filter(|open| open.durable.is_some()).count();
         ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
@@ -269,13 +284,13 @@ impl<S: Shell> State<S> {
             let mut keys = std::iter::once(*key).chain(self.streams_of(*key));
             ensure!(
                 keys.any(|key| self.files.contains_key(&key)) || pending.is_going_on(),
-                "{key:?} waits for a last close that has been"
+                "{key:?} has a pending delete and no open"
             );
         }
         let counts = self.vanishing.values();
         ensure!(
             counts.clone().all(|links| !links.is_empty() && links.values().all(|count| *count != 0)),
-            "a file vanishes by no link"
+            "the table of removals under way has an empty entry"
         );
         let mut links = Links::default();
         for open in self.opens.values() {
@@ -283,19 +298,22 @@ impl<S: Shell> State<S> {
                 links.enter(key, Link::of(open));
             }
         }
-        ensure!(links == self.links, "opens and their links differ");
+        ensure!(links == self.links, "the counts of opens by links are wrong");
         Ok(())
     }
 
     fn check_file(&self, key: FileKey, file: &File) -> Result<(), String> {
         ensure!(!file.opens.is_empty(), "{key:?} has no opens");
-        ensure!((key.stream != 0) == self.streams.contains(&key), "{key:?} is not known for what it is");
+        ensure!(
+            (key.stream != 0) == self.streams.contains(&key),
+            "{key:?} is missing in the index of streams, or should not be there"
+        );
         let mut share_mode = ShareMode::default();
         let mut before: Vec<(FileGlobalId, &Open<S>)> = Vec::new();
         for id in &file.opens {
             let open = self.opens.get(id).filter(|open| open.target.file() == Some(key));
             let Some(open) = open else {
-                return Err(format!("{key:?} has open {id}, which is not its"));
+                return Err(format!("{key:?} lists open {id}, which is not its own"));
             };
             share_mode.add(open.sharing());
             for (other_id, other) in &before {
@@ -304,8 +322,12 @@ impl<S: Shell> State<S> {
             }
             before.push((*id, &**open));
         }
-        ensure!(share_mode == file.share_mode, "{key:?} counts its share modes as {:?}", file.share_mode);
-        ensure!(file.knows(before.into_iter()), "{key:?} knows other opens than it has");
+        ensure!(
+            share_mode == file.share_mode,
+            "{key:?} counts its share modes wrongly as {:?}",
+            file.share_mode
+        );
+        ensure!(file.knows(before.into_iter()), "the indexes of the opens of {key:?} are wrong");
         Ok(())
     }
 
@@ -315,7 +337,7 @@ impl<S: Shell> State<S> {
         for (at, lock) in held.iter().enumerate() {
             ensure!(
                 file.opens.contains(&lock.open),
-                "{key:?}: a lock is of open {}, which is gone",
+                "{key:?}: a lock belongs to open {}, which has ended",
                 lock.open
             );
             for other in held.iter().skip(at + 1) {
@@ -326,19 +348,26 @@ impl<S: Shell> State<S> {
         let waiting: Vec<_> = file.ranges.waiting().copied().collect();
         for (at, waiter) in waiting.iter().enumerate() {
             let expected = Waiting::Lock { file: key, open: waiter.lock.open };
-            ensure!(self.waiting.get(&waiter.request) == Some(&expected), "{key:?}: {waiter:?} is not known");
+            ensure!(
+                self.waiting.get(&waiter.request) == Some(&expected),
+                "{key:?}: {waiter:?} is not in the table of waiting requests"
+            );
             // A waiter that must have its lock outside of the registry may wait for that.
             let blocked = waiter.outside
                 || held.iter().any(|it| it.conflicts_with(&waiter.lock))
                 || waiting.iter().take(at).any(|it| it.lock.conflicts_with(&waiter.lock));
-            ensure!(blocked, "{key:?}: {waiter:?} waits for nothing");
+            ensure!(blocked, "{key:?}: {waiter:?} waits without a conflict");
         }
         for id in &file.opens {
             let Some(open) = self.opens.get(id) else { continue };
             let locks = held.iter().filter(|it| it.open == *id).count();
             let waits = waiting.iter().filter(|it| it.lock.open == *id).count();
-            ensure!(open.locks == locks, "open {id} counts {} locks of {locks}", open.locks);
-            ensure!(open.waiting_locks == waits, "open {id} counts {} waits of {waits}", open.waiting_locks);
+            ensure!(open.locks == locks, "open {id} counts {} locks, and has {locks}", open.locks);
+            ensure!(
+                open.waiting_locks == waits,
+                "open {id} counts {} waiting locks, and has {waits}",
+                open.waiting_locks
+            );
         }
         Ok(())
     }
@@ -348,19 +377,26 @@ impl<S: Shell> State<S> {
             self.opens.get(id).is_some_and(|open| matches!(open.caching, Caching::Oplock { .. }))
         };
         let oplocks: BTreeSet<FileGlobalId> = file.opens.iter().filter(with_oplock).copied().collect();
-        ensure!(oplocks == file.oplocks, "{key:?} knows other oplocks than its opens");
+        ensure!(oplocks == file.oplocks, "{key:?} lists other oplocks than its opens hold");
         let leases = file.leases.iter().map(|it| Holder::Lease(*it));
         let caching: BTreeSet<Holder> = leases
             .filter(|it| !self.held(*it).is_none())
             .chain(oplocks.into_iter().map(Holder::Oplock))
             .collect();
-        ensure!(caching == file.caching, "{key:?} knows other caches than there are");
+        ensure!(caching == file.caching, "{key:?} lists other holders of caches than there are");
         ensure!(file.shared.cachers() as usize == caching.len(), "{key:?} shows a wrong number of caches");
-        ensure!(caching.len() <= self.limits.cachers_per_file, "{key:?} is cached by too many");
+        ensure!(
+            caching.len() <= self.limits.cachers_per_file,
+            "{key:?} has more holders of caches than the limit"
+        );
 
         let holders = self.holders(key);
         let breaking = holders.iter().any(|holder| self.is_breaking(*holder));
-        ensure!(file.waiting.is_empty() || breaking, "{key:?}: {:?} wait for nothing", file.waiting);
+        ensure!(
+            file.waiting.is_empty() || breaking,
+            "{key:?}: {:?} wait, and no break is under way",
+            file.waiting
+        );
         for holder in holders {
             if !self.held(holder).contains(LeaseState::WRITE) {
                 continue;
@@ -382,18 +418,21 @@ impl<S: Shell> State<S> {
         for (id, lease) in &self.leases {
             ensure!(!lease.opens.is_empty(), "{id:?} has no opens");
             let known = self.files.get(&lease.file).is_some_and(|file| file.leases.contains(id));
-            ensure!(known, "{id:?} is on a file that does not know");
+            ensure!(known, "{id:?} is not listed by its file");
             for open in &lease.opens {
                 let caching = self.opens.get(open).map(|it| it.caching);
-                ensure!(caching == Some(Caching::Lease(*id)), "{id:?} has open {open}, which is not its");
+                ensure!(
+                    caching == Some(Caching::Lease(*id)),
+                    "{id:?} lists open {open}, which is not its own"
+                );
             }
             if let Some(breaking) = lease.breaking {
                 ensure!(lease.state.contains(breaking.to), "{id:?} breaks to more than it holds");
-                ensure!(lease.state != breaking.to, "{id:?} breaks to what it holds");
+                ensure!(lease.state != breaking.to, "{id:?} breaks to the state that it holds");
             }
         }
         let of_files: usize = self.files.values().map(|file| file.leases.len()).sum();
-        ensure!(of_files == self.leases.len(), "files know {of_files} leases of {}", self.leases.len());
+        ensure!(of_files == self.leases.len(), "files list {of_files} leases of {}", self.leases.len());
         Ok(())
     }
 
@@ -405,11 +444,11 @@ impl<S: Shell> State<S> {
                     self.waiting.get(request),
                     Some(Waiting::Break { file, place, .. }) if file == key && place == number
                 );
-                ensure!(known, "{key:?}: {request:?} is not known");
+                ensure!(known, "{key:?}: {request:?} is not in the table of waiting requests");
             }
             found += file.waiting.len() + file.ranges.waiting_len();
         }
-        ensure!(found == self.waiting.len(), "files know {found} waiting requests of {}", self.waiting.len());
+        ensure!(found == self.waiting.len(), "files list {found} waiting requests of {}", self.waiting.len());
         for (request, waiting) in &self.waiting {
             // An administrator's request has no connection; the administrator ends the wait.
             if request.connection == ConnectionId::NONE
@@ -425,7 +464,7 @@ impl<S: Shell> State<S> {
             };
             let known = stranded
                 || self.connections.get(&request.connection).is_some_and(|it| it.waiting.contains(request));
-            ensure!(known, "{request:?} waits without a connection");
+            ensure!(known, "{request:?} is not listed by its connection or session");
         }
         Ok(())
     }
@@ -442,7 +481,7 @@ impl<S: Shell> State<S> {
                 expected += 1;
                 ensure!(
                     self.deadlines.contains(deadline, Deadline::Durable(*id)),
-                    "open {id} would wait forever"
+                    "orphan {id} has no deadline"
                 );
             }
         }
@@ -450,7 +489,7 @@ impl<S: Shell> State<S> {
             if let Some(deadline) = session.logon_deadline {
                 expected += 1;
                 let set = self.deadlines.contains(deadline, Deadline::Logon(*id));
-                ensure!(set, "session {id} could be in progress forever");
+                ensure!(set, "session {id} is in progress without a deadline");
             }
         }
         for (id, lease) in &self.leases {
@@ -460,7 +499,11 @@ impl<S: Shell> State<S> {
                 ensure!(set, "{id:?}: its break has no deadline");
             }
         }
-        ensure!(self.deadlines.len() == expected, "{} deadlines for {expected}", self.deadlines.len());
+        ensure!(
+            self.deadlines.len() == expected,
+            "there are {} deadlines, and there should be {expected}",
+            self.deadlines.len()
+        );
         Ok(())
     }
 }

@@ -1,24 +1,21 @@
-//! The state: connections, sessions, tree connects, opens, files, shares. Synchronous; time is
-//! passed in; no I/O.
+//! The shared state of a server: connections, sessions, tree connects, opens, files, shares. It is synchronous and does
+//! no I/O; the caller passes in the time.
 //!
-//! [`State`] is a plain structure that contains no synchronization of its own: its policy is tested
-//! without tasks. [`Registry`] puts it behind one lock. The work that a change leaves to the caller,
-//! outside that lock (handles to drop, breaks to send, requests to answer), is in the [`Effects`] that
-//! it returns.
+//! [`State`] is a plain structure without synchronization, so its policy is tested without tasks. [`Registry`] puts it
+//! behind one lock. A change returns, in [`Effects`], the work that the caller has to do outside of that lock: handles
+//! to drop, breaks to send, requests to answer.
 //!
-//! The vocabulary is the specification's (MS-SMB2 3.3.1, MS-SRVS 3.1.1); how files behave is MS-FSA.
+//! The terms are those of the specifications (MS-SMB2 3.3.1, MS-SRVS 3.1.1); files behave as in MS-FSA.
 //!
-//! How a request goes through here:
-//! - a connection is added, negotiated, and in the end disconnected ([`State::add_connection`],
+//! The calls in the order in which a server makes them:
+//! - a connection is added, negotiated, and finally disconnected ([`State::add_connection`],
 //!   [`State::connection_negotiated`], [`State::disconnect`]);
-//! - a session is created in progress, becomes valid, and ends in [`State::close_session`], for
-//!   every reason;
-//! - CREATE resolves a name without side effects, then asks [`State::admit`], and only when granted
-//!   creates or truncates;
-//! - READ and WRITE look at [`OpenShared`] and, where the file has byte-range locks, ask
-//!   [`State::check_io`];
+//! - a session is created in progress, becomes valid, and ends in [`State::close_session`], for every reason;
+//! - CREATE resolves a name without side effects, calls [`State::admit`], and creates or truncates the file only if the
+//!   open is granted;
+//! - READ and WRITE check [`OpenShared`] and, if the file has byte-range locks, call [`State::check_io`];
 //! - every open ends in [`State::close_open`], for every reason;
-//! - time passes through [`State::poll_timeout`] and [`State::handle_timeout`].
+//! - the server calls [`State::handle_timeout`] at the time that [`State::poll_timeout`] returns.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -69,7 +66,7 @@ mod streams;
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "tests: names say what a helper does, and what is not as it should be ends them"
+    reason = "helpers of tests: names document them, and an unexpected result panics"
 )]
 pub mod testing;
 mod time;

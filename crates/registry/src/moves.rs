@@ -72,7 +72,7 @@ pub struct MoveNames<'a> {
 }
 
 /// A rename that is being carried out: see [`State::begin_move`].
-#[must_use = "the file cannot be opened by its old name until this is given back"]
+#[must_use = "the file cannot be opened by its old name until this is passed to end_move"]
 #[derive(Debug)]
 pub struct Moving {
     file: FileKey,

@@ -33,7 +33,7 @@ fn cost_of_close_does_not_depend_on_opens_with_pending_delete() {
     world.check();
     let removals = removals_of_closes(&mut world, &opens);
     assert_eq!(removals.iter().sum::<usize>(), 1);
-    assert_eq!(removals.last(), Some(&1), "the last open of all takes the link along");
+    assert_eq!(removals.last(), Some(&1), "the last open removes the link");
     world.check();
 }
 
@@ -62,7 +62,7 @@ fn cost_of_close_does_not_depend_on_deletes_of_other_links() {
     assert!(steps <= 20, "{steps} steps to refuse");
     let late = world.request(elsewhere, 1);
     let answer = world.state.admit(late, |_| 0, world.now).0;
-    assert!(matches!(answer, Admission::Refused(Refused::DeletePending)), "any link may be that one");
+    assert!(matches!(answer, Admission::Refused(Refused::DeletePending)), "any link may be the deleted one");
     opens.push(renamed);
     assert!(removals_of_closes(&mut world, &opens).iter().all(|removals| *removals == 1));
     assert_eq!(world.state.deleted_links(file_key(1)), 0);
@@ -149,7 +149,7 @@ fn delete_by_another_share_returns_the_deletes_it_replaces() {
     }
     let (forgotten, steps) = cost::of(|| world.state.set_delete_pending(other, true).unwrap());
     assert!(steps <= 10, "{steps} steps");
-    assert_eq!(forgotten.len() as u64, MANY, "to be dropped when the lock is free");
+    assert_eq!(forgotten.len() as u64, MANY, "the caller drops the deletes");
     assert_eq!(world.state.deleted_links(file_key(1)), 1);
     world.check();
 }
@@ -163,7 +163,7 @@ fn rename_of_directory_renames_pending_deletes_below() {
     world.state.set_delete_pending(opens[0], true).unwrap();
     let _ = world.state.rename_below("data", world::ROOT, "Old", "New");
     world.check();
-    assert!(world.state.is_open_deleted(opens[1]), "by its new name");
+    assert!(world.state.is_open_deleted(opens[1]), "the delete has the new name");
     assert_eq!(removals_of_closes(&mut world, &opens), [0, 1]);
     world.check();
 }

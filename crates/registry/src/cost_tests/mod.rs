@@ -147,12 +147,12 @@ fn oldest_orphan_is_closed_beyond_the_limit() {
     let effects = world.state.disconnect(clients[0].connection, world.now);
     world.check();
     let gone = |effects: &Effects<Bench>| effects.dropped.iter().map(|it| it.global_id).collect::<Vec<_>>();
-    assert_eq!(gone(&effects), opens[0][..2], "a user's own oldest");
+    assert_eq!(gone(&effects), opens[0][..2], "the oldest of the user ends");
     assert!(effects.dropped.iter().all(|it| it.reason == CloseReason::DurableExpired));
     let effects = world.state.disconnect(clients[1].connection, world.now);
     world.check();
     assert_eq!(effects.dropped.len(), 7);
-    assert_eq!(gone(&effects)[..5], opens[0][2..7], "the oldest of all");
+    assert_eq!(gone(&effects)[..5], opens[0][2..7], "the oldest of all users ends");
     assert_eq!(world.state.counts().3, 15);
 }
 
@@ -216,7 +216,7 @@ fn acknowledgment_resets_a_bounded_number_of_replays() {
     }
     let found =
         |world: &World, number| world.state.open_by_create_guid(guid(1), create_guid(number)).is_some();
-    assert!(!found(&world, 99), "the oldest are not found any more");
+    assert!(!found(&world, 99), "replays no longer find the oldest");
     assert!(found(&world, 100) && found(&world, many - 1));
     let _ = world.state.break_for_outsider(file_key(1), world.now);
     let id = Guid(std::array::from_fn(|at| u8::from(at == 0)));
@@ -257,9 +257,9 @@ fn cost_of_open_does_not_depend_on_other_opens_of_the_file() {
         world.state.admit(request, |_| 0, world.now).0
     });
     assert!(matches!(refused, Admission::Refused(Refused::SharingViolation { .. })));
-    assert!(steps <= 100, "{steps} steps to find who does not share");
+    assert!(steps <= 100, "{steps} steps to find the conflicting open");
     let (_, steps) = cost::of(|| world.state.break_for_outsider(file_key(1), world.now));
-    assert!(steps <= FEW, "{steps} steps to break what is cached");
+    assert!(steps <= FEW, "{steps} steps to break caching");
     world.check();
 }
 
@@ -273,7 +273,7 @@ fn a_file_is_cached_by_no_more_than_its_limit() {
         assert_eq!(world.lease_of(id), expected, "lease {key}");
     }
     let id = open(&mut world, client, 1, |it| it.lease = lease(4, LeaseState(3)));
-    assert_eq!(world.lease_of(id), LeaseState(3), "one that is there is had again");
+    assert_eq!(world.lease_of(id), LeaseState(3), "an existing lease is granted again");
     world.check();
 }
 
@@ -348,7 +348,7 @@ fn cost_of_files_below_does_not_depend_on_other_opens_of_the_share() {
         let (mut found, steps) = listed_below(&world, "Few", 4);
         assert!(steps.len() == 6 && steps.iter().all(|steps| *steps <= 4 + 2), "{steps:?}");
         found.sort_unstable();
-        assert_eq!(found, expected, "nothing twice, nothing left out");
+        assert_eq!(found, expected, "each open is listed once");
 
         let (found, steps) = cost::of(|| world.state.opens_below("data", world::ROOT, "FEW", 100));
         assert_eq!((found.len(), steps), (below.len(), 0));

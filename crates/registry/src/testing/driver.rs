@@ -203,7 +203,7 @@ impl Driver {
             self.pass(at.since_ms(self.world.now));
             self.world.check();
         }
-        assert_eq!(self.world.state.poll_timeout(), None, "timers without end");
+        assert_eq!(self.world.state.poll_timeout(), None, "deadlines remain for ever");
         let is_over = self.pending.values().all(|it| matches!(it, Pending::Other));
         assert!(is_over, "a request waits for ever: {:?}", self.pending);
         let effects = self.world.state.shutdown(self.world.now);
@@ -244,7 +244,10 @@ impl Driver {
                 let Some((id, ..)) = self.chosen(open) else { return };
                 let needs = self.world.state.open(id).unwrap().shared.write_needs_break();
                 let effects = self.world.state.break_for_write(id, now).ok().unwrap();
-                assert!(needs || effects.breaks.is_empty(), "a break that no writer would have asked for");
+                assert!(
+                    needs || effects.breaks.is_empty(),
+                    "write_needs_break was false, and there is a break"
+                );
                 self.apply(effects);
             }
             Operation::Rename { open } => {
@@ -270,7 +273,7 @@ impl Driver {
                     BreakKind::Lease { key: broken, .. } => Some(broken) != spared,
                     BreakKind::Oplock { .. } => true,
                 });
-                assert!(is_spared, "a lease is broken by its own holder");
+                assert!(is_spared, "the spared lease is broken");
                 self.apply(effects);
             }
             Operation::ChangeByOutsider { file } => {
@@ -444,7 +447,7 @@ impl Driver {
         if let Ok(Some(again)) = self.world.replay(&replay) {
             let entry = self.opens.iter_mut().find(|it| it.0 == again.global_id).unwrap();
             let found = (again.file_id.persistent, client);
-            assert_eq!((entry.1.persistent, entry.2), found, "another client's open");
+            assert_eq!((entry.1.persistent, entry.2), found, "the open belongs to another client");
             entry.1 = again.file_id;
         }
     }
@@ -456,8 +459,8 @@ impl Driver {
         let client = self.client(number);
         let sessions = self.world.state.counts().1;
         let lost = self.lose(client.connection);
-        assert_eq!(self.world.state.counts().1, sessions, "a session with another channel goes on");
-        assert_eq!(lost, 0, "its opens stay");
+        assert_eq!(self.world.state.counts().1, sessions, "a session with another channel has ended");
+        assert_eq!(lost, 0, "its opens have ended");
         self.clients[usize::from(number)] = Client { connection: next, ..client };
         true
     }
@@ -505,7 +508,7 @@ impl Driver {
             let request =
                 Reconnect { session, tree, connection, file_id, create_guid, lease, path, is_same_path };
             if let Ok(found) = self.world.state.reconnect(&request, |_, open| *open, self.world.now) {
-                assert!(shown.session.is_none() && shown.durable, "an open that had not lost its client");
+                assert!(shown.session.is_none() && shown.durable, "the open was no orphan");
                 self.opens.iter_mut().find(|it| it.0 == id).unwrap().1 = found.granted.file_id;
                 return;
             }
@@ -556,7 +559,10 @@ impl Driver {
             Some(LockOutcome::Granted) => assert!(self.pending.remove(&request).is_some(), "answered twice"),
             Some(_) => assert!(self.pending.contains_key(&request)),
             None => {
-                assert!(!self.pending.contains_key(&request), "it waits, and the registry does not know it")
+                assert!(
+                    !self.pending.contains_key(&request),
+                    "the request is pending and not in the registry"
+                )
             }
         }
         self.apply(effects);

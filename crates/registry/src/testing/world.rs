@@ -83,7 +83,7 @@ impl World {
     pub fn connect(&mut self, number: u8) -> ConnectionId {
         let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 50_000);
         let (id, effects) = self.state.add_connection(peer, number, self.now).unwrap();
-        assert!(effects.is_empty(), "a connection that pushes another out");
+        assert!(effects.is_empty(), "the connection has closed another");
         self.state.connection_negotiated(
             id,
             ConnectionDetails { client_guid: guid(number), dialect: Dialect::SMB311, client_name: None },
@@ -98,7 +98,7 @@ impl World {
             .map(|(it, _)| it.session_id)
             .unwrap();
         let effects = self.state.session_valid(session, identity(number), None, self.now).unwrap();
-        assert!(effects.is_empty(), "a session that pushes another out");
+        assert!(effects.is_empty(), "the session has ended another");
         session
     }
 
@@ -134,7 +134,7 @@ impl World {
     /// Opens a file that must be granted at once and without effects.
     pub fn open(&mut self, request: AdmitRequest) -> GrantedOpen {
         let (granted, effects) = self.open_with_effects(request);
-        assert!(effects.is_empty(), "an open with effects");
+        assert!(effects.is_empty(), "the open has effects");
         granted
     }
 

@@ -41,7 +41,7 @@ fn a_session_comes_up_shows_and_ends() {
         (effects.sessions_ended[0].attached, &effects.sessions_ended[0].connections[..]),
         (9, &[1][..])
     );
-    assert_eq!(effects.disconnected, [], "the client is to hear that its session is over");
+    assert_eq!(effects.disconnected, [], "the connection must forget the session");
     assert!(session.shared.has_ended());
     assert!(world.state.close_session(session.session_id, EndReason::Logoff, world.now).is_err());
 }
@@ -83,7 +83,7 @@ fn idle_sessions_without_opens_are_ended() {
     world.open(request);
     world.now = world.now.after_ms(1_000);
     let (last, effects) = world.state.close_idle_sessions(0, |_| Some(1_000), None, 1, world.now);
-    assert!(last.is_some() && effects.is_empty(), "the first one is in use");
+    assert!(last.is_some() && effects.is_empty(), "the first session has an open");
     let (last, effects) = world.state.close_idle_sessions(0, |_| Some(1_000), last, 9, world.now);
     assert_eq!(last, None);
     world.check();
@@ -135,7 +135,7 @@ fn listings_resume_after_the_last_id_while_entries_come_and_go() {
         }
     }
     assert!(seen.is_sorted_by(|a, b| a < b), "nothing twice");
-    assert!(stay.iter().all(|id| seen.contains(id)), "nothing that stayed is missed");
+    assert!(stay.iter().all(|id| seen.contains(id)), "no remaining entry is missed");
 }
 
 #[test]

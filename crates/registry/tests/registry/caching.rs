@@ -123,7 +123,7 @@ fn a_batch_oplock_is_broken_and_acknowledged() {
         BreakKind::Oplock { file_id: first.file_id, level: OplockLevel::LEVEL_II }
     );
     assert_eq!((effects.breaks[0].session_id, &effects.breaks[0].connections[..]), (one.session, &[1][..]));
-    assert!(world.must_wait(second.clone()).is_empty(), "it is told once");
+    assert!(world.must_wait(second.clone()).is_empty(), "one notification is sent");
 
     let (result, effects) =
         world.state.acknowledge_oplock(one.session, first.file_id, OplockLevel::LEVEL_II, world.now);
@@ -146,7 +146,7 @@ fn wrong_oplock_acknowledgments_are_refused() {
     for level in [OplockLevel::LEASE, OplockLevel::NONE, OplockLevel::BATCH] {
         assert_eq!(try_it(one.session, level), Err(NotBreaking));
     }
-    assert_eq!(world.oplock_of(first.global_id), OplockLevel::EXCLUSIVE, "no break, nothing lost");
+    assert_eq!(world.oplock_of(first.global_id), OplockLevel::EXCLUSIVE, "without a break, the oplock stays");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn acknowledgment_of_invalid_level_ends_the_oplock() {
         let (result, effects) = world.state.acknowledge_oplock(one.session, first.file_id, level, world.now);
         world.check();
         assert_eq!(result, Err(error));
-        assert_eq!(effects.retry, [waiting], "the oplock is lost and nobody waits for it");
+        assert_eq!(effects.retry, [waiting], "the oplock is lost and the waiting request continues");
         assert_eq!(world.oplock_of(first.global_id), OplockLevel::NONE);
     }
 }
@@ -177,7 +177,7 @@ fn overwrite_breaks_to_none_and_waits_only_for_write_caching() {
     let (_, effects) = world.open_with_effects(second.clone());
     assert_eq!(one_break(&effects), lease_break(1, RH, NONE));
     second.request = world.key(two);
-    assert!(world.open_with_effects(second).1.is_empty(), "not blocked by the break under way");
+    assert!(world.open_with_effects(second).1.is_empty(), "the break under way does not delay it");
 
     let request = with_lease(&mut world, one, 1, NONE);
     let again = world.open(request);
@@ -229,7 +229,11 @@ fn acknowledgment_may_keep_less_than_the_break_allows() {
     let _ = world.must_wait(second.clone());
     let request = with_lease(&mut world, one, 1, RWH);
     let same = world.open(request);
-    assert_eq!((same.lease_state, same.lease_breaking), (RWH, true), "an open with the key is not held up");
+    assert_eq!(
+        (same.lease_state, same.lease_breaking),
+        (RWH, true),
+        "an open with the same lease key does not wait"
+    );
     assert_eq!(acknowledge(&mut world, one, 1, NONE).retry, [second.request]);
     assert_eq!(world.lease_of(first.global_id), NONE);
     world.open(retry(second));
@@ -266,7 +270,7 @@ fn handle_caching_is_broken_before_a_sharing_violation_is_reported() {
     assert_eq!(
         world.oplock_of(first.global_id),
         OplockLevel::EXCLUSIVE,
-        "no handle cached, nothing to break"
+        "without handle caching there is no break"
     );
 }
 
@@ -309,7 +313,7 @@ fn write_breaks_read_caching_of_others_and_own_level_ii_oplock() {
     let effects = world.state.break_for_write(leased.file_id, world.now).unwrap();
     world.check();
     assert_eq!(one_break(&effects), lease_break(1, R, NONE));
-    assert_eq!(world.lease_of(leased.global_id), RH, "its own stays");
+    assert_eq!(world.lease_of(leased.global_id), RH, "its own lease stays");
     assert_eq!(world.lease_of(reader.global_id), NONE);
     assert!(!leased.shared.write_needs_break());
     assert!(reader.shared.write_needs_break());
@@ -379,7 +383,7 @@ fn write_caching_counts_unanswered_breaks() {
     let (ready, effects) = world.state.break_for_close(open.global_id, administrator, world.now).unwrap();
     world.check();
     assert_eq!((ready, one_break(&effects)), (Readiness::MustWait, lease_break(1, RWH, R)));
-    assert!(told(&world).held, "until it is acknowledged");
+    assert!(told(&world).held, "write caching is held until the acknowledgment");
     world.now = world.now.after_ms(BREAK_TIMEOUT_MS);
     assert_eq!(world.state.handle_timeout(world.now).retry, [administrator]);
     world.check();
@@ -414,7 +418,7 @@ fn epoch_of_version_2_lease_advances_with_every_change() {
     request.request = world.key(one);
     request.lease = lease_v2(1, R, 0);
     let lower = world.open(request);
-    assert_eq!((lower.lease_state, lower.lease_epoch), (RWH, 0x4713), "never lowered by asking for less");
+    assert_eq!((lower.lease_state, lower.lease_epoch), (RWH, 0x4713), "a request for less does not lower it");
     let second = with_oplock(&mut world, two, OplockLevel::NONE);
     let effects = world.must_wait(second);
     let BreakKind::Lease { epoch, .. } = one_break(&effects) else { panic!() };
@@ -508,7 +512,7 @@ fn overwrite_with_attribute_access_breaks_caching() {
     let granted = world.open(retry(second));
     assert_eq!(granted.oplock, OplockLevel::LEVEL_II);
     let effects = world.state.break_for_overwrite(granted.file_id, world.now).unwrap();
-    assert!(effects.is_empty(), "what it caches itself is of the empty file");
+    assert!(effects.is_empty(), "its own caching is of the empty file");
 
     let request = with_lease(&mut world, one, 1, R);
     world.open(request);
@@ -543,7 +547,7 @@ fn lease_breaks_are_sent_on_the_oldest_connection_of_the_client() {
     let write = world.open(write);
     let connections = |effects: &Effects<Bench>| effects.breaks[0].connections.len();
     let effects = world.state.break_for_write(write.file_id, world.now).unwrap();
-    assert_eq!(connections(&effects), 2, "not one without a session");
+    assert_eq!(connections(&effects), 2, "a connection without a session gets no break");
 
     let _ = world.state.disconnect(unused, world.now);
     let _ = world.state.disconnect(older.connection, world.now);
@@ -623,16 +627,16 @@ fn a_directory_lease_is_spared_by_its_own_key_only() {
     let effects = world.state.break_directory_caching(file_key(1), Some(guid(2)), world.now);
     assert_eq!(keys(&effects), [1, 3]);
     let effects = world.state.break_directory_caching(file_key(1), Some(guid(2)), world.now);
-    assert!(effects.is_empty(), "they are being broken");
+    assert!(effects.is_empty(), "their breaks are under way");
     let effects = world.state.break_for_outsider(file_key(1), world.now);
     assert_eq!(keys(&effects), [2]);
     world.check();
     let _ = acknowledge(&mut world, one, 1, NONE);
-    assert!(world.state.break_for_outsider(file_key(1), world.now).is_empty(), "it holds nothing");
+    assert!(world.state.break_for_outsider(file_key(1), world.now).is_empty(), "the lease has no state");
     let mut request = world.request(one, 1);
     request.is_directory = true;
     request.lease = lease_v2(1, RH, 0);
-    assert_eq!(world.open(request).lease_state, RH, "and can have it again");
+    assert_eq!(world.open(request).lease_state, RH, "the lease can be granted again");
 }
 
 #[test]
@@ -662,18 +666,18 @@ fn lease_break_is_sent_again_when_its_connection_is_lost() {
     world.open(request);
     let request = with_oplock(&mut world, other, OplockLevel::NONE);
     let effects = world.must_wait(request);
-    assert_eq!(effects.breaks[0].connections.len(), 2, "the older first, though the open is the newer's");
+    assert_eq!(effects.breaks[0].connections.len(), 2, "the break names both connections");
     let told = one_break(&effects);
 
     let effects = world.state.disconnect(older.connection, world.now);
     world.check();
     assert_eq!(one_break(&effects), told);
     assert_eq!(effects.breaks[0].connections.len(), 1);
-    assert!(effects.retry.is_empty(), "it is still waited for");
+    assert!(effects.retry.is_empty(), "the request still waits");
     let effects = acknowledge(&mut world, newer, 1, RH);
     assert_eq!(effects.retry.len(), 1);
     let effects = world.state.disconnect(newer.connection, world.now);
-    assert!(effects.breaks.is_empty(), "nothing is being broken");
+    assert!(effects.breaks.is_empty(), "no break is under way");
 }
 
 #[test]
@@ -690,7 +694,7 @@ fn oplock_break_names_the_channel_of_the_open_first() {
     let request = with_oplock(&mut world, two, OplockLevel::NONE);
     let effects = world.must_wait(request);
     assert_eq!(effects.breaks[0].connections, [3, 1, 4]);
-    let awaited = effects.breaks[0].awaited.expect("to be acknowledged");
+    let awaited = effects.breaks[0].awaited.expect("an acknowledgment is required");
     assert!(world.state.is_awaited(&awaited));
 
     // The break was not sent on this connection.
@@ -699,8 +703,8 @@ fn oplock_break_names_the_channel_of_the_open_first() {
     let effects = world.state.disconnect(third, world.now);
     world.check();
     assert_eq!((&effects.breaks[0].connections[..], effects.breaks[0].awaited), (&[1][..], Some(awaited)));
-    assert!(!world.state.is_dispensable(one.connection), "the session would end with it");
-    assert!(!world.state.is_dispensable(third), "it is gone");
+    assert!(!world.state.is_dispensable(one.connection), "the session ends with its last connection");
+    assert!(!world.state.is_dispensable(third), "the connection has ended");
 
     let level = OplockLevel::NONE;
     let (result, _) = world.state.acknowledge_oplock(one.session, open.file_id, level, world.now);

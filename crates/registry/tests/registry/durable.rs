@@ -107,7 +107,7 @@ fn client_reclaims_its_open_after_connection_loss() {
     let key = world.key(client);
     assert!(world.state.lock(open.file_id, &locks, false, key, world.now).0.is_ok());
     lose(&mut world, client);
-    assert!(world.state.open(open.file_id).is_none(), "its volatile id means nothing any more");
+    assert!(world.state.open(open.file_id).is_none(), "the old volatile id is not found");
     assert!(world.state.open(open.global_id).unwrap().session.is_none());
     assert_eq!(open.shared.closed(), None);
     assert_eq!(world.state.poll_timeout(), Some(world.now.after_ms(DURABLE_V1_TIMEOUT_MS)));
@@ -193,7 +193,7 @@ fn conflicting_open_closes_an_orphan() {
     let other = world.client(2);
     let request = world.request(other, 1);
     let (_, effects) = world.open_with_effects(request);
-    assert!(effects.breaks.is_empty(), "there is nobody to tell");
+    assert!(effects.breaks.is_empty(), "an orphan has no client to notify");
     assert_eq!(effects.dropped[0].global_id, orphan.global_id);
     assert_eq!(effects.dropped[0].reason, CloseReason::DurableConflict);
 }
@@ -208,7 +208,7 @@ fn kind_close_of_an_orphan_does_not_wait() {
     let key = world.key(client);
     let (ready, effects) = world.state.break_for_close(orphan.global_id, key, world.now).unwrap();
     assert!(ready == Readiness::Ready && effects.is_empty());
-    assert!(world.state.write_caching(orphan.global_id).unwrap().held, "it is lost with the open");
+    assert!(world.state.write_caching(orphan.global_id).unwrap().held, "the caching ends with the open");
     world.check();
 }
 
@@ -223,7 +223,7 @@ fn orphan_without_conflict_stays() {
     let other = world.client(2);
     let request = world.request(other, 1);
     world.open(request);
-    assert!(world.state.open(orphan.global_id).is_some(), "a read and handle lease is in nobody's way");
+    assert!(world.state.open(orphan.global_id).is_some(), "a read and handle lease conflicts with no open");
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn replayed_create_returns_the_open_it_made() {
         create_guid: guid(0xd0),
         lease: Some(guid(5)),
     };
-    assert!(world.replay(&replay).unwrap().is_none(), "it made nothing yet");
+    assert!(world.replay(&replay).unwrap().is_none(), "the CREATE was not executed yet");
     let open = world.open(request);
     let found = world.replay(&replay).unwrap().unwrap();
     assert_eq!((found.file_id, found.lease_state), (open.file_id, RWH));
@@ -360,10 +360,10 @@ fn replayed_create_returns_the_open_it_made() {
     let plain = world.open(plain);
     let of_plain = Replay { create_guid: guid(0xd1), lease: None, ..replay };
     assert_eq!(plain.durable, None);
-    assert!(world.replay(&of_plain).unwrap().is_some(), "it need not be durable");
+    assert!(world.replay(&of_plain).unwrap().is_some(), "a replay works without durability");
     world.state.forget_replay(plain.global_id);
     world.check();
-    assert!(world.replay(&of_plain).unwrap().is_none(), "it is in use");
+    assert!(world.replay(&of_plain).unwrap().is_none(), "a used open has no replay");
     let error = |world: &mut World, replay: Replay| world.replay(&replay).err();
     assert_eq!(error(&mut world, Replay { lease: None, ..replay }), Some(ReplayError::Denied));
     assert_eq!(error(&mut world, Replay { lease: Some(guid(6)), ..replay }), Some(ReplayError::Denied));
@@ -376,7 +376,7 @@ fn replayed_create_returns_the_open_it_made() {
     let other = world.client(2);
     let elsewhere =
         Replay { session: other.session, tree: other.tree, connection: other.connection, ..replay };
-    assert!(world.replay(&elsewhere).unwrap().is_none(), "a create GUID is the client's own");
+    assert!(world.replay(&elsewhere).unwrap().is_none(), "create GUIDs are separate for each client");
 }
 
 #[test]
@@ -487,7 +487,7 @@ fn lease_break_acknowledgment_ends_replays() {
         create_guid: guid(0xd0),
         lease: Some(guid(5)),
     };
-    assert!(world.replay(&replay).unwrap().is_none(), "its client has had the answer");
+    assert!(world.replay(&replay).unwrap().is_none(), "an acknowledged lease has no replay");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn user_filters_match_accounts_only() {
         world.state.session_snapshots(&filter, None, usize::MAX).entries
     };
     assert_eq!(sessions(None).len(), 2);
-    let [only] = &sessions(Some("USER1"))[..] else { panic!("not one session") };
+    let [only] = &sessions(Some("USER1"))[..] else { panic!("there must be one session") };
     assert_eq!(only.identity.kind(), UserKind::Account);
     let filter = FileFilter { user: Some("user1"), ..FileFilter::default() };
     let files = world.state.file_snapshots(&filter, None, usize::MAX).entries;
@@ -210,7 +210,7 @@ fn lease_breaks_are_sent_only_on_connections_of_its_user() {
     let other = world.client(9);
     let request = world.request(other, 1);
     let effects = world.must_wait(request);
-    assert_eq!(effects.breaks[0].connections.len(), 2, "the user's two");
+    assert_eq!(effects.breaks[0].connections.len(), 2, "the two connections of the user");
     // When a stranger's connection is lost, no breaks are sent again; when the user's connection is lost, all are.
     assert!(world.state.disconnect(stranger, world.now).breaks.is_empty());
     world.state.bind_session(alice.session, second).unwrap();

@@ -95,8 +95,8 @@ fn an_open_may_stack_shared_on_exclusive_and_not_the_other_way() {
     assert_eq!(it.lock(&one, &[exclusive(0, 10)]), Ok(()));
     assert_eq!(it.lock(&one, &[exclusive(0, 10)]), Err(LockError::NotGranted { blocker: one.global_id }));
     assert_eq!(it.lock(&one, &[shared(0, 10)]), Ok(()));
-    assert_eq!(it.unlock(&one, &[shared(0, 10)]).0, Ok(()), "the exclusive one goes first");
-    assert!(it.io(&one, 0, 1, true), "the shared one is left");
+    assert_eq!(it.unlock(&one, &[shared(0, 10)]).0, Ok(()), "the exclusive lock is released first");
+    assert!(it.io(&one, 0, 1, true), "the shared lock remains");
     assert_eq!(it.lock(&one, &[exclusive(0, 10)]), Err(LockError::NotGranted { blocker: one.global_id }));
     assert_eq!(it.unlock(&one, &[shared(0, 10)]).0, Ok(()));
     assert_eq!(it.unlock(&one, &[shared(0, 10)]).0, Err(LockError::RangeNotLocked));
@@ -111,7 +111,7 @@ fn a_range_of_no_bytes_conflicts_only_inside_another() {
         assert_eq!(it.lock(&two, &[exclusive(offset, 0)]).is_ok(), granted, "{offset}");
     }
     assert_eq!(it.lock(&two, &[exclusive(30, 0)]), Ok(()));
-    assert_eq!(it.lock(&one, &[exclusive(30, 0)]), Ok(()), "two of no bytes");
+    assert_eq!(it.lock(&one, &[exclusive(30, 0)]), Ok(()), "two empty ranges do not conflict");
     assert!(matches!(it.lock(&one, &[exclusive(29, 2)]), Err(LockError::NotGranted { .. })));
     assert_eq!(it.lock(&one, &[exclusive(30, 1)]), Ok(()));
 }
@@ -140,10 +140,10 @@ fn several_elements_are_locked_all_or_none_and_unlocked_one_by_one() {
     assert_eq!(one.shared.file.lock_count(), 1);
     assert_eq!(it.lock(&one, &wanted[..2]), Ok(()));
     assert_eq!(it.unlock(&one, &wanted).0, Err(LockError::RangeNotLocked));
-    assert_eq!(one.shared.file.lock_count(), 1, "what came before the missing one is unlocked");
+    assert_eq!(one.shared.file.lock_count(), 1, "the elements before the missing one are unlocked");
     let request = it.world.key(it.client);
     let (result, _) = it.world.state.lock(one.file_id, &wanted, true, request, it.world.now);
-    assert_eq!(result, Err(LockError::InvalidParameter), "only one can wait");
+    assert_eq!(result, Err(LockError::InvalidParameter), "only a single element can wait");
     assert_eq!(it.lock(&one, &[]), Err(LockError::InvalidParameter));
 }
 
@@ -176,8 +176,8 @@ fn waiters_are_served_in_order_and_the_exclusive_one_is_not_starved() {
     assert_eq!(it.lock(&one, &[shared(0, 10)]), Ok(()));
     let wants_all = it.waits(&two, exclusive(0, 10));
     let behind = it.waits(&three, shared(0, 5));
-    assert_eq!(it.lock(&four, &[shared(0, 5)]), Ok(()), "who does not wait takes what is free");
-    assert_eq!(it.lock_or_wait(&four, shared(50, 1)), None, "elsewhere nobody is in the way");
+    assert_eq!(it.lock(&four, &[shared(0, 5)]), Ok(()), "a request that does not wait takes a free range");
+    assert_eq!(it.lock_or_wait(&four, shared(50, 1)), None, "there is no conflict elsewhere");
 
     assert!(it.unlock(&four, &[shared(0, 5)]).1.granted.is_empty());
     assert_eq!(it.unlock(&one, &[shared(0, 10)]).1.granted, [wants_all]);
@@ -199,7 +199,7 @@ fn a_cancelled_waiter_lets_those_behind_it_go_on() {
     assert_eq!(effects.cancelled.len(), 1);
     assert_eq!((effects.cancelled[0].request, effects.cancelled[0].outcome), (wants_all, Outcome::Cancelled));
     assert_eq!(effects.granted, [behind]);
-    assert!(it.world.state.cancel(wants_all, it.world.now).is_empty(), "it has been answered");
+    assert!(it.world.state.cancel(wants_all, it.world.now).is_empty(), "the request has been answered");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn lost_connection_and_logoff_end_their_waiters() {
     assert_eq!(result, Ok(LockOutcome::Waiting));
     let effects = it.world.state.disconnect(other.connection, it.world.now);
     it.world.check();
-    assert!(effects.cancelled.is_empty(), "nobody is left to be answered");
+    assert!(effects.cancelled.is_empty(), "no request waits for an answer");
     assert_eq!(effects.dropped[0].reason, CloseReason::ConnectionLost);
     assert!(it.world.close(&one).granted.is_empty());
 }
@@ -334,10 +334,10 @@ fn a_request_that_waits_for_a_lock_outside_is_granted_once_its_caller_has_it() {
     assert_eq!(it.retry(waits), Some(LockOutcome::Waiting));
     let (_, effects) = it.unlock(&two, &[exclusive(5, 1)]);
     assert_eq!((effects.retry, effects.granted), (vec![waits], vec![]));
-    assert!(!one.shared.has_locks(), "nobody has asked outside again");
+    assert!(!one.shared.has_locks(), "no caller has tried outside again");
     assert_eq!(it.retry(waits), Some(LockOutcome::Granted));
     assert!(it.io(&two, 0, 1, false));
-    assert_eq!(it.retry(waits), None, "it waits no more");
+    assert_eq!(it.retry(waits), None, "the request no longer waits");
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn a_request_that_waits_for_a_lock_outside_keeps_its_place() {
     let (one, two, three) = (it.one.clone(), it.two.clone(), it.open());
     let (_, first) = it.lock_outside(&one, exclusive(0, 10), true, false);
     let (outcome, second) = it.lock_outside(&two, shared(0, 10), true, true);
-    assert_eq!(outcome, Ok(LockOutcome::Waiting), "behind the first");
+    assert_eq!(outcome, Ok(LockOutcome::Waiting), "it waits behind the first request");
     assert_eq!(it.retry(second), Some(LockOutcome::Waiting));
     let third = it.waits(&three, shared(0, 1));
     let effects = it.world.state.cancel(first, it.world.now);

@@ -33,7 +33,7 @@ fn handle_caching_is_not_granted_while_a_rename_is_under_way() {
     request.lease = lease(7, RH);
     let again = world.open(request);
     let begun = world.state.begin_move(renamer.file_id, names("dir\\File1", "to"), ROOT, false);
-    assert_eq!(begun.err(), Some(InTheWay::CachedHandle), "granted since the others were broken");
+    assert_eq!(begun.err(), Some(InTheWay::CachedHandle), "this lease was granted after the breaks");
     assert!(!world.close(&again).dropped.is_empty());
     let moving = world.state.begin_move(renamer.file_id, names("dir\\File1", "to"), ROOT, false).unwrap();
 
@@ -149,7 +149,7 @@ fn renames_with_common_names_exclude_each_other() {
     let late = MoveNames { looked_up, ..names("b\\g", "d\\g") };
     let begun = world.state.begin_move(other, late, ROOT, false);
     assert_eq!(begun.err(), Some(InTheWay::OtherMove));
-    assert!(!world.state.meets_move("data", "d\\g"), "that rename is over");
+    assert!(!world.state.meets_move("data", "d\\g"), "the rename is over");
 }
 
 #[test]
@@ -226,7 +226,11 @@ fn overwrite_with_sharing_violation_breaks_only_handle_caching() {
     assert!(matches!(notice.kind, BreakKind::Lease { current: RWH, new: RW, .. }), "{:?}", notice.kind);
     let _ = world.state.acknowledge_lease(guid(1), guid(1), RW, world.now).unwrap();
     let refused = world.refused(AdmitRequest { is_retry: true, ..overwriting });
-    assert_eq!(refused, Refused::SharingViolation { blocker: reader.global_id }, "it empties the file");
+    assert_eq!(
+        refused,
+        Refused::SharingViolation { blocker: reader.global_id },
+        "the CREATE empties the file"
+    );
     assert_eq!(world.lease_of(reader.global_id), RW);
 }
 
@@ -275,12 +279,12 @@ fn a_replay_on_a_new_connection_finds_the_open_of_the_lost_one() {
     assert_eq!(world.replay(&Replay { lease: None, ..replay }).err(), Some(ReplayError::Denied));
     let found = world.replay(&replay).unwrap().unwrap();
     assert_eq!(found.global_id, open.global_id);
-    assert!(world.state.open(found.file_id).is_some(), "it has its client again");
+    assert!(world.state.open(found.file_id).is_some(), "the open is connected again");
     assert_eq!(world.state.poll_timeout(), None);
     assert_eq!(
         world.replay(&replay).unwrap().unwrap().file_id,
         found.file_id,
-        "the answer may be lost again"
+        "a further replay finds it, too"
     );
     assert!(world.state.lease_file(registry::LeaseId { client: guid(1), key: guid(5) }) == Some(file_key(1)));
 }

@@ -162,7 +162,11 @@ fn attribute_opens_neither_conflict_nor_break() {
     world.open(request);
     let mut request = world.request(one, 2);
     request.oplock = OplockLevel::BATCH;
-    assert_eq!(world.open(request).oplock, OplockLevel::BATCH, "attributes do not keep from caching");
+    assert_eq!(
+        world.open(request).oplock,
+        OplockLevel::BATCH,
+        "an open for attributes does not prevent caching"
+    );
 }
 
 #[test]
@@ -311,7 +315,11 @@ fn delete_removes_the_link_of_the_requesting_open() {
     let effects = world.close(&same);
     let removal = &effects.dropped[0].removals[0];
     assert_eq!((removal.by, removal.target), (one.global_id, file_key(1)));
-    assert_eq!(removal.attached, one.global_id.value().into(), "by the name of the open that asked");
+    assert_eq!(
+        removal.attached,
+        one.global_id.value().into(),
+        "the removal has the path of the requesting open"
+    );
     assert!(!world.state.is_open_deleted(two.file_id));
     assert!(!world.close(&two).dropped[0].delete_on_close_now);
 }
@@ -328,7 +336,7 @@ fn a_renamed_link_is_deleted_by_its_new_name() {
     assert!(world.close(&one).dropped[0].removals.is_empty());
     let asked: u64 = one.global_id.value().into();
     let moved = world.state.rename(two.file_id, "dir\\new").unwrap();
-    assert!(moved.opens.contains(&asked), "the open that asked hears of it, though it has ended");
+    assert!(moved.opens.contains(&asked), "the requesting open is returned, although it has ended");
     // The open that renamed the file may have ended.
     let moved = world.state.rename_by_path(file_key(1), "data", crate::world::ROOT, "dir\\new", "dir\\newer");
     assert_eq!(moved.opens.len(), 2);
@@ -358,7 +366,7 @@ fn posix_delete_removes_the_name_with_the_requesting_open() {
         world.state.set_delete_with_own_open(one.file_id, true).unwrap();
         world.check();
         let removals = world.close(&one).dropped.remove(0).removals;
-        assert_eq!(removals.len(), 1, "the other has it open");
+        assert_eq!(removals.len(), 1, "the other client has the file open");
         assert!(!world.state.is_open_deleted(other.file_id));
     }
     // If the request is withdrawn, nothing has changed, and a plain delete waits for the last open.
@@ -383,7 +391,7 @@ fn opens_are_refused_while_a_file_is_removed_or_replaced() {
     let mut request = world.request(client, 1);
     request.delete_on_close = true;
     let open = world.open(request);
-    assert!(world.state.begin_replace(file_key(1), "data", "dir\\file1").is_none(), "it is open");
+    assert!(world.state.begin_replace(file_key(1), "data", "dir\\file1").is_none(), "the file is open");
     let effects = world.state.close_open(open.file_id, CloseReason::ClientClose, world.now).ok().unwrap();
     for path in ["dir\\file1", "dir\\file1:stream"] {
         let mut request = world.request(client, 1);

@@ -1,6 +1,6 @@
 //! Connections and sessions without a logon: the places that they may take, and the clients that are accepted all the
 //! same.
-#![expect(unused_must_use, reason = "nobody is there to hear of the effects")]
+#![expect(unused_must_use, reason = "no client receives the effects")]
 
 use std::net::SocketAddr;
 
@@ -202,7 +202,11 @@ fn a_connection_without_a_logon_has_few_sessions() {
     valid(&mut world, connection, anonymous()).ok().unwrap();
     begun(&mut world, connection).unwrap();
     assert_eq!(begun(&mut world, connection).err(), Some(LimitReached::SessionsPerConnection));
-    assert_eq!(standing(&world, connection), Standing::Stranger, "an anonymous session proves nothing");
+    assert_eq!(
+        standing(&world, connection),
+        Standing::Stranger,
+        "an anonymous session does not change the standing"
+    );
 }
 
 #[test]
@@ -333,7 +337,7 @@ fn administrator_flag_decides_about_reserved_places() {
     };
     let full = Some(TreeConnectError::LimitReached(LimitReached::Trees));
     while connect(&mut world, one.session).is_none() {}
-    assert_eq!(connect(&mut world, one.session), full, "what is one user's");
+    assert_eq!(connect(&mut world, one.session), full, "the limit of one user");
     world.state.set_administrator(one.session, true).unwrap();
     assert_eq!(standing(&world, one.connection), Standing::Administrator);
     assert_eq!(connect(&mut world, one.session), None);

@@ -97,7 +97,7 @@ fn a_pending_delete_follows_a_renamed_stream() {
     assert!(world.close(&one).dropped[0].removals.is_empty());
     let asked: u64 = one.global_id.value().into();
     let renamed = world.state.rename_stream(two.file_id, key(9), "file1:new").unwrap();
-    assert!(renamed.contains(&asked), "the open that asked hears of it, though it has ended");
+    assert!(renamed.contains(&asked), "the requesting open is returned, although it has ended");
     world.check();
     assert!(world.state.is_delete_pending(key(9)) && !world.state.is_delete_pending(key(7)));
     let removals = world.close(&two).dropped.remove(0).removals;

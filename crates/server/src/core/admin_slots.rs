@@ -192,7 +192,7 @@ mod tests {
         let third = root().unwrap();
         assert!(!one.is_held() && root().is_none());
         drop(aside);
-        assert!(!one.is_held(), "others have them all");
+        assert!(!one.is_held(), "the other connections have all places");
         drop(third);
         drop(one.step_aside());
         assert!(one.is_held() && root().is_none());
@@ -207,7 +207,7 @@ mod tests {
             ["bob", "BOB", "bob"].map(|user| places.take(&caller(user, false)).unwrap()).into();
         assert!(places.take(&caller("Bob", false)).is_none());
         held.push(places.take(&caller("alice", false)).unwrap());
-        assert!(places.take(&caller("carol", false)).is_none(), "the rest is kept");
+        assert!(places.take(&caller("carol", false)).is_none(), "the other places are for administrators");
         let admins: Vec<_> = (0..2).map(|_| places.take(&caller("root", true)).unwrap()).collect();
         assert!(places.take(&caller("root", true)).is_none());
         drop(admins);

@@ -56,7 +56,7 @@ pub(crate) fn clock_differs(peer: &SocketAddr, claim: &Claim, hours: Option<i64>
             target: "audit",
             %from,
             workstation,
-            "the client gives its logons no time; they are accepted all the same"
+            "the client gives its logons no time; they are accepted nevertheless"
         ),
     }
 }

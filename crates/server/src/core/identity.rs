@@ -302,7 +302,7 @@ mod tests {
         for asker in stuck {
             assert_eq!(asker.join().unwrap(), None);
         }
-        assert!(begun.elapsed() < limits::NAME_WAIT * 3, "all at once, and not one after the other");
+        assert!(begun.elapsed() < limits::NAME_WAIT * 3, "the callers must wait at the same time");
         assert_eq!(SERVICE.asked().as_ref().unwrap().under_way.len(), limits::NAME_THREADS);
         // Cached answers are returned all the same, and callers with little patience do not wait.
         assert_eq!(SERVICE.ask(group(), Patience::Little, hangs), Some(Answer::Id(7)));

@@ -82,7 +82,7 @@ mod tests {
         let mut closed: Vec<_> =
             inboxes.iter_mut().filter_map(|(id, inbox)| inbox.try_recv().ok().map(|_| *id)).collect();
         closed.dedup();
-        assert_eq!(closed, [2, 3], "60 and 40 go for 50 and then 70");
+        assert_eq!(closed, [2, 3], "those with 60 and 40 bytes make room for 50 and 70");
         budget.release(ConnectionId(4));
         assert_eq!(budget.held.lock().total, 0);
     }

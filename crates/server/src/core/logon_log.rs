@@ -136,7 +136,7 @@ mod tests {
         let log = LogonLog::default();
         let told = (0..10_000).filter(|_| log.has_room(address(1), START)).count();
         assert_eq!(told, usize::try_from(LOGON_LINES_OF_ADDRESS.at_once).unwrap());
-        assert!(log.has_room(address(2), START), "others are told of");
+        assert!(log.has_room(address(2), START), "other addresses have entries");
         let [untold] = log.take().try_into().unwrap();
         assert_eq!(untold, Untold { from: Some(AddressGroup::of(address(1))), count: 10_000 - told as u64 });
         assert_eq!(log.take(), []);

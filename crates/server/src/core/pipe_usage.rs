@@ -113,7 +113,7 @@ mod tests {
         let pipes: Vec<Charge> = std::iter::from_fn(|| Charge::new(&one, &server)).collect();
         assert_eq!(pipes.len(), PIPES_PER_SESSION);
         assert!(pipes[0].reserve(PIPE_BYTES_PER_SESSION - 10));
-        assert!(pipes[1].reserve(10) && !pipes[2].reserve(1), "the session's is used up");
+        assert!(pipes[1].reserve(10) && !pipes[2].reserve(1), "the session's memory is used up");
         let other = Charge::new(&two, &server).unwrap();
         assert!(other.reserve(PIPE_BYTES_PER_SESSION));
         pipes[0].settle(100);
@@ -148,6 +148,6 @@ mod tests {
         let pipes: Vec<Charge> = sessions.iter().filter_map(|it| Charge::new(it, &server)).collect();
         let full = pipes.iter().filter(|pipe| pipe.reserve(PIPE_BYTES_PER_SESSION)).count();
         assert_eq!(full, PIPE_BYTES / PIPE_BYTES_PER_SESSION);
-        assert_eq!(sessions.last().map(|it| it.bytes()), Some(0), "a refusal takes nothing");
+        assert_eq!(sessions.last().map(|it| it.bytes()), Some(0), "a refusal reserves nothing");
     }
 }

@@ -313,9 +313,12 @@ mod tests {
         drop(registry);
         server.apply(closed);
         server.apply(ended);
-        assert!(session.trees().is_empty() && session.opens.lock().is_empty(), "what ends is forgotten");
+        assert!(session.trees().is_empty() && session.opens.lock().is_empty(), "ended objects are removed");
         session.remember_tree(tree);
         session.remember_open(open);
-        assert!(session.trees().is_empty() && session.opens.lock().is_empty(), "what is over is not kept");
+        assert!(
+            session.trees().is_empty() && session.opens.lock().is_empty(),
+            "ended objects are not entered"
+        );
     }
 }

@@ -57,7 +57,7 @@ impl Waiters {
 ///
 /// It is taken before the registry gets the request, so that no result is missed. When the ticket is dropped, the place
 /// is released; if the registry still keeps the request waiting, it is cancelled there, and others continue.
-#[must_use = "dropped, it cancels what the registry keeps waiting"]
+#[must_use = "a ticket that is dropped cancels its waiting request"]
 pub(crate) struct Ticket<'a> {
     server: &'a Server,
     key: RequestKey,
@@ -231,7 +231,11 @@ mod tests {
         let closed =
             server.registry.lock("test").close_open(open, registry::CloseReason::Administrator, server.now());
         server.apply(closed.unwrap());
-        assert_eq!(third.cancel().await, Some(Wake::Ended(Outcome::HandleClosed)), "that came before");
+        assert_eq!(
+            third.cancel().await,
+            Some(Wake::Ended(Outcome::HandleClosed)),
+            "the close came before the cancellation"
+        );
         assert_eq!(server.waiters.count(), 0);
     }
 }

@@ -6,11 +6,11 @@
 //!
 //! - As long as all calls are short, the request runs in place, on a worker of the runtime; nothing is counted.
 //! - When a watchdog ([`watchdog`]) finds a call that takes too long, the bulkhead is stalled. Requests behind it
-//! become separate tasks (`connection/handling.rs`), wait for one of the bulkhead's places, and run where they hold no
-//! worker. Workers that are already stuck are replaced from a reserve.
+//!   become separate tasks (`connection/handling.rs`), wait for one of the bulkhead's places, and run where they hold no
+//!   worker. Workers that are already stuck are replaced from a reserve.
 //! - Work on files at the end of an open, other than by its client's CLOSE, is a job: the bulkhead's jobs are done in
-//! order, one at a time, on the blocking pool ([`Bulkhead::submit`]). The request that caused them waits for them for a
-//! limited time ([`settled`]).
+//!   order, one at a time, on the blocking pool ([`Bulkhead::submit`]). The request that caused them waits for them for a
+//!   limited time ([`settled`]).
 //!
 //! Pipes and logons have bulkheads, too, because they may call a name service that hangs.
 
@@ -330,7 +330,7 @@ mod tests {
                     poll_apart(|| own.as_mut().poll(context)).0
                 })));
             }
-            let apart = apart.as_mut().expect("a task of its own");
+            let apart = apart.as_mut().expect("the request has become a task");
             Pin::new(apart).poll(context).map(|done| done.expect("no panic"))
         })
         .await
@@ -412,9 +412,9 @@ mod tests {
             let begun = std::time::Instant::now();
             settling(async { bulkhead.submit(true, || ()) }).await;
             assert_eq!(request(&bulkhead, || 7).await, 7);
-            assert!(begun.elapsed() < limits::JOBS_WAIT, "it is known to hang");
+            assert!(begun.elapsed() < limits::JOBS_WAIT, "overdue jobs are not waited for");
             let ((), jobs) = collected_all(|| bulkhead.submit(false, || ()));
-            assert_eq!(jobs.len(), 1, "a stop asks for all of them");
+            assert_eq!(jobs.len(), 1, "a stop waits for all jobs");
             drop(go);
             assert!(settle_all(jobs).await);
         });

@@ -101,7 +101,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE {
-        return Err(io::Error::other("the file is larger than any configuration"));
+        return Err(io::Error::other("the file is too large for a configuration"));
     }
     Ok(text)
 }

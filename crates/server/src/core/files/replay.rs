@@ -180,7 +180,7 @@ mod tests {
     fn repeated_request_is_refused_while_the_lost_channel_has_requests() {
         let counts = ChannelCounts::new(0);
         let lost = counts.begin(0, false).unwrap();
-        assert!(counts.begin(0, true).is_ok(), "nothing was lost yet");
+        assert!(counts.begin(0, true).is_ok(), "no channel was lost yet");
         assert_eq!(counts.begin(1, true).err(), Some(NtStatus::FILE_NOT_AVAILABLE));
         drop(lost);
         assert!(counts.begin(1, true).is_ok());

@@ -370,9 +370,9 @@ mod tests {
             assert_eq!(modified(file), written);
             finish(file);
         }
-        assert_eq!(modified(&open(&table, &handle)), written, "closing moves nothing");
+        assert_eq!(modified(&open(&table, &handle)), written, "a close does not move the time");
         let key = |inode, stream| FileKey { device: 1, inode, stream };
-        assert!(Arc::ptr_eq(&table.of(key(1, 7)), &writer.writes), "a stream's times are its file's");
+        assert!(Arc::ptr_eq(&table.of(key(1, 7)), &writer.writes), "a stream has the times of its file");
         drop((writer, reader));
         for inode in 0..1000 {
             let _ = table.of(key(inode, 0));

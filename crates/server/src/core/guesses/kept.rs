@@ -229,7 +229,10 @@ mod tests {
         let again = after.attempt("alice", Origin::Machine);
         assert!(after.familiar.get(again.pair, minute(1)).is_some());
         let carol = after.attempt("carol", home());
-        assert!(after.refused(&carol, true, policy, minute(2)), "the first of two was before");
+        assert!(
+            after.refused(&carol, true, policy, minute(2)),
+            "the first wrong password was before the restart"
+        );
         after.forgive("dave");
         assert_eq!(turn(&Guesses::with(after.kept(minute(3)), minute(3)), "dave", minute(3)), Turn::Now);
     }

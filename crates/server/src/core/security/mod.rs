@@ -246,7 +246,7 @@ pub(crate) fn needed(which: AdditionalInformation, change: bool) -> AccessMask {
 
 /// The descriptor that is stored with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
+#[expect(clippy::large_enum_variant, reason = "only one exists at a time, on the stack")]
 enum Stored {
     /// No descriptor, or one that is older than a change of the permissions by another program: then the permissions
     /// apply, as with Samba after a local `chmod`.

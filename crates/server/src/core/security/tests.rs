@@ -310,7 +310,10 @@ fn descriptor_stays_in_force_when_the_kernel_clears_special_bits() {
         let hash = posix::hash(&permissions(before));
         assert!(posix::is_hash_of(&hash, &permissions(0o755)), "{before:o}");
         assert!(posix::is_hash_of(&hash, &permissions(before)));
-        assert!(!posix::is_hash_of(&hash, &permissions(0o754)), "a chmod by somebody else is what counts");
+        assert!(
+            !posix::is_hash_of(&hash, &permissions(0o754)),
+            "a chmod by another program invalidates the descriptor"
+        );
         assert!(!posix::is_hash_of(&hash, &PosixPermissions { uid: 7, ..permissions(0o755) }));
     }
 }
@@ -327,7 +330,10 @@ fn users_who_share_a_unix_user_do_not_own_each_others_files() {
     let uid = nix::unistd::geteuid().as_raw();
     scene.made.stat.uid = uid;
     let everyone = AccessMask::WRITE_DAC | AccessMask::READ_DATA;
-    assert!(scene.permitted(&Actor::Process, &bob).contains(everyone), "it is nobody's in particular yet");
+    assert!(
+        scene.permitted(&Actor::Process, &bob).contains(everyone),
+        "without a descriptor the file belongs to the user who asks"
+    );
     assert!(!bob.is(Sid::unix_user(uid)) && !bob.may_give(ann.owner_of(&scene.made.stat)));
     // The first descriptor is inherited, or set by the first user that does so.
     let private = SecurityDescriptor::new(Sid::WORLD, Sid::WORLD, Acl { aces: Vec::new() });

@@ -75,7 +75,7 @@ mod tests {
     ) -> (Vec<E>, Option<u64>) {
         let Written(json) = written.unwrap();
         let page: Page<E> = serde_json::from_slice(&json).unwrap();
-        assert_eq!(serde_json::to_vec(&page).unwrap(), json, "as the type is written");
+        assert_eq!(serde_json::to_vec(&page).unwrap(), json, "the JSON must equal that of the type");
         (page.items, page.next)
     }
 

@@ -83,7 +83,7 @@ mod tests {
         drop(first);
         assert!(!path.exists());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(path.exists(), "nobody listens on it");
+        assert!(path.exists(), "the socket is stale");
         drop(listen(&path).unwrap());
         assert!(!path.exists());
         fs::remove_dir_all(directory).unwrap();

@@ -214,7 +214,7 @@ async fn waiting_requests_leave_places_for_short_ones() {
         stream.write_all(b"GET /v1/events HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
         let length = stream.read(&mut bytes).await.unwrap();
         if !bytes[..length].starts_with(b"HTTP/1.1 200") {
-            assert!(number >= 16, "{number} may follow");
+            assert!(number >= 16, "{number} readers are accepted");
             break;
         }
         connections.push(stream);
@@ -229,7 +229,7 @@ async fn waiting_requests_leave_places_for_short_ones() {
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
     let refused = stream.read(&mut bytes).await;
-    assert!(matches!(refused, Ok(0) | Err(_)), "one more than there are: {refused:?}");
+    assert!(matches!(refused, Ok(0) | Err(_)), "one connection too many: {refused:?}");
     drop(connections);
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());

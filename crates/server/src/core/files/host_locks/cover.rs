@@ -177,7 +177,7 @@ mod tests {
                     prop_assert!(one.offset <= range.start && range.end <= one.offset + one.length);
                     for byte in range {
                         let byte = &mut machine[usize::try_from(byte).unwrap()];
-                        prop_assert_ne!(*byte, lock, "what stays is not set again");
+                        prop_assert_ne!(*byte, lock, "an unchanged lock is not set again");
                         *byte = lock;
                     }
                 }
@@ -205,7 +205,7 @@ mod tests {
         assert!(cover.is_empty());
         let all = 7..vfs::handle::LOCKABLE_END;
         assert_eq!(cover.add(&element(7, u64::MAX, true)), [(all.clone(), Some(RangeLock::Exclusive))]);
-        assert_eq!(cover.add(&element(8, 1, false)), [], "an exclusive one is there");
+        assert_eq!(cover.add(&element(8, 1, false)), [], "the bytes have an exclusive lock already");
         assert_eq!(
             cover.remove(&element(7, u64::MAX, true)),
             [(7..8, None), (8..9, Some(RangeLock::Shared)), (9..all.end, None)]

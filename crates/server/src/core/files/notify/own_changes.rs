@@ -138,7 +138,7 @@ mod tests {
         own.note("/a", Happened::Appeared, now);
         assert!(!own.take("/a", Happened::Vanished));
         assert!(own.take("/a", Happened::Appeared));
-        assert!(!own.take("/a", Happened::Appeared), "the second one is somebody else's");
+        assert!(!own.take("/a", Happened::Appeared), "the second change is not the server's");
         assert!(!own.take("/b", Happened::Appeared));
     }
 

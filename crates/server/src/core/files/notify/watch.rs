@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(names(request.try_recv().unwrap()), ["a"]);
         drop(waiting(&watch));
         watch.note(NotifyAction::ADDED, "b".into());
-        let Found::News(news) = watch.take() else { panic!("it is lost") };
+        let Found::News(news) = watch.take() else { panic!("the change is lost") };
         assert_eq!(names(news), ["b"]);
     }
 

@@ -308,7 +308,7 @@ mod tests {
         };
         let anns = (0..limits::OBSERVED_DIRECTORIES).take_while(|number| add(&mut observed, *number, &ann));
         assert_eq!(anns.count(), limits::OBSERVED_PER_USER);
-        assert!(add(&mut observed, 0, &ann), "one that is observed already");
+        assert!(add(&mut observed, 0, &ann), "a directory that is observed already needs no place");
         assert!(add(&mut observed, 100_000, &bob));
         assert!(!add(&mut observed, 100_001, &ann));
         // A directory that another user still needs when the first one has left is counted for the other.
