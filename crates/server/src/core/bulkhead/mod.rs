@@ -6,11 +6,11 @@
 //!
 //! - As long as all calls are short, the request runs in place, on a worker of the runtime; nothing is counted.
 //! - When a watchdog ([`watchdog`]) finds a call that takes too long, the bulkhead is stalled. Requests behind it
-//!   become separate tasks (`connection/handling.rs`), wait for one of the bulkhead's places, and run where they hold no
-//!   worker. Workers that are already stuck are replaced from a reserve.
+//!   become separate tasks (`smb/connection/handling.rs`), wait for one of the bulkhead's places, and run where they
+//!   hold no worker. Workers that are already stuck are replaced from a reserve.
 //! - Work on files at the end of an open, other than by its client's CLOSE, is a job: the bulkhead's jobs are done in
-//!   order, one at a time, on the blocking pool ([`Bulkhead::submit`]). The request that caused them waits for them for a
-//!   limited time ([`settled`]).
+//!   order, one at a time, on the blocking pool ([`Bulkhead::submit`]). The request that caused them waits for them for
+//!   a limited time ([`settled`]).
 //!
 //! Pipes and logons have bulkheads, too, because they may call a name service that hangs.
 
