@@ -1,9 +1,9 @@
-//! The tokio shell: listeners, connections, handlers, pipes, administration.
+//! The server on tokio: listeners, connections, handlers, pipes, administration.
 //!
-//! The crate has four rooms. [`core`] holds the state and uses none of the others. [`smb`] serves the
-//! connections: one task each, which hands requests to the handlers, one file per SMB2 command.
-//! [`admin`] holds the verbs of administrators, which never touch a connection. [`fronts`] translates
-//! RPC pipes and the control API into these verbs.
+//! The crate has four rooms. [`core`] has the state and uses none of the others. [`smb`] serves the connections: each
+//! has a task that passes requests to the handlers, which have one file for each SMB2 command. [`admin`] has the
+//! operations of administrators, which never access a connection. [`fronts`] translates calls on RPC pipes and requests
+//! to the control API into these operations.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

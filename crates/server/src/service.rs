@@ -1,4 +1,4 @@
-//! Starting and stopping the Server service.
+//! The start and the stop of the Server service.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use crate::core::server::Server;
 use crate::core::start_error::StartError;
 use crate::smb::connection;
 
-/// A server that is running. It runs on the tokio runtime that [`Service::start`] was called on;
-/// on a [`crate::Runtime`] it goes on when a share's file system hangs.
+/// A running server. It runs on the tokio runtime on which [`Service::start`] was called; on a [`crate::Runtime`] it
+/// continues to work when a share's file system hangs.
 pub struct Service {
     server: Arc<Server>,
     addresses: Vec<SocketAddr>,
@@ -30,7 +30,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a server: when this returns, clients can connect.
+    /// Starts a server. When this returns, clients can connect.
     pub fn start(settings: Settings, accounts: UserDb) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for address in &settings.listen {
@@ -66,34 +66,34 @@ impl Service {
         Ok(Self { server, addresses, tasks, state_directory })
     }
 
-    /// Where it listens.
+    /// The addresses that the server listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Takes over shares and users from the settings that `read` reads; sessions go on, tree connects to shares that
-    /// are gone end. What else has changed takes a restart.
+    /// Replaces shares and users by those that `read` returns. Sessions continue; tree connects to shares that were
+    /// removed end. Changes of other settings need a restart.
     pub fn reload<E>(&self, read: impl FnOnce() -> Result<(Settings, UserDb), E>) -> Result<(), E> {
         self.server.reload(read)
     }
 
-    /// Returns when an administrator asks for a stop.
+    /// Returns when an administrator requests a stop.
     pub async fn stop_asked(&self) {
         self.server.running.stop_asked().await;
     }
 
-    /// Stops: no new connections, every session ended, every file flushed and closed.
+    /// Stops the server: accepts no new connections, ends every session, and flushes and closes every file.
     pub async fn stop(self) {
         for task in &self.tasks {
             task.abort();
         }
-        // An aborted task is gone, and its socket with it, only once it has been waited for.
+        // The socket of an aborted task is closed when the task has been waited for.
         for task in self.tasks {
             let _ = task.await;
         }
         self.server.logon_log.sum_up();
         self.server.shut_down().await;
-        // The connections' tasks write what they have to say and end.
+        // The tasks of the connections write their last answers and end.
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
         while self.server.has_connections() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(STOP_POLL).await;
@@ -102,27 +102,27 @@ impl Service {
     }
 }
 
-/// Accepts connections as long as there are places for their sockets: those in the registry, and some that are
-/// about to be closed.
+/// Accepts connections as long as there are places for their sockets: one for each connection in the registry, and some
+/// for those that are about to be closed.
 async fn accept(server: Arc<Server>, listener: TcpListener, places: Arc<Semaphore>) {
     loop {
-        // It is never closed.
+        // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, peer)) => {
                 bulkhead::spawn(connection::serve(Arc::clone(&server), socket, peer, place));
             }
             Err(error) => {
-                // Out of descriptors, most likely: the listener stays good, and waiting may help.
-                tracing::warn!(%error, "accept failed");
+                // Most likely the process has no more descriptors. The listener stays valid, and a later attempt may
+                // succeed.
+                tracing::warn!(%error, "cannot accept a connection; trying again");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
     }
 }
 
-/// Lets time pass in the registry: breaks that were never acknowledged, durable handles nobody came
-/// back for.
+/// Handles the timeouts of the registry: breaks that were not acknowledged, and orphans that were not reclaimed.
 pub(crate) async fn watch_timeouts(server: Arc<Server>) {
     loop {
         let next = server.registry.lock("poll_timeout").poll_timeout();
@@ -144,7 +144,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
-    // Dead peers are found by the kernel: their sessions would look alive for ever.
+    // The kernel finds dead peers; otherwise their sessions would exist for ever.
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.bind(&address.into())?;
@@ -152,21 +152,21 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Connections the kernel keeps until they are accepted.
+/// The number of connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// After how long a silent connection is probed.
+/// The time after which a silent connection is probed.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 
-/// How far apart the probes are.
+/// The interval between probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// How long to wait where the registry waits for nothing.
+/// The wait if the registry has no deadline.
 const IDLE_WAIT: Duration = Duration::from_secs(3600);
 
-/// How long connections get to end.
+/// The time in which connections have to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 const STOP_POLL: Duration = Duration::from_millis(5);
