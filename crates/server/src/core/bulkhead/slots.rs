@@ -1,4 +1,4 @@
-//! The state of each thread: the call that may hang which it is in, with its bulkhead.
+//! The state of each thread: the call that it is in, if that may hang, and the bulkhead of the call.
 //!
 //! To enter and to leave a call, a thread stores to memory that no other thread writes, so the fast path costs next to
 //! nothing. The watchdog, which looks for calls that take too long, reads that memory (`watchdog.rs`).

@@ -81,12 +81,12 @@ pub struct Role {
 /// The permission of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allow {
-    /// To do all that an administrator may do.
+    /// The permission to do all that an administrator may do.
     Administer,
-    /// To see sessions, connections and opens, and to close opens; if the role is for the whole server, also to end
-    /// sessions.
+    /// The permission to see sessions, connections and opens, and to close opens; if the role is for the whole server,
+    /// also to end sessions.
     Close,
-    /// To see sessions, connections, opens, refusals and events.
+    /// The permission to see sessions, connections, opens, refusals and events.
     View,
 }
 

@@ -472,7 +472,7 @@ const MAX_SHARE_NAME: usize = 80;
 /// The maximal length of a remark or comment, in characters (MAXCOMMENTSZ).
 const MAX_REMARK: usize = 256;
 
-/// Names with another meaning for every client.
+/// Names that every client uses for something other than a share of files.
 const RESERVED_SHARES: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
 
 /// The maximal minutes of `autodisconnect`, as in NET CONFIG SERVER.

@@ -111,7 +111,7 @@ impl Account {
             password_can_change: last_set,
             password_must_change: NEVER,
             user_name: self.name(),
-            // Secrets are not returned, and neither is their absence.
+            // Hashes are not returned; `nt_password_present` shows if there is one.
             lm_owf_password: UnicodeString::absent(),
             nt_owf_password: UnicodeString::absent(),
             private_data: UnicodeString::absent(),
