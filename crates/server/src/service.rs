@@ -45,8 +45,8 @@ impl Service {
         let control_socket = settings.control_socket.clone();
         let state_directory = settings.state_directory.clone();
         let server = Server::new(settings, accounts)?;
-        server.load_guesses(&state_directory);
-        server.listens_on(addresses.clone());
+        *server.logons.guesses() = guesses::Guesses::load(&state_directory, server.now());
+        server.identity.listens_on(addresses.clone());
         let mut tasks = Vec::new();
         if let Some(path) = control_socket {
             let task = crate::fronts::http::serve(Arc::clone(&server), &path)
@@ -91,7 +91,7 @@ impl Service {
         for task in self.tasks {
             let _ = task.await;
         }
-        self.server.logon_log.sum_up();
+        self.server.logons.log.sum_up();
         self.server.shut_down().await;
         // The tasks of the connections write their last answers and end.
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
@@ -128,7 +128,7 @@ pub(crate) async fn watch_timeouts(server: Arc<Server>) {
         let next = server.registry.lock("poll_timeout").poll_timeout();
         let wait = next.map(|at| Duration::from_millis(at.since_ms(server.now())));
         tokio::select! {
-            () = server.timeouts_changed.notified() => {}
+            () = server.signals.timeouts_changed.notified() => {}
             () = tokio::time::sleep(wait.unwrap_or(IDLE_WAIT)) => {
                 let effects = server.registry.lock("handle_timeout").handle_timeout(server.now());
                 server.apply(effects);

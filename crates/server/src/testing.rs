@@ -49,7 +49,7 @@ impl TestServer {
         let surroundings = Surroundings { seed, guid: Guid([0x5e; 16]), open_share: Arc::new(open_share) };
         let server = Server::within(settings, accounts, surroundings);
         // Neither reads from nor writes to the disk.
-        let _ = server.machine.set(Machine([1, 2, 3]));
+        let _ = server.identity.machine.set(Machine([1, 2, 3]));
         let tasks = vec![
             tokio::spawn(service::watch_timeouts(Arc::clone(&server))),
             tokio::spawn(admin::idle_sessions::watch(Arc::clone(&server))),

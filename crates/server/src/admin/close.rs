@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::{CloseFile, Outcome, limits};
-use registry::{CloseReason, ConnectionId, FileSnapshot, OpenShared, Readiness, RequestKey, WriteCaching};
+use registry::{CloseReason, ConnectionId, FileSnapshot, OpenShared, Readiness, WriteCaching};
 use tokio::time::Instant;
 use wire::FileGlobalId;
 
@@ -36,7 +36,7 @@ pub(crate) async fn close_file(
         return close_file_at_once(server, caller, id, Own::Too, &how);
     }
     let file = expected(server, caller, id, Own::Too, &how)?;
-    let Some(place) = server.admin_places.closes.take(caller) else {
+    let Some(place) = server.capacity.admin.closes.take(caller) else {
         return refused(caller, &file, Error::Busy);
     };
     let (server, caller) = (Arc::clone(server), caller.clone());
@@ -137,7 +137,7 @@ async fn close_kindly(server: &Server, id: FileGlobalId, grace: Duration) -> Res
 /// Breaks the open's write caching and waits until that is done or the time has expired.
 async fn written_back(server: &Server, id: FileGlobalId, grace: Duration) {
     let deadline = Instant::now() + grace;
-    let key = RequestKey { connection: ConnectionId::NONE, id: server.next_request() };
+    let key = server.waiters.new_key(ConnectionId::NONE);
     loop {
         let mut ticket = Ticket::take(server, key);
         let asked = server.registry.lock("break_for_close").break_for_close(id, key, server.now());

@@ -3,7 +3,7 @@
 use rpc::Win32Error;
 
 use crate::core::config::ReplaceError;
-use crate::core::server::ChangeError;
+use crate::core::configuration::ChangeError;
 
 /// The reason why an operation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

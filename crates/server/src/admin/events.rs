@@ -29,7 +29,7 @@ pub(crate) fn events(
     query: &EventQuery,
 ) -> Result<EventReader, Error> {
     let scope = scope(caller, Right::ReadFiles, Own::No)?;
-    let place = server.admin_places.watchers.take(caller).ok_or(Error::Busy)?;
+    let place = server.capacity.admin.watchers.take(caller).ok_or(Error::Busy)?;
     let latest = server.registry.lock("last_event").last_event();
     // A larger number comes from an earlier run of the server.
     let after = query.after.filter(|after| *after <= latest).unwrap_or(latest);
@@ -43,7 +43,7 @@ impl EventReader {
     pub(crate) async fn next(&mut self) -> Option<Vec<Event>> {
         let server = Arc::clone(&self.server);
         loop {
-            let happened = server.happened.notified();
+            let happened = server.signals.event_added.notified();
             tokio::pin!(happened);
             happened.as_mut().enable();
             if !Arc::ptr_eq(&self.settings, &server.settings()) {

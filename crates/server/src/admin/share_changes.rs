@@ -114,14 +114,14 @@ pub(crate) fn announce_deletion(server: &Server, caller: &Caller, name: &str) ->
     snapshot(server, name)?;
     let mut handle = [0; 16];
     crate::core::random::fill(&mut handle).map_err(|_| Error::Internal)?;
-    server.deletions.begin(handle, name);
+    server.configuration.deletions.begin(handle, name);
     Ok(handle)
 }
 
 /// Deletes a share that [`announce_deletion`] announced (MS-SRVS 3.1.4.15). The handle becomes invalid.
 pub(crate) fn commit_deletion(server: &Server, caller: &Caller, handle: [u8; 16]) -> Result<Ended, Error> {
     check(caller, Right::ChangeSettings)?;
-    let name = server.deletions.end(handle).ok_or(Error::InvalidHandle)?;
+    let name = server.configuration.deletions.end(handle).ok_or(Error::InvalidHandle)?;
     delete(server, caller, &name)
 }
 

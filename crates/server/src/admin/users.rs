@@ -40,7 +40,7 @@ pub(crate) fn is_administrator(server: &Server, name: &str) -> bool {
 
 /// The recent wrong passwords of the account. Does not check rights: part of [`users`].
 pub(crate) fn guessed(server: &Server, name: &str) -> Guessed {
-    server.guesses().of_account(name, server.now())
+    server.logons.guesses().of_account(name, server.now())
 }
 
 /// Enables or disables an account. Enabling it also unlocks it, as in Windows.
@@ -55,7 +55,7 @@ pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: b
     });
     // Also removes the lock of a name that is not an account.
     if active && matches!(set, Ok(_) | Err(Error::NoSuchUser)) {
-        server.guesses().forgive(name);
+        server.logons.guesses().forgive(name);
     }
     let outcome = set.as_ref().map(|_| Ended::default()).map_err(|error| *error);
     let act = if active { "enable account" } else { "disable account" };
@@ -126,10 +126,10 @@ fn set(
 ) -> Result<User, NotSet> {
     let origin = origin(caller);
     let object = format!("user {}", loggable(name));
-    let attempt = guessable.then(|| server.guesses().attempt(name, origin));
+    let attempt = guessable.then(|| server.logons.guesses().attempt(name, origin));
     let mut spent = None;
     if let Some(attempt) = &attempt {
-        let mut guesses = server.guesses();
+        let mut guesses = server.logons.guesses();
         match guesses.turn(attempt, server.now()) {
             // The file is read without holding the table's lock.
             Turn::Now => spent = Some(guesses.spent(attempt, server.now())),
@@ -160,12 +160,12 @@ fn set(
     });
     match (&attempt, &set) {
         (Some(attempt), Ok(_)) => {
-            let mut guesses = server.guesses();
+            let mut guesses = server.logons.guesses();
             guesses.accepted(attempt, server.now());
             spent.into_iter().for_each(|spent| guesses.give_back(spent, server.now()));
         }
         (Some(attempt), Err(Error::WrongPassword)) => {
-            let locked = server.guesses().wrong(attempt, server.settings().lockout, server.now());
+            let locked = server.logons.guesses().wrong(attempt, server.settings().lockout, server.now());
             if locked {
                 account_locked(name, &caller.from);
             }
@@ -183,7 +183,7 @@ fn set(
 /// Lets a caller prove their own password again, if an attempt is permitted now. A wrong one counts as a
 /// failed logon.
 pub(crate) fn prove<T>(server: &Server, caller: &Caller, judge: impl FnOnce() -> Option<T>) -> Option<T> {
-    let mut guesses = server.guesses();
+    let mut guesses = server.logons.guesses();
     let attempt = guesses.attempt(&caller.user, origin(caller));
     if guesses.turn(&attempt, server.now()) != Turn::Now {
         return None;

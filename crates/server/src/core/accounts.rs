@@ -146,7 +146,7 @@ impl Accounts {
 impl Server {
     /// The accounts in force.
     pub(crate) fn accounts(&self) -> Arc<UserDb> {
-        self.accounts.current()
+        self.configuration.accounts.current()
     }
 
     /// Reads the users file if it has changed. This waits for the file system, and, if the accounts change, for other
@@ -158,11 +158,13 @@ impl Server {
             return;
         }
         let (version, is_young) = Version::of(&settings.users_file);
-        if self.accounts.is_of(version) || is_young && self.accounts.are_as_in(&settings.users_file) {
+        if self.configuration.accounts.is_of(version)
+            || is_young && self.configuration.accounts.are_as_in(&settings.users_file)
+        {
             return;
         }
-        let _changing = self.changing();
-        self.accounts.refresh(&self.settings().users_file);
+        let _changing = self.configuration.changing();
+        self.configuration.accounts.refresh(&self.settings().users_file);
     }
 }
 
@@ -189,7 +191,7 @@ mod tests {
         let source = Source { path: directory.path().join("config"), text: "".into() };
         (settings.users_file, settings.source) = (path.clone(), Some(source));
         let server = Server::new(settings, UserDb::load(&path).unwrap().0).unwrap();
-        let changing = server.changing();
+        let changing = server.configuration.changing();
         std::thread::scope(|scope| {
             let (done, is_done) = std::sync::mpsc::channel();
             let looking = &server;
@@ -204,7 +206,7 @@ mod tests {
         });
         fs::write(&path, ALICE.replace("alice", "carol")).unwrap();
         server.refresh_accounts();
-        assert_eq!(names(&server.accounts), ["carol"]);
+        assert_eq!(names(&server.configuration.accounts), ["carol"]);
     }
 
     /// Makes a file look as if it had been written long ago, as far as its times can be set.

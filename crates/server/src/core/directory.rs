@@ -19,8 +19,8 @@ use vfs::local::{LocalBackend, LocalOptions};
 
 use crate::core::bulkhead::Bulkhead;
 use crate::core::config::ShareSettings;
+use crate::core::configuration::OpenShare;
 use crate::core::limits;
-use crate::core::server::OpenShare;
 use crate::core::start_error::StartError;
 
 /// The directory of a share.

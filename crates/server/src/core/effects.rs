@@ -96,7 +96,7 @@ impl Server {
         let over = async {
             loop {
                 // The notification is enabled before the check, so that an end after it is not missed.
-                let mut vanished = std::pin::pin!(self.vanished.notified());
+                let mut vanished = std::pin::pin!(self.signals.moving_ended.notified());
                 vanished.as_mut().enable();
                 if !is_under_way(&self.registry.lock("vanishing")) {
                     return;
@@ -131,7 +131,7 @@ impl Server {
         ended.files = ended.files.saturating_add(effects.dropped.len());
         // Breaks and orphans have deadlines.
         if !effects.breaks.is_empty() || !effects.retry.is_empty() || !effects.sessions_ended.is_empty() {
-            self.timeouts_changed.notify_one();
+            self.signals.timeouts_changed.notify_one();
         }
         for notice in effects.breaks {
             BreakNotification {
@@ -191,7 +191,7 @@ impl Server {
 
     fn finish_open(&self, dropped: &Dropped<SmbShell>, flushes: bool) {
         let Some(file) = dropped.attached.file() else { return };
-        self.host_locks.end(dropped.global_id, file);
+        self.files.host_locks.end(dropped.global_id, file);
         let writes = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
         if flushes && dropped.attached.access().intersects(writes) {
             let flushed = file.handle.flush();
@@ -199,12 +199,12 @@ impl Server {
         }
         let watch = file.state().watch.take();
         if let Some(watch) = watch {
-            self.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
+            self.files.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
         }
         self.finish_file(dropped, file);
         // The last of several opens will delete the directory; its watches end now.
         if file.is_directory && file.deletes_on_close() {
-            self.watches.end_for_delete(dropped.attached.tree(), &file.path());
+            self.files.watches.end_for_delete(dropped.attached.tree(), &file.path());
         }
         for removal in &dropped.removals {
             let removed = self.finish_name(removal, removal.by == dropped.global_id);
@@ -246,7 +246,7 @@ impl Server {
     fn finish_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) -> vfs::Result<()> {
         let removed = self.remove_name(removal, is_by_last);
         self.registry.lock("removed").removed(removal);
-        self.vanished.notify_waiters();
+        self.signals.moving_ended.notify_waiters();
         removed
     }
 
@@ -263,17 +263,17 @@ impl Server {
             if std::mem::take(&mut file.state().leased)
                 && let Some(directory) = dropped.target.file()
             {
-                self.watches.unlease(directory);
+                self.files.watches.unlease(directory);
             }
             return;
         }
         // Windows updates the entry of a renamed file when the open that renamed it is closed.
         if std::mem::take(&mut file.state().renamed) && !dropped.delete_on_close_now {
             let what = CompletionFilter::ATTRIBUTES | CompletionFilter::CREATION;
-            self.watches.notify(open.tree(), &file.path(), NotifyAction::MODIFIED, what);
+            self.files.watches.notify(open.tree(), &file.path(), NotifyAction::MODIFIED, what);
         }
         if open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
-            self.watches.note_own_change(open);
+            self.files.watches.note_own_change(open);
         }
         if file.was_written() && !file.is_stream {
             self.break_directory_leases(open.tree(), &file.path(), open.parent_key());
@@ -299,7 +299,7 @@ impl Server {
             (_, true) => (NotifyAction::REMOVED, CompletionFilter::DIR_NAME),
             (_, false) => (NotifyAction::REMOVED, CompletionFilter::FILE_NAME),
         };
-        self.watches.notify(open.tree(), &path, action, what);
+        self.files.watches.notify(open.tree(), &path, action, what);
         if !is_stream {
             // If another open carries out the delete, it is not a change by the lease of either open.
             let parent_key = open.parent_key().filter(|_| is_by_last);
@@ -368,13 +368,13 @@ impl Moving {
 impl Drop for Moving {
     fn drop(&mut self) {
         self.server.registry.lock("end_move").end_move(&self.moving);
-        self.server.vanished.notify_waiters();
+        self.server.signals.moving_ended.notify_waiters();
     }
 }
 
 impl Drop for Replacing<'_> {
     fn drop(&mut self) {
         self.server.registry.lock("end_replace").end_replace(&self.replacing);
-        self.server.vanished.notify_waiters();
+        self.server.signals.moving_ended.notify_waiters();
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use registry::Limits;
+
 /// The time from a connection to a logon. After it, the connection is closed.
 pub(crate) const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -411,3 +413,22 @@ pub(crate) const LOCKOUT_MINUTES_MAX: i64 = 99_999;
 
 /// The maximal number of wrong passwords in the settings of a lockout, as in Windows' policy.
 pub(crate) const LOCKOUT_THRESHOLD_MAX: i64 = 999;
+
+/// The registry's limits, lowered to the descriptors that the process may have: one session can never take those that
+/// other sessions and new connections need.
+pub(crate) fn of_registry() -> Limits {
+    let defaults = Limits::default();
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let Some(descriptors) = descriptors.and_then(|count| usize::try_from(count).ok()) else {
+        return defaults;
+    };
+    let opens = (descriptors - descriptors / 4).min(defaults.opens);
+    Limits {
+        opens,
+        opens_per_session: (opens / 2).min(defaults.opens_per_session),
+        connections: (descriptors / 8).min(defaults.connections),
+        orphans: (opens / 4).min(defaults.orphans),
+        orphans_per_user: (opens / 16).min(defaults.orphans_per_user),
+        ..defaults
+    }
+}

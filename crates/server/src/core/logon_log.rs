@@ -115,9 +115,9 @@ impl LogonLog {
 /// Logs a summary a while after the first entry was left out, as long as the server runs.
 pub(crate) async fn sum_up(server: Arc<Server>) {
     loop {
-        server.logon_log.has_untold.notified().await;
+        server.logons.log.has_untold.notified().await;
         tokio::time::sleep(LOGON_SUMMARY).await;
-        server.logon_log.sum_up();
+        server.logons.log.sum_up();
     }
 }
 

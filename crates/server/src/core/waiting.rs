@@ -1,9 +1,10 @@
 //! Requests that wait for the registry: for a byte-range lock, or for the breaks of others' caching.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use registry::{Outcome, RequestKey};
+use registry::{ConnectionId, Outcome, RequestKey};
 use tokio::sync::oneshot;
 
 use crate::core::server::Server;
@@ -22,10 +23,16 @@ pub(crate) enum Wake {
 /// The requests that wait, by their keys in the registry.
 #[derive(Default)]
 pub(crate) struct Waiters {
+    last_key: AtomicU64,
     table: Mutex<HashMap<RequestKey, oneshot::Sender<Wake>>>,
 }
 
 impl Waiters {
+    /// A key for a request of the connection, which no other request has.
+    pub(crate) fn new_key(&self, connection: ConnectionId) -> RequestKey {
+        RequestKey { connection, id: self.last_key.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
     fn enter(&self, key: RequestKey) -> oneshot::Receiver<Wake> {
         let (sender, receiver) = oneshot::channel();
         self.table.lock().insert(key, sender);
@@ -164,7 +171,7 @@ mod tests {
         let tree =
             registry.tree_connect(session.id(), "data", false, FileKey::default(), attach, now).unwrap();
         let target = OpenTarget::File(FileKey { device: 1, inode: 1, stream: 0 });
-        let key = RequestKey { connection, id: server.next_request() };
+        let key = server.waiters.new_key(connection);
         let request = AdmitRequest::new(key, (session.id(), tree.tree_id), target, "file".into());
         let made = Created {
             actor: vfs::Actor::Process,
@@ -192,7 +199,7 @@ mod tests {
         open: FileId,
         (offset, length): (u64, u64),
     ) -> (Ticket<'a>, LockOutcome) {
-        let key = RequestKey { connection, id: server.next_request() };
+        let key = server.waiters.new_key(connection);
         let ticket = Ticket::take(server, key);
         let element = LockElement { offset, length, exclusive: true };
         let locked = server.registry.lock("test").lock(open, &[element], true, key, server.now());

@@ -129,7 +129,7 @@ fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) 
         name: settings.name.clone(),
         comment: settings.comment.clone(),
         version: format!("Shareward {}", env!("CARGO_PKG_VERSION")),
-        listening: server.listening().iter().map(ToString::to_string).collect(),
+        listening: server.identity.listening().iter().map(ToString::to_string).collect(),
         hidden: Some(settings.hidden),
         users_max: u32::try_from(limits.sessions).ok(),
         files_per_session_max: u32::try_from(limits.opens_per_session).ok(),

@@ -130,7 +130,7 @@ pub(super) fn server(server: &Server, counts: Counts, started: Time) -> ServerIn
         comment: settings.comment.clone(),
         version: String::from(env!("CARGO_PKG_VERSION")),
         started_at: Some(timestamp(started)),
-        listening: server.listening().iter().map(ToString::to_string).collect(),
+        listening: server.identity.listening().iter().map(ToString::to_string).collect(),
         connections: Some(saturated(counts.trees)),
         sessions: Some(saturated(counts.sessions)),
         files: Some(saturated(counts.opens)),

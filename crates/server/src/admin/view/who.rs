@@ -37,13 +37,13 @@ where
     let _places = match wait.is_zero() {
         true => None,
         false => {
-            let place = server.admin_places.waits.take(&identify().await?).ok_or(Error::Busy)?;
+            let place = server.capacity.admin.waits.take(&identify().await?).ok_or(Error::Busy)?;
             Some((place, seat.step_aside()))
         }
     };
     let deadline = Instant::now() + wait;
     loop {
-        let happened = server.happened.notified();
+        let happened = server.signals.event_added.notified();
         tokio::pin!(happened);
         happened.as_mut().enable();
         let mut after = server.registry.lock("last_event").last_event();
@@ -56,7 +56,7 @@ where
                 () = &mut happened => {}
                 () = tokio::time::sleep_until(deadline) => break,
             }
-            happened.set(server.happened.notified());
+            happened.set(server.signals.event_added.notified());
             happened.as_mut().enable();
             if concerns(server, &mut after, &having) {
                 break;

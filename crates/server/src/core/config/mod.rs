@@ -305,6 +305,21 @@ impl Settings {
             }
     }
 
+    /// The settings of logons. Anonymous callers may log on: IPC$ has nothing for them, and shares let them in where
+    /// the settings say so. Unknown users become guests if any share takes guests.
+    pub(crate) fn acceptor_config(&self) -> auth::AcceptorConfig {
+        let name = self.name.to_uppercase();
+        auth::AcceptorConfig {
+            dns_name: self.name.to_lowercase(),
+            domain: name.clone(),
+            netbios_name: name,
+            dns_domain: String::new(),
+            allow_anonymous: true,
+            guest_for_unknown: self.shares.iter().any(|share| share.guest),
+            guest_domains: self.guest_domains.clone(),
+        }
+    }
+
     /// True if the account with this name is an administrator.
     pub(crate) fn is_administrator(&self, name: &str) -> bool {
         self.administrators.iter().any(|it| it.eq_ignore_ascii_case(name))

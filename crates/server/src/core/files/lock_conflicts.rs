@@ -22,7 +22,8 @@ pub(crate) fn check_range(
     }
     match open.file().filter(|file| file.locking.is_strict()) {
         Some(file) => {
-            let is_denied = server.host_locks.denies(file, offset..offset.saturating_add(length), writes)?;
+            let is_denied =
+                server.files.host_locks.denies(file, offset..offset.saturating_add(length), writes)?;
             if is_denied { Err(NtStatus::FILE_LOCK_CONFLICT) } else { Ok(()) }
         }
         None => Ok(()),

@@ -76,7 +76,7 @@ impl Guesses {
 
 /// Saves the guesses soon after each change, as long as the server runs.
 pub(crate) async fn keep(server: Arc<Server>, state_directory: PathBuf) {
-    let changes = server.guesses().changes();
+    let changes = server.logons.guesses().changes();
     loop {
         changes.any.notified().await;
         // More changes usually follow, so this waits for a while, except after a change of a lock. The guesses are
@@ -105,18 +105,18 @@ async fn save(server: &Arc<Server>, state_directory: &Path) {
 }
 
 fn save_now(server: &Server, state_directory: &Path) -> std::io::Result<()> {
-    let saving = server.guesses().changes().saving;
+    let saving = server.logons.guesses().changes().saving;
     // Writers take turns, and each writes the state at the start of its turn.
     let _saving = saving.lock();
     let (kept, revision) = {
-        let guesses = server.guesses();
+        let guesses = server.logons.guesses();
         if guesses.revision == guesses.kept_revision {
             return Ok(());
         }
         (guesses.kept(server.now()), guesses.revision)
     };
     state_file::replace(state_directory, FILE_NAME, &kept.to_text())?;
-    server.guesses().kept_revision = revision;
+    server.logons.guesses().kept_revision = revision;
     Ok(())
 }
 

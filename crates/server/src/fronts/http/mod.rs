@@ -67,7 +67,7 @@ async fn accept(server: Arc<Server>, socket: Socket, peer_of: impl Fn(&UnixStrea
             let Ok(caller) = peer.caller(&server).await else { return };
             drop(unknown);
             let user = caller.user.clone();
-            match Seat::take(&server.admin_places.socket, caller) {
+            match Seat::take(&server.capacity.admin.socket, caller) {
                 Some(seat) => converse(server, stream, peer, seat).await,
                 None => {
                     tracing::warn!(user, "closed a connection to the control socket: too many connections")
@@ -85,7 +85,7 @@ pub(crate) fn serve_pipe(
     peer: Peer,
     caller: &Caller,
 ) -> Option<AbortHandle> {
-    let seat = Seat::take(&server.admin_places.pipes, caller.clone())?;
+    let seat = Seat::take(&server.capacity.admin.pipes, caller.clone())?;
     let task = bulkhead::spawn(converse(server, stream, peer, seat));
     Some(task.abort_handle())
 }

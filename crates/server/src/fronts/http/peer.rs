@@ -57,7 +57,7 @@ impl Peer {
             return Ok(Caller::of_root(server));
         }
         let (peer, server) = (self.clone(), Arc::clone(server));
-        let bulkhead = Some(Arc::clone(&server.callers));
+        let bulkhead = Some(Arc::clone(&server.capacity.callers));
         let caller = crate::core::blocking::run_behind(bulkhead, move || match &peer {
             Self::Process(uid) => Some(Caller::of_process(&server, *uid)),
             Self::Session { session, address, user } => {

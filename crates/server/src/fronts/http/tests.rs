@@ -248,7 +248,7 @@ async fn rights_are_determined_at_each_request() {
     let accounts = || UserDb::parse("").unwrap();
     let server = Server::new(settings(&["daemon"]), accounts()).unwrap();
     let (mut stream, theirs) = tokio::io::duplex(64 * 1024);
-    let seat = Seat::take(&server.admin_places.pipes, Caller::default()).unwrap();
+    let seat = Seat::take(&server.capacity.admin.pipes, Caller::default()).unwrap();
     let task = tokio::spawn(converse(Arc::clone(&server), theirs, Peer::Process(daemon.uid), seat));
     let mut buffer = vec![0; 64 * 1024];
     for (administrators, expected) in

@@ -95,7 +95,7 @@ impl Secured {
         let verifier = Verifier::of(header, pdu);
         match (&mut self.security, header.packet_type, verifier) {
             (Security::None, PacketType::BIND, Some(verifier)) if verifier.is_served() => {
-                let mut acceptor = Box::new(Acceptor::new(server.acceptor_config()));
+                let mut acceptor = Box::new(Acceptor::new(server.settings().acceptor_config()));
                 let step = acceptor.step(verifier.token, &*server.accounts(), server.file_time());
                 let Step::Continue(token) = step else { return Err(Broken) };
                 let trailer = verifier.trailer(header);

@@ -119,7 +119,7 @@ fn transports(
 ) -> Result<WkstaTransportEnumResponse, Error> {
     let sessions = saturated(admin::counts(server, caller)?.sessions);
     let seen = after(request.resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
-    let all = server.listening().iter().zip(1_u32..).skip(seen);
+    let all = server.identity.listening().iter().zip(1_u32..).skip(seen);
     let (room, id) = (request.preferred_maximum_length, |(_, number): &(_, u32)| *number);
     let level_0 = |(address, _): &(&std::net::SocketAddr, u32)| WkstaTransportInfo0 {
         quality_of_service: 0,

@@ -23,7 +23,7 @@ impl SmbConnection {
             self.held_back.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let (id, let_go) = self.server.held_back.enter();
+        let (id, let_go) = self.server.logons.delayed.enter();
         Some(DelayedLogon { connection: self, id, let_go })
     }
 }
@@ -51,7 +51,7 @@ impl DelayedLogon<'_> {
 
 impl Drop for DelayedLogon<'_> {
     fn drop(&mut self) {
-        self.connection.server.held_back.leave(self.id);
+        self.connection.server.logons.delayed.leave(self.id);
         self.connection.held_back.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -138,8 +138,8 @@ impl Place {
     fn bulkhead(&self) -> Option<&Bulkhead> {
         match self {
             Self::Share(tree) => Some(&tree.share.bulkhead),
-            Self::Logons(server) => Some(&server.logons),
-            Self::Connects(server) => Some(&server.connects),
+            Self::Logons(server) => Some(&server.capacity.logons),
+            Self::Connects(server) => Some(&server.capacity.connects),
             Self::Nowhere => None,
         }
     }

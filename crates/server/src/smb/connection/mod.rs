@@ -116,8 +116,8 @@ pub(crate) async fn serve(
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, &link, &socket, &mut inbox, &mut waiting).await;
     connection.over.cancel();
-    server.strangers_input.release(id);
-    server.guests_input.release(id);
+    server.capacity.strangers_input.release(id);
+    server.capacity.guests_input.release(id);
     connection.traffic.hand_on(&server.statistics);
     tracing::debug!(conn = id.0, ?end, "disconnected");
     drop((socket, inbox, place));
@@ -451,8 +451,8 @@ impl SmbConnection {
             // The connection may have been a stranger's until now.
             if reader.budgeted {
                 reader.budgeted = false;
-                self.server.strangers_input.release(self.id);
-                self.server.guests_input.release(self.id);
+                self.server.capacity.strangers_input.release(self.id);
+                self.server.capacity.guests_input.release(self.id);
             }
             return;
         }
@@ -463,8 +463,8 @@ impl SmbConnection {
         }
         reader.budgeted = held != 0;
         let (own, other) = match standing {
-            Standing::Guest => (&self.server.guests_input, &self.server.strangers_input),
-            _ => (&self.server.strangers_input, &self.server.guests_input),
+            Standing::Guest => (&self.server.capacity.guests_input, &self.server.capacity.strangers_input),
+            _ => (&self.server.capacity.strangers_input, &self.server.capacity.guests_input),
         };
         other.release(self.id);
         own.hold(self.id, link, held);

@@ -34,19 +34,19 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             let server = &request.connection.server;
             let watcher = watcher(open.session().user().as_deref());
             let wanted = Watch::new(notify.completion_filter, recursive, max, watcher);
-            server.watches.watch(open.tree(), &path, &*file.handle, wanted)
+            server.files.watches.watch(open.tree(), &path, &*file.handle, wanted)
         };
         Arc::clone(state.watch.get_or_insert_with(start))
     };
     // An administrator or another channel may have closed the open meanwhile.
     if open.is_closed() {
-        request.connection.server.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
+        request.connection.server.files.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
     }
     let mut pending = None;
     if started && watch.is_recursive() {
         let waits = pending.insert(request.wait(answer)?);
         let (server, below) = (Arc::clone(&request.connection.server), Arc::clone(&watch));
-        let observed = crate::core::blocking::run(move || server.watches.observe_below(&below));
+        let observed = crate::core::blocking::run(move || server.files.watches.observe_below(&below));
         tokio::select! {
             observed = observed => observed?,
             () = waits.cancelled() => return Err(NtStatus::CANCELLED),

@@ -81,7 +81,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         if !open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
             return Err(NtStatus::ACCESS_DENIED);
         }
-        request.connection.server.watches.note_own_change(&open);
+        request.connection.server.files.watches.note_own_change(&open);
         flush(&open, file).await?;
     }
     let base = answer.base();

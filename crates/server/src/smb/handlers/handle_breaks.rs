@@ -20,7 +20,7 @@ pub(crate) async fn wait<'a>(
 ) -> Result<(), NtStatus> {
     let connection = request.connection;
     let server = &connection.server;
-    let key = RequestKey { connection: connection.id, id: server.next_request() };
+    let key = server.waiters.new_key(connection.id);
     let mut pending: Option<Pending<'a>> = None;
     for _ in 0..limits::MAX_CREATE_ATTEMPTS {
         let mut ticket = Ticket::take(server, key);

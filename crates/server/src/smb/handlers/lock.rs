@@ -99,7 +99,7 @@ async fn take(
         return take_in_parts(request, open, &elements);
     }
     let server = &request.connection.server;
-    let key = RequestKey { connection: request.connection.id, id: server.next_request() };
+    let key = server.waiters.new_key(request.connection.id);
     let ticket = Ticket::take(server, key);
     match lock_once(server, open, &elements, may_wait, key) {
         Ok(LockOutcome::Granted) => {
@@ -168,7 +168,7 @@ fn lock_in_turn(
 
 /// The open's file, if its locks are shared with local programs.
 fn on_host<'a>(server: &'a Server, open: &Open) -> Option<HostFile<'a>> {
-    server.host_locks.file(open.file()?)
+    server.files.host_locks.file(open.file()?)
 }
 
 /// A waiting request for one lock.
@@ -282,7 +282,7 @@ fn take_in_parts(request: &Request<'_>, open: &Open, elements: &[LockElement]) -
     let mut taken: Vec<&[LockElement]> = Vec::new();
     let mut outcome = Ok(());
     for part in elements.chunks(registry::limits::LOCKS_PER_CALL) {
-        let key = RequestKey { connection: request.connection.id, id: server.next_request() };
+        let key = server.waiters.new_key(request.connection.id);
         let (result, effects) = lock_in_turn(server, open, turn.as_deref_mut(), part, false, key);
         all.merge(effects);
         if let Err(status) = result {

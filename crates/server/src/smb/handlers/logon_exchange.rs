@@ -63,7 +63,7 @@ impl LogonExchange<'_> {
         let patience = tokio::time::Instant::now() + limits::GUESS_PATIENCE;
         loop {
             let wait = {
-                let mut guesses = server.guesses();
+                let mut guesses = server.logons.guesses();
                 let attempt = guesses.attempt(&account_tried(&server.accounts(), claim), origin);
                 match guesses.turn(&attempt, server.now()) {
                     // The table stays locked until the result is recorded, so that no other attempt comes in
@@ -96,7 +96,7 @@ impl LogonExchange<'_> {
         let server = &self.connection.server;
         let mut logons = logons(self.connection);
         let exchange = logons.entry(self.session.id()).or_insert_with(|| PendingLogon {
-            acceptor: Acceptor::new(server.acceptor_config()),
+            acceptor: Acceptor::new(server.settings().acceptor_config()),
             preauth: *self.connection.preauth(),
             rounds: 0,
             binding: self.binds.then(|| Arc::clone(self.session)),
@@ -139,7 +139,7 @@ impl LogonExchange<'_> {
         let Some(time) = client_time else { return };
         let now = server.file_time();
         if time.0.abs_diff(now.0) <= limits::CLOCK_SKEW
-            || !server.logon_log.is_news_of_clock(self.connection.peer.ip(), server.now())
+            || !server.logons.log.is_news_of_clock(self.connection.peer.ip(), server.now())
         {
             return;
         }
@@ -158,7 +158,7 @@ impl LogonExchange<'_> {
     ) -> NtStatus {
         let server = &self.connection.server;
         logons(self.connection).remove(&self.session.id());
-        if server.logon_log.has_room(self.connection.peer.ip(), server.now()) {
+        if server.logons.log.has_room(self.connection.peer.ip(), server.now()) {
             let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };
             logon_refused(&self.connection.peer, claim, method, &reason.to_string());
         }

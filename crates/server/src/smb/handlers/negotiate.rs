@@ -48,7 +48,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             dialect,
             negotiate.capabilities,
             cipher,
-            connection.server.watches.supports_leases(),
+            connection.server.files.watches.supports_leases(),
         ),
         security_mode: security_mode(settings.signing),
         cipher,
@@ -162,7 +162,7 @@ fn respond(
     NegotiateResponse {
         security_mode: negotiated.security_mode,
         dialect_revision: negotiated.dialect,
-        server_guid: connection.server.guid,
+        server_guid: connection.server.identity.guid,
         capabilities: negotiated.capabilities,
         max_transact_size: negotiated.max_io,
         max_read_size: negotiated.max_io,

@@ -102,7 +102,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             };
             if binds {
                 request.signer = Some(proven.bind().inspect_err(|status| {
-                    if server.logon_log.has_room(connection.peer.ip(), server.now()) {
+                    if server.logons.log.has_room(connection.peer.ip(), server.now()) {
                         logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
                     }
                 })?);
@@ -113,7 +113,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             let flags = match proven.finish() {
                 Ok(flags) => flags,
                 Err(NotBegun { status, reason }) => {
-                    if server.logon_log.has_room(connection.peer.ip(), server.now()) {
+                    if server.logons.log.has_room(connection.peer.ip(), server.now()) {
                         logon_refused(&connection.peer, claim.as_ref(), "NTLM", &reason);
                     }
                     if session.user().is_none() {
@@ -123,7 +123,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                 }
             };
             if done.identity.kind == IdentityKind::Guest
-                && server.logon_log.has_room(connection.peer.ip(), server.now())
+                && server.logons.log.has_room(connection.peer.ip(), server.now())
             {
                 taken_as_guest(&connection.peer, claim.as_ref());
             }
@@ -227,7 +227,7 @@ fn create(connection: &SmbConnection) -> Result<Arc<Session>, NtStatus> {
     let (info, effects) = created.map_err(crate::core::status::of_limit)?;
     server.apply(effects);
     // The session has a deadline.
-    server.timeouts_changed.notify_one();
+    server.signals.timeouts_changed.notify_one();
     let session = info.attached;
     connection.remember_session(Channel { session: Arc::clone(&session), signing: None });
     Ok(session)

@@ -148,7 +148,7 @@ fn announce_data_change(request: &Request<'_>, open: &Open, bytes: u32) {
     let now = server.now();
     shared.count_written(bytes.into(), now);
     let (action, what) = data_change(open);
-    server.watches.notify_write(open, action, what, now);
+    server.files.watches.notify_write(open, action, what, now);
     if shared.write_needs_break() {
         let effects = server.registry.lock("write").break_for_write(open.file_id(), now);
         server.apply(effects.unwrap_or_default());

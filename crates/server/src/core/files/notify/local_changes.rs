@@ -26,7 +26,7 @@ use crate::core::server::Server;
 
 /// Processes the kernel's reports, as long as the server runs.
 pub(crate) async fn observe(server: Arc<Server>) {
-    let kernel = server.watches.tables().observed.kernel().cloned();
+    let kernel = server.files.watches.tables().observed.kernel().cloned();
     let Some(kernel) = kernel else { return };
     #[expect(deprecated, reason = "its replacement is unsafe, because types might return a wrong descriptor")]
     let registered = AsyncFd::with_interest(kernel, Interest::READABLE);
@@ -121,17 +121,17 @@ struct Sorted {
 impl Server {
     /// Processes reports. This examines files, which may hang, so each share is processed separately.
     fn take_reports(self: &Arc<Self>, reports: &[Report]) {
-        let Sorted { events, own_moves, outcome } = self.watches.sort(reports);
+        let Sorted { events, own_moves, outcome } = self.files.watches.sort(reports);
         self.take_outcome(outcome);
         let own_moves = Arc::new(own_moves);
         for (root, events) in events {
             let (server, own_moves) = (Arc::clone(self), Arc::clone(&own_moves));
             let is_taken = self.behind(&root, move || {
-                let outcome = server.watches.take_events(events, &own_moves);
+                let outcome = server.files.watches.take_events(events, &own_moves);
                 server.take_outcome(outcome);
             });
             if !is_taken {
-                let outcome = self.watches.tables().lose_track_below(&root);
+                let outcome = self.files.watches.tables().lose_track_below(&root);
                 self.take_outcome(outcome);
             }
         }
@@ -140,15 +140,15 @@ impl Server {
     /// Makes clients read their directories again, because changes were lost.
     fn reports_lost(self: &Arc<Self>) {
         let mut outcome = Outcome::default();
-        self.watches.tables().lose_track(&mut outcome);
+        self.files.watches.tables().lose_track(&mut outcome);
         self.take_outcome(outcome);
     }
 
     fn take_outcome(self: &Arc<Self>, outcome: Outcome) {
         for (place, fresh) in outcome.entered {
             let (server, root, path) = (Arc::clone(self), Arc::clone(&place.root), place.path.clone());
-            if !self.behind(&root, move || server.watches.enter(&place, fresh)) {
-                self.watches.tables().lose_track_above(&path);
+            if !self.behind(&root, move || server.files.watches.enter(&place, fresh)) {
+                self.files.watches.tables().lose_track_above(&path);
             }
         }
         for file in outcome.changed {

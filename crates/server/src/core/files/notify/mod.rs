@@ -90,7 +90,7 @@ impl Server {
         action: NotifyAction,
         what: CompletionFilter,
     ) {
-        let directory = self.watches.notify(by.tree(), path, action, what);
+        let directory = self.files.watches.notify(by.tree(), path, action, what);
         if !what.intersects(UNLISTED) {
             self.break_directory(directory, by.parent_key());
         }
@@ -98,7 +98,7 @@ impl Server {
 
     /// Does [`Self::notify_change`] for the open's own file.
     pub(crate) fn notify_change_of(&self, open: &Open, action: NotifyAction, what: CompletionFilter) {
-        if self.watches.has_interests()
+        if self.files.watches.has_interests()
             && let Some(file) = open.file()
         {
             self.notify_change(open, &file.path(), action, what);
@@ -107,9 +107,9 @@ impl Server {
 
     /// Breaks the leases on the directory of `path`, because the entries that it lists have changed.
     pub(crate) fn break_directory_leases(&self, tree: &Tree, path: &RelativePath, parent_key: Option<Guid>) {
-        if self.watches.leased.load(Ordering::Acquire) != 0 {
+        if self.files.watches.leased.load(Ordering::Acquire) != 0 {
             self.break_directory(
-                self.watches.leased_directory(&self.watches.host_path(tree, path)),
+                self.files.watches.leased_directory(&self.files.watches.host_path(tree, path)),
                 parent_key,
             );
         }

@@ -91,7 +91,7 @@ pub(super) fn transports(
     let connections = saturated(admin::counts(server, caller)?.sessions);
     let settings = server.settings();
     let seen = after(request.resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
-    let all = server.listening().iter().zip(1_u32..).skip(seen);
+    let all = server.identity.listening().iter().zip(1_u32..).skip(seen);
     let (room, id) = (request.preferred_maximum_length, |(_, number): &(_, u32)| *number);
     let level_0 = |(address, _): &(&std::net::SocketAddr, u32)| ServerTransportInfo0 {
         number_of_vcs: connections,

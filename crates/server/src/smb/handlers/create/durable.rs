@@ -140,7 +140,7 @@ pub(super) fn begin(request: &Request<'_>, wish: &Wish) -> Result<Option<Creatio
     let Some(DurableRequest::V2 { create_guid, .. }) = wish.durable else { return Ok(None) };
     let connection = request.connection;
     let client = connection.negotiated.get().map(|it| it.client_guid).unwrap_or_default();
-    match connection.server.creations.begin(client, create_guid) {
+    match connection.server.files.creations.begin(client, create_guid) {
         Some(creation) => Ok(Some(creation)),
         // The client is to ask again until it is known what came of it.
         None if is_replay(request) => Err(NtStatus::FILE_NOT_AVAILABLE),

@@ -134,9 +134,7 @@ async fn admit<'a>(
     let server = &request.connection.server;
     let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
     let is_retry = wait.key.is_some();
-    let key = *wait
-        .key
-        .get_or_insert_with(|| RequestKey { connection: request.connection.id, id: server.next_request() });
+    let key = *wait.key.get_or_insert_with(|| server.waiters.new_key(request.connection.id));
     let is_directory = resolved.stat.is_directory();
     let display = resolved.display_path();
     let mut lease = wish.lease.as_ref().map(lease_request);
@@ -164,7 +162,7 @@ async fn admit<'a>(
             .map(|instance| AppInstance { maximal_access: resolved.maximal_access, ..instance }),
     };
     let handle = Arc::clone(&resolved.handle);
-    let writes = server.write_times.of(resolved.key());
+    let writes = server.files.write_times.of(resolved.key());
     let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode(), writes);
     file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
     if !is_directory && !file.is_stream {
@@ -193,7 +191,7 @@ async fn admit<'a>(
     if leased {
         match &attached {
             Some(open) => keep_lease(server, open, &resolved),
-            None => server.watches.unlease(resolved.key()),
+            None => server.files.watches.unlease(resolved.key()),
         }
     }
     match (admission, attached) {
@@ -387,15 +385,15 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let lists = || pipes::lists_shares(&name) && settings.lists_shares(user.kind);
     if user.kind != auth::IdentityKind::User && !lists() && !pipes::changes_passwords(&name) {
         let server = &request.connection.server;
-        if server.logon_log.has_room(request.connection.peer.ip(), server.now()) {
+        if server.logons.log.has_room(request.connection.peer.ip(), server.now()) {
             crate::core::audit::pipe_refused(&request.connection.peer, &name);
         }
         return Err(NtStatus::ACCESS_DENIED);
     }
     let (server, of_session) = (&request.connection.server, &request.session()?.pipes);
     let charge = match user.kind {
-        auth::IdentityKind::User => Charge::new(of_session, &server.pipes),
-        _ => Charge::of_stranger(of_session, &server.strangers_pipes, &server.pipes),
+        auth::IdentityKind::User => Charge::new(of_session, &server.capacity.pipes),
+        _ => Charge::of_stranger(of_session, &server.capacity.strangers_pipes, &server.capacity.pipes),
     };
     let pipe = pipes::open(&name, charge.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?)?;
     let apart = SpecialFile {
@@ -424,7 +422,7 @@ fn prepare_lease(request: &Request<'_>, resolved: &Resolved, lease: Option<&mut 
         return false;
     };
     let Some(tree) = &request.tree else { return false };
-    let watches = &request.connection.server.watches;
+    let watches = &request.connection.server.files.watches;
     let user = request.session().ok().and_then(|session| session.user());
     let watcher = crate::core::files::notify::watcher(user.as_deref());
     let prepared = watches.lease(tree, &resolved.path, &*resolved.handle, resolved.key(), watcher);
@@ -439,7 +437,7 @@ fn keep_lease(server: &crate::core::server::Server, open: &Open, resolved: &Reso
     if let Some(file) = open.file() {
         file.state().leased = true;
         if open.is_closed() && std::mem::take(&mut file.state().leased) {
-            server.watches.unlease(resolved.key());
+            server.files.watches.unlease(resolved.key());
         }
     }
 }

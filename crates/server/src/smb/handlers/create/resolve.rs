@@ -87,7 +87,7 @@ impl Resolved {
         // Who has opened it since has a file, and keeps it.
         let key = super::file_key(&self.stat, path.stream());
         let Some(_removing) = Replacing::begin(server, tree, key, &path) else { return };
-        server.watches.note_own_undone(tree, &path);
+        server.files.watches.note_own_undone(tree, &path);
         if let Err(error) = backend.remove(&self.actor, &path, &*self.handle) {
             tracing::warn!(%error, "a file whose creation was refused stays");
         }

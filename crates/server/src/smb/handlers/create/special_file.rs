@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use registry::{Admission, AdmitRequest, GrantedOpen, OpenTarget, RequestKey};
+use registry::{Admission, AdmitRequest, GrantedOpen, OpenTarget};
 use wire::msg::CreateAction;
 use wire::{AccessMask, NtStatus};
 
@@ -22,7 +22,7 @@ pub(super) fn admit(request: &mut Request<'_>, apart: SpecialFile) -> Result<Arc
     let server = &request.connection.server;
     let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
     let SpecialFile { target, path, access, content } = apart;
-    let key = RequestKey { connection: request.connection.id, id: server.next_request() };
+    let key = server.waiters.new_key(request.connection.id);
     let plain = AdmitRequest::new(key, (session.id(), tree.id()), target, path);
     let admission = AdmitRequest { access, ..plain };
     let created = Created {

@@ -32,7 +32,7 @@ pub(super) fn validate_negotiation(
     let mut output = Vec::new();
     ValidateNegotiateResponse {
         capabilities: negotiated.capabilities.0,
-        server_guid: connection.server.guid,
+        server_guid: connection.server.identity.guid,
         security_mode: negotiated.security_mode.0,
         dialect: negotiated.dialect.0,
     }
@@ -56,7 +56,7 @@ pub(super) fn interfaces(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Ans
     if connection.negotiated.get().is_none_or(|it| it.dialect < Dialect::SMB300) {
         return Err(NtStatus::NOT_SUPPORTED);
     }
-    let listening = connection.server.listening();
+    let listening = connection.server.identity.listening();
     let with_loopback = connection.peer.ip().is_loopback();
     let addresses = getifaddrs().map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
     let interfaces: Vec<_> = addresses

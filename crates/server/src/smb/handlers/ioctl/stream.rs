@@ -110,7 +110,7 @@ async fn open_once(
     let server = Arc::clone(&request.connection.server);
     let session = Arc::clone(request.session()?);
     let channel_sequence = request.header.channel_sequence();
-    let writes = server.write_times.of(key);
+    let writes = server.files.write_times.of(key);
     let mut attached = None;
     let mut is_retry = false;
     let mut refusal = Some(NtStatus::INTERNAL_ERROR);

@@ -80,7 +80,7 @@ pub(super) async fn set(
             undone.map_err(|_| NtStatus::FILE_CLOSED)?;
             return Err(status);
         }
-        server.watches.end_for_delete(open.tree(), &file.path());
+        server.files.watches.end_for_delete(open.tree(), &file.path());
     }
     Ok(())
 }

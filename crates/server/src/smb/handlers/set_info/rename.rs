@@ -82,7 +82,7 @@ pub(super) async fn link(
     let real = give_name(request, open, file, &to, replace, NameChange::Link).await?.real;
     // A link changes the file's metadata under its other names, too; that must not count as a change by a
     // local program.
-    request.connection.server.watches.note_own_change(open);
+    request.connection.server.files.watches.note_own_change(open);
     request.connection.server.notify_change(open, &real, NotifyAction::ADDED, name_change(file));
     match real.parent() {
         Some(directory) => flush::remember(open, file, directory).await,
@@ -412,7 +412,7 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
         server.notify_change(open, to, NotifyAction::ADDED, what);
     }
     if file.is_directory {
-        server.watches.follow_rename(open.tree(), from, to);
+        server.files.watches.follow_rename(open.tree(), from, to);
     }
     file.moved(to.clone());
     file.state().renamed = true;

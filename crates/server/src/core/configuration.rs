@@ -1,0 +1,285 @@
+//! The configuration in force: the settings, the accounts and the shares, and how they change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use auth::users::{LoadError, UpdateError, UserDb};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use registry::{Effects, ShareDefinition, ShareKind};
+
+use crate::core::accounts::Accounts;
+use crate::core::bulkhead::Bulkhead;
+use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
+use crate::core::directory::{self, Directory};
+use crate::core::limits;
+use crate::core::security::UserSids;
+use crate::core::server::Server;
+use crate::core::share_deletions::Deletions;
+use crate::core::start_error::StartError;
+use crate::core::tree::{Share, ShareContent};
+
+/// The settings, the accounts and the shares in force.
+pub(crate) struct Configuration {
+    settings: RwLock<Arc<Settings>>,
+    pub(crate) accounts: Accounts,
+    shares: RwLock<Shares>,
+    open_share: Arc<OpenShare>,
+    /// Held by a task that replaces settings, accounts or shares, so that no change is lost.
+    changing: Mutex<()>,
+    /// The shares that are about to be deleted.
+    pub(crate) deletions: Deletions,
+}
+
+/// The shares by their names in lower case.
+type Shares = HashMap<String, Arc<Share>>;
+
+/// The function that opens a share's files: those of a directory on this machine, or others in tests.
+pub(crate) type OpenShare = dyn Fn(&ShareSettings) -> vfs::Result<Arc<dyn vfs::Backend>> + Send + Sync;
+
+/// The reason for not changing settings or accounts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// The configuration was edited since it was read, or cannot be written.
+    #[error("the configuration file was not replaced: {0}")]
+    Replace(#[from] ReplaceError),
+    /// The configuration has a form that only people can edit.
+    #[error(transparent)]
+    NotEditable(#[from] NotEditable),
+    /// The text that would be written does not contain the change.
+    #[error("the configuration file cannot express this change")]
+    NotKept,
+    /// A share's directory cannot be served.
+    #[error(transparent)]
+    Share(StartError),
+    /// The users file cannot be read.
+    #[error(transparent)]
+    AccountsRead(LoadError),
+    /// The users file cannot be written.
+    #[error("the users file cannot be written: {0}")]
+    Write(std::io::Error),
+}
+
+impl Configuration {
+    /// The configuration at the start, without shares.
+    pub(crate) fn new(settings: Settings, accounts: UserDb, open_share: Arc<OpenShare>) -> Self {
+        Self {
+            settings: RwLock::new(Arc::new(settings)),
+            accounts: Accounts::new(accounts),
+            shares: RwLock::default(),
+            open_share,
+            changing: Mutex::default(),
+            deletions: Deletions::default(),
+        }
+    }
+
+    /// Locks settings, accounts and shares against changes.
+    pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock()
+    }
+}
+
+impl Server {
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.configuration.settings.read())
+    }
+
+    /// The share with this name, in any case.
+    pub(crate) fn share(&self, name: &str) -> Option<Arc<Share>> {
+        let shares = self.configuration.shares.read();
+        shares.get(&name.to_lowercase()).map(Arc::clone)
+    }
+
+    /// Calls `act` if the share is still served as it was looked up. Returns `None` if it is not.
+    pub(crate) fn while_served<T>(&self, share: &Arc<Share>, act: impl FnOnce() -> T) -> Option<T> {
+        let shares = self.configuration.shares.read();
+        let current = shares.get(&share.settings.name.to_lowercase())?;
+        Arc::ptr_eq(current, share).then(act)
+    }
+
+    /// All shares, in no particular order.
+    pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
+        self.configuration.shares.read().values().map(Arc::clone).collect()
+    }
+
+    /// Replaces shares, users and administrators. A share with another directory is a new share: its tree connects end.
+    pub(crate) fn reload<E>(&self, read: impl FnOnce() -> Result<(Settings, UserDb), E>) -> Result<(), E> {
+        let _changing = self.configuration.changing();
+        // A change by an administrator in between would be overwritten, so the files are read with the lock held.
+        let (mut settings, accounts) = read()?;
+        for share in self.settings().shares.iter().filter(|share| share.temporary) {
+            if !settings.shares.iter().any(|it| it.name.to_lowercase() == share.name.to_lowercase()) {
+                settings.shares.push(share.clone());
+            }
+        }
+        let settings = Arc::new(settings);
+        self.open_shares(&settings);
+        let user_sids = UserSids::load(&settings.state_directory);
+        *self.identity.user_sids.write() = Arc::new(user_sids);
+        self.configuration.accounts.replace(accounts);
+        *self.configuration.settings.write() = settings;
+        self.refresh_users();
+        Ok(())
+    }
+
+    /// Changes settings that [`config::edit`] can change, in the configuration file and here. On an error, nothing
+    /// changes. A server without a file keeps the change for as long as it runs. Returns the number of files that were
+    /// closed with shares that were removed.
+    pub(crate) fn change_settings<E: From<ChangeError>>(
+        &self,
+        change: impl FnOnce(&mut Settings) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let _changing = self.configuration.changing();
+        let before = self.settings();
+        let mut after = Settings::clone(&before);
+        change(&mut after)?;
+        let shares = self.prepare_shares(&after);
+        // The directory of an existing share may be missing for a while; that of a new one must exist.
+        let is_new = |share: &&Arc<Share>| before.shares.iter().all(|it| it.path != share.settings.path);
+        let new: Vec<_> = shares.values().filter(is_new).filter_map(|it| it.directory()).cloned().collect();
+        if let Some((missing, error)) = directory::look_for(&new).into_iter().next() {
+            return Err(ChangeError::Share(missing.refusal(error)).into());
+        }
+        if let Some(source) = &before.source {
+            after.source = Some(keep(source, &before, &after)?);
+        }
+        *self.configuration.settings.write() = Arc::new(after);
+        self.refresh_users();
+        Ok(self.replace_shares(shares))
+    }
+
+    /// Changes the accounts, in their file and here. Changes that others have made to the file meanwhile are kept.
+    pub(crate) fn change_accounts<T, E: From<ChangeError>>(
+        &self,
+        change: impl FnOnce(&mut UserDb) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _changing = self.configuration.changing();
+        let settings = self.settings();
+        // A server without a file has its accounts in memory only.
+        let file = settings.source.as_ref().map(|_| settings.users_file.as_path());
+        let (accounts, outcome) = match file {
+            Some(path) => UserDb::update(path, change).map_err(|error| match error {
+                UpdateError::Refused(error) => error,
+                UpdateError::Load(error) => ChangeError::AccountsRead(error).into(),
+                UpdateError::Lock(error) | UpdateError::Save(error) => ChangeError::Write(error).into(),
+            })?,
+            None => {
+                let mut accounts = UserDb::clone(&self.accounts());
+                let outcome = change(&mut accounts)?;
+                (accounts, outcome)
+            }
+        };
+        self.configuration.accounts.replace(accounts);
+        Ok(outcome)
+    }
+
+    /// Replaces the shares by those of the settings. If a share's directory does not exist, its clients are refused
+    /// until it does, and the server logs that.
+    pub(super) fn open_shares(&self, settings: &Settings) {
+        let shares = self.prepare_shares(settings);
+        let directories: Vec<_> = shares.values().filter_map(|it| it.directory()).cloned().collect();
+        self.replace_shares(shares);
+        directory::look_for(&directories);
+    }
+
+    /// Checks if the directories of shares exist, for a limited time.
+    pub(crate) async fn look_at(&self, shares: &[Arc<Share>]) {
+        let directories = shares.iter().filter_map(|it| it.directory());
+        futures_util::future::join_all(directories.map(|directory| directory.look())).await;
+    }
+
+    /// The shares of the settings. Changed options for opening a directory apply to later tree connects.
+    fn prepare_shares(&self, settings: &Settings) -> Shares {
+        let before = self.configuration.shares.read().clone();
+        let mut after = Shares::new();
+        for share in settings.shares.iter().cloned().chain([ShareSettings::ipc()]) {
+            let key = share.name.to_lowercase();
+            let known = before.get(&key).filter(|known| match &known.content {
+                ShareContent::Disk(directory) => directory.is_of(&share),
+                ShareContent::Pipes => true,
+            });
+            let (content, bulkhead) = match known {
+                Some(known) => (known.content.clone(), Arc::clone(&known.bulkhead)),
+                None if share.name == ShareSettings::IPC => {
+                    (ShareContent::Pipes, Bulkhead::new(&share.name, limits::PIPE_PLACES))
+                }
+                None => {
+                    let bulkhead = Bulkhead::new(&share.name, limits::PLACES);
+                    let directory = Directory::new(&share, &self.configuration.open_share, &bulkhead);
+                    (ShareContent::Disk(directory), bulkhead)
+                }
+            };
+            after.insert(key, Arc::new(Share { settings: share, content, bulkhead }));
+        }
+        after
+    }
+
+    fn replace_shares(&self, after: Shares) -> usize {
+        // A tree connect sees the shares here and in the registry either before or after the change.
+        let mut current = self.configuration.shares.write();
+        let before = current.clone();
+        let mut effects = Effects::none();
+        let mut registry = self.registry.lock("open_shares");
+        for (key, share) in &before {
+            if after.get(key).is_none_or(|new| new.settings.path != share.settings.path) {
+                effects.merge(registry.remove_share(&share.settings.name, self.now()).unwrap_or_default());
+            }
+        }
+        let mut shares: Vec<_> = after.values().collect();
+        shares.sort_by(|one, other| one.settings.name.cmp(&other.settings.name));
+        for share in shares {
+            let definition = definition(share);
+            if registry.replace_share(definition.clone()).is_err()
+                && let Err(error) = registry.add_share(definition, self.now())
+            {
+                tracing::warn!(
+                    ?error,
+                    share = share.settings.name,
+                    "cannot add a share; clients cannot connect to it"
+                );
+            }
+        }
+        drop(registry);
+        *current = after;
+        drop(current);
+        self.apply(effects).files
+    }
+}
+
+/// Writes the change into the file, and checks that the file then contains the settings.
+fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, ChangeError> {
+    source.check()?;
+    let text = config::edit(&source.text, before, after)?;
+    let defaults = Settings::conventional(false, |_| None);
+    let told = config::parse(&text, &source.base(), defaults);
+    let same = told.is_ok_and(|told| {
+        told.shares.iter().eq(after.shares.iter().filter(|share| !share.temporary))
+            && (told.comment, told.hidden, told.autodisconnect)
+                == (after.comment.clone(), after.hidden, after.autodisconnect)
+    });
+    if !same {
+        return Err(ChangeError::NotKept);
+    }
+    Ok(source.replace(&text)?)
+}
+
+/// The share's definition for the registry and administrators.
+fn definition(share: &Share) -> ShareDefinition {
+    let settings = &share.settings;
+    ShareDefinition {
+        name: settings.name.as_str().into(),
+        kind: match share.content {
+            ShareContent::Disk(_) => ShareKind::Disk,
+            ShareContent::Pipes => ShareKind::Pipe,
+        },
+        path: settings.path.to_string_lossy().into(),
+        remark: settings.remark.as_str().into(),
+        max_uses: settings.max_users,
+        flags: if settings.access_based_enum { SHI1005_ACCESS_BASED_ENUM } else { 0 },
+        hidden: settings.hidden,
+        temporary: settings.temporary,
+    }
+}
+
+/// SHI1005_FLAGS_ACCESS_BASED_DIRECTORY_ENUM (MS-SRVS 2.2.4.29).
+const SHI1005_ACCESS_BASED_ENUM: u32 = 0x0800;
