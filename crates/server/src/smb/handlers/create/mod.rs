@@ -1,9 +1,10 @@
 //! CREATE: MS-SMB2 3.3.5.9.
 //!
 //! In phases: decode and check (`decode.rs`), resolve the name and open without side effects
-//! (`resolve.rs`), ask the registry ([`admit`]), only then change the file ([`act`]), and answer. A
+//! (`resolve.rs`), ask the registry (`admit.rs`), only then change the file ([`act`]), and answer. A
 //! refused CREATE changed nothing.
 
+mod admit;
 mod apple;
 mod decode;
 mod durable;
@@ -12,29 +13,26 @@ mod resolve;
 mod special_file;
 mod symlink;
 
+pub(crate) use admit::refused_status;
 pub(crate) use decode::{canonical, path_status, relative_path};
 
 use std::sync::Arc;
 
-use registry::{
-    Admission, AdmitRequest, AppInstance, DurableGranted, DurableRequest, FileKey, LeaseRequest, OpenTarget,
-    Refused, RequestKey,
-};
+use registry::{DurableGranted, FileKey, OpenTarget};
 use vfs::Stat;
 use wire::create_context::{
     AaplServerAnswer, CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
 };
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
-use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
+use wire::{AccessMask, Guid, NtStatus, OplockLevel};
 
-use crate::core::files::host_locks::HostLocking;
 use crate::core::limits;
-use crate::core::open::{Content, Created, Open, OpenFile};
+use crate::core::open::{Content, Open};
 use crate::core::pipe_usage::Charge;
-use crate::core::waiting::{Ticket, Wake};
 use crate::fronts::pipes;
-use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
+use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+use admit::{Admitted, Wait};
 use decode::{Asked, Wish};
 use resolve::Resolved;
 use special_file::SpecialFile;
@@ -70,8 +68,9 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
             Some(made) => made,
             None => resolve::resolve(request, wish)?,
         };
-        match admit(request, answer, wish, resolved, &mut wait).await? {
-            Admitted::Opened(opened) => {
+        match admit::admit(request, answer, wish, resolved, &mut wait).await? {
+            Admitted::Granted { resolved, open, granted } => {
+                let opened = act(request, wish, resolved, open, granted)?;
                 write_through(request, &opened).await?;
                 let extras = Extras::of(&opened.open, wish, &opened.granted);
                 return respond(request, answer, &extras, &opened);
@@ -86,13 +85,6 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
         made.undo(request);
     }
     Err(NtStatus::SHARING_VIOLATION)
-}
-
-/// The answer to a CREATE whose name is resolved.
-enum Admitted {
-    Opened(Opened),
-    /// The name is to be looked up again.
-    LookAgain(Resolved),
 }
 
 /// A file that is open, and what to tell the client about it.
@@ -112,141 +104,6 @@ struct Extras {
     lease: Option<LeaseContext>,
     durable: Option<DurableGranted>,
     apple: Option<AaplServerAnswer>,
-}
-
-/// Whether this request has waited already, and what for.
-#[derive(Default)]
-struct Wait<'a> {
-    key: Option<RequestKey>,
-    pending: Option<Pending<'a>>,
-    /// Whether its client knows.
-    told: bool,
-}
-
-/// Asks the registry for the open, waiting once for what is in the way.
-async fn admit<'a>(
-    request: &mut Request<'a>,
-    answer: &mut AnswerBuilder,
-    wish: &Wish,
-    resolved: Resolved,
-    wait: &mut Wait<'a>,
-) -> Result<Admitted, NtStatus> {
-    let server = &request.connection.server;
-    let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
-    let is_retry = wait.key.is_some();
-    let key = *wait.key.get_or_insert_with(|| server.waiters.new_key(request.connection.id));
-    let is_directory = resolved.stat.is_directory();
-    let display = resolved.display_path();
-    let mut lease = wish.lease.as_ref().map(lease_request);
-    let leased = is_directory && prepare_lease(request, &resolved, lease.as_mut());
-    let admission = AdmitRequest {
-        request: key,
-        is_retry,
-        session: session.id(),
-        tree: tree.id(),
-        connection: request.connection.id,
-        target: OpenTarget::File(resolved.key()),
-        path: display.as_str().into(),
-        access: resolved.access,
-        share_access: wish.share_access,
-        overwrites: resolved.overwrites,
-        looked_up: resolved.looked_up,
-        allocation: resolved.stat.allocation.max(resolved.stat.size),
-        delete_on_close: wish.delete_on_close,
-        is_directory,
-        oplock: wish.oplock,
-        lease,
-        durable: wish.durable,
-        app_instance: wish
-            .app_instance
-            .map(|instance| AppInstance { maximal_access: resolved.maximal_access, ..instance }),
-    };
-    let handle = Arc::clone(&resolved.handle);
-    let writes = server.files.write_times.of(resolved.key());
-    let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode(), writes);
-    file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
-    if !is_directory && !file.is_stream {
-        file.locking = HostLocking::new(resolved.key(), &server.settings(), &tree.share.settings);
-    }
-    let content = Content::File(file);
-    let mut ticket = Ticket::take(server, key);
-    let created = Created {
-        actor: resolved.actor.clone(),
-        action: resolved.action,
-        channel_sequence: request.header.channel_sequence(),
-        has_guid: matches!(wish.durable, Some(DurableRequest::V2 { .. })),
-        parent_key: wish.lease.as_ref().and_then(parent_key),
-    };
-    let access = resolved.access;
-    let attach = |granted: &registry::GrantedOpen| {
-        Arc::new(Open::new(granted, access, Arc::clone(&session), tree, content, created))
-    };
-    let mut attached = None;
-    let (admission, effects) = server.registry.lock("create").admit(
-        admission,
-        |granted| Arc::clone(attached.insert(attach(granted))),
-        server.now(),
-    );
-    server.apply(effects);
-    if leased {
-        match &attached {
-            Some(open) => keep_lease(server, open, &resolved),
-            None => server.files.watches.unlease(resolved.key()),
-        }
-    }
-    match (admission, attached) {
-        (Admission::Granted(granted), Some(open)) => {
-            ticket.give_back();
-            session.remember_open(Arc::clone(&open));
-            act(request, wish, resolved, open, granted).map(Admitted::Opened)
-        }
-        (Admission::LookAgain, _) => {
-            ticket.give_back();
-            let (file, share) = (resolved.key(), &request.tree()?.share.settings.name);
-            server
-                .wait_while_moving(|registry| {
-                    registry.is_vanishing(file) || registry.is_moving(share, &display)
-                })
-                .await;
-            Ok(Admitted::LookAgain(resolved))
-        }
-        (Admission::MustWait, _) => {
-            if wait.pending.is_none() {
-                wait.pending = Some(request.wait_untold()?);
-            }
-            let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
-            if let Some(DurableRequest::V2 { .. }) = wish.durable {
-                // The client can ask on another channel what came of it.
-                pending.survive(key);
-            }
-            let waited = async {
-                tokio::select! {
-                    woken = ticket.woken() => Some(woken),
-                    () = pending.cancelled() => None,
-                }
-            };
-            let mut waited = std::pin::pin!(waited);
-            let ended = match tokio::time::timeout(limits::INTERIM_DELAY, waited.as_mut()).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    if !std::mem::replace(&mut wait.told, true) {
-                        request.tell_waiting(answer, pending);
-                    }
-                    waited.await
-                }
-            };
-            match ended {
-                Some(Some(Wake::Retry | Wake::Granted)) => Ok(Admitted::LookAgain(resolved)),
-                Some(Some(Wake::Ended(_)) | None) | None => Err(NtStatus::CANCELLED),
-            }
-        }
-        (Admission::Refused(refused), _) => {
-            ticket.give_back();
-            resolved.undo(request);
-            Err(refused_status(refused))
-        }
-        (Admission::Granted(_), None) => Err(NtStatus::INTERNAL_ERROR),
-    }
 }
 
 /// Brings what a CREATE has made or emptied to the disk, where it asks for FILE_WRITE_THROUGH. If that fails the open
@@ -396,13 +253,13 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
         _ => Charge::of_stranger(of_session, &server.capacity.strangers_pipes, &server.capacity.pipes),
     };
     let pipe = pipes::open(&name, charge.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?)?;
-    let apart = SpecialFile {
+    let file = SpecialFile {
         target: OpenTarget::Pipe(pipe.name().into()),
         path: pipe.name().into(),
         access,
         content: Content::Pipe(pipe),
     };
-    let open = special_file::admit(request, apart)?;
+    let open = special_file::admit(request, file)?;
     let base = answer.base();
     CreateResponse {
         create_action: CreateAction::OPENED,
@@ -415,59 +272,9 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     Ok(NtStatus::SUCCESS)
 }
 
-/// Sees to it that local changes to a directory break the lease asked for on it. Where they cannot, nothing
-/// may be cached.
-fn prepare_lease(request: &Request<'_>, resolved: &Resolved, lease: Option<&mut LeaseRequest>) -> bool {
-    let Some(lease) = lease.filter(|lease| lease.version >= 2 && !lease.state.is_none()) else {
-        return false;
-    };
-    let Some(tree) = &request.tree else { return false };
-    let watches = &request.connection.server.files.watches;
-    let user = request.session().ok().and_then(|session| session.user());
-    let watcher = crate::core::files::notify::watcher(user.as_deref());
-    let prepared = watches.lease(tree, &resolved.path, &*resolved.handle, resolved.key(), watcher);
-    if !prepared {
-        lease.state = LeaseState::NONE;
-    }
-    prepared
-}
-
-/// Remembers what was prepared with the open that is to give it back; one that is over already does so here.
-fn keep_lease(server: &crate::core::server::Server, open: &Open, resolved: &Resolved) {
-    if let Some(file) = open.file() {
-        file.state().leased = true;
-        if open.is_closed() && std::mem::take(&mut file.state().leased) {
-            server.files.watches.unlease(resolved.key());
-        }
-    }
-}
-
 /// `ParentLeaseKey`, where there is one (MS-SMB2 3.3.5.9.11).
 fn parent_key(lease: &LeaseContext) -> Option<Guid> {
     lease.v2.filter(|_| lease.flags.contains(LeaseFlags::PARENT_LEASE_KEY_SET)).map(|v2| v2.parent_key)
-}
-
-fn lease_request(lease: &LeaseContext) -> LeaseRequest {
-    LeaseRequest {
-        key: lease.key,
-        state: lease.state,
-        version: if lease.v2.is_some() { 2 } else { 1 },
-        epoch: lease.v2.map_or(0, |v2| v2.epoch),
-    }
-}
-
-/// The status of an open that the registry refuses.
-pub(crate) fn refused_status(refused: Refused) -> NtStatus {
-    match refused {
-        Refused::SharingViolation { .. } => NtStatus::SHARING_VIOLATION,
-        Refused::DeletePending => NtStatus::DELETE_PENDING,
-        Refused::LeaseKeyInUse => NtStatus::INVALID_PARAMETER,
-        Refused::NewerInstance => NtStatus::FILE_FORCED_CLOSED,
-        Refused::CreateGuidInUse { .. } => NtStatus::DUPLICATE_OBJECTID,
-        Refused::LimitReached(limit) => crate::core::status::of_limit(limit),
-        Refused::SessionGone => NtStatus::USER_SESSION_DELETED,
-        Refused::TreeGone => NtStatus::NETWORK_NAME_DELETED,
-    }
 }
 
 /// The key under which the registry knows a file.

@@ -22,7 +22,7 @@ pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desire
         return Err(NtStatus::ACCESS_DENIED);
     }
     let stat = QuotaFile.stat().map_err(|error| crate::core::status::of_vfs(&error))?;
-    let apart = SpecialFile {
+    let file = SpecialFile {
         // No file of a disk has this number.
         target: OpenTarget::File(FileKey { device: stat.device, inode: stat.inode, stream: 0 }),
         path: quota::NAME.into(),
@@ -35,7 +35,7 @@ pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desire
             Arc::default(),
         )),
     };
-    let open = special_file::admit(request, apart)?;
+    let open = special_file::admit(request, file)?;
     let base = answer.base();
     CreateResponse {
         create_action: CreateAction::OPENED,
