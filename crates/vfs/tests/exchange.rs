@@ -30,8 +30,8 @@ struct Share {
 impl Share {
     /// `None` if the tests cannot run.
     fn new(follow_symlinks: bool) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: only root can act as two users");
+        // Only root can act as two users.
+        if !testkit::need(&["root"]) {
             return None;
         }
         let outer = tempfile::tempdir().unwrap();

@@ -392,7 +392,7 @@ fn try_read_at_returns_cached_data() {
 /// Needs root: the file system must see the user.
 #[test]
 fn the_permissions_of_the_acting_user_apply() {
-    if !rustix::process::geteuid().is_root() {
+    if !testkit::need(&["root"]) {
         return;
     }
     let share = Share::new();
@@ -472,7 +472,7 @@ fn the_permissions_of_the_acting_user_apply() {
 /// Needs root: READONLY is respected although the actor cannot read the file.
 #[test]
 fn readonly_protects_from_users_who_cannot_read_the_file() {
-    if !rustix::process::geteuid().is_root() {
+    if !testkit::need(&["root"]) {
         return;
     }
     let share = Share::new();
@@ -497,7 +497,7 @@ fn readonly_protects_from_users_who_cannot_read_the_file() {
 /// Needs root: a write as a user clears set-id bits, as the kernel does for the user.
 #[test]
 fn a_write_as_a_user_clears_set_id_bits() {
-    if !rustix::process::geteuid().is_root() {
+    if !testkit::need(&["root"]) {
         return;
     }
     type Change = fn(&dyn vfs::Handle) -> bool;

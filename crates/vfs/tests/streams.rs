@@ -201,7 +201,7 @@ fn streams_move_to_the_depot_to_make_space_for_extended_attributes() {
     let opened = share.put(&of("f", "large"), &large);
     share.put(&of("f", "small"), &small);
     if !share.has_attribute("f", "large") {
-        eprintln!("skipped: the file system has no room for that much");
+        testkit::skip("the file system has no room for an attribute of 3300 bytes");
         return;
     }
     base.handle.set_security_record(&noise(900)).unwrap();
@@ -312,7 +312,7 @@ fn a_new_file_does_not_get_the_streams_of_a_removed_one() {
         fs::remove_file(share.disk("old")).unwrap();
         let place = kept.parent().unwrap();
         let Some(()) = successor(&share, inode, place) else {
-            eprintln!("skipped: the file system gives no inode number a second time");
+            testkit::skip("the file system does not reuse inode numbers");
             return;
         };
         rustix::fs::setxattr(share.disk("new"), "user.SAMBA_STREAMS", b"1", rustix::fs::XattrFlags::empty())
@@ -392,7 +392,7 @@ fn the_directory_of_streams_is_hidden_from_clients() {
 
 /// Two users, if the server can act for them.
 fn two_users() -> Option<[Actor; 2]> {
-    rustix::process::geteuid().is_root().then(|| [64_201, 64_202].map(|uid| Actor::user(uid, uid, vec![])))
+    testkit::need(&["root"]).then(|| [64_201, 64_202].map(|uid| Actor::user(uid, uid, vec![])))
 }
 
 #[test]

@@ -353,6 +353,11 @@ impl SmbConnection {
         sessions.get(&id).filter(|channel| !channel.session.has_ended()).cloned()
     }
 
+    /// Returns true if the log has room for a line about a logon from the client's address.
+    pub(crate) fn has_log_room(&self) -> bool {
+        self.server.logons.log.has_room(self.peer.ip(), self.server.now())
+    }
+
     /// The session with the keys of an encrypted request, even if it has ended: its client then receives
     /// STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
     pub(crate) fn channel_for_keys(&self, id: SessionId) -> Option<Channel> {

@@ -158,7 +158,7 @@ impl LogonExchange<'_> {
     ) -> NtStatus {
         let server = &self.connection.server;
         logons(self.connection).remove(&self.session.id());
-        if server.logons.log.has_room(self.connection.peer.ip(), server.now()) {
+        if self.connection.has_log_room() {
             let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };
             logon_refused(&self.connection.peer, claim, method, &reason.to_string());
         }

@@ -102,7 +102,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             };
             if binds {
                 request.signer = Some(proven.bind().inspect_err(|status| {
-                    if server.logons.log.has_room(connection.peer.ip(), server.now()) {
+                    if connection.has_log_room() {
                         logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
                     }
                 })?);
@@ -113,7 +113,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             let flags = match proven.finish() {
                 Ok(flags) => flags,
                 Err(NotBegun { status, reason }) => {
-                    if server.logons.log.has_room(connection.peer.ip(), server.now()) {
+                    if connection.has_log_room() {
                         logon_refused(&connection.peer, claim.as_ref(), "NTLM", &reason);
                     }
                     if session.user().is_none() {
@@ -122,9 +122,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                     return Err(status);
                 }
             };
-            if done.identity.kind == IdentityKind::Guest
-                && server.logons.log.has_room(connection.peer.ip(), server.now())
-            {
+            if done.identity.kind == IdentityKind::Guest && connection.has_log_room() {
                 taken_as_guest(&connection.peer, claim.as_ref());
             }
             SessionSetupResponse { session_flags: flags, security_buffer: &done.token }

@@ -263,15 +263,22 @@ pub(super) struct Display {
     pub(super) status: NtStatus,
 }
 
-/// The accounts from a position of the list on, which is sorted by name.
+/// The part of a list that a caller asks for.
+#[derive(Clone, Copy)]
+pub(super) struct ListPart {
+    /// The index of the first entry.
+    pub(super) index: u32,
+    pub(super) entries_max: u32,
+    pub(super) bytes_max: u32,
+}
+
+/// The accounts from an index of the list on, which is ordered by name.
 pub(super) fn display(
     server: &Server,
     caller: &Caller,
     domain: Domain,
     class: Enum16,
-    index: u32,
-    entries_max: u32,
-    preferred_maximum: u32,
+    part: ListPart,
 ) -> Result<Display, NtStatus> {
     let mut all = match (domain, class) {
         (Domain::Accounts, DisplayInformation::USERS | DisplayInformation::MACHINES) => {
@@ -295,11 +302,11 @@ pub(super) fn display(
             name: group.name,
             ..DisplayOther::default()
         });
-        let part = from_place(groups.collect(), |it| size(&it.name), index, entries_max, preferred_maximum);
+        let part = part.of(groups.collect(), |it| size(&it.name));
         return Ok(part.into_display(|groups| DisplayInformation::Groups(Container(groups))));
     }
     let users = all.iter().zip(places).map(|(account, index)| account.displayed(server, index));
-    let part = from_place(users.collect(), |it| size(&it.name), index, entries_max, preferred_maximum);
+    let part = part.of(users.collect(), |it| size(&it.name));
     Ok(part.into_display(|users| {
         if is_user {
             return DisplayInformation::Users(Container(users));
@@ -323,25 +330,21 @@ struct Placed<T> {
     is_last: bool,
 }
 
-fn from_place<T>(
-    all: Vec<T>,
-    size: impl Fn(&T) -> usize,
-    index: u32,
-    entries_max: u32,
-    preferred_maximum: u32,
-) -> Placed<T> {
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let available = all.iter().map(&size).sum();
-    let wanted = count(preferred_maximum).min(SAM_LIST_BYTES_MAX);
-    let mut rest = all.into_iter().skip(count(index)).peekable();
-    let (mut entries, mut returned) = (Vec::new(), 0_usize);
-    while let Some(entry) =
-        rest.next_if(|_| entries.is_empty() || returned < wanted && entries.len() < count(entries_max))
-    {
-        returned = returned.saturating_add(size(&entry));
-        entries.push(entry);
+impl ListPart {
+    fn of<T>(self, all: Vec<T>, size: impl Fn(&T) -> usize) -> Placed<T> {
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let available = all.iter().map(&size).sum();
+        let wanted = count(self.bytes_max).min(SAM_LIST_BYTES_MAX);
+        let mut rest = all.into_iter().skip(count(self.index)).peekable();
+        let (mut entries, mut returned) = (Vec::new(), 0_usize);
+        while let Some(entry) = rest
+            .next_if(|_| entries.is_empty() || returned < wanted && entries.len() < count(self.entries_max))
+        {
+            returned = returned.saturating_add(size(&entry));
+            entries.push(entry);
+        }
+        Placed { entries, available, returned, is_last: rest.peek().is_none() }
     }
-    Placed { entries, available, returned, is_last: rest.peek().is_none() }
 }
 
 impl<T> Placed<T> {

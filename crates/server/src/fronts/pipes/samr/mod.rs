@@ -306,23 +306,26 @@ fn answer(
         }
         Request::QueryDisplayInformation(it) => {
             let domain = objects.domain(it.handle, DOMAIN_LIST_ACCOUNTS)?;
-            let (from, count, bytes) = (it.index, it.entries_max, it.preferred_maximum);
+            let part =
+                ListPart { index: it.index, entries_max: it.entries_max, bytes_max: it.preferred_maximum };
             let Display { available, returned, information, status } =
-                domains::display(server, caller, domain, it.class, from, count, bytes)?;
+                domains::display(server, caller, domain, it.class, part)?;
             QueryDisplayInformationResponse { available, returned, information, status }.into()
         }
         Request::QueryDisplayInformation2(it) => {
             let domain = objects.domain(it.handle, DOMAIN_LIST_ACCOUNTS)?;
-            let (from, count, bytes) = (it.index, it.entries_max, it.preferred_maximum);
+            let part =
+                ListPart { index: it.index, entries_max: it.entries_max, bytes_max: it.preferred_maximum };
             let Display { available, returned, information, status } =
-                domains::display(server, caller, domain, it.class, from, count, bytes)?;
+                domains::display(server, caller, domain, it.class, part)?;
             QueryDisplayInformation2Response { available, returned, information, status }.into()
         }
         Request::QueryDisplayInformation3(it) => {
             let domain = objects.domain(it.handle, DOMAIN_LIST_ACCOUNTS)?;
-            let (from, count, bytes) = (it.index, it.entries_max, it.preferred_maximum);
+            let part =
+                ListPart { index: it.index, entries_max: it.entries_max, bytes_max: it.preferred_maximum };
             let Display { available, returned, information, status } =
-                domains::display(server, caller, domain, it.class, from, count, bytes)?;
+                domains::display(server, caller, domain, it.class, part)?;
             QueryDisplayInformation3Response { available, returned, information, status }.into()
         }
         // There are no LM hashes, so no password is the right one (MS-SAMR 3.1.5.10.2).

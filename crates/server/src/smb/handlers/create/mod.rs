@@ -241,8 +241,7 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let settings = request.connection.server.settings();
     let lists = || pipes::lists_shares(&name) && settings.lists_shares(user.kind);
     if user.kind != auth::IdentityKind::User && !lists() && !pipes::changes_passwords(&name) {
-        let server = &request.connection.server;
-        if server.logons.log.has_room(request.connection.peer.ip(), server.now()) {
+        if request.connection.has_log_room() {
             crate::core::audit::pipe_refused(&request.connection.peer, &name);
         }
         return Err(NtStatus::ACCESS_DENIED);
