@@ -98,7 +98,7 @@ fn an_unreadable_users_file_changes_nothing_and_is_logged_once() {
     for _ in 0..3 {
         logon(&subject, "alice", &password).expect("alice");
     }
-    assert_eq!(server.log().matches("the users are those of before").count(), 1, "{}", server.log());
+    assert_eq!(server.log().matches("the users in force stay as they were").count(), 1, "{}", server.log());
     fs::write(server.users_file(), "").expect("write");
     logon(&subject, "alice", &password).expect("an editor is about to write it");
 }
@@ -109,7 +109,7 @@ fn a_new_user_is_no_longer_a_guest() {
     let flags = |name: &str, password: &str| logon(&subject, name, password).map(|(_, keys)| keys.flags);
     assert_eq!(flags("dora", "First 1"), Ok(SessionFlags::IS_GUEST));
     let server = ours(&subject);
-    assert!(server.log().contains("no such user: taken as a guest account=\"dora\""), "{}", server.log());
+    assert!(server.log().contains("unknown user: logged on as a guest account=\"dora\""), "{}", server.log());
     server.user(&["add", "dora"], "First 1\n").success();
     assert_eq!(flags("dora", "First 1"), Ok(SessionFlags::NONE));
     assert_eq!(flags("dora", "wrong"), Err(NtStatus::LOGON_FAILURE));

@@ -28,8 +28,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const RECOVERY_MAX: Duration = Duration::from_secs(40);
 
 /// The log messages for a share whose directory is missing, and for its return.
-const AWAY: &str = "a share's directory is not there";
-const BACK: &str = "a share's directory is there again";
+const AWAY: &str = "a share's directory is not available";
+const BACK: &str = "the share's directory is available again";
 
 /// A file system in memory, mounted on a directory until this is gone.
 struct Disk(PathBuf);

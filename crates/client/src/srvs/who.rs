@@ -95,7 +95,7 @@ impl<R: Rpc> SrvsClient<R> {
         let names: Vec<_> =
             shares.iter().filter(|it| it.kind == ShareKind::Disk).map(|it| it.name.as_str()).collect();
         if names.is_empty() {
-            String::from("there are no shares")
+            String::from("no shares are visible to this user")
         } else {
             format!("the shares are: {}", names.join(", "))
         }

@@ -130,8 +130,8 @@ impl Error {
     pub(crate) const fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::AccessDenied => {
-                "run as root, as the user that the server runs as, or as one of its administrators; use --mine to \
-                 list your own"
+                "this needs root, the user that runs the server, an administrator of the server, or a role that \
+                 allows it; 'net session --mine' and 'net file --mine' list your own sessions and files"
             }
             Self::NoSuchDirectory => "the directory must exist on the server, and its path must be absolute",
             Self::ConfigurationEdited => {

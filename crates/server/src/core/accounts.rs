@@ -136,7 +136,7 @@ impl Accounts {
                 if source.kind() == io::ErrorKind::NotFound && self.current().users().next().is_none() => {}
             Err(error) => {
                 if self.seen().told.replace(version) != Some(version) {
-                    tracing::warn!("{error}; the users are those of before");
+                    tracing::warn!("{error}; the users in force stay as they were");
                 }
             }
         }

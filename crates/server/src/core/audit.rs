@@ -37,7 +37,7 @@ pub(crate) fn taken_as_guest(peer: &SocketAddr, claim: Option<&Claim>) {
         domain = shown(|it| &it.domain),
         from = %peer.ip().to_canonical(),
         workstation = shown(|it| &it.workstation),
-        "no such user: taken as a guest"
+        "unknown user: logged on as a guest"
     );
 }
 

@@ -160,7 +160,7 @@ impl Directory {
             (before, Some(why)) if before != Some(why) => {
                 tracing::warn!(share, %path, why, "a share's directory is not available; its clients are refused until it is");
             }
-            (Some(_), None) => tracing::warn!(share, %path, "a share's directory is there again"),
+            (Some(_), None) => tracing::warn!(share, %path, "the share's directory is available again"),
             _ => {}
         }
     }

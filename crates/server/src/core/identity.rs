@@ -182,7 +182,10 @@ impl NameService {
             let wait = if hurries { limits::NAME_WAIT_SHORT } else { limits::NAME_WAIT };
             let left = wait.saturating_sub(begun.elapsed());
             if left.is_zero() {
-                tracing::warn!(?question, "the name service does not answer");
+                tracing::warn!(
+                    ?question,
+                    "the name service does not answer in time; the name or group is unknown for now"
+                );
                 return None;
             }
             self.changed.wait_for(&mut guard, left);

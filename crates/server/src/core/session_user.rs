@@ -120,7 +120,10 @@ impl Server {
             let after = self.user_with(&settings, name, kind, actor);
             // If a logon has changed the user in between, the loop examines the new user.
             if session.replace_user(&before, after) {
-                tracing::info!(session = session.global_id().value(), "the user's rights have changed");
+                tracing::info!(
+                    session = session.global_id().value(),
+                    "the rights of the session's user have changed with the settings"
+                );
             }
         }
     }

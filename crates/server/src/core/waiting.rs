@@ -55,7 +55,7 @@ impl Waiters {
         if let Some(waiter) = waiter
             && waiter.send(wake).is_err()
         {
-            tracing::debug!(?key, ?wake, "a request is woken that no longer waits; its connection is lost");
+            tracing::debug!(?key, ?wake, "a request that no longer waits was woken; its connection is lost");
         }
     }
 }

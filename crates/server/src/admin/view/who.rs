@@ -102,7 +102,7 @@ impl Unresolved {
             .map(|it| it.definition.name.to_string())
             .collect();
         let shares = match names.is_empty() {
-            true => String::from("there are no shares"),
+            true => String::from("no shares are visible to this user"),
             false => format!("the shares are: {}", names.join(", ")),
         };
         match why {

@@ -19,7 +19,7 @@ pub struct Source {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplaceError {
     /// The file was changed after the server read it.
-    #[error("it was edited since the server read it")]
+    #[error("it was edited after the server had read it")]
     Edited,
     /// An error of the operating system.
     #[error(transparent)]

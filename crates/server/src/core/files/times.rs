@@ -307,9 +307,11 @@ fn put(handle: &dyn Handle, modified: FileTime) {
     match handle.set_times(SetTimes { modified: Some(modified), ..SetTimes::default() }) {
         Ok(()) => {}
         // The server's user may write the file but does not own it, so only the kernel's times are possible.
-        Err(vfs::Error::AccessDenied) => tracing::debug!("a file's times stay as the file system has them"),
+        Err(vfs::Error::AccessDenied) => tracing::debug!(
+            "cannot set a file's times, since another user owns it; they stay as the file system set them"
+        ),
         Err(error) => {
-            tracing::warn!(%error, "cannot set a file's times; they stay as the file system has them")
+            tracing::warn!(%error, "cannot set a file's times; they stay as the file system set them")
         }
     }
 }

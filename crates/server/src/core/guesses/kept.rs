@@ -37,7 +37,7 @@ impl Guesses {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Self::default(),
             Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "locked accounts are forgotten");
+                tracing::warn!(%error, path = %path.display(), "cannot read the locked accounts; no account is locked");
                 return Self::default();
             }
         };

@@ -1,7 +1,7 @@
 //! Refusals in the form of the control API.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use control::number;
 
@@ -22,10 +22,19 @@ impl Refused {
             .into()
     }
 
-    /// The refusal of an address that is no route, or of a method that a route does not have.
-    pub(super) fn unknown(status: StatusCode) -> Self {
+    /// A path without a route.
+    pub(super) async fn no_route(address: Uri) -> Self {
+        Self::unserved(StatusCode::NOT_FOUND, format!("this version of the server has no {}", address.path()))
+    }
+
+    /// A route that does not accept the method.
+    pub(super) async fn wrong_method(method: Method, address: Uri) -> Self {
+        Self::unserved(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not accept {method}", address.path()))
+    }
+
+    fn unserved(status: StatusCode, hint: String) -> Self {
         let error = control::Error::new(number::NOT_SUPPORTED, Error::NotSupported.to_string());
-        Self { status, error: error.with_hint("this version of the server has no such route") }
+        Self { status, error: error.with_hint(hint) }
     }
 }
 

@@ -106,7 +106,7 @@ where
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "a connection to the control API ended");
+        tracing::debug!(%error, "a connection to the control API failed");
     }
 }
 

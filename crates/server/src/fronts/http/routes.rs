@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
 use axum::routing::{get, patch, post, put};
 use axum::{Extension, Json, Router};
 use control::{
@@ -41,8 +40,8 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route(route::USER, patch(settings::change_user))
         .route(route::USER_PASSWORD, put(settings::set_password))
         .route(route::LOGONS, get(settings::logons))
-        .fallback(async || Refused::unknown(StatusCode::NOT_FOUND))
-        .method_not_allowed_fallback(async || Refused::unknown(StatusCode::METHOD_NOT_ALLOWED))
+        .fallback(Refused::no_route)
+        .method_not_allowed_fallback(Refused::wrong_method)
         .layer(DefaultBodyLimit::max(limits::REQUEST_BODY_MAX))
         .with_state(server)
 }

@@ -43,11 +43,17 @@ async fn requests_are_answered_with_status_and_code() {
         ("POST", "/v1/sessions/close", "{}", 400, 87),
         ("POST", "/v1/sessions/close", "{\"users\":\"alice\"}", 400, 87),
         ("POST", "/v1/sessions/close", "{\"user\":\"alice\"}", 404, 2312),
-        ("DELETE", "/v1/files", "", 405, 50),
-        ("GET", "/v2/files", "", 404, 50),
     ] {
         let (told, error) = exchange(&path, method, address, body).await;
         assert_eq!((told, error["code"].as_u64()), (status, Some(code)), "{method} {address} {body}");
+    }
+    for (method, address, status, hint) in [
+        ("DELETE", "/v1/files", 405, "/v1/files does not accept DELETE"),
+        ("POST", "/v1/files?limit=1", 405, "/v1/files does not accept POST"),
+        ("GET", "/v2/files", 404, "this version of the server has no /v2/files"),
+    ] {
+        let (told, error) = exchange(&path, method, address, "").await;
+        assert_eq!((told, error["code"].as_u64(), error["hint"].as_str()), (status, Some(50), Some(hint)));
     }
     for address in ["/v1/sessions", "/v1/files?after=5000000000&limit=1", "/v1/connections", "/v1/refusals"] {
         let (status, page) = exchange(&path, "GET", address, "").await;
@@ -185,7 +191,7 @@ async fn invalid_queries_are_refused_with_hints() {
         ("GET", "/v1/who", "", 87, "path is missing"),
         ("GET", "/v1/who?path=report.docx", "", 87, "report.docx names no share"),
         ("GET", "/v1/who?path=/nowhere", "", 87, "no share has this path"),
-        ("GET", "/v1/who?path=x&share=nope", "", 2310, "there are no shares"),
+        ("GET", "/v1/who?path=x&share=nope", "", 2310, "no shares are visible to this user"),
         ("DELETE", "/v1/files/1?grace=99", "", 87, "grace is at most"),
         ("POST", "/v1/shares", r#"{"name":"x","path":"relative"}"#, 87, "relative is not absolute"),
         ("POST", "/v1/shares", r#"{"name":"x/y","path":"/"}"#, 123, "a share name cannot have '/'"),

@@ -166,7 +166,7 @@ async fn run(
                 Poll::Ready(Err(violation)) => {
                     // Answers to earlier requests are still sent.
                     if let Err(error) = connection.write_out(socket) {
-                        tracing::debug!(conn = connection.id.0, %error, "answers before a violation are lost");
+                        tracing::debug!(conn = connection.id.0, %error, "cannot send the answers that precede a protocol violation");
                     }
                     return End::Violation(violation);
                 }

@@ -156,7 +156,6 @@ impl LogonExchange<'_> {
         status: NtStatus,
         place: Option<DelayedLogon<'_>>,
     ) -> NtStatus {
-        let server = &self.connection.server;
         logons(self.connection).remove(&self.session.id());
         if self.connection.has_log_room() {
             let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };

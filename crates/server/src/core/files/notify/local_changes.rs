@@ -401,7 +401,7 @@ impl Tables {
 
     /// Makes all watches report lost changes, because the kernel had more reports than its queue can hold.
     fn lose_track(&mut self, outcome: &mut Outcome) {
-        tracing::debug!("reports of local changes were lost: there were too many");
+        tracing::debug!("inotify's queue overflowed; clients are told to list their directories again");
         self.own.clear();
         self.watches.values().flatten().for_each(|watch| watch.lose_track());
         outcome.changed.extend(self.leases.values().map(|leases| leases.directory));

@@ -34,7 +34,7 @@ use wire::{AccessMask, NtStatus};
 use super::{Called, Sealed};
 use crate::admin::{self, Caller, Error, NotSet, Right};
 use crate::core::server::Server;
-use domains::Display;
+use domains::{Display, ListPart};
 use objects::{Domain, Object};
 
 /// Executes a call: decodes the request's stub, and returns the response's stub.

@@ -89,7 +89,7 @@ impl Resolved {
         let Some(_removing) = Replacing::begin(server, tree, key, &path) else { return };
         server.files.watches.note_own_undone(tree, &path);
         if let Err(error) = backend.remove(&self.actor, &path, &*self.handle) {
-            tracing::warn!(%error, "a file whose creation was refused stays");
+            tracing::warn!(%path, %error, "cannot remove a new file after its open was refused; the file remains");
         }
     }
 }
@@ -359,7 +359,7 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Resolve
                 Ok(stream) => Ok(Resolved { with_file: true, parent: file.parent, ..stream }),
                 Err(error) => {
                     if let Err(error) = subject.backend.remove(subject.actor, &file.path, &*file.handle) {
-                        tracing::warn!(%error, "a file whose stream could not be created stays");
+                        tracing::warn!(path = %file.path, %error, "cannot remove a new file after its stream was refused; the file remains");
                     }
                     Err(error)
                 }
