@@ -5,14 +5,8 @@ use std::path::Path;
 
 use crate::shell;
 
-/// The files next to the binary; missing ones are skipped.
-const FILES: &[&str] = &[
-    "README.md",
-    "LICENSE-MIT",
-    "LICENSE-APACHE",
-    "packaging/shareward.service",
-    "packaging/shareward.toml",
-];
+/// The files and directories next to the binary, under the paths that the documents name.
+const FILES: &[&str] = &["README.md", "LICENSE-MIT", "LICENSE-APACHE", "docs", "packaging"];
 
 /// Builds for release and packs `shareward-VERSION-TARGET.tar.gz`.
 pub(crate) fn main() -> bool {
@@ -46,12 +40,7 @@ fn pack() -> Result<String, std::io::Error> {
     fs::copy(target.join("release/shareward"), root.join("shareward"))?;
     // The link for users who type `net session`.
     std::os::unix::fs::symlink("shareward", root.join("net"))?;
-    for file in FILES {
-        let from = testkit::repository().join(file);
-        if from.exists() {
-            fs::copy(&from, root.join(Path::new(file).file_name().unwrap_or_default()))?;
-        }
-    }
+    copy_files(&testkit::repository(), &root)?;
     let archive = dist.join(format!("{name}.tar.gz"));
     let mut tar = shell::command("tar", &["--owner=0", "--group=0", "--sort=name", "-czf"]);
     tar.arg(&archive).arg("-C").arg(&dist).arg(&name);
@@ -59,5 +48,36 @@ fn pack() -> Result<String, std::io::Error> {
         Ok(archive.display().to_string())
     } else {
         Err(std::io::Error::other("tar failed"))
+    }
+}
+
+/// Copies [`FILES`] from the repository.
+fn copy_files(repository: &Path, root: &Path) -> Result<(), std::io::Error> {
+    for name in FILES {
+        let from = repository.join(name);
+        let files =
+            if from.is_dir() { shell::files(&from, &["json", "md", "service", "toml"]) } else { vec![from] };
+        for file in files {
+            let to = root.join(file.strip_prefix(repository).unwrap_or(&file));
+            fs::create_dir_all(to.parent().unwrap_or(root))?;
+            fs::copy(&file, to)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_archive_has_the_documents_and_the_files_that_they_name() {
+        let directory = shell::target_directory().join(format!("dist-test-{}", std::process::id()));
+        copy_files(&testkit::repository(), &directory).unwrap();
+        let readme = fs::read_to_string(directory.join("README.md")).unwrap();
+        let named = readme.split('`').filter(|it| it.starts_with("docs/") || it.starts_with("packaging/"));
+        let missing: Vec<_> = named.filter(|it| !directory.join(it).exists()).collect();
+        fs::remove_dir_all(&directory).unwrap();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }
