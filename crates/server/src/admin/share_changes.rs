@@ -3,6 +3,7 @@
 //! A new share is available at once. Changes apply to new tree connects; existing ones keep the previous
 //! settings. Deleting a share ends its tree connects and their opens.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use registry::ShareSnapshot;
@@ -27,6 +28,30 @@ pub(crate) struct ShareEdit {
     pub(crate) temporary: Option<bool>,
     /// The new grants, which replace the existing ones.
     pub(crate) grants: Option<Vec<Grant>>,
+}
+
+/// The changed fields, for the audit log.
+impl fmt::Display for ShareEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn shown(value: &Option<impl fmt::Debug>) -> Option<String> {
+            value.as_ref().map(|value| format!("{value:?}"))
+        }
+        let fields = [
+            ("remark", shown(&self.remark)),
+            (
+                "max_users",
+                self.max_users.map(|it| it.map_or("unlimited".into(), |number| number.to_string())),
+            ),
+            ("caching", shown(&self.caching)),
+            ("read_only", shown(&self.read_only)),
+            ("encrypt", shown(&self.encrypt)),
+            ("access_based_enum", shown(&self.access_based_enum)),
+            ("temporary", shown(&self.temporary)),
+            ("grants", shown(&self.grants)),
+        ];
+        let changed = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        f.write_str(&changed.collect::<Vec<_>>().join(" "))
+    }
 }
 
 /// A new share.
@@ -85,7 +110,7 @@ pub(crate) fn change_share(
     check(caller, Right::ChangeSettings)?;
     let edit = edit()?;
     server.refresh_accounts();
-    let object = format!("share {name}: {edit:?}");
+    let object = format!("share {name}: {edit}");
     let changed = server.change_settings(|settings| {
         let place = to_change(settings, name)?;
         match settings.shares.get_mut(place) {
@@ -195,3 +220,15 @@ fn done(outcome: &Result<usize, Error>) -> Result<Ended, Error> {
 
 /// Grants of one share: as many as fit into an access control list of 64 KiB.
 const GRANTS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_log_names_the_changed_fields_only() {
+        let edit =
+            ShareEdit { remark: Some("Documents".into()), max_users: Some(None), ..ShareEdit::default() };
+        assert_eq!(edit.to_string(), "remark=\"Documents\" max_users=unlimited");
+    }
+}
