@@ -13,6 +13,7 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
             continue;
         };
         paths(top, &path, &text, findings);
+        names(top, &path, &text, findings);
         commands(top, &path, &text, findings);
     }
     // The commands there are Samba's and the system's, too.
@@ -61,6 +62,26 @@ fn paths(top: &Path, document: &Path, text: &str, findings: &mut Findings) {
 
 fn somewhere(top: &Path, name: &str) -> bool {
     crate::shell::files(top, &["rs", "md", "sh", "toml"]).iter().any(|path| path.ends_with(name))
+}
+
+/// Reports names of functions, types and constants that their file does not have: `name` of `path.rs`.
+fn names(top: &Path, document: &Path, text: &str, findings: &mut Findings) {
+    let pieces: Vec<&str> = text.split('`').collect();
+    let mut line = 1;
+    for (index, piece) in pieces.iter().enumerate() {
+        if let [name, of, path, ..] = &pieces[index..]
+            && index % 2 == 1
+            && of.split_whitespace().eq(["of"])
+            && path.ends_with(".rs")
+            && let Ok(source) = fs::read_to_string(top.join(path))
+            && !source
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .any(|word| Some(word) == name.rsplit("::").next())
+        {
+            findings.error(document, line, format!("`{path}` has no `{name}`"));
+        }
+        line += piece.matches('\n').count();
+    }
 }
 
 /// Commands in code blocks: our own subcommands must exist.
@@ -131,5 +152,15 @@ mod tests {
     fn quoted_pieces_are_found_outside_blocks() {
         let text = "see `a/b.rs` and `c`\n```\n`no`\n```\n`d`\n";
         assert_eq!(quoted(text), [(1, "a/b.rs"), (1, "c"), (5, "d")]);
+    }
+
+    #[test]
+    fn a_name_that_its_file_does_not_have_is_an_error() {
+        let mut findings = Findings { errors: Vec::new(), warnings: Vec::new() };
+        let file = "xtask/src/tidy/documents.rs";
+        let text = format!("`names` of\n`{file}`, `X::names` of `{file}`\nand `no{}` of `{file}`", "body");
+        names(&testkit::repository(), Path::new("A.md"), &text, &mut findings);
+        assert_eq!(findings.errors.len(), 1, "{:?}", findings.errors);
+        assert!(findings.errors[0].contains("A.md:3:"), "{:?}", findings.errors);
     }
 }
