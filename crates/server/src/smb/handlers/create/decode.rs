@@ -1,4 +1,4 @@
-//! What a CREATE asks for, checked as far as the request alone tells (MS-SMB2 3.3.5.9).
+//! Decodes a CREATE and checks all that depends on the request alone (MS-SMB2 3.3.5.9).
 
 use registry::{AppInstance, DurableRequest};
 use std::borrow::Cow;
@@ -16,16 +16,16 @@ use crate::smb::connection::Request;
 use crate::smb::handlers::ea::{self, EaChange};
 use crate::smb::handlers::malformed;
 
-/// A CREATE that is well-formed.
+/// A valid CREATE.
 pub(super) struct Wish {
     pub(super) path: RelativePath,
-    /// The name as the client wrote it.
+    /// The name in the client's spelling.
     pub(super) written: String,
-    /// Generic rights are mapped; MAXIMUM_ALLOWED is still in it.
+    /// The requested access with generic rights mapped, but still with MAXIMUM_ALLOWED.
     pub(super) access: AccessMask,
     pub(super) share_access: ShareAccess,
     pub(super) attributes: FileAttributes,
-    /// FILE_ATTRIBUTE_ENCRYPTED: what is made is to be encrypted on the disk, which nobody here does.
+    /// FILE_ATTRIBUTE_ENCRYPTED: the file should be encrypted on the disk, which is not supported.
     pub(super) encrypted: bool,
     pub(super) disposition: CreateDisposition,
     pub(super) options: CreateOptions,
@@ -35,7 +35,7 @@ pub(super) struct Wish {
     pub(super) lease: Option<LeaseContext>,
     pub(super) allocation_size: Option<u64>,
     pub(super) query_maximal_access: bool,
-    /// What the new file's descriptor is made from (SMB2_CREATE_SD_BUFFER).
+    /// The descriptor for a new file (SMB2_CREATE_SD_BUFFER).
     pub(super) security: Option<SecurityDescriptor>,
     pub(super) query_disk_id: bool,
     pub(super) eas: Vec<EaChange>,
@@ -44,17 +44,17 @@ pub(super) struct Wish {
     pub(super) apple: Option<AaplRequest>,
 }
 
-/// What a CREATE is about.
+/// The purpose of a CREATE.
 #[expect(
     clippy::large_enum_variant,
     reason = "it is made once for each CREATE, and nearly always of the large kind"
 )]
 pub(super) enum Asked {
-    /// A file to be opened.
+    /// Opening a file.
     Open(Wish),
-    /// The file by which quotas are asked for.
+    /// Opening the file with which quotas are queried.
     QuotaFile(AccessMask),
-    /// A durable open to be given back.
+    /// Reclaiming a durable open.
     Reclaim(Reclaim),
 }
 
@@ -64,12 +64,12 @@ impl Wish {
         (self.options & MODE_OPTIONS).0
     }
 
-    /// Whether a reparse point is itself what is to be opened.
+    /// True if a reparse point itself is opened.
     pub(super) fn opens_reparse_point(&self) -> bool {
         self.options.contains(CreateOptions::OPEN_REPARSE_POINT)
     }
 
-    /// Whether the disposition empties an existing file.
+    /// True if the disposition truncates an existing file.
     pub(super) fn overwrites(&self) -> bool {
         matches!(
             self.disposition,
@@ -89,7 +89,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     };
     let (access, directory) = checked(&create)?;
     if contexts.timewarp.is_some_and(|time| time != wire::FileTime::NONE) {
-        // There are no snapshots to go back to.
+        // There are no snapshots.
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     let written = create.name.to_text();
@@ -109,7 +109,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         _ => OplockLevel::NONE,
     };
     let directory = match smb_path.stream() {
-        // A stream is no directory, and a directory has no unnamed one (MS-FSA 2.1.5.1).
+        // A stream cannot be a directory, and a directory has no unnamed stream (MS-FSA 2.1.5.1).
         StreamName::Data | StreamName::Named(_) if directory == Some(true) => {
             return Err(NtStatus::NOT_A_DIRECTORY);
         }
@@ -134,7 +134,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         delete_on_close: create.create_options.contains(CreateOptions::DELETE_ON_CLOSE),
         oplock,
         lease: contexts.lease.filter(|_| wants_lease).map(|lease| LeaseContext {
-            // The second version is of SMB 3 (MS-SMB2 3.3.5.9.11).
+            // The second version exists in SMB 3 only (MS-SMB2 3.3.5.9.11).
             v2: lease.v2.filter(|_| dialect >= Dialect::SMB300),
             ..lease
         }),
@@ -149,8 +149,8 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     }))
 }
 
-/// Checks what a CREATE on a disk share asks for beside the name (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1): the access, and
-/// whether it has to be a directory.
+/// Checks the fields of a CREATE on a disk share other than the name (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1);
+/// returns the access, and whether a directory is required or excluded.
 fn checked(create: &CreateRequest<'_>) -> Result<(AccessMask, Option<bool>), NtStatus> {
     if create.impersonation_level.0 > ImpersonationLevel::DELEGATE.0 {
         return Err(NtStatus::BAD_IMPERSONATION_LEVEL);
@@ -173,7 +173,7 @@ fn checked(create: &CreateRequest<'_>) -> Result<(AccessMask, Option<bool>), NtS
     if disposition.name().is_none() || create.share_access.0 & !SHARE_ALL.0 != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    // A directory cannot be emptied (MS-FSA 2.1.5.1).
+    // A directory cannot be overwritten (MS-FSA 2.1.5.1).
     let keeps = matches!(
         disposition,
         CreateDisposition::OPEN | CreateDisposition::CREATE | CreateDisposition::OPEN_IF
@@ -196,12 +196,12 @@ fn checked(create: &CreateRequest<'_>) -> Result<(AccessMask, Option<bool>), NtS
 /// Decodes a CREATE on IPC$: the pipe's name and the access to it.
 pub(super) fn pipe(request: &Request<'_>) -> Result<(String, AccessMask), NtStatus> {
     let create = CreateRequest::decode(request.message).map_err(malformed)?;
-    // 3.3.5.9: nobody acts for the client elsewhere.
+    // 3.3.5.9: delegation is not supported.
     if create.impersonation_level.0 >= ImpersonationLevel::DELEGATE.0 {
         return Err(NtStatus::BAD_IMPERSONATION_LEVEL);
     }
     let name = create.name.to_text();
-    // Some clients write the name as it is in a path.
+    // Some clients send the name in the form of a path.
     let name = name.trim_start_matches('\\').to_owned();
     let access = access(create.desired_access)?;
     if access.contains(AccessMask::ACCESS_SYSTEM_SECURITY) {
@@ -210,7 +210,7 @@ pub(super) fn pipe(request: &Request<'_>) -> Result<(String, AccessMask), NtStat
     Ok((name, if access.contains(AccessMask::MAXIMUM_ALLOWED) { AccessMask::FILE_ALL } else { access }))
 }
 
-/// A path of the wire as a path of a share.
+/// Converts a path on the wire to a path in a share.
 pub(crate) fn relative_path(path: SmbPath<'_>) -> Result<RelativePath, NtStatus> {
     let relative =
         RelativePath::new(path.path().replace('\\', "/")).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
@@ -220,8 +220,9 @@ pub(crate) fn relative_path(path: SmbPath<'_>) -> Result<RelativePath, NtStatus>
     }
 }
 
-/// A name with one separator between its components, and without `..`, each taking back the component before it; none
-/// may lead out of the share. What begins with a separator, and a stream, stay as they are (`docs/names.md`).
+/// The canonical form of a name: one separator between components, and each `..` resolved against the
+/// component before it; an error if one leads out of the share. Names that begin with a separator, and
+/// streams, are unchanged (`docs/names.md`).
 pub(crate) fn canonical(name: &str) -> Result<Cow<'_, str>, NtStatus> {
     let (path, stream) = name.split_at(name.find(':').unwrap_or(name.len()));
     let is_plain = !path.contains(r"\\") && path.split('\\').all(|component| component != "..");
@@ -244,7 +245,7 @@ pub(crate) fn canonical(name: &str) -> Result<Cow<'_, str>, NtStatus> {
     Ok(Cow::Owned(canonical))
 }
 
-/// The status of a path that is none (MS-FSCC 2.1.5).
+/// The status for an invalid path (MS-FSCC 2.1.5).
 pub(crate) fn path_status(error: PathError) -> NtStatus {
     match error {
         PathError::LeadingSeparator => NtStatus::INVALID_PARAMETER,
@@ -258,7 +259,7 @@ pub(crate) fn path_status(error: PathError) -> NtStatus {
     }
 }
 
-/// `DesiredAccess` (MS-SMB2 3.3.5.9): something must be asked for, and only what exists.
+/// Checks `DesiredAccess` (MS-SMB2 3.3.5.9): it must not be empty, and contain only defined bits.
 fn access(desired: AccessMask) -> Result<AccessMask, NtStatus> {
     if desired.is_none() || desired.intersects(INVALID_ACCESS) {
         return Err(NtStatus::ACCESS_DENIED);
@@ -269,17 +270,17 @@ fn access(desired: AccessMask) -> Result<AccessMask, NtStatus> {
 const SHARE_ALL: ShareAccess =
     ShareAccess(ShareAccess::READ.0 | ShareAccess::WRITE.0 | ShareAccess::DELETE.0);
 
-/// Bits of `DesiredAccess` that mean nothing.
+/// The undefined bits of `DesiredAccess`.
 const INVALID_ACCESS: AccessMask = AccessMask(0x0ce0_fe00);
 
-/// Bits of `CreateOptions` that mean nothing (MS-SMB2 2.2.13).
+/// The undefined bits of `CreateOptions` (MS-SMB2 2.2.13).
 const INVALID_OPTIONS: CreateOptions = CreateOptions(0xff00_0000);
 
-/// FILE_OPEN_BY_FILE_ID, FILE_RESERVE_OPFILTER and FILE_CREATE_TREE_CONNECTION: Windows refuses them
-/// over SMB2 (MS-SMB2 3.3.5.9, note on CreateOptions).
+/// FILE_OPEN_BY_FILE_ID, FILE_RESERVE_OPFILTER and FILE_CREATE_TREE_CONNECTION, which Windows refuses over
+/// SMB2 (MS-SMB2 3.3.5.9, note on CreateOptions).
 const UNSUPPORTED_OPTIONS: CreateOptions = CreateOptions(0x0010_2080);
 
-/// Bits of `FileAttributes` that mean nothing (MS-FSCC 2.6).
+/// The undefined bits of `FileAttributes` (MS-FSCC 2.6).
 const INVALID_ATTRIBUTES: FileAttributes = FileAttributes(0xffff_8048);
 
 /// The options that `FileModeInformation` shows (MS-FSCC 2.4.31).

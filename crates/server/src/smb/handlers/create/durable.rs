@@ -1,4 +1,4 @@
-//! CREATE and durable handles: asked for, reclaimed, replayed (MS-SMB2 3.3.5.9.6, 3.3.5.9.7, 3.3.5.9.10,
+//! CREATE and durable handles: requests, reclaims and replays (MS-SMB2 3.3.5.9.6, 3.3.5.9.7, 3.3.5.9.10,
 //! 3.3.5.9.12, 3.3.5.9.13, 3.3.5.9.16).
 
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use crate::core::open::Open;
 use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
-/// What a CREATE has to do with durable handles.
+/// The durable-handle contexts of a CREATE.
 pub(super) enum Durability {
-    /// It asks for one, or for none.
+    /// It may request a durable handle.
     Request(Option<DurableRequest>),
-    /// It reclaims one.
+    /// It reclaims a durable open.
     Reclaim(Reclaim),
 }
 
-/// A CREATE that reclaims a durable open; nothing else of it counts.
+/// A CREATE that reclaims a durable open; its other fields are ignored.
 pub(super) struct Reclaim {
     file_id: FileId,
     create_guid: Option<Guid>,
@@ -39,7 +39,7 @@ pub(super) struct Reclaim {
 }
 
 impl Durability {
-    /// Reads the contexts, of which some exclude each other. Those of the second kind are of SMB 3.
+    /// Reads the contexts, some of which exclude each other. Those of version 2 are ignored before SMB 3.
     pub(super) fn of(
         create: &CreateRequest<'_>,
         contexts: &CreateContextsRequest<'_>,
@@ -70,14 +70,14 @@ impl Durability {
             }));
         }
         let v1 = contexts.durable_request.then_some(DurableRequest::V1);
-        // Persistent handles are for shares that are continuously available, which none is.
+        // Persistent handles need a continuously available share, which is not supported.
         let v2 = request_v2
             .map(|asked| DurableRequest::V2 { create_guid: asked.create_guid, timeout_ms: asked.timeout_ms });
         Ok(Self::Request(v2.or(v1)))
     }
 }
 
-/// The application an open is an instance of; counts beside a durable request of the second kind only.
+/// The application instance of an open; valid only with a durable request of version 2.
 pub(super) fn app_instance(
     contexts: &CreateContextsRequest<'_>,
     durable: Option<DurableRequest>,
@@ -86,11 +86,11 @@ pub(super) fn app_instance(
     let id = contexts.app_instance_id.filter(|_| matches!(durable, Some(DurableRequest::V2 { .. })))?;
     let version = contexts.app_instance_version.filter(|_| dialect >= Dialect::SMB311);
     let version = version.map(|it| (it.high, it.low));
-    // What the user may do is not known before the file is.
+    // The user's access is unknown before the file is resolved.
     Some(AppInstance { id, version, maximal_access: AccessMask::NONE })
 }
 
-/// Gives a durable open back to its client.
+/// Returns a durable open to its client.
 pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, asked: &Reclaim) -> Outcome {
     let server = &request.connection.server;
     let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
@@ -135,20 +135,21 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
     respond(request, answer, &extras, &opened)
 }
 
-/// Enters a CREATE with a create GUID as being under way (MS-SMB2 3.3.5.9.10); none without.
+/// Registers a CREATE with a create GUID as being in progress (MS-SMB2 3.3.5.9.10); `None` without a GUID.
 pub(super) fn begin(request: &Request<'_>, wish: &Wish) -> Result<Option<Creation>, NtStatus> {
     let Some(DurableRequest::V2 { create_guid, .. }) = wish.durable else { return Ok(None) };
     let connection = request.connection;
     let client = connection.negotiated.get().map(|it| it.client_guid).unwrap_or_default();
     match connection.server.files.creations.begin(client, create_guid) {
         Some(creation) => Ok(Some(creation)),
-        // The client is to ask again until it is known what came of it.
+        // The client must try again until the first CREATE is finished.
         None if is_replay(request) => Err(NtStatus::FILE_NOT_AVAILABLE),
         None => Err(NtStatus::DUPLICATE_OBJECTID),
     }
 }
 
-/// The open that a replayed CREATE has made already, if it is one and has.
+/// The open that the original of a replayed CREATE has made; `None` if there is none, or if this is not a
+/// replay.
 pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Extras, Opened)>, NtStatus> {
     let Some(DurableRequest::V2 { create_guid, .. }) = wish.durable else { return Ok(None) };
     if !is_replay(request) {
@@ -181,7 +182,7 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
     let mut granted = found.granted;
     let mut extras = Extras::of(&open, wish, &granted);
     if granted.oplock != OplockLevel::LEASE {
-        // As Windows answers: what this request asks for, not what the open has.
+        // As in Windows, the answer contains what this request asks for, not what the open has.
         granted.oplock = wish.oplock;
         extras.durable = extras.durable.filter(|_| wish.oplock == OplockLevel::BATCH);
     }
@@ -190,7 +191,7 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
     Ok(Some((extras, Opened { open, granted, maximal_access, action, stat })))
 }
 
-/// The contexts that say what of durability is granted.
+/// The context that reports the granted durability.
 pub(super) fn answer_v2(granted: Option<DurableGranted>) -> Option<DurableResponseV2> {
     match granted {
         Some(DurableGranted::V2 { timeout_ms }) => Some(DurableResponseV2 { timeout_ms, flags: 0 }),
@@ -199,7 +200,7 @@ pub(super) fn answer_v2(granted: Option<DurableGranted>) -> Option<DurableRespon
 }
 
 impl Extras {
-    /// What a CREATE is answered beside the open itself.
+    /// The contexts of the answer to a CREATE.
     pub(super) fn of(open: &Open, wish: &Wish, granted: &GrantedOpen) -> Self {
         Self {
             maximal_access: wish.query_maximal_access,
@@ -215,7 +216,7 @@ fn is_replay(request: &Request<'_>) -> bool {
     request.is_smb3() && request.header.flags.contains(HeaderFlags::REPLAY_OPERATION)
 }
 
-/// The path as the registry knows it; one that is none equals no path.
+/// The path in the registry's form; an invalid path stays as it is, and equals no other.
 fn display_path(path: String) -> String {
     let relative = super::canonical(&path)
         .ok()

@@ -1,4 +1,4 @@
-//! CREATE of the file by which clients ask for quotas.
+//! CREATE of the file with which clients query quotas.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::core::files::quota::{self, QuotaFile};
 use crate::core::open::{Content, OpenFile};
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
-/// Opens the quota file, for whoever asks: it tells nobody anything about others.
+/// Opens the quota file, for any user: it contains no information about others.
 pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desired: AccessMask) -> Outcome {
     let access = match desired.contains(AccessMask::MAXIMUM_ALLOWED) {
         true => quota::ACCESS,
@@ -23,7 +23,7 @@ pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desire
     }
     let stat = QuotaFile.stat().map_err(|error| crate::core::status::of_vfs(&error))?;
     let file = SpecialFile {
-        // No file of a disk has this number.
+        // No file on a disk has this key.
         target: OpenTarget::File(FileKey { device: stat.device, inode: stat.inode, stream: 0 }),
         path: quota::NAME.into(),
         access,

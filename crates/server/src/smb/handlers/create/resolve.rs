@@ -1,4 +1,4 @@
-//! A name to an open handle, without side effects on what exists (MS-FSA 2.1.5.1).
+//! From a name to an open handle, without side effects on existing files (MS-FSA 2.1.5.1).
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::core::tree::Tree;
 use crate::smb::connection::Request;
 use crate::smb::handlers::ea;
 
-/// A file that could be opened, if nobody objects.
+/// A file that can be opened if the registry admits the open.
 pub(super) struct Resolved {
     pub(super) handle: Arc<dyn Handle>,
-    /// Whose rights were asked.
+    /// The actor whose permissions were checked.
     pub(super) actor: Actor,
-    /// As it is spelled on disk, with the stream.
+    /// The path in its spelling on disk, with the stream.
     pub(super) path: RelativePath,
     pub(super) stat: Stat,
-    /// What the open will be granted.
+    /// The access for the open.
     pub(super) access: AccessMask,
     pub(super) maximal_access: AccessMask,
     pub(super) action: CreateAction,
-    /// Whether the file's content is to go.
+    /// True if the file's content must be removed.
     pub(super) overwrites: bool,
-    /// Whether the file was created together with this stream of it.
+    /// True if the file was created together with this stream.
     with_file: bool,
-    /// The directory that a file was created in.
+    /// The directory in which a file was created.
     parent: Option<FileKey>,
-    /// The count of renames from before the name was looked up.
+    /// The registry's count of renames before the lookup.
     pub(super) looked_up: MoveCount,
 }
 
@@ -46,13 +46,13 @@ impl Resolved {
         super::file_key(&self.stat, self.path.stream())
     }
 
-    /// The path as administrators see it.
+    /// The path in the form for administrators.
     pub(super) fn display_path(&self) -> String {
         crate::smb::handlers::display_path(&self.path)
     }
 
-    /// Finds the file that this CREATE has made by the name that it has since others have renamed it or a directory above
-    /// it; none where it has no name that is known.
+    /// Finds the file that this CREATE has made again, if it or a directory above it was renamed since;
+    /// `None` if its name is unknown.
     pub(super) fn found_again(mut self, request: &Request<'_>) -> Option<Self> {
         let looked_up = request.connection.server.registry.moves();
         self.path = self.moved_path(request)?;
@@ -65,7 +65,7 @@ impl Resolved {
         Some(self)
     }
 
-    /// The path after the renames that were carried out since the name was looked up.
+    /// The path after the renames since the lookup.
     fn moved_path(&self, request: &Request<'_>) -> Option<RelativePath> {
         let share = &request.tree.as_ref()?.share.settings.name;
         let registry = request.connection.server.registry.lock("create");
@@ -74,7 +74,7 @@ impl Resolved {
         relative(&path)
     }
 
-    /// Takes back a creation that came to nothing.
+    /// Removes a new file whose CREATE has failed.
     pub(super) fn undo(&self, request: &Request<'_>) {
         if self.action != CreateAction::CREATED {
             return;
@@ -84,7 +84,7 @@ impl Resolved {
         let Some(tree) = &request.tree else { return };
         let Some(backend) = tree.backend() else { return };
         let server = &request.connection.server;
-        // Who has opened it since has a file, and keeps it.
+        // If another client has opened the file since, it stays.
         let key = super::file_key(&self.stat, path.stream());
         let Some(_removing) = Replacing::begin(server, tree, key, &path) else { return };
         server.files.watches.note_own_undone(tree, &path);
@@ -94,7 +94,7 @@ impl Resolved {
     }
 }
 
-/// The path that administrators see as `display`.
+/// Converts a path in the form for administrators.
 fn relative(display: &str) -> Option<RelativePath> {
     let (path, stream) = match display.split_once(':') {
         Some((path, stream)) => (path, Some(stream)),
@@ -107,7 +107,7 @@ fn relative(display: &str) -> Option<RelativePath> {
     }
 }
 
-/// Opens what the name stands for, or creates it where there is nothing.
+/// Opens the file of the name, or creates it if there is none.
 pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
     let looked_up = request.connection.server.registry.moves();
     look_up(request, wish).map(|resolved| Resolved { looked_up, ..resolved })
@@ -128,7 +128,7 @@ fn look_up(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
     {
         return Err(NtStatus::PRIVILEGE_NOT_HELD);
     }
-    // Somebody may create or remove the file between the two looks.
+    // Others may create or remove the file between the two attempts.
     for _ in 0..LOOKS {
         match open_existing(tree, &subject, wish)? {
             Some(resolved) => return Ok(resolved),
@@ -147,8 +147,8 @@ fn look_up(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
     Err(NtStatus::OBJECT_NAME_COLLISION)
 }
 
-/// Takes a creation back that came into a directory that is to be deleted. Asked when it is made: whoever marks the
-/// directory looks into it after that.
+/// Removes a new file in a directory that is being deleted. This is checked after the creation; a client that
+/// marks the directory for deletion checks for entries after the mark.
 fn check_parent(request: &Request<'_>, resolved: Resolved) -> Result<Resolved, NtStatus> {
     let registry = &request.connection.server.registry;
     match resolved.parent {
@@ -160,8 +160,8 @@ fn check_parent(request: &Request<'_>, resolved: Resolved) -> Result<Resolved, N
     }
 }
 
-/// Changes an existing file as its disposition says (MS-FSA 2.1.5.1.2.2). It, and a new stream, get extended
-/// attributes and space; a new file has them.
+/// Applies the disposition to an existing file (MS-FSA 2.1.5.1.2.2). Overwritten files and new streams get
+/// extended attributes and space here; new files have them already.
 pub(super) fn change(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> Result<(), NtStatus> {
     let is_new_stream = resolved.action == CreateAction::CREATED && resolved.path.stream().is_some();
     if resolved.overwrites {
@@ -177,14 +177,14 @@ pub(super) fn change(request: &Request<'_>, wish: &Wish, resolved: &Resolved) ->
     }
 }
 
-/// Sets the extended attributes and reserves the space that a CREATE asks for.
+/// Sets the extended attributes and reserves the space that a CREATE requests.
 fn furnish(handle: &dyn Handle, stat: &Stat, wish: &Wish) -> Result<(), NtStatus> {
     if !wish.eas.is_empty() {
         ea::set(handle, &wish.eas)?;
     }
     match wish.allocation_size {
         Some(bytes) if bytes > 0 && !stat.is_directory() => match handle.allocate(bytes) {
-            // A promise of space that the file system cannot make is no reason to refuse the file.
+            // If the file system cannot reserve space, the file is created nevertheless.
             Ok(()) | Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
             Err(error) => Err(status(&error)),
         },
@@ -192,11 +192,11 @@ fn furnish(handle: &dyn Handle, stat: &Stat, wish: &Wish) -> Result<(), NtStatus
     }
 }
 
-/// Why something was not made.
+/// The reason why a file was not created.
 enum NotMade {
-    /// The file system, or the descriptor of the directory.
+    /// An error of the file system, or a refusal by the descriptor of the directory.
     Vfs(vfs::Error),
-    /// What the CREATE wants it to have cannot be had.
+    /// A refused property of the new file.
     Refused(NtStatus),
 }
 
@@ -206,12 +206,12 @@ impl From<vfs::Error> for NotMade {
     }
 }
 
-/// Empties a stream, or a file with all its streams but those that somebody has open.
+/// Truncates a stream, or truncates a file and removes its streams except for open ones.
 fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Result<()> {
     if resolved.path.stream().is_some() {
         return resolved.handle.set_size(0);
     }
-    // Asked first: an error must not leave the file empty.
+    // Queried first, because an error must not leave the file truncated.
     let streams = match resolved.handle.streams() {
         Err(vfs::Error::NotSupported) => Vec::new(),
         streams => streams?,
@@ -234,7 +234,7 @@ fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Re
     Ok(())
 }
 
-/// None: there is nothing, and something may be created.
+/// Opens an existing file; `None` if there is none and it may be created.
 fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Option<Resolved>, NtStatus> {
     let Subject { backend, actor, .. } = *subject;
     let maximum_allowed = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
@@ -254,12 +254,12 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
                 _ => Ok(None),
             };
         }
-        // What is there, but may not be opened so, still is a reason not to create it.
+        // A file that exists but cannot be opened with this access still prevents its creation.
         Err(vfs::Error::AccessDenied) if wish.disposition == CreateDisposition::CREATE => {
             return Err(NtStatus::OBJECT_NAME_COLLISION);
         }
         Err(error @ (vfs::Error::PathNotFound | vfs::Error::NotADirectory)) => {
-            // Symlinks that are kept as reparse data are no directories to the file system.
+            // Symlinks stored as reparse data are not directories for the file system.
             return Err(match backend.first_symlink(actor, &wish.path) {
                 Ok(Some(_)) => NtStatus::STOPPED_ON_SYMLINK,
                 _ => status(&error),
@@ -271,7 +271,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         return Err(NtStatus::OBJECT_NAME_COLLISION);
     }
     if opened.stat.reparse_tag != 0 && !wish.opens_reparse_point() {
-        // What other tags than a symlink's mean only clients know.
+        // Only clients can interpret tags other than that of symlinks.
         return Err(match opened.stat.reparse_tag == ReparseTag::SYMLINK.0 {
             true => NtStatus::STOPPED_ON_SYMLINK,
             false => NtStatus::IO_REPARSE_TAG_NOT_HANDLED,
@@ -293,7 +293,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     if maximum_allowed {
         let needed = wanted(access, wish.overwrites());
         if needed != Wanted::NOTHING {
-            // What was decided about, whatever has its name by now.
+            // Reopens the file that was checked, even if its name belongs to another file by now.
             opened = backend.reopen(actor, &opened, needed).map_err(|error| status(&error))?;
         }
     }
@@ -317,7 +317,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     }))
 }
 
-/// Refuses extended attributes where the file system keeps none.
+/// Refuses extended attributes if the file system has none.
 fn check_eas(backend: &dyn Backend, handle: &dyn Handle, wish: &Wish) -> Result<(), NtStatus> {
     if wish.eas.is_empty() {
         return Ok(());
@@ -326,7 +326,8 @@ fn check_eas(backend: &dyn Backend, handle: &dyn Handle, wish: &Wish) -> Result<
     if capabilities.contains(Capabilities::XATTR) { Ok(()) } else { Err(NtStatus::EAS_NOT_SUPPORTED) }
 }
 
-/// A directory in which nothing is found may be a symlink that is kept as reparse data: to the file system it is empty.
+/// Checks whether the parent directory is a symlink stored as reparse data: for the file system, it is an
+/// empty directory.
 fn check_directory(subject: &Subject<'_>, wish: &Wish) -> Result<(), NtStatus> {
     let Subject { backend, actor, .. } = *subject;
     if wish.path.parent().is_none_or(|directory| directory.is_root()) {
@@ -337,19 +338,19 @@ fn check_directory(subject: &Subject<'_>, wish: &Wish) -> Result<(), NtStatus> {
         .and_then(|parent| Ok(parent.handle.stat()?.reparse_tag));
     match tag {
         Ok(tag) if tag == ReparseTag::SYMLINK.0 => Err(NtStatus::STOPPED_ON_SYMLINK),
-        // Whoever goes on finds out himself.
+        // The following steps report other errors.
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// Creates what the name stands for, which no open of others can be in the way of.
+/// Creates the file of the name; there are no opens of it to conflict with.
 fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Resolved, NotMade> {
     if wish.path.is_root() && wish.path.stream().is_none() {
         return Err(vfs::Error::Exists.into());
     }
     let parent = |path: &RelativePath| subject.backend.parent(subject.actor, path);
     match parent(&wish.path) {
-        // A stream's file is created with it (MS-FSA 2.1.5.1.1).
+        // The file of a stream is created with it (MS-FSA 2.1.5.1.1).
         Err(vfs::Error::NotFound) if wish.path.stream().is_some() => {
             let file = create(tree, subject, wish, &parent(&wish.path.without_stream())?, None)?;
             let with_stream = Parent::of(Arc::clone(&file.handle), wish.path.clone())
@@ -367,7 +368,7 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Resolve
         }
         parent => {
             let parent = parent?;
-            // Who makes a stream of a file gets no more of the file than without it.
+            // Creating a stream gives no additional access to its file.
             let of_file =
                 wish.path.stream().map(|_| stream_access(tree, subject, wish, &parent)).transpose()?;
             create(tree, subject, wish, &parent, of_file)
@@ -375,7 +376,8 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Resolve
     }
 }
 
-/// What the user may do with a file of which a stream is to be created, if that is all that is asked for.
+/// The access to a file for creating a stream of it, and the maximal access; an error if the requested access
+/// is not granted.
 fn stream_access(
     tree: &Tree,
     subject: &Subject<'_>,
@@ -387,8 +389,8 @@ fn stream_access(
     Ok((access, maximal))
 }
 
-/// Creates in `parent`, whose descriptor says whether it may be. `granted` is what of an existing file the open and
-/// the user may have; who creates a file may have all that the share lets anybody.
+/// Creates a file in `parent`, if its descriptor allows that. `granted` is the access and the maximal access
+/// for a stream of an existing file; the creator of a file has all access that the share allows.
 fn create(
     tree: &Tree,
     subject: &Subject<'_>,
@@ -400,8 +402,8 @@ fn create(
     if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
         return Err(vfs::Error::AccessDenied.into());
     }
-    // Whoever makes a file has every right to it, but through the share no more than the share gives (3.3.5.9). What
-    // the privilege grants is not the share's.
+    // The creator of a file has all rights to it, but not more than the share allows (3.3.5.9).
+    // ACCESS_SYSTEM_SECURITY depends on a privilege, not on the share.
     let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED | AccessMask::ACCESS_SYSTEM_SECURITY);
     if !tree.maximal_access.contains(asked) {
         return Err(vfs::Error::AccessDenied.into());
@@ -417,7 +419,7 @@ fn create(
     let as_creator = (if everything { tree.maximal_access } else { wish.access }, tree.maximal_access);
     let (access, mut maximal_access) = granted.unwrap_or(as_creator);
     let (descriptor, refused) = (Cell::new(None), Cell::new(None));
-    // A file that anybody may read, or one without its attributes, is not what was asked for.
+    // The descriptor and the attributes are set before others can open the file.
     let complete = |new: &vfs::Opened| {
         if new.stream.is_some() {
             return Ok(());
@@ -459,7 +461,7 @@ fn create(
     })
 }
 
-/// A directory where a file is wanted, or the other way round (MS-FSA 2.1.5.1.2).
+/// Checks that the file is a directory if one is requested, and the reverse (MS-FSA 2.1.5.1.2).
 fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
     if stat.kind == Kind::Symlink {
         return Ok(());
@@ -471,11 +473,11 @@ fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
         _ => {}
     }
     if is_directory && wish.overwrites() {
-        // What NTFS says (MS-FSA 2.1.5.1.2): nobody takes the place of a directory, and least of all of the root.
+        // As in NTFS (MS-FSA 2.1.5.1.2), directories cannot be overwritten.
         let is_root = wish.path.is_root();
         return Err(if is_root { NtStatus::ACCESS_DENIED } else { NtStatus::OBJECT_NAME_COLLISION });
     }
-    // Hidden and system files are not emptied by who does not know that they are (MS-FSA 2.1.5.1.2).
+    // Hidden and system files are overwritten only if the request has the same attributes (MS-FSA 2.1.5.1.2).
     let guarded = stat.attributes & (FileAttributes::HIDDEN | FileAttributes::SYSTEM);
     if wish.overwrites() && wish.path.stream().is_none() && !wish.attributes.contains(guarded) {
         return Err(NtStatus::ACCESS_DENIED);
@@ -489,7 +491,7 @@ fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
     Ok(())
 }
 
-/// What the user may do with the file through this share.
+/// The user's maximal access to the file through this share.
 fn maximal_access(
     tree: &Tree,
     subject: &Subject<'_>,
@@ -505,13 +507,13 @@ fn maximal_access(
     subject.permitted(path, handle, stat, interest) & tree.maximal_access
 }
 
-/// What an open of an existing file is granted (MS-FSA 2.1.5.1.2.1). What a file's READONLY attribute takes is not
-/// granted, but is the user's all the same: who may clear the attribute sees that.
+/// The access that an open of an existing file is granted (MS-FSA 2.1.5.1.2.1). READONLY removes write access
+/// from the grant, but not from the maximal access: users who may clear the attribute see that.
 fn granted(wish: &Wish, maximal: AccessMask, stat: &Stat) -> Result<AccessMask, NtStatus> {
     let is_readonly = stat.attributes.contains(FileAttributes::READONLY) && !stat.is_directory();
     let written = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
     let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED);
-    // The privilege is what grants ACCESS_SYSTEM_SECURITY, whatever the descriptor says.
+    // ACCESS_SYSTEM_SECURITY is granted by the privilege only, not by descriptors.
     let needed = needed(wish).without(AccessMask::MAXIMUM_ALLOWED | AccessMask::ACCESS_SYSTEM_SECURITY);
     if !maximal.contains(needed) || is_readonly && needed.intersects(written) {
         tracing::trace!(?needed, ?maximal, attributes = ?stat.attributes, "access denied");
@@ -522,12 +524,12 @@ fn granted(wish: &Wish, maximal: AccessMask, stat: &Stat) -> Result<AccessMask, 
     Ok(if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { most | system } else { asked })
 }
 
-/// What the open must be allowed.
+/// The access that the open needs.
 fn needed(wish: &Wish) -> AccessMask {
     if wish.overwrites() { wish.access | AccessMask::WRITE_DATA } else { wish.access }
 }
 
-/// Which data access the handle needs for what the open may do.
+/// The data access that the handle needs for the open's access.
 fn wanted(access: AccessMask, overwrites: bool) -> Wanted {
     Wanted {
         read: access.intersects(AccessMask::READ_DATA | AccessMask::EXECUTE),
@@ -543,7 +545,7 @@ fn real_path(opened: &vfs::Opened) -> Result<RelativePath, NtStatus> {
     }
 }
 
-/// The status of a name that cannot be opened; where that is because of a symlink, the client is to follow it.
+/// The status for a name that cannot be opened; if a symlink is the reason, the client must follow it.
 fn status(error: &vfs::Error) -> NtStatus {
     match error {
         vfs::Error::Loop => NtStatus::STOPPED_ON_SYMLINK,
@@ -551,5 +553,5 @@ fn status(error: &vfs::Error) -> NtStatus {
     }
 }
 
-/// How often a name that comes and goes is looked at again.
+/// The number of attempts for a name that others keep creating and removing.
 const LOOKS: u32 = 8;

@@ -1,4 +1,4 @@
-//! CREATE that meets a symlink on its way: the client follows it (MS-SMB2 2.2.2.2.1).
+//! CREATE of a path with a symlink, which the client must follow (MS-SMB2 2.2.2.2.1).
 
 use vfs::SymlinkTarget;
 use wire::msg::{SymlinkErrorResponse, SymlinkFlags};
@@ -10,11 +10,11 @@ use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 use crate::smb::handlers::{actor, put_error_data};
 
-/// Tells the client where the symlink leads, if that is not out of the share on this machine.
+/// Answers with the target of the symlink, unless it leads out of the share on this machine.
 pub(super) fn stop(request: &Request<'_>, answer: &mut AnswerBuilder, wish: &Wish) -> Outcome {
     let backend = request.tree()?.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
     let found = backend.first_symlink(&actor(request)?, &wish.path).or_status()?;
-    // Symlinks that the server follows turned in a circle.
+    // There was none to follow: the server's symlinks form a loop.
     let link = found.ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)?;
     let (flags, substitute, print) = match link.target {
         SymlinkTarget::Relative(target) => {
@@ -37,7 +37,8 @@ pub(super) fn stop(request: &Request<'_>, answer: &mut AnswerBuilder, wish: &Wis
     Ok(NtStatus::STOPPED_ON_SYMLINK)
 }
 
-/// The bytes of the last components and of the stream, with the separators before them, as the client wrote them.
+/// The length in bytes of the last components and the stream, with the separators before them, in the
+/// client's spelling.
 fn unparsed_bytes(written: &str, components: usize) -> u16 {
     let end = written.find(':').unwrap_or(written.len());
     let mut parsed = written.get(..end).unwrap_or(written);
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_behind_a_symlink_is_counted_with_its_separators() {
+    fn the_unparsed_length_includes_separators_and_the_stream() {
         let written = "dir\\link\\\u{1f600}\\file";
         assert_eq!(unparsed_bytes(written, 0), 0);
         assert_eq!(unparsed_bytes(written, 2), 2 * "\\xx\\file".len() as u16);
