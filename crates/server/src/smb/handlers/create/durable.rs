@@ -22,9 +22,9 @@ use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// The durable-handle contexts of a CREATE.
 pub(super) enum Durability {
-    /// It may request a durable handle.
+    /// A request for a durable handle, or none.
     Request(Option<DurableRequest>),
-    /// It reclaims a durable open.
+    /// A reclaim of a durable open.
     Reclaim(Reclaim),
 }
 

@@ -41,7 +41,7 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// The key under which the registry knows the file.
+    /// The registry's key of the file.
     pub(super) fn key(&self) -> FileKey {
         super::file_key(&self.stat, self.path.stream())
     }
