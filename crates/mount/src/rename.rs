@@ -3,7 +3,7 @@
 //! A server neither deletes nor replaces a file that is open or read-only, but unlink(2) and rename(2) do.
 //! The target of such a rename is first moved to another name, and deleted last. If a step in between fails,
 //! the target gets its name back. If the connection is lost for longer than a call may take, that is done
-//! after a reconnection (`unfinished.rs`); until then the target has its temporary name, which starts with
+//! after a reconnection (`pending_cleanup.rs`); until then the target has its temporary name, which starts with
 //! [`REPLACED`] and is visible in listings.
 
 use std::ffi::OsStr;

@@ -20,7 +20,7 @@ pub(super) enum Purpose {
     /// Changes of a directory's entries: checking that a name is free, and then using it. A thread that holds
     /// one must not wait for another: see [`lock_directories`].
     Entries,
-    /// The creation of a file or directory, until it is complete: see [`super::making`].
+    /// The creation of a file or directory, until it is complete: see [`super::incomplete_files`].
     Making,
     /// Changes of extended attributes that depend on their previous values: streams, DOS attributes, EAs.
     Attributes,
