@@ -1,4 +1,4 @@
-//! The registry's part of a CREATE: one open is asked for and granted, refused, or waited for.
+//! The registry's part of a CREATE: requests one open, which is granted or refused, or has to wait.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use crate::core::open::{Content, Created, Open, OpenFile};
 use crate::core::waiting::{Ticket, Wake};
 use crate::smb::connection::{AnswerBuilder, Pending, Request};
 
-/// The answer to a CREATE whose name is resolved.
+/// The result of a CREATE whose name is resolved.
 pub(super) enum Admitted {
     /// The registry has granted the open.
     Granted { resolved: Resolved, open: Arc<Open>, granted: GrantedOpen },
-    /// The name is to be looked up again.
+    /// The name must be looked up again.
     LookAgain(Resolved),
 }
 
@@ -31,11 +31,11 @@ pub(super) enum Admitted {
 pub(super) struct Wait<'a> {
     key: Option<RequestKey>,
     pending: Option<Pending<'a>>,
-    /// The client has the interim answer.
+    /// True if the client has received the interim answer.
     told: bool,
 }
 
-/// Asks the registry for the open, waiting once for what is in the way.
+/// Requests the open from the registry, waiting once for conflicting opens.
 pub(super) async fn admit<'a>(
     request: &mut Request<'a>,
     answer: &mut AnswerBuilder,
@@ -94,7 +94,7 @@ pub(super) async fn admit<'a>(
     }
 }
 
-/// Asks the registry for an open, which gets `content` when it is granted.
+/// Requests an open from the registry; it gets `content` if it is granted.
 pub(super) fn ask_registry(
     request: &Request<'_>,
     asked: AdmitRequest,
@@ -113,7 +113,7 @@ pub(super) fn ask_registry(
     Ok((admission, open))
 }
 
-/// The request to the registry, for the first time.
+/// The first request to the registry.
 fn admit_request(
     request: &Request<'_>,
     wish: &Wish,
@@ -156,7 +156,8 @@ fn open_file(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> Result<
 }
 
 impl<'a> Wait<'a> {
-    /// Waits until the registry lets the request ask again. The client gets an interim answer if that takes a while.
+    /// Waits until the registry allows another request. The client receives an interim answer if that takes a
+    /// while.
     async fn wait(
         &mut self,
         request: &mut Request<'a>,
@@ -169,7 +170,7 @@ impl<'a> Wait<'a> {
         }
         let pending = self.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
         if let (Some(DurableRequest::V2 { .. }), Some(key)) = (wish.durable, self.key) {
-            // The client can ask on another channel what came of it.
+            // The client can query the result on another channel.
             pending.survive(key);
         }
         let waited = async {
@@ -195,8 +196,8 @@ impl<'a> Wait<'a> {
     }
 }
 
-/// Sees to it that local changes to a directory break the lease asked for on it. Where they cannot, nothing
-/// may be cached.
+/// Prepares that local changes of a directory break the lease requested for it. If that is impossible, the
+/// lease allows no caching.
 fn prepare_lease(request: &Request<'_>, resolved: &Resolved, lease: Option<&mut LeaseRequest>) -> bool {
     let Some(lease) = lease.filter(|lease| lease.version >= 2 && !lease.state.is_none()) else {
         return false;
@@ -212,7 +213,8 @@ fn prepare_lease(request: &Request<'_>, resolved: &Resolved, lease: Option<&mut 
     prepared
 }
 
-/// Remembers what was prepared with the open that is to give it back; one that is over already does so here.
+/// Records the prepared lease in the open that must release it; if the open has ended already, releases it
+/// here.
 fn keep_lease(request: &Request<'_>, open: &Open, resolved: &Resolved) {
     if let Some(file) = open.file() {
         file.state().leased = true;
@@ -231,7 +233,7 @@ fn lease_request(lease: &LeaseContext) -> LeaseRequest {
     }
 }
 
-/// The status of an open that the registry refuses.
+/// The status for an open that the registry refuses.
 pub(crate) fn refused_status(refused: Refused) -> NtStatus {
     match refused {
         Refused::SharingViolation { .. } => NtStatus::SHARING_VIOLATION,

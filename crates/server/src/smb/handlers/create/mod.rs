@@ -63,7 +63,7 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
     let mut wait = Wait::default();
     let mut made: Option<Resolved> = None;
     for _ in 0..limits::MAX_CREATE_ATTEMPTS {
-        // What this CREATE has made it does not make again.
+        // A file that this CREATE has made is not created again.
         let resolved = match made.take().and_then(|made| made.found_again(request)) {
             Some(made) => made,
             None => resolve::resolve(request, wish)?,
@@ -75,7 +75,7 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
                 let extras = Extras::of(&opened.open, wish, &opened.granted);
                 return respond(request, answer, &extras, &opened);
             }
-            // Something made way: the name may mean another file by now.
+            // A conflicting open has ended, so the name may belong to another file now.
             Admitted::LookAgain(resolved) => {
                 made = Some(resolved).filter(|it| it.action == CreateAction::CREATED);
             }
@@ -87,7 +87,7 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
     Err(NtStatus::SHARING_VIOLATION)
 }
 
-/// A file that is open, and what to tell the client about it.
+/// An open file with the data for the answer.
 struct Opened {
     open: Arc<Open>,
     granted: registry::GrantedOpen,
@@ -96,18 +96,18 @@ struct Opened {
     stat: Stat,
 }
 
-/// What is answered beside the open itself.
+/// The additional parts of the answer.
 struct Extras {
     maximal_access: bool,
     disk_id: bool,
-    /// The lease as it was asked for.
+    /// The requested lease.
     lease: Option<LeaseContext>,
     durable: Option<DurableGranted>,
     apple: Option<AaplServerAnswer>,
 }
 
-/// Brings what a CREATE has made or emptied to the disk, where it asks for FILE_WRITE_THROUGH. If that fails the open
-/// is taken back; what was done to the file stays.
+/// Flushes a file that a CREATE with FILE_WRITE_THROUGH has created or truncated. If that fails, the open is
+/// closed; the changes to the file remain.
 async fn write_through(request: &Request<'_>, opened: &Opened) -> Result<(), NtStatus> {
     let Some(file) = opened.open.file().filter(|_| opened.action != CreateAction::OPENED) else {
         return Ok(());
@@ -119,16 +119,16 @@ async fn write_through(request: &Request<'_>, opened: &Opened) -> Result<(), NtS
     flushed
 }
 
-/// Ends an open whose CREATE fails after all.
+/// Closes an open whose CREATE has failed.
 fn take_back(request: &Request<'_>, open: &Open) {
     let server = &request.connection.server;
     let reason = registry::CloseReason::CreateFailed;
     let closed = server.registry.lock("create_failed").close_open(open.file_id(), reason, server.now());
-    // Where it is not found, somebody else has ended it meanwhile.
+    // If it is not found, another request has ended it.
     server.apply(closed.unwrap_or_default());
 }
 
-/// Changes the file, now that nobody objects; if that fails the open is taken back.
+/// Changes the file after the registry has admitted the open; closes the open if that fails.
 fn act(
     request: &Request<'_>,
     wish: &Wish,
@@ -151,7 +151,7 @@ fn act(
         }
     };
     if resolved.overwrites {
-        // Who cached the content while it was there is told that it is gone.
+        // Breaks the caching of clients that have cached the previous content.
         super::write::announce_overwrite(request, &open);
     }
     if resolved.action == CreateAction::CREATED {
@@ -166,7 +166,7 @@ fn act(
     Ok(Opened { open, granted, maximal_access, action: resolved.action, stat })
 }
 
-/// What tells the file apart (MS-SMB2 2.2.14.2.9), as queries and listings do.
+/// The file's id on disk (MS-SMB2 2.2.14.2.9), as in queries and listings.
 fn disk_id(opened: &Opened) -> Option<DiskId> {
     let (backend, file) = (opened.open.tree().backend()?, opened.open.file()?);
     let volume_id = backend.volume(&*file.handle).ok()?.serial.into();
@@ -214,14 +214,14 @@ fn respond(
     Ok(NtStatus::SUCCESS)
 }
 
-/// The lease as granted: in the version it was made in, whatever this request asks in.
+/// The granted lease, in the version in which it was created, independent of this request's version.
 fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Option<LeaseContext> {
     if granted.oplock != OplockLevel::LEASE {
         return None;
     }
     let v2 = (granted.lease_version >= 2).then(|| LeaseV2 {
         epoch: granted.lease_epoch,
-        // Without the flag the field means nothing.
+        // Without the flag, the field is ignored.
         parent_key: parent_key(asked).unwrap_or_default(),
     });
     let breaking = if granted.lease_breaking { LeaseFlags::BREAK_IN_PROGRESS } else { LeaseFlags::NONE };
@@ -229,9 +229,9 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
     Some(LeaseContext { key: asked.key, state: granted.lease_state, flags: breaking | parent, v2 })
 }
 
-/// Opens a named pipe. Guests and anonymous callers get none but that of the list of shares, where the settings give
-/// them that, and the one by which passwords are changed: what pipes tell is not for strangers. Nor does Windows open
-/// others than `NullSessionPipes` to them.
+/// Opens a named pipe. Guests and anonymous users can open only the pipe for changing passwords and, if the
+/// settings allow it, the one for listing shares, because others disclose information. Windows has the same
+/// restriction (`NullSessionPipes`).
 fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let (name, access) = decode::pipe(request)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
@@ -271,17 +271,17 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     Ok(NtStatus::SUCCESS)
 }
 
-/// `ParentLeaseKey`, where there is one (MS-SMB2 3.3.5.9.11).
+/// `ParentLeaseKey`, if it is set (MS-SMB2 3.3.5.9.11).
 fn parent_key(lease: &LeaseContext) -> Option<Guid> {
     lease.v2.filter(|_| lease.flags.contains(LeaseFlags::PARENT_LEASE_KEY_SET)).map(|v2| v2.parent_key)
 }
 
-/// The key under which the registry knows a file.
+/// The registry's key of a file.
 pub(crate) fn file_key(stat: &Stat, stream: Option<&str>) -> FileKey {
     FileKey { device: stat.device, inode: stat.inode, stream: stream.map_or(0, stream_key) }
 }
 
-/// A number for a stream's name in any case; never the unnamed stream's zero.
+/// A number for a stream's name that is equal in any case; never the zero of the unnamed stream.
 fn stream_key(name: &str) -> u64 {
     use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();
@@ -291,5 +291,5 @@ fn stream_key(name: &str) -> u64 {
     hasher.finish() | 1
 }
 
-/// `AllocationSize` of a pipe, bytes: what Windows says.
+/// `AllocationSize` of a pipe in bytes, as in Windows.
 const PIPE_ALLOCATION: u64 = 4096;

@@ -18,7 +18,7 @@ pub(super) struct SpecialFile {
     pub(super) content: Content,
 }
 
-/// Makes the open: shared with everybody, cached by nobody, and gone with its session.
+/// Creates the open: shared with all users, never cached, and ended with its session.
 pub(super) fn admit(request: &mut Request<'_>, file: SpecialFile) -> Result<Arc<Open>, NtStatus> {
     let SpecialFile { target, path, access, content } = file;
     let key = request.connection.server.waiters.new_key(request.connection.id);
