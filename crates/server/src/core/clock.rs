@@ -25,7 +25,7 @@ impl Clock {
         Time(u64::try_from(self.since_epoch().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// The time for the wire.
+    /// The time for messages.
     pub(crate) fn file_time(&self) -> FileTime {
         let now = self.since_epoch();
         FileTime::from_unix(i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos())

@@ -414,8 +414,8 @@ pub(crate) const LOCKOUT_MINUTES_MAX: i64 = 99_999;
 /// The maximal number of wrong passwords in the settings of a lockout, as in Windows' policy.
 pub(crate) const LOCKOUT_THRESHOLD_MAX: i64 = 999;
 
-/// The registry's limits, lowered to the descriptors that the process may have: one session can never take those that
-/// other sessions and new connections need.
+/// The registry's limits, reduced to the descriptors that the process may open, so that one session cannot take the
+/// descriptors that others and new connections need.
 pub(crate) fn of_registry() -> Limits {
     let defaults = Limits::default();
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;

@@ -33,7 +33,7 @@ use crate::core::security::{Machine, UserSids, domain_users};
 use crate::core::start_error::StartError;
 use crate::core::waiting::Waiters;
 
-/// A server, before its start or running.
+/// A server that is running or about to start.
 pub(crate) struct Server {
     this: Weak<Server>,
     pub(crate) registry: Registry<SmbShell>,
@@ -64,11 +64,11 @@ pub(crate) struct ServerIdentity {
 pub(crate) struct SharedByFiles {
     /// The watches of directories and the leases on them.
     pub(crate) watches: Watches,
-    /// The parts of the writes to open files that other opens see.
+    /// The changes of open files that affect their times.
     pub(crate) write_times: WriteTimes,
-    /// The locks of clients on the machine.
+    /// Locks on the host for clients' locks.
     pub(crate) host_locks: HostLocks,
-    /// The CREATEs under way, which a replay must not meet.
+    /// The CREATEs under way: a replay of one of them is refused.
     pub(crate) creations: Creations,
 }
 
@@ -76,31 +76,31 @@ pub(crate) struct SharedByFiles {
 #[derive(Default)]
 pub(crate) struct SharedByLogons {
     guesses: Mutex<Guesses>,
-    /// The logons that wait for their turn, or whose refusal waits.
+    /// The logons that are delayed.
     pub(crate) delayed: DelayedLogons,
-    /// The bound on lines about logons in the log.
+    /// The limit on log entries about logons.
     pub(crate) log: LogonLog,
 }
 
-/// The bounds on what all clients and callers may use at a time.
+/// The limits on the threads, the memory and the requests of all clients and callers together.
 pub(crate) struct Capacity {
-    /// The bulkhead of logons: logons that hang stop no other work.
+    /// The bulkhead of logons, which may hang.
     pub(crate) logons: Arc<Bulkhead>,
-    /// The bulkhead of tree connects, which may look groups up.
+    /// The bulkhead of tree connects, which may look up groups.
     pub(crate) connects: Arc<Bulkhead>,
     /// The bulkhead of the control API, which looks up its callers' names and groups at each request.
     pub(crate) callers: Arc<Bulkhead>,
     /// The memory of the named pipes of all sessions.
     pub(crate) pipes: Arc<PipeUsage>,
-    /// The part of it that sessions of guests and anonymous callers use.
+    /// The part of it for sessions of guests and anonymous callers.
     pub(crate) strangers_pipes: Arc<PipeUsage>,
-    /// The memory of unfinished input of connections without a logon.
+    /// The unfinished input of connections without a logon.
     pub(crate) strangers_input: InputBudget,
-    /// The memory of unfinished input of guests' connections.
+    /// The unfinished input of connections of guests.
     pub(crate) guests_input: InputBudget,
-    /// The slots for administrators' requests that take a while.
+    /// The places for administrative requests.
     pub(crate) admin: AdminSlots,
-    /// The time of the last line in the log about connections that were dropped to make room.
+    /// The time at which the log last reported that connections were closed to make room.
     told_of_eviction: Mutex<Option<Instant>>,
 }
 
@@ -109,19 +109,19 @@ pub(crate) struct Capacity {
 pub(crate) struct Signals {
     /// Wakes the task that handles the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
-    /// Sent when a removal, replacement or rename is no longer under way.
+    /// Notified when a removal, replacement or rename ends.
     pub(crate) moving_ended: Notify,
-    /// Sent after every addition to the registry's event stream.
+    /// Notified of every addition to the registry's event stream.
     pub(crate) event_added: Arc<Notify>,
 }
 
 /// The inputs of a server that are not in its settings.
 pub(crate) struct Surroundings {
-    /// The first number of sessions and opens.
+    /// The seed of the ids of sessions and opens.
     pub(crate) seed: u64,
     /// `ServerGuid`.
     pub(crate) guid: Guid,
-    /// The function that opens the files of a share.
+    /// The function that opens a share's files.
     pub(crate) open_share: Arc<OpenShare>,
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// A key for a request of the connection, which no other request has.
+    /// Returns a key for a request of the connection, which no other request of this server has.
     pub(crate) fn new_key(&self, connection: ConnectionId) -> RequestKey {
         RequestKey { connection, id: self.last_key.fetch_add(1, Ordering::Relaxed) + 1 }
     }

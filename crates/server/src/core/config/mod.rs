@@ -305,8 +305,8 @@ impl Settings {
             }
     }
 
-    /// The settings of logons. Anonymous callers may log on: IPC$ has nothing for them, and shares let them in where
-    /// the settings say so. Unknown users become guests if any share takes guests.
+    /// The parameters of logons. Anonymous callers may log on: they can do nothing on IPC$, and shares accept them only
+    /// by their settings. Unknown users become guests if any share accepts guests.
     pub(crate) fn acceptor_config(&self) -> auth::AcceptorConfig {
         let name = self.name.to_uppercase();
         auth::AcceptorConfig {

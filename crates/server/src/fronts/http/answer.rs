@@ -22,12 +22,12 @@ impl Refused {
             .into()
     }
 
-    /// A path without a route.
+    /// The refusal of a path that is no route.
     pub(super) async fn no_route(address: Uri) -> Self {
         Self::unserved(StatusCode::NOT_FOUND, format!("this version of the server has no {}", address.path()))
     }
 
-    /// A route that does not accept the method.
+    /// The refusal of a method that a route does not accept.
     pub(super) async fn wrong_method(method: Method, address: Uri) -> Self {
         Self::unserved(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not accept {method}", address.path()))
     }

@@ -263,7 +263,7 @@ pub(super) struct Display {
     pub(super) status: NtStatus,
 }
 
-/// The part of a list that a caller asks for.
+/// The part of a list that a caller requests.
 #[derive(Clone, Copy)]
 pub(super) struct ListPart {
     /// The index of the first entry.
@@ -272,7 +272,7 @@ pub(super) struct ListPart {
     pub(super) bytes_max: u32,
 }
 
-/// The accounts from an index of the list on, which is ordered by name.
+/// The accounts from an index of the list on, which is sorted by name.
 pub(super) fn display(
     server: &Server,
     caller: &Caller,
