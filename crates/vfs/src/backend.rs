@@ -16,10 +16,10 @@ use wire::{FileAttributes, FileTime};
 /// [`crate::Error::NotFound`]. A share can also be configured to let its clients follow symlinks:
 /// [`crate::Error::Loop`].
 pub trait Backend: Send + Sync {
-    /// The abilities of the file system that the root is in.
+    /// The features of the file system that the root is in.
     fn capabilities(&self) -> Capabilities;
 
-    /// The abilities of the file system that `handle` is in, which may be mounted below the root.
+    /// The features of the file system that `handle` is in, which may be mounted below the root.
     fn capabilities_at(&self, _handle: &dyn Handle) -> Result<Capabilities> {
         Ok(self.capabilities())
     }

@@ -177,9 +177,9 @@ pub trait Handle: Send + Sync {
 /// intended lock would conflict with another owner's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RangeLock {
-    /// Others may have shared locks beside it.
+    /// Compatible with shared locks of other owners.
     Shared,
-    /// Nobody else has a lock beside it.
+    /// Compatible with no lock of other owners.
     Exclusive,
 }
 

@@ -26,7 +26,7 @@ pub const XATTR_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// cannot take all memory with one SetEndOfFile.
 pub const MEM_FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// Ranges that one allocated-ranges answer holds; a caller asks again from the end of the last one.
+/// Ranges in one answer of `allocated_ranges`; callers continue at the end of the last one.
 pub const ALLOCATED_RANGES_MAX: usize = 4096;
 
 /// Entries from which on a directory's names are cached for case folding; a shorter directory is scanned as

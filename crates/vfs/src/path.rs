@@ -1,4 +1,4 @@
-//! Share-relative paths that cannot leave the share by their text.
+//! Paths relative to a share, without components that lead out of it.
 
 use crate::error::{Error, Result};
 use crate::limits::{COMPONENT_UNITS_MAX, PATH_UNITS_MAX};

@@ -457,7 +457,7 @@ fn the_permissions_of_the_acting_user_apply() {
     assert!(share.backend.open(&nobody, &stream, Wanted::READ).is_err());
     assert!(share.backend.open(&nobody, &stream, Wanted::NOTHING).is_ok());
 
-    // The directory closed: no creating, renaming, removing.
+    // Without write access to the directory: no creating, renaming or removing.
     std::fs::set_permissions(share.disk(""), PermissionsExt::from_mode(0o755)).unwrap();
     let denied = share.backend.create_file(&nobody, &path("no"), FileAttributes::NONE, Wanted::BOTH);
     assert!(matches!(denied, Err(Error::AccessDenied)));

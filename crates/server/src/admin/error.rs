@@ -77,7 +77,7 @@ pub(crate) enum Error {
     /// The configuration file has a form that the server cannot edit.
     #[error("The request is not supported.")]
     ConfigurationNotEditable,
-    /// The configuration file or the users file cannot be written.
+    /// The server cannot write the configuration file or the users file.
     #[error("The system cannot write to the specified device.")]
     NotWritten,
     /// Too many operations of this kind are in progress.

@@ -183,7 +183,7 @@ impl LocalHandle {
             rustix::fs::utimensat(self.fd(), c"", &stamps, AtFlags::EMPTY_PATH)
         };
         match touch(omit) {
-            // Who may write but does not own the file may set both times or none.
+            // A user with write access who is not the owner can set both times to now, but not only one of them.
             Err(Errno::PERM | Errno::ACCESS) => Ok(touch(now)?),
             result => Ok(result?),
         }

@@ -2,7 +2,7 @@
 //!
 //! In phases: decode and check (`decode.rs`), resolve the name and open without side effects
 //! (`resolve.rs`), ask the registry (`admit.rs`), only then change the file ([`act`]), and answer. A
-//! refused CREATE changed nothing.
+//! refused CREATE has changed nothing.
 
 mod admit;
 mod apple;
