@@ -1,30 +1,20 @@
 //! The event stream: one JSON object in each line, as long as the reader is connected.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use control::{Event, EventQuery};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::answer::Refused;
-use super::routes::{Asker, Filters};
-use crate::admin::{self, EventReader, Seat};
-use crate::core::server::Server;
+use super::asked::{Asked, Filters};
+use crate::admin::{self, EventReader};
 
 /// `GET /v1/events`.
-pub(super) async fn events(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    Extension(seat): Extension<Seat>,
-    query: Filters<EventQuery>,
-) -> Result<Response, Refused> {
-    let Query(query) = query.map_err(Refused::malformed)?;
-    let reader = admin::events(&server, &caller, &seat, &query)?;
+pub(super) async fn events(asked: Asked, Filters(query): Filters<EventQuery>) -> Result<Response, Refused> {
+    let reader = admin::events(&asked.server, &asked.caller, &asked.seat, &query)?;
     // The head of the answer is sent at once, with an empty line.
     let begun = stream::iter([Ok(Bytes::from_static(b"\n"))]);
     let body = Body::from_stream(begun.chain(stream::unfold(reader, next)));

@@ -1,6 +1,7 @@
 //! The control API (`control::route`) over the administrator's verbs, on a Unix socket and on a named pipe.
 
 mod answer;
+mod asked;
 mod events;
 mod page;
 mod peer;

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, patch, post, put};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use control::{
     CloseFile, CloseSessions, ConnectionQuery, Ended, FileQuery, OpenFile, RefusalQuery, ServerInfo, Session,
     SessionQuery, limits, route,
 };
 
 use super::answer::Refused;
+use super::asked::{Asked, Body, Filters, Id, InPath};
 use super::page::{Written, listed, page};
 use super::{settings, shares};
-use crate::admin::{self, Caller, Seat, view};
+use crate::admin::{self, view};
 use crate::core::server::Server;
 
 /// The routes of `control::route`. The caller is an extension of the request.
@@ -47,86 +47,45 @@ pub(super) fn router(server: Arc<Server>) -> Router {
 }
 
 pub(super) type Answer<T> = Result<Json<T>, Refused>;
-pub(super) type Asker = Extension<Arc<Caller>>;
-pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
-pub(super) type Name = Result<Path<String>, PathRejection>;
-pub(super) type Filters<T> = Result<Query<T>, QueryRejection>;
-type Id = Result<Path<u32>, PathRejection>;
 
-async fn server_info(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<ServerInfo> {
-    Ok(Json(view::server(&server, &caller)?))
+async fn server_info(asked: Asked) -> Answer<ServerInfo> {
+    Ok(Json(view::server(&asked.server, &asked.caller)?))
 }
 
-async fn sessions(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    query: Filters<SessionQuery>,
-) -> Result<Written, Refused> {
-    let Query(query) = query.map_err(Refused::malformed)?;
-    listed(move || page(view::sessions(&server, &caller, &query)?, query.limit)).await
+async fn sessions(asked: Asked, Filters(query): Filters<SessionQuery>) -> Result<Written, Refused> {
+    listed(move || page(view::sessions(&asked.server, &asked.caller, &query)?, query.limit)).await
 }
 
-async fn session(State(server): State<Arc<Server>>, Extension(caller): Asker, id: Id) -> Answer<Session> {
-    let Path(id) = id.map_err(Refused::malformed)?;
-    Ok(Json(view::session(&server, &caller, id)?))
+async fn session(asked: Asked, InPath(id): Id) -> Answer<Session> {
+    Ok(Json(view::session(&asked.server, &asked.caller, id)?))
 }
 
-async fn end_session(State(server): State<Arc<Server>>, Extension(caller): Asker, id: Id) -> Answer<Ended> {
-    let Path(id) = id.map_err(Refused::malformed)?;
-    Ok(Json(view::end_session(&server, &caller, id)?))
+async fn end_session(asked: Asked, InPath(id): Id) -> Answer<Ended> {
+    Ok(Json(view::end_session(&asked.server, &asked.caller, id)?))
 }
 
-async fn close_sessions(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    body: Body<CloseSessions>,
-) -> Answer<Ended> {
-    let Json(body) = body.map_err(Refused::malformed)?;
-    Ok(Json(view::end_sessions(&server, &caller, &body)?))
+async fn close_sessions(asked: Asked, Body(body): Body<CloseSessions>) -> Answer<Ended> {
+    Ok(Json(view::end_sessions(&asked.server, &asked.caller, &body)?))
 }
 
-async fn files(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    query: Filters<FileQuery>,
-) -> Result<Written, Refused> {
-    let Query(query) = query.map_err(Refused::malformed)?;
-    listed(move || page(view::files(&server, &caller, &query)?, query.limit)).await
+async fn files(asked: Asked, Filters(query): Filters<FileQuery>) -> Result<Written, Refused> {
+    listed(move || page(view::files(&asked.server, &asked.caller, &query)?, query.limit)).await
 }
 
-async fn file(State(server): State<Arc<Server>>, Extension(caller): Asker, id: Id) -> Answer<OpenFile> {
-    let Path(id) = id.map_err(Refused::malformed)?;
-    Ok(Json(view::file(&server, &caller, id)?))
+async fn file(asked: Asked, InPath(id): Id) -> Answer<OpenFile> {
+    Ok(Json(view::file(&asked.server, &asked.caller, id)?))
 }
 
-async fn close_file(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    Extension(seat): Extension<Seat>,
-    id: Id,
-    how: Filters<CloseFile>,
-) -> Answer<Ended> {
-    let Path(id) = id.map_err(Refused::malformed)?;
-    let Query(how) = how.map_err(Refused::malformed)?;
-    Ok(Json(view::close_file(&server, &caller, &seat, id, how).await?))
+async fn close_file(asked: Asked, InPath(id): Id, Filters(how): Filters<CloseFile>) -> Answer<Ended> {
+    Ok(Json(view::close_file(&asked.server, &asked.caller, &asked.seat, id, how).await?))
 }
 
-async fn connections(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    query: Filters<ConnectionQuery>,
-) -> Result<Written, Refused> {
-    let Query(query) = query.map_err(Refused::malformed)?;
-    listed(move || page(view::connections(&server, &caller, &query)?, query.limit)).await
+async fn connections(asked: Asked, Filters(query): Filters<ConnectionQuery>) -> Result<Written, Refused> {
+    listed(move || page(view::connections(&asked.server, &asked.caller, &query)?, query.limit)).await
 }
 
-async fn refusals(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    query: Filters<RefusalQuery>,
-) -> Result<Written, Refused> {
-    let Query(query) = query.map_err(Refused::malformed)?;
-    listed(move || page(view::refusals(&server, &caller, &query)?, query.limit)).await
+async fn refusals(asked: Asked, Filters(query): Filters<RefusalQuery>) -> Result<Written, Refused> {
+    listed(move || page(view::refusals(&asked.server, &asked.caller, &query)?, query.limit)).await
 }
 
 /// Runs an operation that may wait for a disk, without delaying other requests.
@@ -137,10 +96,4 @@ where
 {
     let done = crate::core::blocking::run(act).await.map_err(|_| admin::Error::Internal)?;
     Ok(Json(done.map_err(Into::into)?))
-}
-
-/// The name in the address of a request.
-pub(super) fn named(name: Name) -> Result<String, Refused> {
-    let Path(name) = name.map_err(Refused::malformed)?;
-    Ok(name)
 }

@@ -1,54 +1,32 @@
 //! The routes of shares.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::{Extension, Json};
+use axum::Json;
 use control::{Ended, NewShare, Page, Share, ShareChange};
 
-use super::answer::Refused;
-use super::routes::{Answer, Asker, Body, Name, named, performed};
+use super::asked::{Asked, Body, InPath, Name};
+use super::routes::{Answer, performed};
 use crate::admin::view;
-use crate::core::server::Server;
 
-pub(super) async fn list(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<Share>> {
-    Ok(Json(Page::whole(view::shares(&server, &caller).await?)))
+pub(super) async fn list(asked: Asked) -> Answer<Page<Share>> {
+    Ok(Json(Page::whole(view::shares(&asked.server, &asked.caller).await?)))
 }
 
-pub(super) async fn get(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    name: Name,
-) -> Answer<Share> {
-    let name = named(name)?;
-    Ok(Json(view::share(&server, &caller, &name).await?))
+pub(super) async fn get(asked: Asked, InPath(name): Name) -> Answer<Share> {
+    Ok(Json(view::share(&asked.server, &asked.caller, &name).await?))
 }
 
-pub(super) async fn add(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    body: Body<NewShare>,
-) -> Answer<Share> {
-    let Json(share) = body.map_err(Refused::malformed)?;
-    performed(move || view::add_share(&server, &caller, share)).await
+pub(super) async fn add(asked: Asked, Body(share): Body<NewShare>) -> Answer<Share> {
+    performed(move || view::add_share(&asked.server, &asked.caller, share)).await
 }
 
 pub(super) async fn change(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    name: Name,
-    body: Body<ShareChange>,
+    asked: Asked,
+    InPath(name): Name,
+    Body(change): Body<ShareChange>,
 ) -> Answer<Share> {
-    let name = named(name)?;
-    let Json(change) = body.map_err(Refused::malformed)?;
-    performed(move || view::change_share(&server, &caller, &name, change)).await
+    performed(move || view::change_share(&asked.server, &asked.caller, &name, change)).await
 }
 
-pub(super) async fn delete(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-    name: Name,
-) -> Answer<Ended> {
-    let name = named(name)?;
-    performed(move || view::delete_share(&server, &caller, &name)).await
+pub(super) async fn delete(asked: Asked, InPath(name): Name) -> Answer<Ended> {
+    performed(move || view::delete_share(&asked.server, &asked.caller, &name)).await
 }

@@ -2,27 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use axum::{Extension, Json};
+use axum::Json;
 use control::{Who, WhoQuery};
 
-use super::Peer;
-use super::answer::Refused;
-use super::routes::{Answer, Filters};
-use crate::admin::{Seat, view};
-use crate::core::server::Server;
+use super::asked::{Asked, Filters};
+use super::routes::Answer;
+use crate::admin::view;
 
 /// `GET /v1/who`.
-pub(super) async fn who(
-    State(server): State<Arc<Server>>,
-    Extension(peer): Extension<Peer>,
-    Extension(seat): Extension<Seat>,
-    query: Filters<WhoQuery>,
-) -> Answer<Who> {
-    let Query(query) = query.map_err(Refused::malformed)?;
+pub(super) async fn who(asked: Asked, Filters(query): Filters<WhoQuery>) -> Answer<Who> {
     let identify = || {
-        let (peer, server) = (peer.clone(), Arc::clone(&server));
+        let (peer, server) = (asked.peer.clone(), Arc::clone(&asked.server));
         async move { peer.caller(&server).await }
     };
-    Ok(Json(view::who(&server, &query, &seat, identify).await?))
+    Ok(Json(view::who(&asked.server, &query, &asked.seat, identify).await?))
 }
