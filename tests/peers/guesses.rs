@@ -150,7 +150,7 @@ async fn a_restart_unlocks_no_account() {
     std::fs::write(&kept, b"\xff\0nonsense").expect("write");
     server.kill_and_restart();
     attempt(&server, "alice", &alice).await.expect("nobody is locked");
-    assert_eq!(lines(&server, &["locked accounts are forgotten"]).len(), 1);
+    assert_eq!(lines(&server, &["no account is locked"]).len(), 1);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ impl Guesses {
             }
         };
         let Some((kept, wrong)) = Kept::parse(&text) else {
-            tracing::warn!(path = %path.display(), "the file is malformed; locked accounts are forgotten");
+            tracing::warn!(path = %path.display(), "the file of locked accounts is malformed; no account is locked");
             return Self::default();
         };
         if wrong != 0 {
