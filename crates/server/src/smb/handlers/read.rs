@@ -9,6 +9,7 @@ use super::malformed;
 use crate::core::files::lock_conflicts::check_range;
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
+use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Check, Outcome, Request, Tail};
 
 /// Handles READ.
@@ -42,11 +43,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let start = answer.body().len() + ReadResponse::PREFIX_SIZE;
     answer.body().resize(start + length, 0);
     let buffer = answer.body().get_mut(start..).ok_or(NtStatus::INTERNAL_ERROR)?;
-    let got = match file
-        .handle
-        .try_read_at(buffer, read.offset)
-        .map_err(|error| crate::core::status::of_vfs(&error))?
-    {
+    let got = match file.handle.try_read_at(buffer, read.offset).or_status()? {
         Some(got) => got,
         None => {
             let handle = Arc::clone(&file.handle);
@@ -55,11 +52,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             let (result, bytes) = crate::core::blocking::run(move || {
                 // A lock may have been granted while this waited for a thread.
                 let allowed = check_range(&server, &asking, read.offset, read.length.into(), false);
-                let result = allowed.and_then(|()| {
-                    handle
-                        .read_at(&mut bytes, read.offset)
-                        .map_err(|error| crate::core::status::of_vfs(&error))
-                });
+                let result = allowed.and_then(|()| handle.read_at(&mut bytes, read.offset).or_status());
                 (result, bytes)
             })
             .await?;
@@ -107,7 +100,7 @@ fn send_from_cache(
     {
         return Ok(None);
     }
-    let size = file.handle.size().map_err(|error| crate::core::status::of_vfs(&error))?;
+    let size = file.handle.size().or_status()?;
     let length = size.saturating_sub(read.offset).min(read.length.into());
     let Some(length) = u32::try_from(length).ok().filter(|&length| length >= limits::SENDFILE_FROM) else {
         return Ok(None);

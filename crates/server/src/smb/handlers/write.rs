@@ -10,6 +10,7 @@ use super::malformed;
 use crate::core::files::lock_conflicts::check_range;
 use crate::core::open::{Open, OpenFile};
 use crate::core::server::Server;
+use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// Handles WRITE.
@@ -39,9 +40,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     let change = (!write.data.is_empty()).then(|| file.begin_write());
     let written = match place {
-        WritePosition::At(offset) => {
-            file.handle.write_at(write.data, offset).map_err(|error| crate::core::status::of_vfs(&error))?
-        }
+        WritePosition::At(offset) => file.handle.write_at(write.data, offset).or_status()?,
         WritePosition::End => append(&request.connection.server, &open, &*file.handle, write.data)?,
     };
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
@@ -121,7 +120,7 @@ pub(crate) fn append(
             false
         }
     };
-    let appended = handle.append(data, &may_write_at).map_err(|error| crate::core::status::of_vfs(&error))?;
+    let appended = handle.append(data, &may_write_at).or_status()?;
     appended.ok_or(refused.get())
 }
 

@@ -30,12 +30,12 @@ use wire::{AccessMask, Guid, NtStatus, OplockLevel};
 use crate::core::limits;
 use crate::core::open::{Content, Open};
 use crate::core::pipe_usage::Charge;
+use crate::core::status::OrStatus;
 use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 use admit::{Admitted, Wait};
 use decode::{Asked, Wish};
 use resolve::Resolved;
-use special_file::SpecialFile;
 
 /// Handles CREATE.
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -141,7 +141,7 @@ fn act(
     let overwriting = resolved.overwrites.then(|| file.begin_write());
     let changed = resolve::change(request, wish, &resolved);
     drop(overwriting);
-    let stat = changed.and_then(|()| file.stat().map_err(|error| crate::core::status::of_vfs(&error)));
+    let stat = changed.and_then(|()| file.stat().or_status());
     let stat = match stat {
         Ok(stat) => stat,
         Err(error) => {
@@ -252,13 +252,9 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
         _ => Charge::of_stranger(of_session, &server.capacity.strangers_pipes, &server.capacity.pipes),
     };
     let pipe = pipes::open(&name, charge.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?)?;
-    let file = SpecialFile {
-        target: OpenTarget::Pipe(pipe.name().into()),
-        path: pipe.name().into(),
-        access,
-        content: Content::Pipe(pipe),
-    };
-    let open = special_file::admit(request, file)?;
+    let name = Arc::<str>::from(pipe.name());
+    let target = OpenTarget::Pipe(Arc::clone(&name));
+    let open = special_file::admit(request, target, &name, access, Content::Pipe(pipe))?;
     let base = answer.base();
     CreateResponse {
         create_action: CreateAction::OPENED,

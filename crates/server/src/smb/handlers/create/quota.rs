@@ -7,9 +7,10 @@ use vfs::{Handle, RelativePath};
 use wire::msg::{CreateAction, CreateResponse};
 use wire::{AccessMask, NtStatus};
 
-use super::special_file::{self, SpecialFile};
+use super::special_file;
 use crate::core::files::quota::{self, QuotaFile};
 use crate::core::open::{Content, OpenFile};
+use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// Opens the quota file, for any user: it contains no information about others.
@@ -21,21 +22,11 @@ pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desire
     if !quota::ACCESS.contains(access) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let stat = QuotaFile.stat().map_err(|error| crate::core::status::of_vfs(&error))?;
-    let file = SpecialFile {
-        // No file on a disk has this key.
-        target: OpenTarget::File(FileKey { device: stat.device, inode: stat.inode, stream: 0 }),
-        path: quota::NAME.into(),
-        access,
-        content: Content::File(OpenFile::new(
-            Arc::new(QuotaFile),
-            RelativePath::default(),
-            false,
-            0,
-            Arc::default(),
-        )),
-    };
-    let open = special_file::admit(request, file)?;
+    let stat = QuotaFile.stat().or_status()?;
+    // No file on a disk has this key.
+    let target = OpenTarget::File(FileKey { device: stat.device, inode: stat.inode, stream: 0 });
+    let file = OpenFile::new(Arc::new(QuotaFile), RelativePath::default(), false, 0, Arc::default());
+    let open = special_file::admit(request, target, quota::NAME, access, Content::File(file))?;
     let base = answer.base();
     CreateResponse {
         create_action: CreateAction::OPENED,

@@ -10,20 +10,17 @@ use super::admit::ask_registry;
 use crate::core::open::{Content, Created, Open};
 use crate::smb::connection::Request;
 
-/// The pipe or file that is opened.
-pub(super) struct SpecialFile {
-    pub(super) target: OpenTarget,
-    pub(super) path: Arc<str>,
-    pub(super) access: AccessMask,
-    pub(super) content: Content,
-}
-
 /// Creates the open: shared with all users, never cached, and ended with its session.
-pub(super) fn admit(request: &mut Request<'_>, file: SpecialFile) -> Result<Arc<Open>, NtStatus> {
-    let SpecialFile { target, path, access, content } = file;
+pub(super) fn admit(
+    request: &mut Request<'_>,
+    target: OpenTarget,
+    path: &str,
+    access: AccessMask,
+    content: Content,
+) -> Result<Arc<Open>, NtStatus> {
     let key = request.connection.server.waiters.new_key(request.connection.id);
     let ids = (request.session()?.id(), request.tree()?.id());
-    let asked = AdmitRequest { access, ..AdmitRequest::new(key, ids, target, path) };
+    let asked = AdmitRequest { access, ..AdmitRequest::new(key, ids, target, path.into()) };
     let created = Created {
         actor: crate::smb::handlers::actor(request)?,
         action: CreateAction::OPENED,
