@@ -281,8 +281,7 @@ async fn local_changes_deep_below_are_notified() {
 
 #[tokio::test]
 async fn changes_in_the_directory_of_streams_are_not_reported() {
-    let subject =
-        Subject::start(&Setup { extra_share: String::from("streams = \"auto\""), ..Setup::default() });
+    let subject = Subject::start(&Setup::default());
     if matches!(subject, Subject::Samba(_)) {
         return skip("its shares keep streams in attributes alone");
     }
@@ -292,7 +291,7 @@ async fn changes_in_the_directory_of_streams_are_not_reported() {
     drop(client.file("f", 1, None).await);
     let stream = client.tree.create(&CreateParameters::read_write("f:s")).await.expect("create");
     stream.write(0, vec![1; 20_000]).await.expect("write");
-    let kept = root.join(".streams");
+    let kept = root.join(".shareward-streams");
     fs::write(kept.join("local"), "a local program's").expect("write");
     let told = watched.settle(&root).await;
     assert!(told.iter().any(|(_, name)| name == "f"), "{told:?}");

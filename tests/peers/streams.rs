@@ -8,15 +8,19 @@ use std::process::Command;
 use client::smb::{ClientTree, CreateParameters, File};
 use testkit::peer;
 use testkit::{Output, RunAs, Setup, Shareward, Subject, need, skip};
+use wire::create_context::{AaplParts, AaplRequest, AaplServerCaps, CreateContextsRequest};
 use wire::fscc::FileInfoClass;
 use wire::fscc::stream_info::decode_streams;
+use wire::ioctl::FsctlCode;
 use wire::msg::{AdditionalInformation, CreateDisposition, InfoType};
 use wire::{AccessMask, NtStatus};
 
 use crate::moves::{Pair, noise, put, read_all};
 use crate::scripted::{connected, rename, tree};
 
+/// Where Samba has streams, and where our server has its own.
 const DEPOT: &str = ".streams";
+const STORE: &str = ".shareward-streams";
 
 /// Our server and Samba's over one tree, both of which keep streams in files.
 fn pair(place: &Path) -> Option<Pair> {
@@ -24,11 +28,6 @@ fn pair(place: &Path) -> Option<Pair> {
         setup.extra_share = String::from("streams = \"depot\"");
         setup.extra_samba = String::from("vfs objects = acl_xattr streams_depot");
     })
-}
-
-/// Shares of which small streams are where `vfs_streams_xattr` looks for them.
-fn in_files_where_too_large() -> Setup {
-    Setup { extra_share: String::from("streams = \"auto\""), ..Setup::default() }
 }
 
 fn smbclient(subject: &Subject, commands: &str) -> Output {
@@ -70,7 +69,7 @@ async fn delete(tree: &ClientTree, name: &str) {
 
 /// The streams that are kept in files, by their names on disk.
 fn kept(share: &Path) -> Vec<String> {
-    let mut directories = vec![share.join(DEPOT)];
+    let mut directories = vec![share.join(DEPOT), share.join(STORE)];
     let mut files = Vec::new();
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -163,7 +162,7 @@ fn smbclient_keeps_streams_of_any_size() {
     if !need(&["smbclient"]) {
         return;
     }
-    let subject = Subject::start(&in_files_where_too_large());
+    let subject = Subject::start(&Setup::default());
     let Subject::Shareward(server) = &subject else { return skip("its streams are in attributes alone") };
     let (scratch, share) = (server.scratch(), server.share_dir("data"));
     let local = |name: &str| scratch.join(name).display().to_string();
@@ -181,14 +180,14 @@ fn smbclient_keeps_streams_of_any_size() {
         assert_eq!(listed.matches(line).count(), 1, "{line}: {listed}");
     }
     // Nobody sees where they are.
-    let listed = smbclient(&subject, "ls; ls .streams").stdout;
+    let listed = smbclient(&subject, "ls; ls .shareward-streams").stdout;
     assert!(!listed.contains("streams  "), "{listed}");
     for (command, status) in [
-        ("cd .streams", "NT_STATUS_ACCESS_DENIED"),
-        ("cd .STREAMS/", "NT_STATUS_ACCESS_DENIED"),
-        ("rename f .Streams", "NT_STATUS_ACCESS_DENIED"),
-        ("get .streams/x", "NT_STATUS_ACCESS_DENIED"),
-        ("mkdir .streams", "NT_STATUS_OBJECT_NAME_COLLISION"),
+        ("cd .shareward-streams", "NT_STATUS_ACCESS_DENIED"),
+        ("cd .SHAREWARD-STREAMS/", "NT_STATUS_ACCESS_DENIED"),
+        ("rename f .shareward-Streams", "NT_STATUS_ACCESS_DENIED"),
+        ("get .shareward-streams/x", "NT_STATUS_ACCESS_DENIED"),
+        ("mkdir .shareward-streams", "NT_STATUS_OBJECT_NAME_COLLISION"),
     ] {
         let answer = smbclient(&subject, command);
         assert!(answer.text().contains(status), "{command}: {}", answer.text());
@@ -200,7 +199,7 @@ fn smbclient_keeps_streams_of_any_size() {
 #[tokio::test]
 async fn two_clients_write_one_large_stream() {
     const PIECE: usize = 8_000;
-    let subject = Subject::start(&in_files_where_too_large());
+    let subject = Subject::start(&Setup::default());
     let (alice, bob) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
     put(&alice, "f", b"data").await;
     let open =
@@ -222,7 +221,7 @@ async fn two_clients_write_one_large_stream() {
 /// The status says what is the matter if the setting forbids files.
 #[tokio::test]
 async fn a_stream_that_no_store_can_hold_is_refused() {
-    let setup = Setup::default();
+    let setup = Setup { extra_share: String::from("streams = \"xattr\""), ..Setup::default() };
     let subject = Subject::start(&setup);
     let Subject::Shareward(server) = &subject else { return skip("it has the limit of its file system") };
     let (_connection, alice) = connected(&subject, "alice").await;
@@ -231,7 +230,7 @@ async fn a_stream_that_no_store_can_hold_is_refused() {
     let refused = stream.write(0, noise(70_000)).await.expect_err("too large");
     assert!(refused.is(NtStatus::FILE_SYSTEM_LIMITATION), "{refused}");
     stream.write(0, noise(100)).await.expect("write");
-    assert!(!server.share_dir("data").join(DEPOT).exists());
+    assert!(!server.share_dir("data").join(STORE).exists());
 }
 
 /// Users of the server's own machine, each with the own rights.
@@ -240,7 +239,7 @@ async fn a_large_stream_has_the_owner_and_the_rights_of_its_file() {
     if !need(&["root", "unshare"]) {
         return;
     }
-    let server = Shareward::start(&Setup { run_as: RunAs::Root, ..in_files_where_too_large() });
+    let server = Shareward::start(&Setup { run_as: RunAs::Root, ..Setup::default() });
     let share = server.share_dir("data");
     let subject = Subject::Shareward(server);
     let (alice, bob) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
@@ -254,9 +253,101 @@ async fn a_large_stream_has_the_owner_and_the_rights_of_its_file() {
     assert_eq!(read_all(&opened).await, noise(20_000));
     // In her quota, too.
     let mut find = Command::new("find");
-    find.arg(share.join(DEPOT)).args(["-name", ":s:$DATA", "-printf", "%U"]);
+    find.arg(share.join(STORE)).args(["-name", ":s:$DATA", "-printf", "%U"]);
     let owner = find.output().expect("find").stdout;
     let mut of_file = Command::new("stat");
     let expected = of_file.args(["-c", "%u"]).arg(share.join("f")).output().expect("stat").stdout;
     assert_eq!(String::from_utf8_lossy(&owner).trim(), String::from_utf8_lossy(&expected).trim());
+}
+
+/// An ext4 in a file, mounted until this is gone.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(image: &Path, on: &Path) -> Self {
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-o", "loop"]).args([image, on]).status().expect("mount").success());
+        Self(on.to_owned())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// What a Mac and others do with a resource fork of a megabyte on the file system that most servers have.
+#[tokio::test]
+async fn a_resource_fork_is_kept_on_ext4() {
+    if !need(&["root", "mount", "mkfs.ext4", "smbclient", "cp"]) {
+        return;
+    }
+    let server = Shareward::start(&Setup::default());
+    let (scratch, share) = (server.scratch(), server.share_dir("data"));
+    let subject = Subject::Shareward(server);
+    let image = scratch.join("image");
+    fs::File::create(&image).expect("an image").set_len(64 << 20).expect("its size");
+    let mut make = Command::new("mkfs.ext4");
+    assert!(make.arg("-q").arg(&image).status().expect("mkfs.ext4").success());
+    let disk = Disk::mount(&image, &share);
+    let mut open = Command::new("chmod");
+    assert!(open.arg("777").arg(&share).status().expect("chmod").success());
+
+    let fork = noise(1 << 20);
+    let (connection, alice) = connected(&subject, "alice").await;
+    let client_caps = AaplServerCaps::READ_DIR_ATTR | AaplServerCaps::OSX_COPYFILE;
+    let aapl = AaplRequest::ServerQuery { parts: AaplParts::SERVER_CAPS, client_caps };
+    let contexts = CreateContextsRequest { aapl: Some(aapl), ..CreateContextsRequest::default() };
+    let asking = CreateParameters { contexts, ..CreateParameters::directory("") };
+    alice.create(&asking).await.expect("ask").close().await.expect("close");
+    put(&alice, "photo", b"data").await;
+    put(&alice, "photo:AFP_AfpInfo", &noise(60)).await;
+    put(&alice, "photo:AFP_Resource", &fork).await;
+    let has = async |name: &str| {
+        let found = streams(&alice, name).await;
+        assert_eq!(found.keys().collect::<Vec<_>>(), [":AFP_AfpInfo:$DATA", ":AFP_Resource:$DATA"], "{name}");
+        assert!(found[":AFP_Resource:$DATA"] == fork, "{name}");
+    };
+    has("photo").await;
+    let listed = smbclient(&subject, "allinfo photo").success().stdout;
+    assert!(listed.contains("[:AFP_Resource:$DATA], 1048576 bytes"), "{listed}");
+    let local = scratch.join("fork").display().to_string();
+    smbclient(&subject, &format!("get photo:AFP_Resource {local}")).success();
+    assert!(fs::read(&local).expect("read") == fork);
+    smbclient(&subject, &format!("put {local} photo:more; rename photo moved")).success();
+    assert!(streams(&alice, "moved").await[":more:$DATA"] == fork);
+    delete(&alice, "moved:more").await;
+    rename_stream(&alice, "moved:AFP_Resource", ":other").await;
+    rename_stream(&alice, "moved:other", ":AFP_Resource").await;
+    has("moved").await;
+
+    // The whole file is copied by the server; a local program copies what is in it, and in its attributes.
+    let from = alice.create(&CreateParameters::open("moved")).await.expect("open");
+    let to = alice.create(&CreateParameters::read_write("copy")).await.expect("create");
+    let key = from.ioctl(FsctlCode::SRV_REQUEST_RESUME_KEY, &[], 32).await.expect("a key");
+    to.ioctl(FsctlCode::SRV_COPYCHUNK, &[&key[..24], &[0; 8]].concat(), 12).await.expect("copy");
+    from.close().await.expect("close");
+    to.close().await.expect("close");
+    has("copy").await;
+    let mut copy = Command::new("cp");
+    copy.arg("--archive").args([share.join("moved"), share.join("archived")]);
+    assert!(copy.status().expect("cp").success());
+    let archived = streams(&alice, "archived").await;
+    assert_eq!(archived.into_keys().collect::<Vec<_>>(), [":AFP_AfpInfo:$DATA"]);
+    delete(&alice, "moved").await;
+    delete(&alice, "archived").await;
+    has("copy").await;
+    assert_eq!(kept(&share), [":AFP_Resource:$DATA"]);
+
+    // By another number and at another place, it is the same disk.
+    drop((alice, connection));
+    drop(disk);
+    let _disk = Disk::mount(&image, &subject.share_dir("other"));
+    let other = crate::scripted::tree(&subject, "alice", "other").await;
+    assert!(streams(&other, "copy").await[":AFP_Resource:$DATA"] == fork);
+    delete(&other, "copy").await;
+    let left = fs::read_dir(subject.share_dir("other")).expect("list").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name().into_string().expect("a name")).collect();
+    assert_eq!(left, ["lost+found"]);
 }

@@ -61,6 +61,25 @@ fn our_server_names_the_shares_as_well() {
     assert!(said.stdout.contains(&format!("Nobody has {above} open.")), "{}", said.stdout);
 }
 
+#[tokio::test]
+async fn a_stream_is_had_as_its_file_is() {
+    let server = Shareward::start(&Setup::default());
+    let subject = Subject::Shareward(server);
+    let tree = crate::scripted::tree(&subject, "alice", "data").await;
+    let Subject::Shareward(server) = &subject else { panic!("the server is ours") };
+    let open = async |name: &str| tree.create(&CreateParameters::read_write(name)).await.expect("create");
+    open("report.docx").await.close().await.expect("close");
+    let stream = open("report.docx:AFP_Resource").await;
+    let of_other = open("report.docx2:s").await;
+    let asked = ["report.docx", "--share", "data"];
+    let said = server.net(&[&["who"][..], &asked].concat()).success().stdout;
+    assert!(said.contains("1 open") && said.contains("report.docx:AFP_Resource"), "{said}");
+    server.net(&[&["wait"][..], &asked, &["--timeout", "0"]].concat()).failure().says("still open");
+    stream.close().await.expect("close");
+    server.net(&[&["wait"][..], &asked, &["--timeout", "0"]].concat()).success();
+    of_other.close().await.expect("close");
+}
+
 #[test]
 fn samba_needs_a_group_of_administrators() {
     if !need(&["root", "smbd", "net", "pdbedit", "unshare"]) {

@@ -15,7 +15,8 @@ use crate::{FileKey, FileSnapshot, NotFound, OpenRef, Part, Shell, State, cost};
 /// The opens in the order of the tree connects' shares and directories, then of their folded paths.
 ///
 /// Paths are compared as bytes, so the paths that begin with `dir\` are adjacent: `dir!` and `dir name` come before all
-/// of them, `dir]` after all of them, and the directory's own opens before any of these.
+/// of them, `dir]` after all of them, and the directory's own opens before any of these. The same is true for `dir:`, the
+/// streams, which come before the paths below the directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Paths(BTreeMap<(u32, FileKey), BTreeSet<PathEntry>>);
 
@@ -274,9 +275,9 @@ impl<S: Shell> State<S> {
         self.below((share, root), &folded(&directory.into()), None).take(limit).map(|(_, id)| *id).collect()
     }
 
-    /// The opens of a file or directory, by its path in the share of this name, and of all objects below it: those
-    /// among the next `length` after the last one seen, in the order of their paths. An open that is renamed meanwhile
-    /// may be listed twice, or not at all.
+    /// The opens of a file or directory, by its path in the share of this name, of its streams, and of all objects below
+    /// it: those among the next `length` after the last one seen, in the order of their paths. An open that is renamed
+    /// meanwhile may be listed twice, or not at all.
     pub fn files_below(
         &self,
         share: &str,
@@ -320,7 +321,11 @@ impl<S: Shell> State<S> {
         places.filter(move |place| first.is_none_or(|first| first <= *place)).flat_map(move |place| {
             let after = after.as_ref().filter(|it| it.place == place).map(|it| &it.entry);
             let itself = self.paths.at(place, &path, after);
-            itself.chain(self.below(place, &path, after)).map(move |entry| (place, entry))
+            // All of them are below the root, its streams as well.
+            let streams = (!path.is_empty()).then(|| format!("{path}:").into());
+            let streams = streams.map(|prefix| self.paths.beginning(place, &prefix, after));
+            let all = itself.chain(streams.into_iter().flatten()).chain(self.below(place, &path, after));
+            all.map(move |entry| (place, entry))
         })
     }
 

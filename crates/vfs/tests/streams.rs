@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use vfs::local::STREAMS_DIRECTORY;
 use vfs::{
     Actor, Backend, EntryWanted, Error, Handle, LocalBackend, LocalOptions, Opened, RelativePath, Streams,
     Wanted,
 };
 use wire::FileAttributes;
+
+/// The server's own store of streams, and the directory where Samba has them.
+const STORE: &str = ".shareward-streams";
+const DEPOT: &str = ".streams";
 
 /// A size that exceeds the space of ext4 for all attributes of a file.
 const LARGE: usize = 5_000;
@@ -69,7 +72,7 @@ impl Share {
     /// The files in which streams are stored.
     fn kept(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        let mut directories = vec![self.disk(depot())];
+        let mut directories = vec![self.disk(STORE), self.disk(DEPOT)];
         while let Some(directory) = directories.pop() {
             let Ok(entries) = fs::read_dir(&directory) else { continue };
             for entry in entries.map(|entry| entry.unwrap().path()) {
@@ -96,10 +99,6 @@ fn path(text: &str) -> RelativePath {
 
 fn of(file: &str, stream: &str) -> RelativePath {
     path(file).with_stream(stream).unwrap()
-}
-
-fn depot() -> &'static str {
-    std::str::from_utf8(STREAMS_DIRECTORY).unwrap()
 }
 
 fn content(handle: &dyn Handle) -> Vec<u8> {
@@ -176,21 +175,23 @@ fn without_a_depot_attributes_limit_the_size_of_streams() {
     }
     assert_eq!(content(&*stream.handle), b"small");
     // The directory of streams is not hidden then.
-    let top = path(depot());
+    let top = path(DEPOT);
     share.backend.create_directory(&share.actor, &top, FileAttributes::NONE).unwrap();
     assert!(share.open(&top).is_ok());
 }
 
 #[test]
 fn a_symlink_in_place_of_the_depot_is_not_followed() {
-    let share = Share::new(Streams::Auto);
-    let elsewhere = tempfile::tempdir().unwrap();
-    symlink(elsewhere.path(), share.disk(depot())).unwrap();
-    let _base = share.file("f");
-    let stream = share.put(&of("f", "s"), b"small");
-    assert!(matches!(stream.handle.write_at(&noise(100_000), 0), Err(Error::Limitation)));
-    assert_eq!(share.streams("f")["s"], b"small");
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    for (streams, name) in [(Streams::Auto, STORE), (Streams::Depot, DEPOT)] {
+        let share = Share::new(streams);
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::set_permissions(elsewhere.path(), PermissionsExt::from_mode(0o700)).unwrap();
+        symlink(elsewhere.path(), share.disk(name)).unwrap();
+        let _base = share.file("f");
+        let put = share.make(&of("f", "s")).and_then(|made| made.handle.write_at(&noise(100_000), 0));
+        assert!(matches!(put, Err(Error::Limitation)), "{put:?}");
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
 }
 
 #[test]
@@ -277,7 +278,7 @@ fn streams_are_removed_with_the_last_name_of_their_file() {
 /// the file system's clock.
 fn successor(share: &Share, inode: u64, place: &Path) -> Option<()> {
     let born = |path: &Path| fs::metadata(path).unwrap().created().ok();
-    let probe = share.disk(depot()).join("probe");
+    let probe = share.disk(DEPOT).join("probe");
     loop {
         fs::write(&probe, "").unwrap();
         let is_younger = born(&probe)? > born(place)?;
@@ -327,29 +328,34 @@ fn a_new_file_does_not_get_the_streams_of_a_removed_one() {
 }
 
 #[test]
-fn an_interrupted_move_between_the_stores_is_undone() {
-    let share = Share::new(Streams::Auto);
-    let _base = share.file("f");
-    drop(share.put(&of("f", "s"), &noise(LARGE)));
-    let attribute = "user.DosStream.s:$DATA";
-    let put = || {
-        rustix::fs::setxattr(share.disk("f"), attribute, b"before\0", rustix::fs::XattrFlags::empty())
-            .unwrap();
-    };
-    put();
-    assert_eq!(share.streams("f"), BTreeMap::from([(String::from("s"), b"before".to_vec())]));
-    let opened = share.open(&of("f", "s")).unwrap();
-    opened.handle.write_at(&noise(LARGE), 6).unwrap();
-    assert_eq!(content(&*opened.handle), [b"before", &noise(LARGE)[..]].concat());
-    put();
-    let opened = share.open(&of("f", "s")).unwrap();
-    share.backend.remove(&share.actor, &of("f", "s"), &*opened.handle).unwrap();
-    assert!(share.streams("f").is_empty() && share.kept().is_empty());
+fn an_interrupted_move_between_the_stores_counts_as_done() {
+    for streams in [Streams::Auto, Streams::Depot] {
+        let share = Share::new(streams);
+        let base = share.file("f");
+        drop(share.put(&of("f", "s"), &noise(LARGE)));
+        // The attribute was to go when the file was complete.
+        let put = || {
+            let attribute = "user.DosStream.s:$DATA";
+            rustix::fs::setxattr(share.disk("f"), attribute, b"before\0", rustix::fs::XattrFlags::empty())
+                .unwrap();
+        };
+        put();
+        assert_eq!(share.streams("f"), BTreeMap::from([(String::from("s"), noise(LARGE))]));
+        let opened = share.open(&of("f", "S")).unwrap();
+        opened.handle.write_at(b"more", LARGE as u64).unwrap();
+        assert_eq!(content(&*share.open(&of("f", "s")).unwrap().handle).len(), LARGE + 4);
+        share.backend.rename(&share.actor, &*base.handle, &of("f", "s"), &of("f", "t"), true).unwrap();
+        assert_eq!(share.streams("f").into_keys().collect::<Vec<_>>(), ["t"]);
+        share.backend.rename(&share.actor, &*base.handle, &of("f", "t"), &of("f", "s"), true).unwrap();
+        put();
+        share.backend.remove(&share.actor, &of("f", "s"), &*opened.handle).unwrap();
+        assert!(share.streams("f").is_empty() && share.kept().is_empty(), "{streams:?}");
+    }
 }
 
 #[test]
-fn the_directory_of_streams_is_hidden_from_clients() {
-    let share = Share::new(Streams::Auto);
+fn the_directory_of_streams_in_sambas_layout_is_hidden_from_clients() {
+    let share = Share::new(Streams::Depot);
     fs::create_dir(share.disk("d")).unwrap();
     symlink(".", share.disk("loop")).unwrap();
     let denied = |text: &str| {
@@ -373,7 +379,7 @@ fn the_directory_of_streams_is_hidden_from_clients() {
     denied(".streams");
     share.file("f");
     share.put(&of("f", "s"), &noise(LARGE));
-    assert!(share.disk(depot()).is_dir());
+    assert!(share.disk(DEPOT).is_dir());
     for text in [".streams", ".STREAMS", ".Streams/95", "loop/.streams", "loop/.STREAMS/x"] {
         denied(text);
     }
@@ -390,6 +396,39 @@ fn the_directory_of_streams_is_hidden_from_clients() {
     assert!(share.open(&path("d/.STREAMS")).is_ok());
 }
 
+/// In no share, whatever its setting: the directory can be another share's.
+#[test]
+fn the_store_of_streams_is_hidden_from_clients_of_all_shares() {
+    let share = Share::new(Streams::Auto);
+    fs::create_dir(share.disk("d")).unwrap();
+    symlink(".", share.disk("loop")).unwrap();
+    let inner = backend(&share.disk("d"), Streams::Auto);
+    inner.create_file(&share.actor, &path("f"), FileAttributes::NONE, Wanted::BOTH).unwrap();
+    let stream = inner.create_file(&share.actor, &of("f", "s"), FileAttributes::NONE, Wanted::BOTH).unwrap();
+    stream.handle.write_at(&noise(LARGE), 0).unwrap();
+    assert!(share.disk("d").join(STORE).is_dir());
+    for streams in [Streams::Attributes, Streams::Auto, Streams::Depot] {
+        let backend = backend(share.directory.path(), streams);
+        for text in [".shareward-streams", "d/.shareward-streams", "loop/d/.SHAREWARD-streams/x"] {
+            let opened = backend.open(&share.actor, &path(text), Wanted::NOTHING).map(drop);
+            assert!(matches!(opened, Err(Error::AccessDenied)), "{text}: {opened:?}");
+            let made = backend.create_directory(&share.actor, &path(text), FileAttributes::NONE).map(drop);
+            assert!(matches!(made, Err(Error::AccessDenied)), "{text}: {made:?}");
+        }
+        assert!(backend.open(&share.actor, &path("d/SHAREW~1"), Wanted::NOTHING).is_err());
+        let directory = backend.open(&share.actor, &path("d"), Wanted::READ).unwrap();
+        let mut cursor = directory.handle.read_directory().unwrap();
+        let mut names = Vec::new();
+        while let Some(entry) = cursor.next(&mut |_| EntryWanted::Name).unwrap() {
+            names.push(entry.name);
+        }
+        assert_eq!(names, [".", "..", "f"]);
+    }
+    let base = share.open(&path("d/f")).unwrap();
+    assert!(base.handle.xattrs().unwrap().is_empty());
+    assert!(base.handle.set_xattr("shwstreams", b"x").is_err());
+}
+
 /// Two users, if the server can act for them.
 fn two_users() -> Option<[Actor; 2]> {
     testkit::need(&["root"]).then(|| [64_201, 64_202].map(|uid| Actor::user(uid, uid, vec![])))
@@ -398,7 +437,7 @@ fn two_users() -> Option<[Actor; 2]> {
 #[test]
 fn a_stream_has_the_owner_and_mode_of_its_file() {
     let Some([alice, bob]) = two_users() else { return };
-    let mut share = Share::new(Streams::Auto);
+    let mut share = Share::new(Streams::Depot);
     share.actor = alice;
     let base = share.file("f");
     share.put(&of("f", "s"), &noise(LARGE));
@@ -406,7 +445,7 @@ fn a_stream_has_the_owner_and_mode_of_its_file() {
     let owner = |path: &Path| fs::symlink_metadata(path).map(|stat| (stat.uid(), stat.gid())).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!((owner(kept), owner(kept.parent().unwrap())), ((64_201, 64_201), (64_201, 64_201)));
-    assert_eq!((mode(kept), mode(&share.disk(depot()))), (mode(&share.disk("f")), 0o1777));
+    assert_eq!((mode(kept), mode(&share.disk(DEPOT))), (mode(&share.disk("f")), 0o1777));
     base.handle.set_permissions(0o600).unwrap();
     assert_eq!(mode(kept), 0o600);
     let refused = share.backend.open(&bob, &of("f", "s"), Wanted::READ);

@@ -181,6 +181,39 @@ fn file_snapshots_filter_by_user_client_share_and_path() {
 }
 
 #[test]
+fn who_has_a_file_may_have_a_stream_of_it() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut open = |number, path: &str| {
+        let mut request = world.request(client, number);
+        request.path = path.into();
+        world.open(request).global_id
+    };
+    let opens = ["Dir\\f", "dir\\F:s", "dir\\f!:s", "dir\\f\\below:s", "dir:s", "dir\\fg", ":s"];
+    let [file, stream, other, below, of_directory, _, of_root] =
+        std::array::from_fn(|index| open(index as u64 + 1, opens[index]));
+    for length in [1, 10] {
+        let found = |path: &str| {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let part = world.state.files_below("data", path, after, length);
+                found.extend(part.entries.iter().map(|it| it.global_id));
+                after = part.last;
+                if after.is_none() {
+                    return found;
+                }
+            }
+        };
+        assert_eq!(found("dir\\f"), [file, stream, below]);
+        assert_eq!(found("dir\\f:S"), [stream]);
+        assert_eq!(found("dir\\f!"), [other]);
+        assert_eq!(found("dir").first(), Some(&of_directory));
+        assert_eq!(found("dir").len(), 6);
+        assert_eq!((found("").len(), found("")[0]), (opens.len(), of_root));
+    }
+}
+
+#[test]
 fn open_of_another_session_is_not_found() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));

@@ -97,6 +97,9 @@ pub(crate) const MAX_INTERFACES: usize = 64;
 /// After it, they are abandoned.
 pub(crate) const ABANDONED_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The time for a look whether the directory of a share is still in its place, when a directory above it was exchanged.
+pub(crate) const WATCH_ROOT_LOOK: Duration = Duration::from_secs(1);
+
 /// The number of directories on which the kernel reports changes, for all clients: about a kilobyte of its memory each,
 /// and below the default limit of Linux for a process. Beyond it, changes by local processes are not reported to
 /// clients, and directory leases are not granted.

@@ -2,8 +2,9 @@
 
 use super::dosattrib::{self, DosAttrib};
 use super::handle::LocalHandle;
+use super::inode::InodeKey;
 use super::resolve::{Root, statx};
-use super::{depot, incomplete_files, link, metadata, names, xattr};
+use super::{incomplete_files, link, metadata, names, xattr};
 use crate::backend::Actor;
 use crate::error::Result;
 use crate::handle::{DirectoryCursor, Entry, EntryWanted};
@@ -22,8 +23,8 @@ pub(super) struct LocalCursor {
     fd: OwnedFd,
     /// The device that the directory is on.
     device: u64,
-    /// True if the directory contains the share's directory of streams, which is hidden.
-    has_hidden: bool,
+    /// The device and inode of the directory.
+    directory: InodeKey,
     /// The directory's path on disk, for symlinks.
     path: Vec<u8>,
     /// `/proc/self/fd/N/` and a name: there are no calls for extended attributes relative to a directory.
@@ -54,7 +55,7 @@ impl LocalCursor {
             proc_prefix: proc_path.len(),
             proc_path,
             device: handle.inode().0,
-            has_hidden: handle.root.hides(handle.inode(), depot::DIRECTORY),
+            directory: handle.inode(),
             fd,
             state: State::Dot,
             batch: Vec::new(),
@@ -202,7 +203,7 @@ impl DirectoryCursor for LocalCursor {
                 return Ok(Some(Entry { name: name.to_owned(), stat, ea_size: 0 }));
             }
             let Some(disk) = self.next_name()? else { return Ok(None) };
-            if self.has_hidden && disk == depot::DIRECTORY {
+            if self.root.hides(self.directory, &disk) {
                 continue;
             }
             let name = names::decode(&disk);

@@ -91,7 +91,7 @@ fn flush_name(root: &Root, fd: BorrowedFd<'_>, kind: Kind) -> Result<()> {
 }
 
 /// The directory that contains the name of an open file; `None` if the name is gone.
-fn directory_of(fd: BorrowedFd<'_>, own: &Statx) -> Result<Option<OwnedFd>> {
+pub(super) fn directory_of(fd: BorrowedFd<'_>, own: &Statx) -> Result<Option<OwnedFd>> {
     for _ in 0..RESOLVE_ATTEMPTS_MAX {
         let path = rustix::fs::readlink(xattr::proc_path(fd), Vec::new())?.into_bytes();
         let path = Path::new(std::ffi::OsStr::from_bytes(&path));

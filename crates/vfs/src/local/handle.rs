@@ -139,10 +139,10 @@ impl LocalHandle {
         self.replaced.get().unwrap_or(&self.own)
     }
 
-    /// True if the kernel grants `access` to `actor`, considering ACLs and read-only mounts.
-    pub(super) fn permits(&self, actor: &Actor, access: Access) -> bool {
-        let Ok(_guard) = self.root.credentials.assume(actor) else { return false };
-        permits(self.fd(), access)
+    /// Fails if the kernel does not grant `access` to `actor`, considering ACLs and read-only mounts.
+    pub(super) fn check_permitted(&self, actor: &Actor, access: Access) -> Result<()> {
+        let _guard = self.root.credentials.assume(actor)?;
+        Ok(rustix::fs::accessat(CWD, xattr::proc_path(self.fd()), access, AtFlags::EACCESS)?)
     }
 
     /// Opens a separate descriptor for listing, positioned at the start.

@@ -28,7 +28,10 @@ mod open_stream;
 mod range_lock;
 mod resolve;
 mod rights;
+mod samba_depot;
+mod store;
 mod stream;
+mod trial;
 mod tunnel;
 mod xattr;
 
@@ -87,12 +90,12 @@ pub struct LocalOptions {
 /// The places where a share stores named streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streams {
-    /// Extended attributes only; the directory for large streams is an ordinary one.
-    #[default]
+    /// Extended attributes for all new streams.
     Attributes,
-    /// Extended attributes if the stream fits there, otherwise separate files.
+    /// Extended attributes if the stream fits there, otherwise files in the server's own store.
+    #[default]
     Auto,
-    /// Separate files for all new streams.
+    /// Files for all new streams, in the layout of Samba's `vfs_streams_depot`.
     Depot,
 }
 
@@ -104,7 +107,7 @@ impl Default for LocalOptions {
             file_mode: 0o664,
             directory_mode: 0o775,
             follow_symlinks: true,
-            streams: Streams::Attributes,
+            streams: Streams::default(),
             forms: Forms::Exact,
         }
     }
@@ -339,8 +342,10 @@ pub fn reopen_path(handle: &dyn Handle) -> Option<String> {
     change::own(handle).ok().map(|handle| xattr::proc_path(handle.fd()))
 }
 
-/// The name on disk of the directory in a share's root that contains streams: see [`Streams`].
-pub const STREAMS_DIRECTORY: &[u8] = depot::DIRECTORY;
+/// True if a name on disk is a directory of streams, which is hidden from clients. `is_top`: it is in the share's root.
+pub fn is_of_streams(streams: Streams, is_top: bool, disk: &[u8]) -> bool {
+    disk == store::DIRECTORY || (is_top && streams == Streams::Depot && disk == samba_depot::DIRECTORY)
+}
 
 /// True for a temporary name of this process, under which a file is created before it replaces another.
 pub fn is_temporary_name(disk: &[u8]) -> bool {

@@ -92,9 +92,7 @@ fn create_stream(
     complete: Complete<'_>,
 ) -> Result<Opened> {
     let base = file.duplicate(actor, Wanted::NOTHING)?;
-    if !base.permits(actor, Access::WRITE_OK) {
-        return Err(Error::AccessDenied);
-    }
+    base.check_permitted(actor, Access::WRITE_OK)?;
     let lock = base.lock_attributes();
     if stream::find(&base, name)?.is_some() {
         return Err(Error::Exists);

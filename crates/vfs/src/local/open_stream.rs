@@ -4,7 +4,7 @@ use super::handle::LocalHandle;
 use super::inode::InodeKey;
 use super::resolve::statx_fd;
 use super::stream::{self, Found, Store, full_name};
-use super::xattr;
+use super::{Streams, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr};
@@ -27,8 +27,8 @@ pub(super) static OPEN: OpenStreams = OpenStreams(Mutex::new(BTreeMap::new()));
 
 pub(super) struct OpenStreams(Mutex<BTreeMap<StreamKey, Weak<SharedPlace>>>);
 
-/// The file, where the stream is kept, and the stream's name as it compares. What is in files is there for the share with
-/// this root alone, in attributes for all.
+/// The file, where the stream is kept, and the stream's name as it compares. What is where Samba has it is there for the
+/// share with this root alone; in attributes and in the server's own store, for all.
 type StreamKey = (InodeKey, Option<InodeKey>, String);
 
 /// The place of an open stream, for all that have it open. It changes under the lock of the file's attributes.
@@ -116,7 +116,8 @@ impl OpenStreams {
 }
 
 fn stream_key(base: &LocalHandle, found: &Found) -> StreamKey {
-    let root = (found.store == Store::Depot).then_some((base.root.device, base.root.inode));
+    let is_roots = found.store == Store::Depot && base.root.options.streams == Streams::Depot;
+    let root = is_roots.then_some((base.root.device, base.root.inode));
     (base.inode(), root, crate::fold::fold(&found.name))
 }
 
@@ -249,7 +250,7 @@ fn check_permitted(base: &LocalHandle, wanted: Wanted) -> Result<()> {
     let mut access = Access::empty();
     access.set(Access::READ_OK, wanted.read);
     access.set(Access::WRITE_OK, wanted.write);
-    if access.is_empty() || base.permits(&base.actor, access) { Ok(()) } else { Err(Error::AccessDenied) }
+    if access.is_empty() { Ok(()) } else { base.check_permitted(&base.actor, access) }
 }
 
 impl Drop for LocalStream {

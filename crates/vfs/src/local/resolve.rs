@@ -4,7 +4,7 @@ use super::credentials::Credentials;
 use super::file_system::{self, FileSystems};
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::tunnel::Tunnel;
-use super::{LocalOptions, Streams, depot, folded, names};
+use super::{LocalOptions, Streams, folded, is_of_streams, names, samba_depot, store};
 use crate::error::{Error, Result};
 use crate::limits::RESOLVE_ATTEMPTS_MAX;
 use crate::path::RelativePath;
@@ -116,22 +116,23 @@ impl Root {
         resolve_at(self.fd.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
-    /// True if a name on disk is the directory of streams, which is hidden from clients.
+    /// True if a name on disk is a directory of streams, which is hidden from clients.
     pub(super) fn hides(&self, directory: InodeKey, leaf: &[u8]) -> bool {
-        leaf == depot::DIRECTORY
-            && directory == (self.device, self.inode)
-            && self.options.streams != Streams::Attributes
+        is_of_streams(self.options.streams, directory == (self.device, self.inode), leaf)
     }
 
-    /// Refuses a path that is, or leads through, the directory of streams.
+    /// Refuses a path that is, or leads through, a directory of streams.
     pub(super) fn check_shown(&self, path: &RelativePath) -> Result<()> {
-        if self.options.streams == Streams::Attributes {
+        if path.components().any(|component| component.eq_ignore_ascii_case(store::DIRECTORY_NAME)) {
+            return Err(Error::AccessDenied);
+        }
+        if self.options.streams != Streams::Depot {
             return Ok(());
         }
         let mut start: usize = 0;
         for component in path.components() {
             // Each occurrence is checked, because symlinks may lead back to the root.
-            if component.eq_ignore_ascii_case(depot::DIRECTORY_NAME)
+            if component.eq_ignore_ascii_case(samba_depot::DIRECTORY_NAME)
                 && let Some(above) = path.as_str().get(..start.saturating_sub(1))
                 && let Ok((directory, _)) = self.directory(above)
                 && directory_key(directory.as_fd())? == (self.device, self.inode)
@@ -152,7 +153,8 @@ impl Root {
     /// Filters a name that was found in a directory; `None` if it is hidden from clients.
     pub(super) fn shown(&self, directory: BorrowedFd<'_>, found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
         match found {
-            Some(leaf) if leaf == depot::DIRECTORY => {
+            Some(leaf) if leaf == store::DIRECTORY => Ok(None),
+            Some(leaf) if leaf == samba_depot::DIRECTORY => {
                 let is_hidden = self.hides(directory_key(directory)?, &leaf);
                 Ok(if is_hidden { None } else { Some(leaf) })
             }

@@ -6,12 +6,12 @@
 //! system lets an attribute be. One that gets larger goes into a file, where the setting lets it, and else is
 //! [`Error::Limitation`]; there it stays until it is removed, however small it becomes.
 //!
-//! While a stream moves there are both, and the attribute counts. It goes once the file is on the disk; what is in a
-//! file beside an attribute is half a move that a crash has interrupted, and is removed with the stream.
+//! While a stream moves there are both, and the file counts: it has its name once it is complete and on the disk. Then the
+//! attribute goes. One that is beside a file is the rest of a move that a crash has interrupted, and goes with the stream.
 
 use super::handle::LocalHandle;
 use super::open_stream::{OPEN, Place};
-use super::{Streams, depot, flush, xattr};
+use super::{Streams, depot, flush, trial, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{Handle, StreamInfo};
@@ -45,18 +45,21 @@ pub(super) struct Found {
 /// The streams of an open file.
 pub(super) fn list(base: &LocalHandle) -> Result<Vec<StreamInfo>> {
     let mut streams = Vec::new();
+    if let Some(place) = depot::find(base)? {
+        for depot::Stored { name, size, allocation } in place.list()? {
+            streams.push(StreamInfo { name, size, allocation });
+        }
+    }
+    let in_files = streams.len();
     for full in xattr::list(base.fd())? {
         let Some(name) = stream_name(&full) else { continue };
+        let mut kept = streams.iter().take(in_files);
+        if kept.any(|known| crate::fold::equal(&known.name, &name)) {
+            continue;
+        }
         let Some(stored) = xattr::get(base.fd(), &full)? else { continue };
         let size = u64::try_from(stored.len().saturating_sub(1)).unwrap_or(u64::MAX);
         streams.push(StreamInfo { name, size, allocation: size });
-    }
-    if let Some(place) = depot::find(base)? {
-        for depot::Stored { name, size, allocation } in place.list()? {
-            if !streams.iter().any(|known| crate::fold::equal(&known.name, &name)) {
-                streams.push(StreamInfo { name, size, allocation });
-            }
-        }
     }
     streams.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(streams)
@@ -64,9 +67,6 @@ pub(super) fn list(base: &LocalHandle) -> Result<Vec<StreamInfo>> {
 
 /// A stream by its name, or but for case.
 pub(super) fn find(base: &LocalHandle, wanted: &str) -> Result<Option<Found>> {
-    if xattr::get(base.fd(), &full_name(wanted))?.is_some() {
-        return Ok(Some(Found { name: wanted.to_owned(), store: Store::Attribute }));
-    }
     let place = depot::find(base)?;
     if let Some(place) = &place
         && place.has(wanted)?
@@ -74,13 +74,17 @@ pub(super) fn find(base: &LocalHandle, wanted: &str) -> Result<Option<Found>> {
         return Ok(Some(Found { name: wanted.to_owned(), store: Store::Depot }));
     }
     let matching = |name: &String| crate::fold::equal(name, wanted);
-    let names = xattr::list(base.fd())?.into_iter().filter_map(|full| stream_name(&full));
-    if let Some(name) = names.filter(matching).min() {
-        return Ok(Some(Found { name, store: Store::Attribute }));
+    if let Some(place) = place {
+        let names = place.list()?.into_iter().map(|stream| stream.name);
+        if let Some(name) = names.filter(matching).min() {
+            return Ok(Some(Found { name, store: Store::Depot }));
+        }
     }
-    let Some(place) = place else { return Ok(None) };
-    let names = place.list()?.into_iter().map(|stream| stream.name);
-    Ok(names.filter(matching).min().map(|name| Found { name, store: Store::Depot }))
+    if xattr::get(base.fd(), &full_name(wanted))?.is_some() {
+        return Ok(Some(Found { name: wanted.to_owned(), store: Store::Attribute }));
+    }
+    let names = xattr::list(base.fd())?.into_iter().filter_map(|full| stream_name(&full));
+    Ok(names.filter(matching).min().map(|name| Found { name, store: Store::Attribute }))
 }
 
 /// Creates an empty stream.
@@ -99,8 +103,12 @@ fn put_new(base: &LocalHandle, name: &str, stored: &[u8]) -> Result<Place> {
         }
     }
     let (_, data) = stored.split_last().unwrap_or((&0, &[]));
+    match depot::mark(base) {
+        // A stream that goes makes the room.
+        Err(Error::Limitation) if move_largest(base)? => {}
+        result => result?,
+    }
     let file = depot::keep(base, name, data)?;
-    depot::mark(base);
     Ok(Place::Depot(name.to_owned(), Arc::new(file)))
 }
 
@@ -108,25 +116,30 @@ fn put_new(base: &LocalHandle, name: &str, stored: &[u8]) -> Result<Place> {
 pub(super) fn remove(actor: &Actor, base: &LocalHandle, wanted: &str) -> Result<()> {
     let _lock = base.lock_attributes();
     let found = find(base, wanted)?.ok_or(Error::NotFound)?;
-    if found.store == Store::Depot && !base.permits(actor, Access::WRITE_OK) {
-        return Err(Error::AccessDenied);
+    if found.store == Store::Depot {
+        base.check_permitted(actor, Access::WRITE_OK)?;
     }
     take(actor, base, &found)?;
     OPEN.moved(base, &found, |_| Place::Gone);
     Ok(())
 }
 
-/// Removes a stream from where it is, and what a crash may have left of it. An attribute is removed with the rights of
-/// `actor`.
+/// Removes a stream from where it is, and before that what a crash may have left beside it. What is in an attribute alone
+/// is removed with the rights of `actor`.
 fn take(actor: &Actor, base: &LocalHandle, found: &Found) -> Result<()> {
-    if let Some(place) = depot::find(base)? {
-        place.remove(&found.name)?;
+    match found.store {
+        Store::Attribute => {
+            let _guard = base.root.credentials.assume(actor)?;
+            xattr::remove(base.fd(), &full_name(&found.name))
+        }
+        Store::Depot => {
+            xattr::remove(base.fd(), &full_name(&found.name))?;
+            let Some(place) = depot::find(base)? else { return Ok(()) };
+            place.remove(&found.name)?;
+            depot::tidy(&place);
+            Ok(())
+        }
     }
-    if found.store == Store::Depot {
-        return Ok(());
-    }
-    let _guard = base.root.credentials.assume(actor)?;
-    xattr::remove(base.fd(), &full_name(&found.name))
 }
 
 /// Renames the stream that `from` finds; what has it open follows.
@@ -140,12 +153,20 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
     if from.name == to {
         return Ok(());
     }
-    let replace = |store: Store| {
-        let renamed = Found { name: to.to_owned(), store };
-        match existing.as_ref().filter(|existing| **existing != renamed) {
-            None => Ok(()),
-            Some(Found { name, store: Store::Attribute }) => xattr::remove(base.fd(), &full_name(name)),
-            Some(existing) => take(&Actor::Process, base, existing),
+    // What has the new name goes, but for what has just been put there.
+    let replace = |store: Store| -> Result<()> {
+        let Some(existing) = &existing else { return Ok(()) };
+        let is_put = |in_store| store == in_store && existing.name == to;
+        if !is_put(Store::Attribute) {
+            xattr::remove(base.fd(), &full_name(&existing.name))?;
+        }
+        match depot::find(base)? {
+            Some(place) if !is_put(Store::Depot) => {
+                place.remove(&existing.name)?;
+                depot::tidy(&place);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     };
     let mut place = None;
@@ -154,13 +175,14 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
             let stored = xattr::get(base.fd(), &full_name(&from.name))?.ok_or(Error::NotFound)?;
             let put = put_new(base, to, &stored)?;
             replace(put.store())?;
-            take(&Actor::Process, base, &from)?;
+            // It may have gone into a file to make room.
+            take(&Actor::Process, base, &Found { name: from.name.clone(), store: Store::Depot })?;
             place = Some(put);
         }
         Store::Depot => {
-            // First: an attribute would count instead of the file.
-            replace(Store::Depot)?;
+            xattr::remove(base.fd(), &full_name(&from.name))?;
             depot::find(base)?.ok_or(Error::NotFound)?.rename(&from.name, to)?;
+            replace(Store::Depot)?;
         }
     }
     if let Some(existing) = &existing {
@@ -231,10 +253,13 @@ pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Resu
     if base.root.options.streams == Streams::Attributes {
         return Err(Error::Limitation);
     }
+    let marked = depot::mark(base);
     let file = Arc::new(depot::keep(base, name, data)?);
     xattr::remove(base.fd(), &full_name(name))?;
-    // There may have been no room for it before.
-    depot::mark(base);
+    if marked.is_err() {
+        // There is room for it now.
+        depot::mark(base)?;
+    }
     let found = Found { name: name.to_owned(), store: Store::Attribute };
     OPEN.moved(base, &found, |_| Place::Depot(name.to_owned(), file));
     Ok(())
@@ -243,9 +268,16 @@ pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Resu
 /// Puts an attribute of a file for which there may be no room: then streams go out of its way, the largest first, where
 /// the share lets them. Under the lock of the file's attributes.
 pub(super) fn put_beside(base: &LocalHandle, name: &[u8], value: &[u8]) -> Result<()> {
+    let mut is_tried = false;
     loop {
         match xattr::set(base.fd(), name, value) {
-            Err(Error::Limitation) if value.len() <= XATTR_VALUE_BYTES_MAX && move_largest(base)? => {}
+            Err(Error::Limitation) if value.len() <= XATTR_VALUE_BYTES_MAX => {
+                // Nothing moves for what does not fit in any case.
+                if !is_tried && !trial::fits_without_streams(base, name, value) || !move_largest(base)? {
+                    return Err(Error::Limitation);
+                }
+                is_tried = true;
+            }
             result => return result,
         }
     }

@@ -193,6 +193,7 @@ fn is_private(name: &str) -> bool {
     name.eq_ignore_ascii_case(dos_attributes)
         || name.eq_ignore_ascii_case("NTACL")
         || name.eq_ignore_ascii_case("SmbReparse")
+        || name.eq_ignore_ascii_case("ShwStreams")
         || has_prefix("DosStream.")
         || has_prefix("SAMBA_")
 }

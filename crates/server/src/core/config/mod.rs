@@ -228,7 +228,7 @@ impl ShareSettings {
             follow_symlinks: true,
             posix_locking: None,
             strict_locking: None,
-            streams: vfs::Streams::Attributes,
+            streams: vfs::Streams::Auto,
             unicode_forms: vfs::Forms::Exact,
             hidden: true,
             max_users: None,

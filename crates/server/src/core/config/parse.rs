@@ -586,8 +586,8 @@ mod tests {
             let share = read(&format!("[[share]]\nname = 'a'\npath = '/'\n{line}\n"))?.shares.remove(0);
             Ok::<_, Vec<ConfigError>>((share.streams, share.unicode_forms))
         };
-        assert_eq!(of("").unwrap(), (Streams::Attributes, Forms::Exact));
-        assert_eq!(of("streams = 'auto'").unwrap(), (Streams::Auto, Forms::Exact));
+        assert_eq!(of("").unwrap(), (Streams::Auto, Forms::Exact));
+        assert_eq!(of("streams = 'xattr'").unwrap(), (Streams::Attributes, Forms::Exact));
         assert_eq!(of("streams = 'depot'\nunicode_forms = 'any'").unwrap(), (Streams::Depot, Forms::Any));
         let error = |line| of(line).unwrap_err()[0].to_string();
         assert_eq!(error("streams = 'none'"), "4:11: streams is one of auto, xattr, depot");

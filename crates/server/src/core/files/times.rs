@@ -5,7 +5,7 @@
 //! LastWriteTime changes with every write, at once and for all opens, as in the file system and in Windows.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -49,13 +49,15 @@ impl WriteTimes {
 const SWEEP_MIN: usize = 64;
 
 /// The changes of a file by clients, shared by all opens of the file: those that move LastWriteTime, and those that
-/// keep it. A change of the second kind restores the previous time, unless one of the first kind was under way at the
-/// same time.
+/// keep it. A change of the second kind restores the previous time, or the one that a change of the first kind has set
+/// since, unless a change of the first kind was under way at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
     /// The number of changes that move the time and have begun; `ended` is the number of those that have also ended.
     begun: AtomicU64,
     ended: AtomicU64,
+    /// There are changes under way that are to leave the time.
+    is_left: AtomicBool,
     leaving: Mutex<Leaving>,
 }
 
@@ -64,7 +66,7 @@ pub(crate) struct Writes {
 struct Leaving {
     /// The number of these changes.
     count: usize,
-    /// LastWriteTime before the first of them, and `begun`; `None` if another change moves the time.
+    /// The LastWriteTime that they keep, and `begun`; `None` if another change moves the time.
     before: Option<(FileTime, u64)>,
 }
 
@@ -73,20 +75,34 @@ impl Writes {
         self.begun.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn end_moving(&self) {
+    /// Ends a change that has set the time, or has moved it to whatever the file has now.
+    fn end_moving(&self, handle: &dyn Handle, set: Option<FileTime>) {
         self.ended.fetch_add(1, Ordering::SeqCst);
+        if self.is_left.load(Ordering::SeqCst) {
+            // They may be under way for ever, each beside the next.
+            let mut leaving = self.leaving();
+            if leaving.count != 0 {
+                leaving.before = self.undisturbed(handle, set);
+            }
+        }
     }
 
     fn begin_leaving(&self, handle: &dyn Handle) {
         let mut leaving = self.leaving();
         if leaving.count == 0 {
-            // The order matters: a change that ends in between counts as under way.
-            let ended = self.ended.load(Ordering::SeqCst);
-            let begun = self.begun.load(Ordering::SeqCst);
-            let stat = handle.stat().ok().filter(|_| begun == ended);
-            leaving.before = stat.map(|stat| (stat.modified, begun));
+            self.is_left.store(true, Ordering::SeqCst);
+            leaving.before = self.undisturbed(handle, None);
         }
         leaving.count = leaving.count.saturating_add(1);
+    }
+
+    /// The time that was set, or else the file's, while nothing else moves it.
+    fn undisturbed(&self, handle: &dyn Handle, set: Option<FileTime>) -> Option<(FileTime, u64)> {
+        // In this order: one that ends meanwhile counts as being under way.
+        let ended = self.ended.load(Ordering::SeqCst);
+        let begun = self.begun.load(Ordering::SeqCst);
+        let time = set.or_else(|| Some(handle.stat().ok()?.modified));
+        time.filter(|_| begun == ended).map(|time| (time, begun))
     }
 
     fn end_leaving(&self, handle: &dyn Handle) {
@@ -103,6 +119,9 @@ impl Writes {
             }
         }
         leaving.count = leaving.count.saturating_sub(1);
+        if leaving.count == 0 {
+            self.is_left.store(false, Ordering::SeqCst);
+        }
     }
 
     fn leaving(&self) -> MutexGuard<'_, Leaving> {
@@ -154,7 +173,7 @@ impl Drop for Change<'_> {
     fn drop(&mut self) {
         let (file, handle) = (self.file, &*self.file.handle);
         if self.moves {
-            file.writes.end_moving();
+            file.writes.end_moving(handle, None);
         }
         if self.leaves {
             file.writes.end_leaving(handle);
@@ -288,7 +307,7 @@ pub(crate) fn set(
         }
         let set = file.handle.set_times(times);
         if moves {
-            file.writes.end_moving();
+            file.writes.end_moving(&*file.handle, times.modified.filter(|_| set.is_ok()));
         }
         set?;
     }
@@ -464,6 +483,40 @@ mod tests {
         keep(&other, TimeWish::Set(set), TimeWish::Leave);
         change.done();
         assert_eq!(modified(&keeper), set);
+    }
+
+    /// Begins a change and ends the one before.
+    fn begin_next<'a>(file: &'a OpenFile, under_way: &mut Change<'a>) {
+        let next = Change::begin(file, Moves::Unless);
+        file.handle.write_at(b"x", 0).unwrap();
+        drop(std::mem::replace(under_way, next));
+    }
+
+    /// Changes that leave the time may overlap for ever: each begins before the last one ends.
+    #[test]
+    fn a_time_is_kept_that_was_set_between_changes_that_overlap() {
+        for writes_before in [false, true] {
+            let (handle, table) = (file(), WriteTimes::default());
+            let keeper = open(&table, &handle);
+            let set = FileTime(LONG_AGO.0 + 10_000_000);
+            if !writes_before {
+                keep(&keeper, TimeWish::Freeze, TimeWish::Leave);
+            }
+            let mut under_way = Change::begin(&keeper, Moves::Unless);
+            if writes_before {
+                // One that moves the time is under way when the first begins that leaves it.
+                keep(&keeper, TimeWish::Freeze, TimeWish::Leave);
+                begin_next(&keeper, &mut under_way);
+                begin_next(&keeper, &mut under_way);
+            }
+            keep(&keeper, TimeWish::Set(set), TimeWish::Leave);
+            for _ in 0..3 {
+                begin_next(&keeper, &mut under_way);
+                assert_eq!(modified(&keeper), set, "{writes_before}");
+            }
+            under_way.done();
+            assert_eq!(modified(&keeper), set);
+        }
     }
 
     #[test]

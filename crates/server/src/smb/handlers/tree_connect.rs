@@ -24,6 +24,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let session = Arc::clone(request.session()?);
     let (share, tree) = connect(server, &session, name).await?;
     session.remember_tree(Arc::clone(&tree));
+    server.connected(&tree).await;
     // Anonymous users and guests reach this only for a share that accepts them.
     if matches!(share.content, ShareContent::Disk(_)) {
         request.connection.raise_standing(Standing::Guest);

@@ -26,7 +26,7 @@ pub(crate) use share_roots::WatchRoot;
 pub(crate) use visible_names::{Viewer, Visible};
 pub(crate) use watch::{Found, News, Watch};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -38,6 +38,7 @@ use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 use wire::{Guid, NtStatus};
 
+use crate::core::limits;
 use crate::core::open::Open;
 use crate::core::server::Server;
 use crate::core::session::User;
@@ -115,6 +116,23 @@ impl Server {
         }
     }
 
+    /// A client has connected to a share: watches know its directory by its path now, whatever had that before.
+    pub(crate) async fn connected(&self, tree: &Tree) {
+        let mut there = Vec::new();
+        for root in self.files.watches.roots.in_doubt(&tree.share.settings.path, tree.root()) {
+            let path = std::path::PathBuf::from(&*root.name());
+            let Some(share) = self.shares().into_iter().find(|it| it.settings.path == path) else { continue };
+            let identity = root.identity;
+            let look = move || std::fs::metadata(path).is_ok_and(|stat| is_directory_of(identity, &stat));
+            let looked = crate::core::blocking::run_behind(Some(Arc::clone(&share.bulkhead)), look);
+            // One that hangs is taken to have gone with the directory that it was in.
+            if matches!(tokio::time::timeout(limits::WATCH_ROOT_LOOK, looked).await, Ok(Ok(true))) {
+                there.push(root);
+            }
+        }
+        self.files.watches.root_beside(tree, &there);
+    }
+
     fn break_directory(&self, directory: Option<FileKey>, parent_key: Option<Guid>) {
         if let Some(directory) = directory {
             let effects = self.registry.lock("break_directory").break_directory_caching(
@@ -190,11 +208,11 @@ impl Watches {
         directory: FileKey,
         watcher: Watcher,
     ) -> bool {
+        let host = self.host_path(tree, path);
         let (mut tables, is_observed) = self.observe(tree, path, handle, false, Arc::clone(&watcher));
         if !is_observed {
             return false;
         }
-        let host = self.host_path(tree, path);
         let known = tables.leased_paths.entry(directory).or_insert_with(|| host.clone()).clone();
         // The same directory may be known by another path, for example through another share.
         tables.leases.entry(known).or_insert(Leases { directory, opens: 0, watcher }).opens += 1;
@@ -249,7 +267,8 @@ impl Watches {
         } else if self.leased.load(Ordering::Acquire) != 0 && file.is_due(now, WRITING.as_millis()) {
             // No watch is notified, so one record is enough for the writes of a moment.
             let moment = Moment::now().and_on(WRITING * 2);
-            self.tables().note_own_at(&self.host_path(open.tree(), &file.path()), Happened::Touched, moment);
+            let full = self.host_path(open.tree(), &file.path());
+            self.tables().note_own_at(&full, Happened::Touched, moment);
         }
     }
 
@@ -259,7 +278,8 @@ impl Watches {
         if self.has_interests()
             && let Some(file) = open.file()
         {
-            self.tables().note_own(&self.host_path(open.tree(), &file.path()), Happened::Touched);
+            let full = self.host_path(open.tree(), &file.path());
+            self.tables().note_own(&full, Happened::Touched);
         }
     }
 
@@ -277,7 +297,8 @@ impl Watches {
         if self.has_interests() {
             // If the name cannot exist on the disk, no file can have been renamed to it.
             if let Some(to) = self.place(tree, to) {
-                self.tables().follow_rename(&self.host_path(tree, from), &to);
+                let from = self.host_path(tree, from);
+                self.tables().follow_rename(&from, &to);
             }
         }
     }
@@ -287,7 +308,8 @@ impl Watches {
         if self.watched.load(Ordering::Acquire) == 0 {
             return;
         }
-        let watches = self.tables().watches.get(&self.host_path(tree, path)).cloned().unwrap_or_default();
+        let full = self.host_path(tree, path);
+        let watches = self.tables().watches.get(&full).cloned().unwrap_or_default();
         for watch in watches {
             watch.finish(NtStatus::DELETE_PENDING);
         }
@@ -335,8 +357,8 @@ impl Watches {
     /// The path of a file of a share on the host, with `/` and without a trailing one, and with a prefix if the share
     /// has other directories at that path.
     fn host_path(&self, tree: &Tree, path: &RelativePath) -> String {
-        let root = &self.root(tree).name;
-        if path.is_root() { root.clone() } else { format!("{root}/{}", path.as_str()) }
+        let root = self.root(tree).name();
+        if path.is_root() { root.to_string() } else { format!("{root}/{}", path.as_str()) }
     }
 
     /// The place of a file of a share on the host and on the disk; `None` for a name that cannot exist there.
@@ -344,18 +366,25 @@ impl Watches {
         let disk = vfs::local::disk_path(path).ok()?;
         let root = tree.share.settings.path.as_path().into();
         let identity = self.root(tree).identity;
-        let hides_streams = tree.share.settings.streams != vfs::Streams::Attributes;
-        Some(WatchedDirectory {
-            path: self.host_path(tree, path),
-            root,
-            identity,
-            below: disk,
-            hides_streams,
-        })
+        let streams = tree.share.settings.streams;
+        Some(WatchedDirectory { path: self.host_path(tree, path), root, identity, below: disk, streams })
     }
 
+    /// The tables must not be held.
     fn root<'a>(&self, tree: &'a Tree) -> &'a WatchRoot {
-        tree.watch_root.get_or_init(|| self.roots.of(&tree.share.settings.path, tree.root()))
+        self.root_beside(tree, &[])
+    }
+
+    fn root_beside<'a>(&self, tree: &'a Tree, there: &[Arc<WatchRoot>]) -> &'a WatchRoot {
+        tree.watch_root.get_or_init(|| {
+            let (root, renamed) = self.roots.of(&tree.share.settings.path, tree.root(), there);
+            let mut tables = self.tables();
+            for it in renamed {
+                tables.rekey(|old| it.new_name(old));
+                tables.observed.known_as(|old| it.new_name(old));
+            }
+            root
+        })
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -422,11 +451,19 @@ impl Tables {
     }
 
     fn follow_rename(&mut self, from: &str, to: &WatchedDirectory) {
-        let moved = |old: &str| format!("{}{}", to.path, old.get(from.len()..).unwrap_or_default());
-        let inside: HashSet<String> =
-            self.watches.keys().chain(self.leases.keys()).filter(|it| is_in(it, from)).cloned().collect();
-        for old in inside {
-            let new = moved(&old);
+        self.rekey(|old| {
+            let rest = is_in(old, from).then(|| old.get(from.len()..).unwrap_or_default())?;
+            Some(format!("{}{rest}", to.path))
+        });
+        self.observed.renamed(from, to);
+    }
+
+    /// Gives watches and leases their new names, where they have one.
+    fn rekey(&mut self, new_name: impl Fn(&str) -> Option<String>) {
+        let known = self.watches.keys().chain(self.leases.keys());
+        let moved: HashMap<String, String> =
+            known.filter_map(|old| Some((old.clone(), new_name(old)?))).collect();
+        for (old, new) in moved {
             if let Some(watches) = self.watches.remove(&old) {
                 watches.iter().for_each(|watch| watch.moved_to(&new));
                 self.watches.entry(new.clone()).or_default().extend(watches);
@@ -436,8 +473,12 @@ impl Tables {
                 self.leases.insert(new, leases);
             }
         }
-        self.observed.renamed(from, to);
     }
+}
+
+fn is_directory_of(identity: FileKey, stat: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (stat.dev(), stat.ino()) == (identity.device, identity.inode)
 }
 
 /// The directory that a path is in.

@@ -3,6 +3,10 @@
 //! A share may have several directories at a time: when the directory is exchanged for another, or a disk is mounted
 //! over it, clients that were connected before keep the previous one. Changes in one of them are not reported for the
 //! other.
+//!
+//! The directory of a share may be below that of another, and the names show it: the directory that a client connected
+//! to last has its path on the host as its name. The one that had this name before gets another, with all directories
+//! below it, because they went with it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,14 +15,38 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use registry::FileKey;
 
+use super::is_in;
+
 /// The directory of a share for watches.
 #[derive(Debug)]
 pub(crate) struct WatchRoot {
-    /// The path of the directory on the host, without a trailing separator. If another directory with the same path is
-    /// in use, a number precedes the path.
-    pub(super) name: String,
+    /// The path of the directory on the host, without a trailing separator. A number precedes the path if another
+    /// directory has taken its place, as far as is known.
+    name: Mutex<Arc<str>>,
     /// The device and inode of the directory.
     pub(super) identity: FileKey,
+}
+
+impl WatchRoot {
+    pub(super) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name.lock())
+    }
+}
+
+/// All names at and below one have become others, but for those at and below some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Renamed {
+    pub(super) from: String,
+    pub(super) to: String,
+    but: Vec<String>,
+}
+
+impl Renamed {
+    /// The name that has taken the place of one.
+    pub(super) fn new_name(&self, old: &str) -> Option<String> {
+        let is_meant = is_in(old, &self.from) && !self.but.iter().any(|but| is_in(old, but));
+        is_meant.then(|| format!("{}{}", self.to, old.get(self.from.len()..).unwrap_or_default()))
+    }
 }
 
 /// The directories in use.
@@ -33,32 +61,84 @@ struct Table {
 }
 
 impl Roots {
-    /// The directory `identity` with this path on the host. Its name is the same for all shares.
-    pub(super) fn of(&self, path: &Path, identity: FileKey) -> Arc<WatchRoot> {
+    /// The directory `identity` with this path on the host, for a client that connects to it. Its name is the same for
+    /// all shares. `there` are those of [`Self::in_doubt`] that were found in their places. Also returns the names that
+    /// have changed, in this order.
+    pub(super) fn of(
+        &self,
+        path: &Path,
+        identity: FileKey,
+        there: &[Arc<WatchRoot>],
+    ) -> (Arc<WatchRoot>, Vec<Renamed>) {
         let path = path.to_string_lossy();
         let path = path.trim_end_matches('/');
         let mut table = self.0.lock();
-        let Table { by_path, told_apart } = &mut *table;
         // A directory that is no longer used is removed by the next call.
-        by_path.retain(|_, roots| {
+        table.by_path.retain(|_, roots| {
             roots.retain(|root| root.strong_count() != 0);
             !roots.is_empty()
         });
-        let roots = by_path.entry(path.to_owned()).or_default();
-        let mut known = roots.iter().filter_map(Weak::upgrade);
-        if let Some(known) = known.find(|root| root.identity == identity) {
-            return known;
+        let roots: Vec<_> = table.by_path.get(path).into_iter().flatten().filter_map(Weak::upgrade).collect();
+        let known = roots.iter().find(|root| root.identity == identity);
+        let before = known.map(|known| known.name());
+        let mut renamed = Vec::new();
+        if before.as_deref() == Some(path) {
+            return (known.map(Arc::clone).unwrap_or_else(|| table.enter(path, identity)), renamed);
         }
-        let is_first = !roots.iter().filter_map(Weak::upgrade).any(|root| root.name == path);
-        let name = if is_first {
-            path.to_owned()
-        } else {
-            *told_apart = told_apart.saturating_add(1);
-            format!("{told_apart}{path}")
+        if roots.iter().any(|root| *root.name() == *path) {
+            table.told_apart = table.told_apart.saturating_add(1);
+            let aside = format!("{}{path}", table.told_apart);
+            let but = there.iter().map(|root| root.name().to_string()).collect();
+            renamed.push(table.rename(Renamed { from: path.to_owned(), to: aside, but }));
+        }
+        match (known, before) {
+            (Some(known), Some(before)) => {
+                let (from, to) = (before.to_string(), path.to_owned());
+                renamed.push(table.rename(Renamed { from, to, but: Vec::new() }));
+                (Arc::clone(known), renamed)
+            }
+            _ => (table.enter(path, identity), renamed),
+        }
+    }
+}
+
+impl Roots {
+    /// The directories below `path` that may have gone with the one that had that name, if `identity` has it now.
+    pub(super) fn in_doubt(&self, path: &Path, identity: FileKey) -> Vec<Arc<WatchRoot>> {
+        let path = path.to_string_lossy();
+        let path = path.trim_end_matches('/');
+        let table = self.0.lock();
+        let named = |path: &str| {
+            let roots = table.by_path.get(path).into_iter().flatten().filter_map(Weak::upgrade);
+            roots.into_iter().find(|root| *root.name() == *path)
         };
-        let root = Arc::new(WatchRoot { name, identity });
-        roots.push(Arc::downgrade(&root));
+        if named(path).is_none_or(|root| root.identity == identity) {
+            return Vec::new();
+        }
+        table
+            .by_path
+            .keys()
+            .filter(|below| *below != path && is_in(below, path))
+            .filter_map(|it| named(it))
+            .collect()
+    }
+}
+
+impl Table {
+    fn enter(&mut self, path: &str, identity: FileKey) -> Arc<WatchRoot> {
+        let root = Arc::new(WatchRoot { name: Mutex::new(path.into()), identity });
+        self.by_path.entry(path.to_owned()).or_default().push(Arc::downgrade(&root));
         root
+    }
+
+    fn rename(&self, renamed: Renamed) -> Renamed {
+        for root in self.by_path.values().flatten().filter_map(Weak::upgrade) {
+            let mut name = root.name.lock();
+            if let Some(new) = renamed.new_name(&name) {
+                *name = new.into();
+            }
+        }
+        renamed
     }
 }
 
@@ -72,19 +152,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_of_one_path_have_distinct_names_while_in_use() {
+    fn the_directory_that_clients_connect_to_has_its_path_as_its_name() {
         let roots = Roots::default();
-        let of = |path: &str, inode| roots.of(Path::new(path), FileKey { device: 1, inode, stream: 0 });
-        let (first, second, other) = (of("/srv/a", 1), of("/srv/a/", 2), of("/srv/b", 1));
-        assert_eq!((&*first.name, &*second.name, &*other.name), ("/srv/a", "1/srv/a", "/srv/b"));
-        assert!(Arc::ptr_eq(&second, &of("/srv/a", 2)) && Arc::ptr_eq(&first, &of("/srv/a", 1)));
-        assert_eq!((on_host(&first.name), on_host(&second.name)), ("/srv/a", "/srv/a"));
-        drop(first);
-        let third = of("/srv/a", 3);
-        assert_eq!(third.name, "/srv/a");
-        assert_eq!(of("/srv/a", 1).name, "2/srv/a");
-        drop((second, third, other));
-        assert_eq!(of("/srv/c", 1).name, "/srv/c");
-        assert_eq!(roots.0.lock().by_path.len(), 1);
+        let asked =
+            |path: &str, inode| roots.of(Path::new(path), FileKey { device: 1, inode, stream: 0 }, &[]);
+        let of = |path: &str, inode| asked(path, inode).0;
+        let names =
+            |roots: &[&Arc<WatchRoot>]| roots.iter().map(|it| it.name().to_string()).collect::<Vec<_>>();
+        let (first, inner, beside) = (of("/srv/a", 1), of("/srv/a/inner", 2), of("/srv/ab", 3));
+        let (second, renamed) = asked("/srv/a/", 4);
+        assert_eq!(renamed, [Renamed { from: "/srv/a".into(), to: "1/srv/a".into(), but: Vec::new() }]);
+        assert_eq!(
+            names(&[&first, &inner, &beside, &second]),
+            ["1/srv/a", "1/srv/a/inner", "/srv/ab", "/srv/a"]
+        );
+        assert_eq!(on_host(&first.name()), "/srv/a");
+        let second_inner = of("/srv/a/inner", 5);
+        // The first is there again.
+        assert!(Arc::ptr_eq(&first, &of("/srv/a", 1)) && Arc::ptr_eq(&inner, &of("/srv/a/inner", 2)));
+        assert_eq!(names(&[&first, &inner]), ["/srv/a", "/srv/a/inner"]);
+        assert_eq!(names(&[&second, &second_inner]), ["2/srv/a", "2/srv/a/inner"]);
+        drop((first, inner, second, second_inner));
+        let (last, renamed) = asked("/srv/c", 1);
+        assert_eq!((names(&[&last, &beside]), renamed), (vec!["/srv/c".into(), "/srv/ab".into()], vec![]));
+        assert_eq!(roots.0.lock().by_path.len(), 2);
     }
 }

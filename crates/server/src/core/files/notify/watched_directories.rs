@@ -9,6 +9,7 @@ use registry::FileKey;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use vfs::Streams;
 
 use super::Watcher;
 use crate::core::limits;
@@ -55,16 +56,16 @@ pub(super) struct WatchedDirectory {
     pub(super) identity: FileKey,
     /// The path below that directory on the disk.
     pub(super) below: PathBuf,
-    /// True if the share keeps streams in a directory that clients do not see.
-    pub(super) hides_streams: bool,
+    /// The setting that determines the directories of streams, which clients do not see.
+    pub(super) streams: Streams,
 }
 
 impl WatchedDirectory {
-    /// The place of a name in the directory; `None` for the directory that clients do not see.
+    /// The place of a name in the directory; `None` for a directory that clients do not see.
     pub(super) fn child(&self, name: &[u8]) -> Option<Self> {
         use std::os::unix::ffi::OsStrExt;
         let is_top = self.below.as_os_str().is_empty();
-        if self.hides_streams && is_top && name == vfs::local::STREAMS_DIRECTORY {
+        if vfs::local::is_of_streams(self.streams, is_top, name) {
             return None;
         }
         Some(Self {
@@ -72,7 +73,7 @@ impl WatchedDirectory {
             root: Arc::clone(&self.root),
             identity: self.identity,
             below: self.below.join(std::ffi::OsStr::from_bytes(name)),
-            hides_streams: self.hides_streams,
+            streams: self.streams,
         })
     }
 
@@ -245,6 +246,20 @@ impl Observed {
         }
     }
 
+    /// Gives directories their new paths in the tables, where they have one. On the disk nothing has moved.
+    pub(super) fn known_as(&mut self, new_name: impl Fn(&str) -> Option<String>) {
+        let moved: Vec<_> =
+            self.numbers.keys().filter_map(|old| Some((old.clone(), new_name(old)?))).collect();
+        for (old, new) in moved {
+            let Some((number, watcher)) = self.numbers.remove(&old) else { continue };
+            let places = self.directories.entry(number).or_default();
+            places.iter_mut().filter(|place| place.path == old).for_each(|place| place.path.clone_from(&new));
+            if let Some((_, replaced)) = self.numbers.insert(new, (number, watcher)) {
+                self.uncount(&replaced);
+            }
+        }
+    }
+
     /// Records that a directory was renamed, with all directories below it.
     pub(super) fn renamed(&mut self, from: &str, to: &WatchedDirectory) {
         for old in self.paths_in(from) {
@@ -291,7 +306,13 @@ mod tests {
     fn place(root: &Path, name: &str) -> WatchedDirectory {
         let path = format!("{}/{name}", root.display());
         let below = PathBuf::from(name);
-        WatchedDirectory { path, root: root.into(), identity: FileKey::default(), below, hides_streams: true }
+        WatchedDirectory {
+            path,
+            root: root.into(),
+            identity: FileKey::default(),
+            below,
+            streams: Streams::Depot,
+        }
     }
 
     #[test]

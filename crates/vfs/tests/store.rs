@@ -1,0 +1,399 @@
+//! The server's own store of named streams: which streams are found by which way, whatever happens to files, shares and
+//! disks, and who has no way there.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use vfs::{Actor, Backend, Error, LocalBackend, LocalOptions, Opened, RelativePath, Result, Streams, Wanted};
+use wire::FileAttributes;
+
+const STORE: &str = ".shareward-streams";
+/// Larger than what ext4 has for all attributes of a file.
+const LARGE: usize = 5_000;
+
+/// A share that is a directory, used by one user.
+struct Share(LocalBackend, Actor);
+
+impl Share {
+    fn of(directory: &Path) -> Self {
+        Self::with(directory, Streams::Auto)
+    }
+
+    fn with(directory: &Path, streams: Streams) -> Self {
+        let options = LocalOptions { streams, ..LocalOptions::default() };
+        Self(LocalBackend::open(directory, options).unwrap(), Actor::Process)
+    }
+
+    fn file(&self, name: &str) -> Opened {
+        self.0.create_file(&self.1, &path(name), FileAttributes::NONE, Wanted::BOTH).unwrap()
+    }
+
+    fn make(&self, name: &str, data: &[u8]) -> Result<Opened> {
+        let made = self.0.create_file(&self.1, &path(name), FileAttributes::NONE, Wanted::BOTH)?;
+        if made.handle.write_at(data, 0)? < data.len() {
+            return Err(Error::NoSpace);
+        }
+        Ok(made)
+    }
+
+    fn put(&self, name: &str, data: &[u8]) -> Opened {
+        self.make(name, data).unwrap()
+    }
+
+    fn open(&self, name: &str) -> Result<Opened> {
+        self.0.open(&self.1, &path(name), Wanted::BOTH)
+    }
+
+    fn get(&self, name: &str) -> Result<Vec<u8>> {
+        let opened = self.open(name)?;
+        let mut data = vec![0; usize::try_from(opened.handle.size()?).unwrap()];
+        assert_eq!(opened.handle.read_at(&mut data, 0)?, data.len());
+        Ok(data)
+    }
+
+    fn remove(&self, name: &str) {
+        let opened = self.0.open(&self.1, &path(name), Wanted::NOTHING).unwrap();
+        self.0.remove(&self.1, &path(name), &*opened.handle).unwrap();
+    }
+
+    fn names(&self, name: &str) -> Vec<String> {
+        let opened = self.0.open(&self.1, &path(name), Wanted::NOTHING).unwrap();
+        opened.handle.streams().unwrap().into_iter().map(|stream| stream.name).collect()
+    }
+}
+
+/// `f:s` is the stream `s` of `f`.
+fn path(text: &str) -> RelativePath {
+    match text.split_once(':') {
+        Some((file, stream)) => RelativePath::new(file).unwrap().with_stream(stream).unwrap(),
+        None => RelativePath::new(text).unwrap(),
+    }
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    (0..length as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+fn tree(names: &[&str]) -> tempfile::TempDir {
+    let top = tempfile::tempdir().unwrap();
+    for name in names {
+        fs::create_dir_all(top.path().join(name)).unwrap();
+    }
+    top
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> bool {
+    Command::new(program).args(arguments).args(paths).status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_stream_is_the_same_through_every_share_that_has_its_file() {
+    let top = tree(&["inner"]);
+    let (outer, inner) = (Share::of(top.path()), Share::of(&top.path().join("inner")));
+    let small_only = Share::with(top.path(), Streams::Attributes);
+    inner.file("f");
+    let first = inner.put("f:one", &noise(LARGE));
+    assert_eq!(outer.get("inner/f:ONE").unwrap(), noise(LARGE));
+    assert_eq!(small_only.get("inner/f:one").unwrap(), noise(LARGE));
+    outer.put("inner/f:two", &noise(3 * LARGE));
+    outer.file("inner/g");
+    outer.put("inner/g:three", &noise(LARGE));
+    for (share, prefix) in [(&outer, "inner/"), (&inner, ""), (&small_only, "inner/")] {
+        assert_eq!(share.names(&format!("{prefix}f")), ["one", "two"]);
+        assert_eq!(share.names(&format!("{prefix}g")), ["three"]);
+        assert_eq!(share.get(&format!("{prefix}g:three")).unwrap(), noise(LARGE));
+    }
+    // It is one stream to all that have it open, and is gone for all.
+    let second = outer.open("inner/f:one").unwrap();
+    let base = outer.open("inner/f").unwrap();
+    outer.0.rename(&outer.1, &*base.handle, &path("inner/f:one"), &path("inner/f:four"), false).unwrap();
+    second.handle.write_at(b"again", 0).unwrap();
+    let mut read = [0; 5];
+    first.handle.read_at(&mut read, 0).unwrap();
+    assert_eq!(&read, b"again");
+    assert_eq!(inner.names("f"), ["four", "two"]);
+    outer.remove("inner/f");
+    inner.remove("g");
+    for directory in [top.path().to_owned(), top.path().join("inner")] {
+        assert!(!directory.join(STORE).exists(), "nothing stays");
+    }
+}
+
+#[test]
+fn streams_follow_a_file_that_is_moved_between_shares() {
+    let top = tree(&["a", "b/deep"]);
+    let disk = |name: &str| top.path().join(name);
+    let (a, b) = (Share::of(&disk("a")), Share::of(&disk("b")));
+    a.file("f");
+    a.put("f:s", &noise(LARGE));
+    drop(a);
+    fs::rename(disk("a/f"), disk("b/deep/f")).unwrap();
+    // Its own share is no longer there, and then the directory is not even called so.
+    assert_eq!(b.get("deep/f:s").unwrap(), noise(LARGE));
+    assert!(!disk("a").join(STORE).exists() && disk("b").join(STORE).exists());
+    fs::rename(disk("a"), disk("elsewhere")).unwrap();
+    assert_eq!(b.names("deep/f"), ["s"]);
+    // By an outer share, of which both are.
+    let outer = Share::of(top.path());
+    fs::create_dir(disk("c")).unwrap();
+    let moved = outer.open("b/deep/f").unwrap();
+    outer.0.rename(&outer.1, &*moved.handle, &path("b/deep/f"), &path("c/f"), false).unwrap();
+    assert_eq!(outer.get("c/f:s").unwrap(), noise(LARGE));
+    let c = Share::of(&disk("c"));
+    assert_eq!(c.get("f:s").unwrap(), noise(LARGE));
+    c.put("f:t", &noise(LARGE));
+    assert_eq!(outer.names("c/f"), ["s", "t"]);
+}
+
+#[test]
+fn a_copy_has_streams_of_its_own() {
+    let top = tree(&["a", "b"]);
+    let share = Share::of(&top.path().join("a"));
+    share.file("f");
+    share.put("f:s", &noise(LARGE));
+    share.put("f:small", b"small");
+    let (from, to) = (top.path().join("a/f"), top.path().join("a/g"));
+    if !run("cp", &["--archive"], &[&from, &to]) {
+        return eprintln!("skipped: no cp");
+    }
+    // What is in attributes goes with it; the rest is not taken for its own.
+    assert_eq!(share.names("g"), ["small"]);
+    share.put("g:t", &noise(2 * LARGE));
+    assert_eq!(
+        (share.names("f"), share.names("g")),
+        (vec!["s".into(), "small".into()], vec!["small".into(), "t".into()])
+    );
+    fs::remove_file(&from).unwrap();
+    assert_eq!(share.get("g:t").unwrap(), noise(2 * LARGE));
+    // The mark that came with the copy says where its own are.
+    let other = Share::of(&top.path().join("b"));
+    fs::rename(&to, top.path().join("b/g")).unwrap();
+    assert_eq!(other.get("g:t").unwrap(), noise(2 * LARGE));
+}
+
+#[test]
+fn a_new_file_with_an_old_inode_number_has_no_streams() {
+    let top = tree(&[]);
+    let share = Share::of(top.path());
+    share.file("old");
+    share.put("old:s", &noise(LARGE));
+    let inode = fs::metadata(top.path().join("old")).unwrap().ino();
+    fs::remove_file(top.path().join("old")).unwrap();
+    for number in 0..200 {
+        let name = top.path().join(number.to_string());
+        fs::write(&name, "").unwrap();
+        if fs::metadata(&name).unwrap().ino() == inode {
+            let mark = rustix::fs::XattrFlags::empty();
+            rustix::fs::setxattr(&name, "user.ShwStreams", b"", mark).unwrap();
+            assert!(share.names(&number.to_string()).is_empty());
+            share.put(&format!("{number}:own"), &noise(LARGE));
+            assert_eq!(share.names(&number.to_string()), ["own"]);
+            return;
+        }
+    }
+    eprintln!("skipped: the file system gives no inode number a second time");
+}
+
+#[test]
+fn nobody_but_the_server_enters_the_store() {
+    let top = tree(&["private"]);
+    let mut share = Share::of(top.path());
+    fs::set_permissions(top.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    if is_root() {
+        share.1 = Actor::user(64_201, 64_201, vec![]);
+        std::os::unix::fs::chown(top.path().join("private"), Some(64_201), Some(64_201)).unwrap();
+    }
+    fs::set_permissions(top.path().join("private"), PermissionsExt::from_mode(0o700)).unwrap();
+    let base = share.file("private/f");
+    share.put("private/f:s", &noise(LARGE));
+    let own = rustix::process::geteuid().as_raw();
+    let mut found = Vec::new();
+    let mut directories = vec![top.path().join(STORE)];
+    while let Some(directory) = directories.pop() {
+        let stat = fs::metadata(&directory).unwrap();
+        assert_eq!((stat.uid(), stat.mode() & 0o777), (own, 0o700), "{directory:?}");
+        for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() { directories.push(entry) } else { found.push(entry) }
+        }
+    }
+    let [stream] = &found[..] else { panic!("{found:?}") };
+    let stat = || fs::metadata(stream).unwrap();
+    // It counts for its owner's quota.
+    assert_eq!(
+        (stat().uid(), stat().mode() & 0o777),
+        (base.handle.posix_permissions().unwrap().unwrap().uid, 0o600)
+    );
+    if is_root() {
+        base.handle.set_owner(64_202).unwrap();
+        assert_eq!(stat().uid(), 64_202);
+        let other = share.0.open(&Actor::user(64_203, 64_203, vec![]), &path("private/f:s"), Wanted::READ);
+        assert!(matches!(other.map(drop), Err(Error::AccessDenied)));
+    }
+}
+
+#[test]
+fn a_store_that_somebody_else_has_made_is_none() {
+    let top = tree(&["elsewhere"]);
+    let store = top.path().join(STORE);
+    let refused = || {
+        let share = Share::of(top.path());
+        let name = format!("f{}", fs::read_dir(top.path()).unwrap().count());
+        share.file(&name);
+        share.put(&format!("{name}:small"), b"small");
+        let made = share.make(&format!("{name}:s"), &noise(LARGE)).map(drop);
+        assert!(matches!(made, Err(Error::Limitation)), "{made:?}");
+        assert_eq!(share.get(&format!("{name}:small")).unwrap(), b"small");
+    };
+    fs::create_dir(&store).unwrap();
+    fs::set_permissions(&store, PermissionsExt::from_mode(0o711)).unwrap();
+    refused();
+    if is_root() {
+        fs::set_permissions(&store, PermissionsExt::from_mode(0o700)).unwrap();
+        std::os::unix::fs::chown(&store, Some(64_201), None).unwrap();
+        refused();
+    }
+    fs::remove_dir(&store).unwrap();
+    fs::write(&store, "").unwrap();
+    refused();
+    fs::remove_file(&store).unwrap();
+    symlink("elsewhere", &store).unwrap();
+    refused();
+    assert_eq!(fs::read_dir(top.path().join("elsewhere")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_linked_stream_is_one_like_any_other() {
+    for streams in [Streams::Auto, Streams::Depot] {
+        let top = tree(&[]);
+        let share = Share::with(top.path(), streams);
+        share.file("f");
+        share.put("f:s", &noise(LARGE));
+        let found = Command::new("find").arg(top.path()).args(["-name", ":s:$DATA"]).output().unwrap();
+        let stream = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim_end());
+        // As backups with hard links do.
+        fs::hard_link(stream, top.path().join("link")).unwrap();
+        assert_eq!(share.get("f:s").unwrap(), noise(LARGE), "{streams:?}");
+        share.remove("f:s");
+        assert!(share.names("f").is_empty());
+    }
+}
+
+#[test]
+fn nothing_moves_for_an_attribute_that_can_never_fit() {
+    let top = tree(&[]);
+    let share = Share::of(top.path());
+    let base = share.file("f");
+    share.put("f:s", &noise(2_000));
+    let refused = base.handle.set_xattr("note", &noise(60_000));
+    if refused.is_ok() {
+        return eprintln!("skipped: the file system has room for that much");
+    }
+    assert!(matches!(refused, Err(Error::Limitation)), "{refused:?}");
+    assert!(!top.path().join(STORE).exists());
+    base.handle.set_xattr("note", &noise(3_000)).unwrap();
+    assert!(top.path().join(STORE).exists());
+    assert_eq!(share.get("f:s").unwrap(), noise(2_000));
+}
+
+#[test]
+fn the_last_stream_takes_its_place_along() {
+    let top = tree(&["d"]);
+    let share = Share::of(top.path());
+    for name in ["f", "d", ""] {
+        if name == "f" {
+            share.file(name);
+        }
+        share.put(&format!("{name}:s"), &noise(LARGE));
+        share.put(&format!("{name}:t"), &noise(LARGE));
+        share.remove(&format!("{name}:s"));
+        assert_eq!(share.names(name), ["t"]);
+        share.remove(&format!("{name}:t"));
+        assert!(!top.path().join(STORE).exists(), "{name}");
+        let disk = top.path().join(name);
+        assert!(rustix::fs::getxattr(disk, "user.ShwStreams", &mut [0; 256][..]).is_err(), "{name}");
+    }
+    share.put("f:s", &noise(LARGE));
+    assert_eq!(share.get("f:s").unwrap(), noise(LARGE));
+}
+
+/// An ext4 in a file, mounted until this is gone.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(image: &Path, on: &Path, options: &str) -> Option<Self> {
+        run("mount", &["-o", options], &[image, on]).then(|| Self(on.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run("umount", &["-l"], &[&self.0]);
+    }
+}
+
+#[test]
+fn streams_outlive_the_numbers_of_disks_and_their_places() {
+    let top = tree(&["one", "share/below", "image"]);
+    let disk = |name: &str| top.path().join(name);
+    let images = [disk("image/a"), disk("image/b")];
+    for image in &images {
+        fs::File::create(image).unwrap().set_len(8 << 20).unwrap();
+        if !is_root() || !run("mkfs.ext4", &["-q", "-I", "256"], &[image]) {
+            return eprintln!("skipped: no root, or no mkfs.ext4");
+        }
+    }
+    let number = |place: &Path| fs::metadata(place).unwrap().dev();
+    let Some(other) = Disk::mount(&images[1], &disk("one"), "loop") else {
+        return eprintln!("skipped: no loop devices");
+    };
+    let below = disk("share/below");
+    let mounted = Disk::mount(&images[0], &below, "loop").unwrap();
+    let before = number(&below);
+    let share = Share::of(&disk("share"));
+    share.file("below/f");
+    share.put("below/f:s", &noise(1 << 20));
+    fs::create_dir(below.join("d")).unwrap();
+    share.file("below/d/g");
+    share.put("below/d/g:s", &noise(LARGE));
+    // On its own disk.
+    assert!(below.join(STORE).exists() && !disk("share").join(STORE).exists());
+    drop((share, mounted, other));
+
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let _mounted = loop {
+        let mounted = Disk::mount(&images[0], &disk("one"), "loop").unwrap();
+        if number(&disk("one")) != before || std::time::Instant::now() > deadline {
+            break mounted;
+        }
+        drop(mounted);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    if number(&disk("one")) == before {
+        eprintln!("the disk has its number again");
+    }
+    let share = Share::of(&disk("one"));
+    assert_eq!(share.get("f:s").unwrap(), noise(1 << 20));
+    let inner = Share::of(&disk("one/d"));
+    assert_eq!(inner.get("g:s").unwrap(), noise(LARGE));
+
+    // Without room, and where nothing can be written, that is what is said.
+    fs::write(disk("one/filling"), vec![1; 5 << 20]).unwrap();
+    while fs::OpenOptions::new()
+        .append(true)
+        .open(disk("one/filling"))
+        .is_ok_and(|mut file| std::io::Write::write_all(&mut file, &[1; 4096]).is_ok())
+    {}
+    let full = share.make("f:full", &noise(1 << 20)).map(drop);
+    assert!(matches!(full, Err(Error::NoSpace)), "{full:?}");
+    assert_eq!(share.get("f:s").unwrap(), noise(1 << 20));
+    assert!(run("mount", &["-o", "remount,ro"], &[&disk("one")]));
+    let read_only = share.make("f:none", &noise(10)).map(drop);
+    assert!(matches!(read_only, Err(Error::ReadOnly)), "{read_only:?}");
+    assert_eq!(share.0.open(&share.1, &path("f:s"), Wanted::READ).unwrap().stat.size, 1 << 20);
+}
