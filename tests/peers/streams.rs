@@ -18,7 +18,7 @@ use wire::{AccessMask, NtStatus};
 use crate::moves::{Pair, noise, put, read_all};
 use crate::scripted::{connected, rename, tree};
 
-/// Where Samba has streams, and where our server has its own.
+/// The directories of streams in the layout of Samba, and in that of our server.
 const DEPOT: &str = ".streams";
 const STORE: &str = ".shareward-streams";
 
@@ -277,7 +277,7 @@ impl Drop for Disk {
     }
 }
 
-/// What a Mac and others do with a resource fork of a megabyte on the file system that most servers have.
+/// Resource forks of a megabyte, on the file system that most servers have.
 #[tokio::test]
 async fn a_resource_fork_is_kept_on_ext4() {
     if !need(&["root", "mount", "mkfs.ext4", "smbclient", "cp"]) {

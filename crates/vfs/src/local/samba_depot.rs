@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The directory of a share that all of it is in, which clients do not see.
 pub(super) const DIRECTORY: &[u8] = b".streams";
-/// The same as clients would spell it.
+/// [`DIRECTORY`] as a name that clients send.
 pub(super) const DIRECTORY_NAME: &str = ".streams";
 
 /// The attribute that marks a file with streams here, for Samba.

@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The directory that is a store, which clients see nowhere.
 pub(super) const DIRECTORY: &[u8] = b".shareward-streams";
-/// The same as clients would spell it.
+/// [`DIRECTORY`] as a name that clients send.
 pub(super) const DIRECTORY_NAME: &str = ".shareward-streams";
 
 /// The attribute of a file that has streams in a store: the path, from the top of the file system, of the directory that
@@ -263,7 +263,7 @@ fn above(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     Ok(is_higher.then_some(above))
 }
 
-/// The path of a directory from the top of its file system, for the mark; none where it would be long.
+/// The path of a directory from the top of its file system, for the mark; `None` if it is longer than [`MARK_BYTES_MAX`].
 fn path_of(directory: BorrowedFd<'_>) -> Option<Vec<u8>> {
     let mut top = rustix::io::fcntl_dupfd_cloexec(directory, 0).ok()?;
     while let Some(above) = above(top.as_fd()).ok()? {
@@ -280,7 +280,7 @@ fn path_from(directory: BorrowedFd<'_>) -> Option<Vec<u8>> {
     Some(path.into_bytes()).filter(|path| path.starts_with(b"/"))
 }
 
-/// The name of the directory of a file's streams; none where the file system does not tell when files were born.
+/// The name of the directory of a file's streams; `None` if the file system does not tell when files were born.
 fn id_of(of: &Statx) -> Option<Vec<u8>> {
     let is_told = StatxFlags::from_bits_retain(of.stx_mask).contains(StatxFlags::BTIME);
     let (seconds, nanoseconds) = (of.stx_btime.tv_sec, of.stx_btime.tv_nsec);

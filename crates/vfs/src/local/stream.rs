@@ -37,7 +37,7 @@ pub(super) enum Store {
 /// A stream that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Its real spelling.
+    /// The name as it is stored.
     pub(super) name: String,
     pub(super) store: Store,
 }
