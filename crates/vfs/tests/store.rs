@@ -322,6 +322,25 @@ fn the_last_stream_takes_its_place_along() {
     assert_eq!(share.get("f:s").unwrap(), noise(LARGE));
 }
 
+#[test]
+fn streams_that_come_and_go_at_the_same_time_do_not_disturb_each_other() {
+    let top = tree(&[]);
+    let share = Share::of(top.path());
+    std::thread::scope(|scope| {
+        for name in ["f", "g", "h"] {
+            let share = &share;
+            scope.spawn(move || {
+                share.file(name);
+                for _ in 0..300 {
+                    share.put(&format!("{name}:s"), &noise(LARGE));
+                    share.remove(&format!("{name}:s"));
+                }
+            });
+        }
+    });
+    assert!(!top.path().join(STORE).exists());
+}
+
 /// An ext4 in a file, mounted until this is gone.
 struct Disk(PathBuf);
 
@@ -392,6 +411,9 @@ fn streams_outlive_the_numbers_of_disks_and_their_places() {
     let full = share.make("f:full", &noise(1 << 20)).map(drop);
     assert!(matches!(full, Err(Error::NoSpace)), "{full:?}");
     assert_eq!(share.get("f:s").unwrap(), noise(1 << 20));
+    let mut find = Command::new("find");
+    let found = find.arg(disk("one").join(STORE)).args(["-type", "f", "!", "-name", ":*"]).output().unwrap();
+    assert!(found.stdout.is_empty(), "nothing incomplete stays: {found:?}");
     assert!(run("mount", &["-o", "remount,ro"], &[&disk("one")]));
     let read_only = share.make("f:none", &noise(10)).map(drop);
     assert!(matches!(read_only, Err(Error::ReadOnly)), "{read_only:?}");

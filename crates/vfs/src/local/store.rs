@@ -12,7 +12,7 @@
 //! directory: the file was moved here from another place.
 
 use super::handle::LocalHandle;
-use super::resolve::{Root, device, mount, open_entry, resolve_at, statx_fd};
+use super::resolve::{Root, device, mount, open_entry, resolve_at, statx, statx_fd};
 use super::{Streams, flush, metadata, xattr};
 use crate::backend::Actor;
 use crate::error::{Error, Result};
@@ -196,14 +196,20 @@ fn open(root: &Root, home: BorrowedFd<'_>, device: u64) -> Result<Option<OwnedFd
 }
 
 fn open_or_make(root: &Root, home: BorrowedFd<'_>, device: u64) -> Result<OwnedFd> {
-    match rustix::fs::mkdirat(home, DIRECTORY, Mode::from_raw_mode(0o700)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        // The directory is not the server's to make something in.
-        Err(Errno::ACCESS | Errno::PERM) => return Err(Error::Limitation),
-        Err(error) => return Err(error.into()),
-    }
-    if let Some(store) = open(root, home, device)? {
-        return Ok(store);
+    for _ in 0..RESOLVE_ATTEMPTS_MAX {
+        match rustix::fs::mkdirat(home, DIRECTORY, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            // The directory is not the server's to make something in.
+            Err(Errno::ACCESS | Errno::PERM) => return Err(Error::Limitation),
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(store) = open(root, home, device)? {
+            return Ok(store);
+        }
+        if statx(home, DIRECTORY, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            break;
+        }
+        // It went with the last streams in it.
     }
     tracing::warn!(
         directory = %String::from_utf8_lossy(&path_from(home).unwrap_or_default()),
