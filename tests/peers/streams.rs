@@ -233,6 +233,33 @@ async fn a_stream_that_no_store_can_hold_is_refused() {
     assert!(!server.share_dir("data").join(STORE).exists());
 }
 
+/// An ordinary user's server that may not create its store in the share's directory.
+#[tokio::test]
+async fn a_stream_without_a_place_for_the_store_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    if !need(&["root"]) {
+        return;
+    }
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let share = subject.share_dir("data");
+    fs::create_dir(share.join("d")).expect("a directory");
+    std::os::unix::fs::chown(&share, Some(0), Some(0)).expect("chown");
+    for (name, mode) in [("d", 0o777), ("", 0o755)] {
+        fs::set_permissions(share.join(name), fs::Permissions::from_mode(mode)).expect("chmod");
+    }
+    let (_connection, alice) = connected(&subject, "alice").await;
+    put(&alice, r"d\f", b"data").await;
+    let stream = alice.create(&CreateParameters::read_write(r"d\f:s")).await.expect("create");
+    stream.write(0, noise(100)).await.expect("write");
+    let refused = stream.write(0, noise(70_000)).await.expect_err("no place");
+    assert!(refused.is(NtStatus::FILE_SYSTEM_LIMITATION), "{refused}");
+    assert_eq!(read_all(&stream).await, noise(100));
+    fs::set_permissions(&share, fs::Permissions::from_mode(0o777)).expect("chmod");
+    let stream = alice.create(&CreateParameters::read_write(r"d\f:s")).await.expect("open");
+    stream.write(0, noise(70_000)).await.expect("write");
+    assert!(share.join(STORE).exists());
+}
+
 /// Users of the server's own machine, each with the own rights.
 #[tokio::test]
 async fn a_large_stream_has_the_owner_and_the_rights_of_its_file() {
