@@ -6,8 +6,8 @@ use std::time::Duration;
 /// not been cleaned up for long, and no large stream is created there.
 pub(crate) const LOST_STREAMS_MAX: usize = 1000;
 
-/// Bytes of the path in a file's mark ([`crate::Streams::Auto`]): it must not take the room that it is made for. Beyond, the
-/// mark has none, and streams are looked for only where the file is.
+/// Bytes of the path in a file's mark ([`crate::Streams::Auto`]), which needs space among the attributes. Beyond, the
+/// mark is empty, and streams are only searched for in the directories above the file.
 pub(crate) const MARK_BYTES_MAX: usize = 128;
 
 /// UTF-16 units in one component (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].

@@ -1,5 +1,5 @@
-//! The server's own store of named streams: which streams are found by which way, whatever happens to files, shares and
-//! disks, and who has no way there.
+//! The server's own store of named streams: streams are found after changes of files, shares and disks, and only the
+//! server has access.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -10,7 +10,7 @@ use vfs::{Actor, Backend, Error, LocalBackend, LocalOptions, Opened, RelativePat
 use wire::FileAttributes;
 
 const STORE: &str = ".shareward-streams";
-/// Larger than what ext4 has for all attributes of a file.
+/// A size that exceeds the space of ext4 for all attributes of a file.
 const LARGE: usize = 5_000;
 
 /// A share that is a directory, used by one user.
@@ -93,7 +93,7 @@ fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> bool {
 }
 
 #[test]
-fn a_stream_is_the_same_through_every_share_that_has_its_file() {
+fn a_stream_is_the_same_through_all_shares_of_its_file() {
     let top = tree(&["inner"]);
     let (outer, inner) = (Share::of(top.path()), Share::of(&top.path().join("inner")));
     let small_only = Share::with(top.path(), Streams::Attributes);
@@ -109,7 +109,7 @@ fn a_stream_is_the_same_through_every_share_that_has_its_file() {
         assert_eq!(share.names(&format!("{prefix}g")), ["three"]);
         assert_eq!(share.get(&format!("{prefix}g:three")).unwrap(), noise(LARGE));
     }
-    // It is one stream to all that have it open, and is gone for all.
+    // All handles refer to one stream, and a removal affects all of them.
     let second = outer.open("inner/f:one").unwrap();
     let base = outer.open("inner/f").unwrap();
     outer.0.rename(&outer.1, &*base.handle, &path("inner/f:one"), &path("inner/f:four"), false).unwrap();
@@ -134,12 +134,12 @@ fn streams_follow_a_file_that_is_moved_between_shares() {
     a.put("f:s", &noise(LARGE));
     drop(a);
     fs::rename(disk("a/f"), disk("b/deep/f")).unwrap();
-    // Its own share is no longer there, and then the directory is not even called so.
+    // The previous share of the file is closed, and later its directory is renamed.
     assert_eq!(b.get("deep/f:s").unwrap(), noise(LARGE));
     assert!(!disk("a").join(STORE).exists() && disk("b").join(STORE).exists());
     fs::rename(disk("a"), disk("elsewhere")).unwrap();
     assert_eq!(b.names("deep/f"), ["s"]);
-    // By an outer share, of which both are.
+    // Through an outer share that contains both.
     let outer = Share::of(top.path());
     fs::create_dir(disk("c")).unwrap();
     let moved = outer.open("b/deep/f").unwrap();
@@ -152,7 +152,7 @@ fn streams_follow_a_file_that_is_moved_between_shares() {
 }
 
 #[test]
-fn a_copy_has_streams_of_its_own() {
+fn a_copied_file_has_its_own_streams() {
     let top = tree(&["a", "b"]);
     let share = Share::of(&top.path().join("a"));
     share.file("f");
@@ -162,7 +162,7 @@ fn a_copy_has_streams_of_its_own() {
     if !run("cp", &["--archive"], &[&from, &to]) {
         return eprintln!("skipped: no cp");
     }
-    // What is in attributes goes with it; the rest is not taken for its own.
+    // Streams in attributes are copied; the others do not appear in the copy.
     assert_eq!(share.names("g"), ["small"]);
     share.put("g:t", &noise(2 * LARGE));
     assert_eq!(
@@ -171,7 +171,7 @@ fn a_copy_has_streams_of_its_own() {
     );
     fs::remove_file(&from).unwrap();
     assert_eq!(share.get("g:t").unwrap(), noise(2 * LARGE));
-    // The mark that came with the copy says where its own are.
+    // The copied mark is corrected to the place of the copy's own streams.
     let other = Share::of(&top.path().join("b"));
     fs::rename(&to, top.path().join("b/g")).unwrap();
     assert_eq!(other.get("g:t").unwrap(), noise(2 * LARGE));
@@ -201,7 +201,7 @@ fn a_new_file_with_an_old_inode_number_has_no_streams() {
 }
 
 #[test]
-fn nobody_but_the_server_enters_the_store() {
+fn only_the_server_has_access_to_the_store() {
     let top = tree(&["private"]);
     let mut share = Share::of(top.path());
     fs::set_permissions(top.path(), PermissionsExt::from_mode(0o777)).unwrap();
@@ -224,7 +224,7 @@ fn nobody_but_the_server_enters_the_store() {
     }
     let [stream] = &found[..] else { panic!("{found:?}") };
     let stat = || fs::metadata(stream).unwrap();
-    // It counts for its owner's quota.
+    // The stream counts for the quota of the file's owner.
     assert_eq!(
         (stat().uid(), stat().mode() & 0o777),
         (base.handle.posix_permissions().unwrap().unwrap().uid, 0o600)
@@ -238,7 +238,7 @@ fn nobody_but_the_server_enters_the_store() {
 }
 
 #[test]
-fn a_store_that_somebody_else_has_made_is_none() {
+fn a_store_made_by_another_user_is_ignored() {
     let top = tree(&["elsewhere"]);
     let store = top.path().join(STORE);
     let refused = || {
@@ -268,7 +268,7 @@ fn a_store_that_somebody_else_has_made_is_none() {
 }
 
 #[test]
-fn a_linked_stream_is_one_like_any_other() {
+fn a_stream_with_several_links_is_usable() {
     for streams in [Streams::Auto, Streams::Depot] {
         let top = tree(&[]);
         let share = Share::with(top.path(), streams);
@@ -276,7 +276,7 @@ fn a_linked_stream_is_one_like_any_other() {
         share.put("f:s", &noise(LARGE));
         let found = Command::new("find").arg(top.path()).args(["-name", ":s:$DATA"]).output().unwrap();
         let stream = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim_end());
-        // As backups with hard links do.
+        // Backups with hard links do this.
         fs::hard_link(stream, top.path().join("link")).unwrap();
         assert_eq!(share.get("f:s").unwrap(), noise(LARGE), "{streams:?}");
         share.remove("f:s");
@@ -285,7 +285,7 @@ fn a_linked_stream_is_one_like_any_other() {
 }
 
 #[test]
-fn nothing_moves_for_an_attribute_that_can_never_fit() {
+fn no_stream_moves_for_an_attribute_that_cannot_fit() {
     let top = tree(&[]);
     let share = Share::of(top.path());
     let base = share.file("f");
@@ -302,7 +302,7 @@ fn nothing_moves_for_an_attribute_that_can_never_fit() {
 }
 
 #[test]
-fn the_last_stream_takes_its_place_along() {
+fn the_store_is_removed_with_its_last_stream() {
     let top = tree(&["d"]);
     let share = Share::of(top.path());
     for name in ["f", "d", ""] {
@@ -323,7 +323,7 @@ fn the_last_stream_takes_its_place_along() {
 }
 
 #[test]
-fn streams_that_come_and_go_at_the_same_time_do_not_disturb_each_other() {
+fn concurrent_creations_and_removals_of_streams_are_independent() {
     let top = tree(&[]);
     let share = Share::of(top.path());
     std::thread::scope(|scope| {
@@ -341,7 +341,7 @@ fn streams_that_come_and_go_at_the_same_time_do_not_disturb_each_other() {
     assert!(!top.path().join(STORE).exists());
 }
 
-/// An ext4 in a file, mounted until this is gone.
+/// An ext4 file system in a file, mounted until this is dropped.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -357,7 +357,7 @@ impl Drop for Disk {
 }
 
 #[test]
-fn streams_outlive_the_numbers_of_disks_and_their_places() {
+fn streams_survive_changes_of_device_numbers_and_mount_points() {
     let top = tree(&["one", "share/below", "image"]);
     let disk = |name: &str| top.path().join(name);
     let images = [disk("image/a"), disk("image/b")];
@@ -380,7 +380,7 @@ fn streams_outlive_the_numbers_of_disks_and_their_places() {
     fs::create_dir(below.join("d")).unwrap();
     share.file("below/d/g");
     share.put("below/d/g:s", &noise(LARGE));
-    // On its own disk.
+    // On a disk of its own.
     assert!(below.join(STORE).exists() && !disk("share").join(STORE).exists());
     drop((share, mounted, other));
 
@@ -401,7 +401,7 @@ fn streams_outlive_the_numbers_of_disks_and_their_places() {
     let inner = Share::of(&disk("one/d"));
     assert_eq!(inner.get("g:s").unwrap(), noise(LARGE));
 
-    // Without room, and where nothing can be written, that is what is said.
+    // A full and a read-only file system are reported as such.
     fs::write(disk("one/filling"), vec![1; 5 << 20]).unwrap();
     while fs::OpenOptions::new()
         .append(true)

@@ -12,7 +12,7 @@ use vfs::{
 };
 use wire::FileAttributes;
 
-/// The server's own store of streams, and the directory where Samba has them.
+/// The names of the directories of the server's own store and of Samba's depot.
 const STORE: &str = ".shareward-streams";
 const DEPOT: &str = ".streams";
 
@@ -333,7 +333,7 @@ fn an_interrupted_move_between_the_stores_counts_as_done() {
         let share = Share::new(streams);
         let base = share.file("f");
         drop(share.put(&of("f", "s"), &noise(LARGE)));
-        // The attribute was to go when the file was complete.
+        // The attribute is removed when the file is complete.
         let put = || {
             let attribute = "user.DosStream.s:$DATA";
             rustix::fs::setxattr(share.disk("f"), attribute, b"before\0", rustix::fs::XattrFlags::empty())
@@ -396,7 +396,7 @@ fn the_directory_of_streams_in_sambas_layout_is_hidden_from_clients() {
     assert!(share.open(&path("d/.STREAMS")).is_ok());
 }
 
-/// In no share, whatever its setting: the directory can be another share's.
+/// This applies to all shares and settings, because the directory can belong to another share.
 #[test]
 fn the_store_of_streams_is_hidden_from_clients_of_all_shares() {
     let share = Share::new(Streams::Auto);

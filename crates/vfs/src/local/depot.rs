@@ -1,15 +1,16 @@
-//! Named streams that are files of their own: each file that has some has a directory for them, in which a stream is
-//! `:NAME:$DATA`. The share's setting says where that directory is: in the server's own store ([`store`]), or where Samba
-//! has it ([`samba_depot`]).
+//! Named streams in files of their own: each file with such streams has a directory for them, in which a
+//! stream is `:NAME:$DATA`. The share's setting determines the place of that directory: the server's own
+//! store ([`store`]), or Samba's depot ([`samba_depot`]).
 //!
-//! A stream has its file's permissions, and whoever asks for one has been let to its file. In the server's own store
-//! nobody else can put anything, so the process looks after all streams. In Samba's place it does so for streams that
-//! belong to the file's owner, as the file does. Others were made by a user of Samba, or put there by somebody who may
-//! change the directory: the actor uses them with rights of his own.
+//! A stream has the permissions of its file, and an actor who requests one has been admitted to the file.
+//! Only the server can put files into its own store, so all streams there are accessed as the process. In
+//! Samba's depot, streams that belong to the file's owner are accessed as the process, like the file. Other
+//! streams were created by users of Samba, or put there by a user with write access to the directory: they
+//! are accessed with the actor's own rights.
 //!
-//! A stream appears under its name when it is complete and on the disk; before, it has the name of something temporary.
+//! A stream gets its name when it is complete and on the disk; before, it has a temporary name.
 //!
-//! Callers have the lock of the file's attributes, and act as the process.
+//! Callers hold the lock of the file's attributes, and act as the process.
 
 use super::change::temporary_name;
 use super::credentials::Guard;
@@ -36,14 +37,14 @@ pub(super) struct Place<'a> {
     pub(super) rights: Rights,
 }
 
-/// With whose rights the streams of a directory are used.
+/// The rights with which the streams of a directory are accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rights {
-    /// The process's: nobody else has a way there.
+    /// The rights of the process: no other user has access.
     Store,
-    /// The process's, for what belongs to the file's owner, to whom the directory belongs.
+    /// The rights of the process for streams of the file's owner, who also owns the directory.
     Owner,
-    /// The actor's own.
+    /// The rights of the actor.
     Actor,
 }
 
@@ -54,7 +55,7 @@ pub(super) struct Stored {
     pub(super) allocation: u64,
 }
 
-/// The directory of a file's streams, where there is one.
+/// The directory of a file's streams, if there is one.
 pub(super) fn find(base: &LocalHandle) -> Result<Option<Place<'_>>> {
     match base.root.options.streams {
         Streams::Depot => samba_depot::find(base),
@@ -64,14 +65,14 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<Place<'_>>> {
     }
 }
 
-/// The directory of a file's streams, made where there is none.
+/// The directory of a file's streams; created if there is none.
 fn find_or_make(base: &LocalHandle) -> Result<Place<'_>> {
     if let Some(place) = find(base)? {
         return Ok(place);
     }
     let of = statx_fd(base.fd())?;
     if of.stx_nlink == 0 && base.kind() == Kind::File {
-        // Nobody would remove the streams of a file that is gone already.
+        // The streams of a removed file would never be removed.
         return Err(Error::Limitation);
     }
     match base.root.options.streams {
@@ -81,7 +82,7 @@ fn find_or_make(base: &LocalHandle) -> Result<Place<'_>> {
     }
 }
 
-/// Marks a file as one that has streams here. [`Error::Limitation`] where it has no room for that.
+/// Marks a file as having streams here; [`Error::Limitation`] if the mark does not fit.
 pub(super) fn mark(base: &LocalHandle) -> Result<()> {
     match base.root.options.streams {
         Streams::Depot => {
@@ -113,24 +114,25 @@ impl Place<'_> {
         Ok(streams)
     }
 
-    /// A stream of exactly this name exists.
+    /// True if a stream of exactly this name exists.
     pub(super) fn has(&self, name: &str) -> Result<bool> {
         let _guard = self.acting()?;
         match statx(self.fd.as_fd(), &file_name(name), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(metadata::kind(&stat) == Kind::File),
-            // No file has so long a name.
+            // A name that is too long cannot exist.
             Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Opens a stream for reading and writing, as far as the file system and the actor's rights let it.
+    /// Opens a stream for reading and writing, as far as the file system and the actor's rights allow.
     pub(super) fn open(&self, name: &str) -> Result<LocalHandle> {
         let file = file_name(name);
         let stat = statx(self.fd.as_fd(), &file, AtFlags::SYMLINK_NOFOLLOW)?;
         let actor = match self.rights {
             Rights::Store => &Actor::Process,
-            // There may be any file of the owner's in a directory that is the owner's, but none of others'.
+            // A directory of the owner may contain any files of the owner, but must not give access to those
+            // of others.
             Rights::Owner if stat.stx_uid == statx_fd(self.base.fd())?.stx_uid => &Actor::Process,
             Rights::Owner | Rights::Actor => &self.base.actor,
         };
@@ -152,18 +154,18 @@ impl Place<'_> {
         self.handle(fd, wanted)
     }
 
-    /// Removes a stream, where there is one of exactly this name.
+    /// Removes the stream of exactly this name, if it exists.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         self.unlink(&file_name(name))
     }
 
-    /// Renames a stream, over one that has the new name.
+    /// Renames a stream, replacing one with the new name.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<()> {
         let _guard = self.acting()?;
         Ok(rustix::fs::renameat(&self.fd, file_name(from), &self.fd, file_name(to))?)
     }
 
-    /// Makes a stream that holds `data`, in the place of one that has the name.
+    /// Creates a stream with `data`, replacing one of this name.
     fn put(&self, name: &str, data: &[u8]) -> Result<LocalHandle> {
         let temporary = temporary_name(self.base.inode().1);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
@@ -184,7 +186,7 @@ impl Place<'_> {
         Ok(file)
     }
 
-    /// Gives a new file its owner and its data, and brings them to the disk.
+    /// Sets the owner and the data of a new file, and flushes it.
     fn filled(&self, fd: OwnedFd, data: &[u8]) -> Result<LocalHandle> {
         self.give_file(fd.as_fd())?;
         let file = self.handle(fd, Wanted::BOTH)?;
@@ -205,7 +207,7 @@ impl Place<'_> {
         Ok(LocalHandle::new(&self.base.root, fd, wanted, has_data, &stat, path, &Actor::Process))
     }
 
-    /// The stream gets its file's owner, and its permissions where others have a way to it.
+    /// Gives a stream its file's owner and, if other users can access it, its permissions.
     fn give_file(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let of = statx_fd(self.base.fd())?;
         if !give(self.base, fd, &of)? || self.rights == Rights::Store {
@@ -213,7 +215,7 @@ impl Place<'_> {
         }
         let acl = xattr::get(self.base.fd(), xattr::POSIX_ACCESS_ACL)?;
         if acl.is_none() && xattr::get(fd, xattr::POSIX_ACCESS_ACL)?.is_some() {
-            // One that is inherited from the depot's directories, or that the file has no longer.
+            // The ACL is inherited from the depot's directories, or was removed from the file.
             xattr::remove(fd, xattr::POSIX_ACCESS_ACL)?;
         }
         rustix::fs::fchmod(fd, Mode::from_raw_mode(u32::from(of.stx_mode) & 0o666))?;
@@ -236,10 +238,10 @@ impl Place<'_> {
         }
     }
 
-    /// Brings the names of the streams to the disk.
+    /// Flushes the names of the streams.
     fn flush_names(&self) -> Result<()> {
         match rustix::fs::fsync(&self.fd) {
-            // The file system has no separate way for directories.
+            // The file system does not support fsync of directories.
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -262,18 +264,18 @@ impl Place<'_> {
     }
 }
 
-/// Makes a stream that holds `data`, in the place of one that has the name. Whatever they were in can be removed then:
-/// they are on the disk.
+/// Creates a stream with `data`, replacing one of this name. The data is on the disk afterwards, so a
+/// previous copy can be removed.
 pub(super) fn keep(base: &LocalHandle, name: &str, data: &[u8]) -> Result<LocalHandle> {
     find_or_make(base)?.put(name, data)
 }
 
-/// Brings a file's streams to the disk.
+/// Flushes a file's streams.
 pub(super) fn flush(base: &LocalHandle) -> Result<()> {
     let Some(place) = find(base)? else { return Ok(()) };
     for stream in place.list()? {
         match place.open(&stream.name) {
-            // It is gone, or is flushed by who may.
+            // The stream is gone, or can only be flushed by another user.
             Err(Error::NotFound | Error::AccessDenied) => {}
             file => file?.flush()?,
         }
@@ -281,8 +283,8 @@ pub(super) fn flush(base: &LocalHandle) -> Result<()> {
     Ok(())
 }
 
-/// A file's streams that belonged to `before` get the owner and the permissions that the file has now; others stay as
-/// they are.
+/// Gives the streams of a file that belonged to `before` the current owner and permissions of the file; other
+/// streams stay unchanged.
 pub(super) fn follow_permissions(base: &LocalHandle, before: u32) -> Result<()> {
     let Some(place) = find(base)? else { return Ok(()) };
     let is_store = place.rights == Rights::Store;
@@ -291,12 +293,12 @@ pub(super) fn follow_permissions(base: &LocalHandle, before: u32) -> Result<()> 
     }
     for entry in place.entries()?.iter().filter(|entry| stream_name(entry).is_some()) {
         let file = match open_entry(place.fd.as_fd(), entry, OFlags::RDONLY, Mode::empty()) {
-            // Gone, or no file: somebody else's doing.
+            // The entry is gone or not a file, because of another process.
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => continue,
             file => file?,
         };
         let stat = statx_fd(file.as_fd())?;
-        // A link would change its file elsewhere, too.
+        // A hard link would change a file in another place, too.
         let is_followed = is_store || (stat.stx_uid == before && stat.stx_nlink == 1);
         if metadata::kind(&stat) == Kind::File && is_followed {
             place.give_file(file.as_fd())?;
@@ -305,7 +307,7 @@ pub(super) fn follow_permissions(base: &LocalHandle, before: u32) -> Result<()> 
     if is_store { Ok(()) } else { give(base, place.fd.as_fd(), &statx_fd(base.fd())?).map(drop) }
 }
 
-/// Removes the streams of a file whose last name has just been removed.
+/// Removes the streams of a file after the removal of its last name.
 pub(super) fn forget(base: &LocalHandle) {
     let removed = || -> Result<()> {
         let Some(place) = find(base)? else { return Ok(()) };
@@ -318,11 +320,11 @@ pub(super) fn forget(base: &LocalHandle) {
         }
     };
     if let Err(error) = removed() {
-        tracing::warn!(file = ?base, %error, "the streams of a deleted file cannot be removed; they stay on the disk");
+        tracing::warn!(file = ?base, %error, "cannot remove the streams of a deleted file; they remain on the disk");
     }
 }
 
-/// Removes the directory of a file's streams where it has none any more.
+/// Removes the directory of a file's streams if it is empty.
 pub(super) fn tidy(place: &Place<'_>) {
     if place.rights == Rights::Store
         && store::remove(place.base, place.fd.as_fd()).is_ok_and(|is_gone| is_gone)
@@ -331,7 +333,7 @@ pub(super) fn tidy(place: &Place<'_>) {
     }
 }
 
-/// A stream or its directory gets the owner and the group of a file; false where the server may not do that.
+/// Gives a stream or its directory the owner and the group of a file; false if the server may not do that.
 pub(super) fn give(base: &LocalHandle, fd: BorrowedFd<'_>, of: &Statx) -> Result<bool> {
     let own = statx_fd(fd)?;
     if (own.stx_uid, own.stx_gid) == (of.stx_uid, of.stx_gid) {

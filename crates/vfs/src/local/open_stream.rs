@@ -1,4 +1,4 @@
-//! Named streams that are open.
+//! Open named streams.
 
 use super::handle::LocalHandle;
 use super::inode::InodeKey;
@@ -22,34 +22,35 @@ use wire::{AccessMask, FileAttributes};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// The streams that are open, through whatever share, so that a rename reaches all that have one open.
+/// The open streams of all shares, so that a rename reaches all handles.
 pub(super) static OPEN: OpenStreams = OpenStreams(Mutex::new(BTreeMap::new()));
 
 pub(super) struct OpenStreams(Mutex<BTreeMap<StreamKey, Weak<SharedPlace>>>);
 
-/// The file, where the stream is kept, and the stream's name as it compares. What is where Samba has it is there for the
-/// share with this root alone; in attributes and in the server's own store, for all.
+/// The file, the share's root, and the folded name of the stream. The root is set only for streams in Samba's
+/// depot, which belong to one share; attributes and the server's own store are common to all shares.
 type StreamKey = (InodeKey, Option<InodeKey>, String);
 
-/// The place of an open stream, for all that have it open. It changes under the lock of the file's attributes.
+/// The place of an open stream, shared by all its handles. It changes under the lock of the file's
+/// attributes.
 type SharedPlace = Mutex<Place>;
 
 /// The place of a stream.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Place {
-    /// In an extended attribute, under the stream's name.
+    /// An extended attribute, with the stream's name.
     Attribute(String),
-    /// In a file of its own, under the stream's name.
+    /// A separate file, with the stream's name.
     Depot(String, Arc<LocalHandle>),
-    /// It has become its file's data.
+    /// The stream has become its file's data.
     Data,
-    /// It was removed, or another was put in its place.
+    /// The stream was removed or replaced.
     #[default]
     Gone,
 }
 
 impl Place {
-    /// Which store it is in; for what is in none of them, the answer does not matter.
+    /// The store of the place; the result is meaningless for places in neither.
     pub(super) fn store(&self) -> Store {
         if matches!(self, Self::Depot(..)) { Store::Depot } else { Store::Attribute }
     }
@@ -64,20 +65,20 @@ impl OpenStreams {
             *known = Arc::downgrade(&shared);
             return shared;
         };
-        // The one who opened the file first may have had fewer rights to it.
+        // The first handle may have been opened with fewer rights.
         let mut unneeded = place;
         if let (Place::Depot(_, before), Place::Depot(_, now)) = (&mut *locked(&shared), &mut unneeded)
             && now.wanted() == Wanted::BOTH
         {
             std::mem::swap(before, now);
         }
-        // Closing may take its time.
+        // Closing the file may take long.
         drop(open);
         drop(unneeded);
         shared
     }
 
-    /// Lets all that have a stream open know where it is now.
+    /// Passes the new place of a stream on to all its handles.
     pub(super) fn moved(&self, base: &LocalHandle, from: &Found, to: impl FnOnce(&Place) -> Place) {
         let mut open = locked(&self.0);
         let Some(known) = open.remove(&stream_key(base, from)) else { return };
@@ -94,7 +95,7 @@ impl OpenStreams {
         drop(before);
     }
 
-    /// Lets go of a stream, and forgets it with its last opener.
+    /// Releases a stream, and removes it from the table with its last handle.
     fn closed(&self, inode: InodeKey, place: Arc<SharedPlace>) {
         let mut open = locked(&self.0);
         let mut last = Place::Gone;
@@ -108,7 +109,7 @@ impl OpenStreams {
             }
             last = std::mem::take(&mut *locked(&place));
         }
-        // Before the next opener is counted.
+        // Drop it before the next handle is counted.
         drop(place);
         drop(open);
         drop(last);
@@ -133,8 +134,8 @@ pub(super) struct LocalStream {
 }
 
 impl LocalStream {
-    /// Opens a stream of `base` that exists; the file's permissions are the stream's. To be called under the lock of
-    /// the file's attributes, by who has looked the name up.
+    /// Opens an existing stream of `base`, with the permissions of the file. The caller holds the lock of the
+    /// file's attributes since it has looked up the name.
     pub(super) fn new(base: LocalHandle, found: &Found, wanted: Wanted) -> Result<Self> {
         check_permitted(&base, wanted)?;
         let place = match found.store {
@@ -151,7 +152,7 @@ impl LocalStream {
         Ok(Self { base, place, wanted })
     }
 
-    /// The same stream opened again by `base`, a handle of its file.
+    /// Opens the same stream through `base`, another handle of its file.
     pub(super) fn again(&self, base: LocalHandle, wanted: Wanted) -> Result<Self> {
         check_permitted(&base, wanted)?;
         if let Place::Depot(name, file) = self.place() {
@@ -164,7 +165,7 @@ impl LocalStream {
         Ok(Self { base, place: Arc::clone(&self.place), wanted })
     }
 
-    /// The file that the stream is of.
+    /// The file of the stream.
     pub(super) fn base(&self) -> &LocalHandle {
         &self.base
     }
@@ -173,7 +174,7 @@ impl LocalStream {
         locked(&self.place).clone()
     }
 
-    /// The file that holds the stream's data; none where an attribute does.
+    /// The file that contains the stream's data; `None` for an attribute.
     fn file(&self) -> Result<Option<Arc<LocalHandle>>> {
         match self.place() {
             Place::Attribute(_) => Ok(None),
@@ -183,7 +184,7 @@ impl LocalStream {
         }
     }
 
-    /// The stream's bytes where an attribute holds them, or else the file that does.
+    /// The bytes of a stream in an attribute, or the file that contains it.
     fn data(&self) -> Result<Data> {
         if let Some(file) = self.file()? {
             return Ok(Data::File(file));
@@ -194,7 +195,7 @@ impl LocalStream {
                 result => return result.map(Data::Bytes),
             }
         }
-        // A rename came in between, or is under way.
+        // The stream was renamed meanwhile, or is being renamed.
         let _lock = self.base.lock_attributes();
         match self.place() {
             Place::Attribute(name) => read(&self.base, &full_name(&name)).map(Data::Bytes),
@@ -202,8 +203,8 @@ impl LocalStream {
         }
     }
 
-    /// Changes the stream: its `bytes` as long as an attribute can hold them, or else the `file` that does, into which
-    /// they go where they no longer fit.
+    /// Changes the stream: `bytes` changes it in an attribute, `file` in a separate file. If the changed
+    /// bytes do not fit into the attribute, the stream is moved into a file first.
     fn change<T>(
         &self,
         bytes: impl FnOnce(&mut Vec<u8>) -> Result<T>,
@@ -225,7 +226,7 @@ impl LocalStream {
                 Err(Error::Limitation) => stream::move_to_depot(&self.base, &name, &stored)?,
                 done => {
                     let done = done?;
-                    // The times of a file are those of all its streams (MS-FSA 2.1.1.3).
+                    // Changes of streams count as changes of the file (MS-FSA 2.1.1.3).
                     self.base.touch()?;
                     return Ok(done);
                 }
@@ -240,7 +241,7 @@ impl LocalStream {
     }
 }
 
-/// The holder of a stream's data.
+/// The container of a stream's data.
 enum Data {
     Bytes(Vec<u8>),
     File(Arc<LocalHandle>),
@@ -428,14 +429,14 @@ impl Handle for LocalStream {
     }
 }
 
-/// The bytes of the attribute that holds a stream.
+/// The data of a stream in an attribute.
 fn read(base: &LocalHandle, attribute: &[u8]) -> Result<Vec<u8>> {
     let mut data = xattr::get(base.fd(), attribute)?.ok_or(Error::NotFound)?;
     data.pop();
     Ok(data)
 }
 
-/// Writes into the bytes of a stream.
+/// Writes into the data of a stream.
 fn put(stored: &mut Vec<u8>, data: &[u8], offset: u64) -> Result<usize> {
     if data.is_empty() {
         return Ok(0);
@@ -448,7 +449,7 @@ fn put(stored: &mut Vec<u8>, data: &[u8], offset: u64) -> Result<usize> {
     Ok(data.len())
 }
 
-/// The range of a write as indices, refused where no attribute can hold it, or no file.
+/// The range of a write as indices; an error if no attribute or no file could contain it.
 fn bounds(offset: u64, length: usize) -> Result<(usize, usize)> {
     let start = usize::try_from(offset).map_err(|_| Error::InvalidArgument)?;
     let end = start.checked_add(length).filter(|end| i64::try_from(*end).is_ok());

@@ -1,10 +1,11 @@
-//! Places for named streams as Samba's `vfs_streams_depot` has them: the streams of a file are in `.streams/XX/YY/ID` below
-//! the share's root. ID is the file's device and inode number, XX and YY are a hash of it, and the file is marked with an
-//! attribute.
+//! The directories of named streams in the format of Samba's `vfs_streams_depot`: the streams of a file are
+//! in `.streams/XX/YY/ID` below the share's root. ID is the file's device and inode number, XX and YY are a
+//! hash of it, and the file has an attribute as its mark.
 //!
-//! An inode number comes back when a file is deleted, and attributes are copied with a file. So a directory counts for
-//! the file that it was made for, which an attribute of its own says; for one that Samba made, the file has the mark and
-//! is not younger. Any other is set aside, as Samba does, when its place is needed.
+//! Inode numbers are reused after a deletion, and attributes are copied with a file. So a directory is valid
+//! only for the file that it was made for, which an attribute of the directory records; for a directory made
+//! by Samba, the file must have the mark and not be younger. Any other directory is set aside, as in Samba,
+//! when its place is needed.
 
 use super::depot::{Place, Rights, give};
 use super::handle::LocalHandle;
@@ -18,25 +19,25 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Statx, S
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The directory of a share that all of it is in, which clients do not see.
+/// The directory of a share's streams, which is hidden from clients.
 pub(super) const DIRECTORY: &[u8] = b".streams";
 /// [`DIRECTORY`] as a name that clients send.
 pub(super) const DIRECTORY_NAME: &str = ".streams";
 
 /// The attribute that marks a file with streams here, for Samba.
 const MARK: &[u8] = b"user.SAMBA_STREAMS";
-/// The attribute of a directory that says which file it was made for.
+/// The attribute of a directory that records the file that it was made for.
 const MADE_FOR: &[u8] = b"user.StreamsOf";
 
-/// The sticky bit: only owners remove entries.
+/// The sticky bit: only owners can remove entries.
 const STICKY: u32 = 0o1000;
 
-/// The directory of a file's streams, where there is one.
+/// The directory of a file's streams, if there is one.
 pub(super) fn find(base: &LocalHandle) -> Result<Option<Place<'_>>> {
     let fd = match open_below(&base.root, &path_of(base.inode())) {
-        // A symlink leads to no place for streams of this share.
+        // A symlink is never followed.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-        // A depot that this server may not search has nothing of its streams.
+        // The server cannot access this depot.
         Err(Errno::ACCESS) => return Ok(None),
         result => result?,
     };
@@ -48,7 +49,7 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<Place<'_>>> {
     Ok(Some(Place { base, fd, rights }))
 }
 
-/// Makes the directory of a file's streams.
+/// Creates the directory of a file's streams.
 pub(super) fn make<'a>(base: &'a LocalHandle, of: &Statx) -> Result<Place<'a>> {
     let path = path_of(base.inode());
     let mut components = path.split(|byte| *byte == b'/');
@@ -56,7 +57,7 @@ pub(super) fn make<'a>(base: &'a LocalHandle, of: &Statx) -> Result<Place<'a>> {
     let mut above = rustix::io::fcntl_dupfd_cloexec(base.root.fd.as_fd(), 0)?;
     for component in components {
         above = match shared_directory(&base.root, above.as_fd(), component) {
-            // The share's root is not the server's to make something in, so there is no place for it.
+            // The server may not create anything in the share's root.
             Err(Error::AccessDenied) => return Err(Error::Limitation),
             result => result?,
         };
@@ -73,16 +74,16 @@ pub(super) fn make<'a>(base: &'a LocalHandle, of: &Statx) -> Result<Place<'a>> {
     Err(Error::Busy)
 }
 
-/// Completes a directory that has just been made: its file, its owner, its permissions.
+/// Completes a new directory: records its file, and sets its owner and permissions.
 fn made<'a>(base: &'a LocalHandle, above: BorrowedFd<'_>, id: &[u8], of: &Statx) -> Result<Place<'a>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let fd = open_entry(above, id, flags, Mode::empty())?;
     if statx_fd(fd.as_fd())?.stx_uid != base.root.credentials.uid(&Actor::Process) {
-        // Somebody has put another in its place.
+        // Another process has replaced the directory.
         return Err(Error::Busy);
     }
     match rustix::fs::fsetxattr(&fd, MADE_FOR, &made_for(of), XattrFlags::empty()) {
-        // The file system of the depot knows none; the mark has to do.
+        // The file system of the depot has no extended attributes, so only the mark counts.
         Err(Errno::OPNOTSUPP) => {}
         result => result?,
     }
@@ -98,8 +99,8 @@ pub(super) fn mark(base: &LocalHandle) {
         None => xattr::set(base.fd(), MARK, b"1"),
     });
     if let Err(error) = marked {
-        // This server finds them without.
-        tracing::warn!(file = ?base, %error, "a file cannot be marked; Samba does not find its large streams");
+        // This server finds the streams without the mark.
+        tracing::warn!(file = ?base, %error, "cannot mark a file; Samba will not find its large streams");
     }
 }
 
@@ -111,7 +112,8 @@ pub(super) fn remove(base: &LocalHandle) -> Result<()> {
     Ok(rustix::fs::unlinkat(&above, id, AtFlags::REMOVEDIR)?)
 }
 
-/// Opens a directory that all files share, or makes it: for whoever may make files in the share's root, each the own.
+/// Opens or creates a directory that all files share. Users with write access to the share's root can create
+/// directories in it, and remove only their own.
 fn shared_directory(root: &Root, above: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     match open_entry(above, name, flags, Mode::empty()) {
@@ -134,8 +136,8 @@ fn shared_directory(root: &Root, above: BorrowedFd<'_>, name: &[u8]) -> Result<O
     Ok(fd)
 }
 
-/// Takes a directory out of the way that was made for another file. It may be one that is only known by another device
-/// number now, so its streams are kept, as Samba keeps them.
+/// Moves a directory that was made for another file out of the way. The file may still exist under another
+/// device number, so its streams are preserved, as in Samba.
 fn set_aside(root: &Root, above: BorrowedFd<'_>, id: &[u8]) -> Result<()> {
     match rustix::fs::unlinkat(above, id, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -150,7 +152,7 @@ fn set_aside(root: &Root, above: BorrowedFd<'_>, id: &[u8]) -> Result<()> {
             result => {
                 tracing::warn!(
                     kept = %String::from_utf8_lossy(&lost),
-                    "streams of a file that is gone were found for another; they are kept in .streams"
+                    "found streams of a removed file; they are preserved in .streams"
                 );
                 return Ok(result?);
             }
@@ -159,7 +161,7 @@ fn set_aside(root: &Root, above: BorrowedFd<'_>, id: &[u8]) -> Result<()> {
     Err(Error::Limitation)
 }
 
-/// A directory was made for a file.
+/// True if a directory was made for this file.
 fn is_made_for(place: BorrowedFd<'_>, own: &Statx, base: BorrowedFd<'_>, of: &Statx) -> Result<bool> {
     let mut buffer = [0; MADE_FOR_BYTES];
     let said = xattr::get_short(place, MADE_FOR, &mut buffer)?;
@@ -176,7 +178,7 @@ fn is_made_for(place: BorrowedFd<'_>, own: &Statx, base: BorrowedFd<'_>, of: &St
     Ok(born(own).zip(born(of)).is_none_or(|(own, of)| own >= of))
 }
 
-/// The record that tells a file from all that have had, or will have, its inode number, by the time of its birth.
+/// The record of a file: its inode number and birth time, which distinguish it from all other files.
 fn made_for(of: &Statx) -> [u8; MADE_FOR_BYTES] {
     let mut said = [0; MADE_FOR_BYTES];
     let (seconds, nanoseconds) = (of.stx_btime.tv_sec.to_le_bytes(), of.stx_btime.tv_nsec.to_le_bytes());
@@ -187,7 +189,7 @@ fn made_for(of: &Statx) -> [u8; MADE_FOR_BYTES] {
 
 const MADE_FOR_BYTES: usize = 20;
 
-/// Opens a directory by a path on disk that has no symlinks.
+/// Opens a directory by a path on disk without following symlinks.
 fn open_below(root: &Root, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
@@ -206,9 +208,9 @@ fn path_of((device, inode): InodeKey) -> Vec<u8> {
     format!("{DIRECTORY_NAME}/{first:02X}/{second:02X}/{digits}").into_bytes()
 }
 
-/// Digits of an id.
+/// The number of digits of an id.
 const ID_DIGITS: usize = 32;
-/// By how much more than the one before each byte of an id is shifted, in a circle of [`HASH_BITS`].
+/// The bits by which each byte of an id is shifted more than the one before, modulo [`HASH_BITS`].
 const HASH_STEP: usize = 5;
 const HASH_BITS: u32 = 24;
 const HASH_SEED: u32 = 0x238F_13AFu32.wrapping_mul(16);
@@ -221,7 +223,7 @@ mod tests {
 
     #[test]
     fn streams_are_where_samba_looks_for_them() {
-        // As smbd 4.17 has put them.
+        // Paths created by smbd 4.17.
         for (inode, path) in [
             (10_052_008, ".streams/95/2F/00FE000000000000A861990000000000"),
             (10_052_015, ".streams/95/2F/00FE000000000000AF61990000000000"),

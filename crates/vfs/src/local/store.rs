@@ -1,15 +1,16 @@
-//! The server's own store for named streams that no attribute can hold: `.shareward-streams` in the share's directory, or
-//! at the top of the file system that is mounted below it and has the file. It is the process's and nobody else can enter
-//! it, so that a stream is found by way of its file alone, and what is in it can be trusted.
+//! The server's own store for named streams that do not fit into attributes: `.shareward-streams` in the
+//! share's directory or, for files in a file system mounted below it, at that file system's top. It belongs
+//! to the process and no other user can enter it, so a stream can be accessed only through its file, and the
+//! contents can be trusted.
 //!
-//! The directory of a file's streams has the inode number and the time of birth of the file as its name. These two tell a
-//! file from all others of its file system, those that are gone included, and stay what they are when disks are numbered
-//! otherwise, when the file is renamed, and when it is linked.
+//! The directory of a file's streams is named by the file's inode number and birth time. These two
+//! distinguish the file from all others in its file system, including removed ones, and do not change when
+//! device numbers change, or when the file is renamed or linked.
 //!
-//! One file can be reached through several shares. So the file is marked with an attribute, which says where its streams
-//! are, and those of a file that is marked are looked for in the share's directory, in all directories that the file is
-//! in, up to the top of the file system, and where the mark says. What is found only there is brought into the share's
-//! directory: the file was moved here from another place.
+//! A file can be in several shares. So a file with streams has an attribute, the mark, with the place of its
+//! store. Its streams are searched for in the share's directory, in all directories above the file up to the
+//! top of the file system, and in the place of the mark. If they are found only there, they are moved into
+//! the share's directory, because the file was moved here from another place.
 
 use super::handle::LocalHandle;
 use super::resolve::{Root, device, mount, open_entry, resolve_at, statx, statx_fd};
@@ -22,16 +23,16 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxF
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The directory that is a store, which clients see nowhere.
+/// The directory of a store, which is hidden from clients everywhere.
 pub(super) const DIRECTORY: &[u8] = b".shareward-streams";
 /// [`DIRECTORY`] as a name that clients send.
 pub(super) const DIRECTORY_NAME: &str = ".shareward-streams";
 
-/// The attribute of a file that has streams in a store: the path, from the top of the file system, of the directory that
-/// the store is in. It is empty where there is no room for the path.
+/// The attribute of a file with streams in a store: the path from the top of the file system to the store's
+/// parent directory. It is empty if the path does not fit.
 const MARK: &[u8] = b"user.ShwStreams";
 
-/// The directory of a file's streams, where there is one.
+/// The directory of a file's streams, if there is one.
 pub(super) fn find(base: &LocalHandle) -> Result<Option<OwnedFd>> {
     if !matches!(base.kind(), Kind::File | Kind::Directory) {
         return Ok(None);
@@ -46,7 +47,7 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<OwnedFd>> {
         && let Some(found) = look(&base.root, base.root.fd.as_fd(), device(&of), &id)?
     {
         if marked.is_none() {
-            // There may have been no room for it, or a crash has come between.
+            // The mark may not have fit, or a crash came before it.
             let _ = mark(base);
         }
         return Ok(Some(found));
@@ -57,7 +58,7 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// The directory of a marked file's streams, which is not in the share's.
+/// The directory of a marked file's streams outside of the share's store.
 fn elsewhere(base: &LocalHandle, of: &Statx, id: &[u8], marked: &[u8]) -> Result<Option<OwnedFd>> {
     let (root, device) = (&base.root, device(of));
     let Some(mut directory) = nearest(base, of)? else { return Ok(None) };
@@ -75,7 +76,7 @@ fn elsewhere(base: &LocalHandle, of: &Statx, id: &[u8], marked: &[u8]) -> Result
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-    // A path that leads nowhere is old, or somebody else's words.
+    // The path is outdated, or was set by another program.
     let Ok(home) = resolve_at(directory.as_fd(), marked, flags, Mode::empty(), resolve) else {
         return Ok(None);
     };
@@ -83,12 +84,12 @@ fn elsewhere(base: &LocalHandle, of: &Statx, id: &[u8], marked: &[u8]) -> Result
     if found.is_some()
         && let Err(error) = bring(base, of, home.as_fd(), id)
     {
-        tracing::debug!(file = ?base, %error, "a file's streams stay in the store that it came from");
+        tracing::debug!(file = ?base, %error, "cannot move the streams of a file from another store");
     }
     Ok(found)
 }
 
-/// Brings the directory of a file's streams from the store in `from` into the one that the file's streams go to.
+/// Moves the directory of a file's streams from the store in `from` into the file's current one.
 fn bring(base: &LocalHandle, of: &Statx, from: BorrowedFd<'_>, id: &[u8]) -> Result<()> {
     let store = open_or_make(&base.root, home(base, of)?.as_fd(), device(of))?;
     let before = open(&base.root, from, device(of))?.ok_or(Error::NotFound)?;
@@ -98,15 +99,15 @@ fn bring(base: &LocalHandle, of: &Statx, from: BorrowedFd<'_>, id: &[u8]) -> Res
     remove_if_empty(from, DIRECTORY).map(drop)
 }
 
-/// Makes the directory of a file's streams.
+/// Creates the directory of a file's streams.
 pub(super) fn make(base: &LocalHandle, of: &Statx) -> Result<OwnedFd> {
-    // Where births are not told, it could be taken for a later file's.
+    // Without birth times, it could be taken for that of a later file.
     let id = id_of(of).ok_or(Error::Limitation)?;
     let home = home(base, of)?;
     for _ in 0..RESOLVE_ATTEMPTS_MAX {
         let store = open_or_make(&base.root, home.as_fd(), device(of))?;
         match rustix::fs::mkdirat(&store, &id, Mode::from_raw_mode(0o700)) {
-            // It was the last of its kind to be removed.
+            // The store was just removed with its last entry.
             Err(Errno::NOENT) => continue,
             Err(Errno::EXIST) => {}
             result => result?,
@@ -123,7 +124,7 @@ pub(super) fn make(base: &LocalHandle, of: &Statx) -> Result<OwnedFd> {
     Err(Error::Busy)
 }
 
-/// Marks a file as one that has streams in a store.
+/// Marks a file as having streams in a store.
 pub(super) fn mark(base: &LocalHandle) -> Result<()> {
     if xattr::get(base.fd(), MARK)?.is_some() {
         return Ok(());
@@ -135,7 +136,7 @@ pub(super) fn mark(base: &LocalHandle) -> Result<()> {
     }
 }
 
-/// Lets the mark of a file, which may have come with a copy, say where its streams are.
+/// Corrects the mark of a file, which may have been copied from another file.
 fn point(base: &LocalHandle, home: BorrowedFd<'_>) {
     let path = path_of(home).unwrap_or_default();
     let pointed = match xattr::get(base.fd(), MARK) {
@@ -143,18 +144,19 @@ fn point(base: &LocalHandle, home: BorrowedFd<'_>) {
         other => other.map(drop),
     };
     if let Err(error) = pointed {
-        tracing::debug!(file = ?base, %error, "the mark of a file does not say where its streams are");
+        tracing::debug!(file = ?base, %error, "cannot correct the mark of a file with streams");
     }
 }
 
-/// Takes the mark from a file.
+/// Removes the mark of a file.
 pub(super) fn unmark(base: &LocalHandle) {
     if let Err(error) = xattr::remove(base.fd(), MARK) {
-        tracing::debug!(file = ?base, %error, "a file without large streams keeps its mark");
+        tracing::debug!(file = ?base, %error, "cannot remove the mark of a file without large streams");
     }
 }
 
-/// Removes the directory of a file's streams, and the store if it was the last there; false where it still has some.
+/// Removes the directory of a file's streams, and the store if it is empty then; false if the directory still
+/// has streams.
 pub(super) fn remove(base: &LocalHandle, place: BorrowedFd<'_>) -> Result<bool> {
     let Some(id) = id_of(&statx_fd(base.fd())?) else { return Ok(false) };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -175,7 +177,7 @@ fn remove_if_empty(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool> {
     }
 }
 
-/// The directory of a file's streams in the store that a directory has.
+/// The directory of a file's streams in the store of a directory.
 fn look(root: &Root, home: BorrowedFd<'_>, device: u64, id: &[u8]) -> Result<Option<OwnedFd>> {
     let Some(store) = open(root, home, device)? else { return Ok(None) };
     match open_entry(store.as_fd(), id, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
@@ -184,7 +186,7 @@ fn look(root: &Root, home: BorrowedFd<'_>, device: u64, id: &[u8]) -> Result<Opt
     }
 }
 
-/// Opens the store that a directory has; what others have made there is none.
+/// Opens the store of a directory; a directory made by another user is ignored.
 fn open(root: &Root, home: BorrowedFd<'_>, device: u64) -> Result<Option<OwnedFd>> {
     match open_entry(home, DIRECTORY, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => Ok(None),
@@ -199,7 +201,7 @@ fn open_or_make(root: &Root, home: BorrowedFd<'_>, device: u64) -> Result<OwnedF
     for _ in 0..RESOLVE_ATTEMPTS_MAX {
         match rustix::fs::mkdirat(home, DIRECTORY, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
-            // The directory is not the server's to make something in.
+            // The server may not create anything in the directory.
             Err(Errno::ACCESS | Errno::PERM) => return Err(Error::Limitation),
             Err(error) => return Err(error.into()),
         }
@@ -209,16 +211,16 @@ fn open_or_make(root: &Root, home: BorrowedFd<'_>, device: u64) -> Result<OwnedF
         if statx(home, DIRECTORY, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             break;
         }
-        // It went with the last streams in it.
+        // The store was removed with its last streams.
     }
     tracing::warn!(
         directory = %String::from_utf8_lossy(&path_from(home).unwrap_or_default()),
-        "large streams cannot be kept: .shareward-streams is there already, and not this server's (mode 0700)"
+        "cannot store large streams: .shareward-streams exists, but does not belong to this server with mode 0700"
     );
     Err(Error::Limitation)
 }
 
-/// A directory is the process's on this device, and nobody else can enter it.
+/// True if a directory is the process's on this device, and no other user can enter it.
 fn is_ours(root: &Root, store: BorrowedFd<'_>, of: u64) -> Result<bool> {
     let stat = statx_fd(store)?;
     Ok(metadata::kind(&stat) == Kind::Directory
@@ -227,7 +229,8 @@ fn is_ours(root: &Root, store: BorrowedFd<'_>, of: u64) -> Result<bool> {
         && device(&stat) == of)
 }
 
-/// The directory whose store the new streams of a file go to: the share's, or the top of what is mounted below it.
+/// The parent directory of the store for new streams of a file: the share's root, or the top of a file system
+/// mounted below it.
 pub(super) fn home(base: &LocalHandle, of: &Statx) -> Result<OwnedFd> {
     if device(of) == base.root.device {
         return Ok(rustix::io::fcntl_dupfd_cloexec(base.root.fd.as_fd(), 0)?);
@@ -239,7 +242,7 @@ pub(super) fn home(base: &LocalHandle, of: &Statx) -> Result<OwnedFd> {
     Ok(directory)
 }
 
-/// The directory that a file is in, or the directory itself.
+/// The directory that contains a file, or the directory itself.
 fn nearest(base: &LocalHandle, of: &Statx) -> Result<Option<OwnedFd>> {
     if base.kind() == Kind::Directory {
         return Ok(Some(rustix::io::fcntl_dupfd_cloexec(base.fd(), 0)?));
@@ -255,7 +258,7 @@ fn nearest(base: &LocalHandle, of: &Statx) -> Result<Option<OwnedFd>> {
     Ok(Some(rustix::io::fcntl_dupfd_cloexec(base.root.fd.as_fd(), 0)?))
 }
 
-/// The directory above one in the same file system, as far as it is mounted.
+/// The parent of a directory within the same mount.
 fn above(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let above = match rustix::fs::openat(directory, c"..", flags, Mode::empty()) {
@@ -269,7 +272,7 @@ fn above(directory: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     Ok(is_higher.then_some(above))
 }
 
-/// The path of a directory from the top of its file system, for the mark; `None` if it is longer than [`MARK_BYTES_MAX`].
+/// The path of a directory from the top of its file system, for the mark; `None` if it exceeds [`MARK_BYTES_MAX`].
 fn path_of(directory: BorrowedFd<'_>) -> Option<Vec<u8>> {
     let mut top = rustix::io::fcntl_dupfd_cloexec(directory, 0).ok()?;
     while let Some(above) = above(top.as_fd()).ok()? {
@@ -286,7 +289,7 @@ fn path_from(directory: BorrowedFd<'_>) -> Option<Vec<u8>> {
     Some(path.into_bytes()).filter(|path| path.starts_with(b"/"))
 }
 
-/// The name of the directory of a file's streams; `None` if the file system does not tell when files were born.
+/// The name of the directory of a file's streams; `None` if the file system has no birth times.
 fn id_of(of: &Statx) -> Option<Vec<u8>> {
     let is_told = StatxFlags::from_bits_retain(of.stx_mask).contains(StatxFlags::BTIME);
     let (seconds, nanoseconds) = (of.stx_btime.tv_sec, of.stx_btime.tv_nsec);

@@ -1,13 +1,15 @@
-//! Named streams, kept as Samba keeps them: in the extended attribute `user.DosStream.NAME:$DATA`, which holds the data
-//! and one NUL byte (`vfs_streams_xattr`), or in a file of their own ([`depot`]). The share's setting says which, and
-//! both are looked in.
+//! Named streams, stored as in Samba: in the extended attribute `user.DosStream.NAME:$DATA`, which contains
+//! the data and one NUL byte (`vfs_streams_xattr`), or in a separate file ([`depot`]). The share's setting
+//! selects the store for new streams; both are searched.
 //!
-//! A stream in an attribute is read and written as a whole, under the inode's lock, and can be no larger than the file
-//! system lets an attribute be. One that gets larger goes into a file, where the setting lets it, and else is
-//! [`Error::Limitation`]; there it stays until it is removed, however small it becomes.
+//! A stream in an attribute is read and written as a whole under the inode's lock, and cannot be larger than
+//! the file system allows for an attribute. If it grows beyond that, it moves into a file if the setting
+//! allows that; otherwise the error is [`Error::Limitation`]. It stays in the file until it is removed, even
+//! if it shrinks.
 //!
-//! While a stream moves there are both, and the file counts: it has its name once it is complete and on the disk. Then the
-//! attribute goes. One that is beside a file is the rest of a move that a crash has interrupted, and goes with the stream.
+//! While a stream is moving, both exist, and the file is valid: it gets its name when it is complete and on
+//! the disk. Then the attribute is removed. An attribute beside a file is left from a move that a crash has
+//! interrupted, and is removed with the stream.
 
 use super::handle::LocalHandle;
 use super::open_stream::{OPEN, Place};
@@ -22,15 +24,15 @@ use std::sync::Arc;
 
 const SUFFIX: &[u8] = b":$DATA";
 
-/// Bytes that are copied at a time where a stream in a file becomes the data of another.
+/// Bytes that are copied at a time when a stream becomes the data of a file.
 const COPY_BYTES: usize = 1 << 20;
 
 /// The stores of streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Store {
-    /// In an extended attribute.
+    /// An extended attribute.
     Attribute,
-    /// In a file of its own.
+    /// A separate file.
     Depot,
 }
 
@@ -65,7 +67,7 @@ pub(super) fn list(base: &LocalHandle) -> Result<Vec<StreamInfo>> {
     Ok(streams)
 }
 
-/// A stream by its name, or but for case.
+/// Finds a stream by its exact name, or else in any case.
 pub(super) fn find(base: &LocalHandle, wanted: &str) -> Result<Option<Found>> {
     let place = depot::find(base)?;
     if let Some(place) = &place
@@ -93,7 +95,7 @@ pub(super) fn create(base: &LocalHandle, name: &str) -> Result<Found> {
     Ok(Found { name: name.to_owned(), store })
 }
 
-/// Puts a stream, data and NUL, where the share keeps new ones.
+/// Stores a new stream (data and NUL) in the store for new ones.
 fn put_new(base: &LocalHandle, name: &str, stored: &[u8]) -> Result<Place> {
     let options = &base.root.options;
     if options.streams != Streams::Depot {
@@ -104,7 +106,7 @@ fn put_new(base: &LocalHandle, name: &str, stored: &[u8]) -> Result<Place> {
     }
     let (_, data) = stored.split_last().unwrap_or((&0, &[]));
     match depot::mark(base) {
-        // A stream that goes makes the room.
+        // Moving another stream frees the space.
         Err(Error::Limitation) if move_largest(base)? => {}
         result => result?,
     }
@@ -124,7 +126,7 @@ pub(super) fn remove(actor: &Actor, base: &LocalHandle, wanted: &str) -> Result<
     Ok(())
 }
 
-/// Removes a stream from where it is, and before that what a crash may have left beside it. What is in an attribute alone
+/// Removes a stream from its store, and first any rest of an interrupted move. A stream in an attribute only
 /// is removed with the rights of `actor`.
 fn take(actor: &Actor, base: &LocalHandle, found: &Found) -> Result<()> {
     match found.store {
@@ -142,7 +144,7 @@ fn take(actor: &Actor, base: &LocalHandle, found: &Found) -> Result<()> {
     }
 }
 
-/// Renames the stream that `from` finds; what has it open follows.
+/// Renames the stream that `from` finds; its open handles follow.
 pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) -> Result<()> {
     let _lock = base.lock_attributes();
     let from = find(base, from)?.ok_or(Error::NotFound)?;
@@ -153,7 +155,7 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
     if from.name == to {
         return Ok(());
     }
-    // What has the new name goes, but for what has just been put there.
+    // Removes the stream that had the new name, but not the one that was just stored.
     let replace = |store: Store| -> Result<()> {
         let Some(existing) = &existing else { return Ok(()) };
         let is_put = |in_store| store == in_store && existing.name == to;
@@ -175,7 +177,7 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
             let stored = xattr::get(base.fd(), &full_name(&from.name))?.ok_or(Error::NotFound)?;
             let put = put_new(base, to, &stored)?;
             replace(put.store())?;
-            // It may have gone into a file to make room.
+            // The stream may have been moved into a file to free space.
             take(&Actor::Process, base, &Found { name: from.name.clone(), store: Store::Depot })?;
             place = Some(put);
         }
@@ -196,8 +198,8 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
     Ok(())
 }
 
-/// Makes the stream that `from` finds the data of its file, which has none; what has the stream open has the file open
-/// then.
+/// Makes the stream that `from` finds the data of its file, which must be empty; open handles of the stream
+/// then refer to the file.
 pub(super) fn become_data(base: &LocalHandle, from: &str) -> Result<()> {
     let _lock = base.lock_attributes();
     let from = find(base, from)?.ok_or(Error::NotFound)?;
@@ -222,14 +224,14 @@ pub(super) fn become_data(base: &LocalHandle, from: &str) -> Result<()> {
         copied?;
         return Err(Error::NoSpace);
     }
-    // The stream goes: its data has to be on the disk as the file's before.
+    // The stream is removed next, so its data must be on the disk as the file's first.
     flush::flush(&file)?;
     take(&Actor::Process, base, &from)?;
     OPEN.moved(base, &from, |_| Place::Data);
     Ok(())
 }
 
-/// Copies all of a file; false where there is no room for it.
+/// Copies a file; false if the disk is full.
 fn copy(from: &LocalHandle, to: &LocalHandle) -> Result<bool> {
     let mut buffer = vec![0; COPY_BYTES];
     let mut done = 0;
@@ -247,8 +249,8 @@ fn copy(from: &LocalHandle, to: &LocalHandle) -> Result<bool> {
     }
 }
 
-/// Moves a stream with this data from its attribute into a file, where the share has such files; what has it open
-/// follows.
+/// Moves a stream with this data from its attribute into a file, if the share allows that; its open handles
+/// follow.
 pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Result<()> {
     if base.root.options.streams == Streams::Attributes {
         return Err(Error::Limitation);
@@ -257,7 +259,7 @@ pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Resu
     let file = Arc::new(depot::keep(base, name, data)?);
     xattr::remove(base.fd(), &full_name(name))?;
     if marked.is_err() {
-        // There is room for it now.
+        // There is space for the mark now.
         depot::mark(base)?;
     }
     let found = Found { name: name.to_owned(), store: Store::Attribute };
@@ -265,14 +267,14 @@ pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Resu
     Ok(())
 }
 
-/// Puts an attribute of a file for which there may be no room: then streams go out of its way, the largest first, where
-/// the share lets them. Under the lock of the file's attributes.
+/// Sets an attribute of a file. If it does not fit, streams are moved out of attributes, the largest first,
+/// if the share allows that. The caller holds the lock of the file's attributes.
 pub(super) fn put_beside(base: &LocalHandle, name: &[u8], value: &[u8]) -> Result<()> {
     let mut is_tried = false;
     loop {
         match xattr::set(base.fd(), name, value) {
             Err(Error::Limitation) if value.len() <= XATTR_VALUE_BYTES_MAX => {
-                // Nothing moves for what does not fit in any case.
+                // Nothing is moved for a value that would not fit in any case.
                 if !is_tried && !trial::fits_without_streams(base, name, value) || !move_largest(base)? {
                     return Err(Error::Limitation);
                 }
@@ -283,7 +285,8 @@ pub(super) fn put_beside(base: &LocalHandle, name: &[u8], value: &[u8]) -> Resul
     }
 }
 
-/// Moves the largest stream that is in an attribute into a file; false where there is none, or the share has no files.
+/// Moves the largest stream in an attribute into a file; false if there is none or the share does not allow
+/// it.
 fn move_largest(base: &LocalHandle) -> Result<bool> {
     if base.root.options.streams == Streams::Attributes {
         return Ok(false);
@@ -303,12 +306,12 @@ fn move_largest(base: &LocalHandle) -> Result<bool> {
     }
 }
 
-/// The file that a stream is kept in.
+/// The file that contains a stream.
 pub(super) fn opened(base: &LocalHandle, name: &str) -> Result<LocalHandle> {
     depot::find(base)?.ok_or(Error::NotFound)?.open(name)
 }
 
-/// The name of the attribute that a stream is kept in.
+/// The name of the attribute that contains a stream.
 pub(super) fn full_name(name: &str) -> Vec<u8> {
     [xattr::STREAM_PREFIX, name.as_bytes(), SUFFIX].concat()
 }

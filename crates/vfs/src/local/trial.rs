@@ -1,4 +1,4 @@
-//! A trial of an extended attribute on a file without a name, before anything of the real one is moved for it.
+//! Tries an extended attribute on a file without a name, before streams of the real file are moved for it.
 
 use super::handle::LocalHandle;
 use super::resolve::statx_fd;
@@ -7,8 +7,7 @@ use crate::error::{Error, Result};
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::AsFd;
 
-/// The file system could keep an attribute of a file if no streams were beside it. Where that cannot be tried, it is
-/// taken to be so.
+/// True if an attribute would fit if the file had no streams, or if that cannot be tried.
 pub(super) fn fits_without_streams(base: &LocalHandle, name: &[u8], value: &[u8]) -> bool {
     !matches!(tried(base, name, value), Err(Error::Limitation))
 }
@@ -22,7 +21,7 @@ fn tried(base: &LocalHandle, name: &[u8], value: &[u8]) -> Result<()> {
             continue;
         }
         if let Some(value) = xattr::get(base.fd(), &other)? {
-            // What only the kernel sets, it has set on this one, too.
+            // Attributes that only the kernel sets are already set on this file.
             let _ = xattr::set(file.as_fd(), &other, &value);
         }
     }
