@@ -6,10 +6,6 @@ use std::path::{Path, PathBuf};
 use super::{Findings, crates};
 use crate::shell::files;
 
-/// The crates whose doc comments are not in plain words yet. Their faults are counted; elsewhere each is an error. A
-/// crate without faults must leave this list, and none may be added.
-const NOT_YET_PLAIN: &[&str] = &[];
-
 /// The beginnings of a doc comment that name no subject.
 const OPENINGS: &[&str] = &[
     "How", "It", "Its", "So", "That", "They", "Those", "What", "Whatever", "Where", "Wherever", "Whether",
@@ -23,45 +19,19 @@ const NONE_PHRASES: &[&str] = &["; none", ", none ", "none if ", "none when ", "
 const PERSONIFYING: &[&str] = &["hear", "heard", "hears", "wish", "wishes"];
 
 pub(super) fn check(top: &Path, findings: &mut Findings) {
-    for (name, directory) in areas(top) {
-        let mut faults = Vec::new();
-        for path in files(&directory, &["rs"]) {
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            for (line, fault) in faults_in(&text) {
-                faults.push((path.clone(), line, fault));
-            }
+    for path in areas(top).iter().flat_map(|directory| files(directory, &["rs"])) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for (line, fault) in faults_in(&text) {
+            findings.error(&path, line, &fault);
         }
-        let listed = NOT_YET_PLAIN.contains(&name.as_str());
-        report(&name, &directory, &faults, listed, findings);
     }
 }
 
-/// Reports the faults of one crate: as errors, or as a single warning if the crate is `listed`.
-fn report(
-    name: &str,
-    directory: &Path,
-    faults: &[(PathBuf, usize, String)],
-    listed: bool,
-    findings: &mut Findings,
-) {
-    if !listed {
-        faults.iter().for_each(|(path, line, fault)| findings.error(path, *line, fault));
-    } else if faults.is_empty() {
-        findings.error(
-            directory,
-            0,
-            format!("all doc comments are in plain words: remove {name} from NOT_YET_PLAIN"),
-        );
-    } else {
-        findings.warning(directory, 0, format!("{} doc comments are not in plain words", faults.len()));
-    }
-}
-
-/// The crates of the repository, with the test packages and tools.
-fn areas(top: &Path) -> Vec<(String, PathBuf)> {
+/// The directories of the crates, the test packages and the tools.
+fn areas(top: &Path) -> Vec<PathBuf> {
     let others = ["xtask", "bench", "fuzz", "tests/peers", "tests/rust-clients", "tests/soak"];
-    let others = others.map(|name| (name.to_owned(), top.join(name)));
-    crates(top).into_iter().chain(others).collect()
+    let others = others.map(|name| top.join(name));
+    crates(top).into_iter().map(|(_, directory)| directory).chain(others).collect()
 }
 
 /// The doc comments with a fault, by their first line. A comment is reported once, with its first fault.
@@ -145,19 +115,6 @@ mod tests {
             "The same-named stream.",
         ] {
             assert_eq!(fault(comment), None, "{comment}");
-        }
-    }
-
-    #[test]
-    fn a_listed_crate_must_have_faults_and_others_must_not() {
-        let path = Path::new("crates/x/src/lib.rs");
-        let faults = [(path.to_owned(), 7, "a fault".to_owned())];
-        for (faults, listed, errors, warnings) in
-            [(&faults[..], false, 1, 0), (&faults[..], true, 0, 1), (&[], true, 1, 0), (&[], false, 0, 0)]
-        {
-            let mut findings = Findings::default();
-            report("x", Path::new("crates/x"), faults, listed, &mut findings);
-            assert_eq!((findings.errors.len(), findings.warnings.len()), (errors, warnings));
         }
     }
 }
