@@ -91,7 +91,7 @@ impl Figure {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Round {
     pub(crate) shareward: Option<Figure>,
-    pub(crate) samba: Option<Figure>,
+    pub(crate) peer: Option<Figure>,
 }
 
 /// All rounds of a case.
@@ -131,9 +131,9 @@ async fn rounds(case: &Case, servers: &Servers, options: &Options) -> Outcome {
                 *figure = one(case, target, options, options.load, &mut outcome.errors).await;
             }
         }
-        let [shareward, samba] = figures;
-        if shareward.is_some() || samba.is_some() {
-            outcome.rounds.push(Round { shareward, samba });
+        let [shareward, peer] = figures;
+        if shareward.is_some() || peer.is_some() {
+            outcome.rounds.push(Round { shareward, peer });
         }
     }
     outcome

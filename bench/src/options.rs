@@ -22,6 +22,8 @@ pub(crate) struct Options {
     pub(crate) directory: PathBuf,
     /// The file for the figures; by default in the build directory.
     pub(crate) json: Option<PathBuf>,
+    /// The binary of another shareward to compare with, instead of Samba.
+    pub(crate) against: Option<PathBuf>,
     /// True if our server runs as an ordinary user instead of as root, which smbd requires.
     pub(crate) ordinary: bool,
     /// True to list the cases only.
@@ -31,16 +33,18 @@ pub(crate) struct Options {
 const USAGE: &str =
     "usage: bench [--quick] [--only NAME]... [--list] [--rounds N] [--seconds S] [--connections N]
              [--threads N] [--dir DIRECTORY] [--json FILE] [--ordinary]
+             [--against BINARY]
 
   --quick        fewer cases and shorter, about a minute
   --only NAME    only cases whose name contains NAME
-  --list         tells the cases and ends
+  --list         list the cases and exit
   --rounds N     rounds, each on both servers (7; quick: 3)
   --seconds S    how long each load lasts (1.5; quick: 0.5)
   --connections  connections at the same time (4)
   --threads N    threads of the load generator (half of the processors)
   --dir          where the directory tree is made (the temporary directory)
   --json FILE    where the figures go (bench.json in the build directory)
+  --against      another binary of shareward to compare with, instead of Samba
   --ordinary     our server runs as an ordinary user; smbd is always root's";
 
 /// Rounds at most, each being some seconds per case.
@@ -51,6 +55,11 @@ const SECONDS_MAX: f64 = 60.0;
 const CONNECTIONS_MAX: usize = 64;
 
 impl Options {
+    /// The name of the server to compare with.
+    pub(crate) fn peer(&self) -> &'static str {
+        if self.against.is_some() { "other binary" } else { "samba" }
+    }
+
     /// The options, or the text to print instead.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
         let quick = arguments.iter().any(|argument| argument == "--quick");
@@ -64,6 +73,7 @@ impl Options {
             threads: (processors / 2).max(1),
             directory: std::env::temp_dir(),
             json: None,
+            against: None,
             ordinary: false,
             list: false,
         };
@@ -74,6 +84,7 @@ impl Options {
                 "--quick" => {}
                 "--list" => options.list = true,
                 "--ordinary" => options.ordinary = true,
+                "--against" => options.against = Some(value()?.into()),
                 "--only" => options.only.push(value()?.clone()),
                 "--rounds" => options.rounds = number(value()?, 1, ROUNDS_MAX)?,
                 "--connections" => options.connections = number(value()?, 1, CONNECTIONS_MAX)?,

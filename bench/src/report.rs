@@ -10,29 +10,33 @@ use crate::options::Options;
 
 /// A table of all cases.
 pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
+    let peer = options.peer();
     let mut text = format!(
         "{} rounds of {:.1} s each, {} connections, {} threads of the load generator, {} processors; SMB 3.1.1, \
-         signed with AES-GMAC, sealed with AES-128-GCM; smbd: sendfile and aio, no VFS modules.\n\n\
-         | case | shareward | samba | ratio (min..max) | CPU of shareward | of samba | CPU ratio (min..max) |\n\
+         signed with AES-GMAC, sealed with AES-128-GCM{}.\n\n\
+         | case | shareward | {peer} | ratio (min..max) | CPU of shareward | of {peer} | CPU ratio (min..max) |\n\
          |---|---:|---:|---:|---:|---:|---:|\n",
         options.rounds,
         options.load.as_secs_f64(),
         options.connections,
         options.threads,
         std::thread::available_parallelism().map_or(1, usize::from),
+        if options.against.is_some() { "" } else { "; smbd: sendfile and aio, no VFS modules" },
     );
     let (mut notes, mut waited) = (String::new(), String::new());
     for outcome in outcomes {
         row(outcome, &mut text);
-        waits(outcome, &mut waited);
+        waits(outcome, peer, &mut waited);
         for error in &outcome.errors {
             write!(notes, "\n- {}: {error}", outcome.name).ok();
         }
     }
-    text.push_str(
-        "\nA ratio is ours by Samba's within a round, as the median of the rounds: of rates more is better, of memory \
-         and of processor time less.\n",
-    );
+    writeln!(
+        text,
+        "\nA ratio is ours divided by that of {peer} in the same round; the table has the median of the rounds. Higher \
+         rates are better, and less memory and processor time.",
+    )
+    .ok();
     text.push_str(&waited);
     if !notes.is_empty() {
         write!(text, "\nWhat failed:\n{notes}\n").ok();
@@ -48,6 +52,7 @@ pub(crate) fn write_json(outcomes: &[Outcome], options: &Options) -> std::io::Re
         seconds: f64,
         connections: usize,
         threads: usize,
+        peer: &'a str,
         cases: &'a [Outcome],
     }
     let path = options.json.clone().unwrap_or_else(default_path);
@@ -56,6 +61,7 @@ pub(crate) fn write_json(outcomes: &[Outcome], options: &Options) -> std::io::Re
         seconds: options.load.as_secs_f64(),
         connections: options.connections,
         threads: options.threads,
+        peer: options.peer(),
         cases: outcomes,
     };
     std::fs::write(&path, serde_json::to_vec_pretty(&document)?)?;
@@ -71,7 +77,7 @@ fn default_path() -> PathBuf {
 
 fn row(outcome: &Outcome, text: &mut String) {
     let ours = |round: &Round| round.shareward;
-    let samba = |round: &Round| round.samba;
+    let peer = |round: &Round| round.peer;
     let values = |of: &dyn Fn(&Round) -> Option<Figure>| {
         spread(outcome.rounds.iter().filter_map(|round| Some(of(round)?.value())))
     };
@@ -79,18 +85,18 @@ fn row(outcome: &Outcome, text: &mut String) {
         spread(outcome.rounds.iter().filter_map(|round| of(round)?.cpu_micros()))
     };
     let ratios = spread(
-        outcome.rounds.iter().filter_map(|round| Some(round.shareward?.value() / round.samba?.value())),
+        outcome.rounds.iter().filter_map(|round| Some(round.shareward?.value() / round.peer?.value())),
     );
     let cpu_ratios = spread(
         outcome
             .rounds
             .iter()
-            .filter_map(|round| Some(round.shareward?.cpu_micros()? / round.samba?.cpu_micros()?)),
+            .filter_map(|round| Some(round.shareward?.cpu_micros()? / round.peer?.cpu_micros()?)),
     );
     let is_memory = outcome
         .rounds
         .iter()
-        .any(|round| matches!(round.shareward.or(round.samba), Some(Figure::Memory { .. })));
+        .any(|round| matches!(round.shareward.or(round.peer), Some(Figure::Memory { .. })));
     let per = if is_memory { "KiB/session".to_owned() } else { format!("{}/s", outcome.unit) };
     let rate = |spread: Option<Spread>| {
         spread.map_or_else(|| "-".into(), |spread| format!("{} {per}", significant(spread.median)))
@@ -108,26 +114,26 @@ fn row(outcome: &Outcome, text: &mut String) {
         outcome.rounds.iter().filter_map(of).any(|figure| figure.is_given_up())
     };
     let bound = |is_bound: bool, sign: &'static str| if is_bound { sign } else { "" };
-    let (ours_is, samba_is) = (is_bound(&ours), is_bound(&samba));
+    let (ours_is, peer_is) = (is_bound(&ours), is_bound(&peer));
     writeln!(
         text,
         "| {} | {}{} | {}{} | {}{} | {} | {} | {} |",
         outcome.name,
         bound(ours_is, "< "),
         rate(values(&ours)),
-        bound(samba_is, "< "),
-        rate(values(&samba)),
-        bound(samba_is && !ours_is, "> "),
+        bound(peer_is, "< "),
+        rate(values(&peer)),
+        bound(peer_is && !ours_is, "> "),
         ratio(ratios),
         cpu(cpus(&ours)),
-        cpu(cpus(&samba)),
+        cpu(cpus(&peer)),
         ratio(cpu_ratios),
     )
     .ok();
 }
 
 /// Adds the longest waits of another client, if they were measured.
-fn waits(outcome: &Outcome, text: &mut String) {
+fn waits(outcome: &Outcome, name: &str, text: &mut String) {
     let longest = |of: &dyn Fn(&Round) -> Option<Figure>| {
         spread(outcome.rounds.iter().filter_map(|round| of(round)?.longest_wait_ms())).map_or_else(
             || "-".into(),
@@ -137,10 +143,10 @@ fn waits(outcome: &Outcome, text: &mut String) {
     if outcome.rounds.iter().any(|round| round.shareward.is_some_and(|it| it.longest_wait_ms().is_some())) {
         writeln!(
             text,
-            "\n{}: a READ of another client took at most {} on shareward, {} on samba.",
+            "\n{}: a READ of another client took at most {} on shareward, {} on {name}.",
             outcome.name,
             longest(&|round| round.shareward),
-            longest(&|round| round.samba),
+            longest(&|round| round.peer),
         )
         .ok();
     }

@@ -20,15 +20,21 @@ use crate::{data, progress};
 /// Both servers and their tree; dropping it ends the servers and removes the tree.
 pub(crate) struct Servers {
     ours: Shareward,
-    samba: Samba,
+    peer: Peer,
     held: [Arc<Mutex<Held>>; 2],
     _tree: TempDir,
+}
+
+/// The server to compare with.
+enum Peer {
+    Samba(Box<Samba>),
+    Shareward(Box<Shareward>),
 }
 
 /// One of the servers.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// `shareward` or `samba`.
+    /// `shareward`, `samba` or `other binary`.
     pub(crate) name: &'static str,
     /// The address on which it listens.
     pub(crate) address: SocketAddr,
@@ -77,45 +83,62 @@ impl Servers {
             .map_err(|error| format!("no directory tree in {}: {error}", options.directory.display()))?;
         let setup = setup(tree.path(), options);
         progress("starting the servers");
-        let samba = Samba::start(&setup);
-        samba.make_administrator(ADMINISTRATOR.0);
-        Ok(Self { ours: Shareward::start(&setup), samba, held: Default::default(), _tree: tree })
+        let peer = match &options.against {
+            Some(binary) => {
+                let setup = Setup { binary: Some(binary.clone()), ..setup.clone() };
+                Peer::Shareward(Box::new(Shareward::start(&setup)))
+            }
+            None => {
+                let samba = Samba::start(&setup);
+                samba.make_administrator(ADMINISTRATOR.0);
+                Peer::Samba(Box::new(samba))
+            }
+        };
+        Ok(Self { ours: Shareward::start(&setup), peer, held: Default::default(), _tree: tree })
     }
 
     /// Both servers, ours first.
     pub(crate) fn targets(&self) -> [Target; 2] {
-        let mark = |path: PathBuf| Arc::from(path.to_string_lossy());
-        let (ours, samba) = (&self.ours, &self.samba);
-        let [held_by_ours, held_by_samba] = self.held.clone();
-        let list = |command: Command, switches: [Option<&str>; 2]| {
-            let words: Vec<OsString> = std::iter::once(command.get_program())
-                .chain(command.get_args())
-                .map(OsStr::to_owned)
-                .collect();
-            switches.map(|more| words.iter().cloned().chain(more.map(OsString::from)).collect())
-        };
-        [
-            Target {
-                name: "shareward",
-                address: ours.address(),
-                pid: ours.pid(),
-                mark: mark(ours.config()),
-                list: list(ours.net_command(&["file"]), [None, Some("--json")]),
-                held: held_by_ours,
-            },
-            Target {
+        let [held_by_ours, held_by_peer] = self.held.clone();
+        let peer = match &self.peer {
+            Peer::Shareward(server) => Target::shareward("other binary", server, held_by_peer),
+            Peer::Samba(samba) => Target {
                 name: "samba",
                 address: samba.address(),
                 pid: samba.pid(),
                 mark: mark(samba.config()),
                 list: list(samba.tool("smbstatus"), [Some("-L"), Some("--json")]),
-                held: held_by_samba,
+                held: held_by_peer,
             },
-        ]
+        };
+        [Target::shareward("shareward", &self.ours, held_by_ours), peer]
     }
 }
 
+/// The text that is in the command lines of all processes of a server with this configuration file.
+fn mark(config: PathBuf) -> Arc<str> {
+    Arc::from(config.to_string_lossy())
+}
+
+/// The command lines of a list as text and as JSON, which the switches tell apart.
+fn list(command: Command, switches: [Option<&str>; 2]) -> [Arc<[OsString]>; 2] {
+    let words: Vec<OsString> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_owned).collect();
+    switches.map(|more| words.iter().cloned().chain(more.map(OsString::from)).collect())
+}
+
 impl Target {
+    fn shareward(name: &'static str, server: &Shareward, held: Arc<Mutex<Held>>) -> Self {
+        Self {
+            name,
+            address: server.address(),
+            pid: server.pid(),
+            mark: mark(server.config()),
+            list: list(server.net_command(&["file"]), [None, Some("--json")]),
+            held,
+        }
+    }
+
     /// The command that lists opens.
     pub(crate) fn list_command(&self, json: bool) -> &[OsString] {
         let [text, as_json] = &self.list;

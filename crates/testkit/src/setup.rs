@@ -55,6 +55,8 @@ pub struct Setup {
     /// The parent of the shares' directories, for two servers over the same files; `None` for a directory of the
     /// server's own.
     pub tree: Option<PathBuf>,
+    /// The binary of our server; `None` for the one under test.
+    pub binary: Option<PathBuf>,
     /// The owner of the process (Samba's is always root).
     pub run_as: RunAs,
     /// The directory of the Unix accounts for a server that runs as root; `None` for the server's own directory.
@@ -93,6 +95,7 @@ impl Default for Setup {
             ],
             shares: vec![share("data", false), share("other", false), share("sealed", true)],
             tree: None,
+            binary: None,
             run_as: RunAs::Ordinary,
             accounts: None,
             ipv6: false,

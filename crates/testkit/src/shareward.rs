@@ -161,7 +161,7 @@ impl Files {
         let accounts = (setup.run_as == RunAs::Root)
             .then(|| Accounts::write(setup.accounts.as_deref().unwrap_or(root.path()), &setup.users));
         let files = Self { root, setup: setup.clone(), accounts };
-        let binary = paths::shareward_binary();
+        let binary = setup.binary.clone().unwrap_or_else(paths::shareward_binary);
         // `nobody` may not have access to the build directory, which can also be on another file system.
         if fs::hard_link(&binary, files.path("shareward")).is_err() {
             fs::copy(&binary, files.path("shareward")).expect("copy the binary");
