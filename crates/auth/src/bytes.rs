@@ -33,16 +33,3 @@ pub(crate) fn from_utf16le(data: &[u8]) -> Option<String> {
     }
     char::decode_utf16(units.iter().map(|unit| u16::from_le_bytes(*unit))).collect::<Result<_, _>>().ok()
 }
-
-/// `text` in the upper case Windows uses: one character for one, and only within the basic plane.
-pub(crate) fn upper(text: &str) -> String {
-    text.chars().map(upper_char).collect()
-}
-
-fn upper_char(character: char) -> char {
-    let mut mapped = character.to_uppercase();
-    match (mapped.next(), mapped.next()) {
-        (Some(one), None) if u32::from(character) <= 0xffff && u32::from(one) <= 0xffff => one,
-        _ => character,
-    }
-}

@@ -13,11 +13,10 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-use wire::FileTime;
+use wire::{AccountName, FileTime};
 use zeroize::Zeroizing;
 
 use crate::acceptor::{AccountRecord, Accounts};
-use crate::bytes::upper;
 use crate::limits::{MAX_ACCOUNT_NAME, MAX_USERS_FILE};
 pub use crate::ntlm::compute::nt_hash;
 pub use update::UpdateError;
@@ -26,11 +25,6 @@ pub use update::UpdateError;
 pub fn now() -> FileTime {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
-}
-
-/// The key of an account: names with the same key are the same account.
-pub fn folded(name: &str) -> String {
-    upper(name)
 }
 
 /// The name without the domain in it, if the client sent no separate domain.
@@ -45,8 +39,8 @@ pub fn without_domain<'a>(domain: &str, name: &'a str) -> &'a str {
 #[derive(Clone, Default)]
 pub struct UserDb {
     lines: Vec<Line>,
-    /// The index in `lines`, by the name in upper case.
-    index: BTreeMap<String, usize>,
+    /// The index in `lines`.
+    index: BTreeMap<AccountName, usize>,
 }
 
 /// One account.
@@ -196,7 +190,7 @@ impl UserDb {
             let content = raw.trim_end_matches(['\n', '\r']);
             let user = if is_comment(content) { None } else { Some(parse_line(content).map_err(fault)?) };
             if let Some(user) = &user
-                && db.index.insert(upper(&user.name), db.lines.len()).is_some()
+                && db.index.insert(AccountName::new(&user.name), db.lines.len()).is_some()
             {
                 return Err(fault(Problem::Duplicate));
             }
@@ -275,7 +269,7 @@ impl UserDb {
 
     /// The account of this name, in any case.
     pub fn user(&self, name: &str) -> Option<&User> {
-        self.lines.get(*self.index.get(&upper(name))?)?.user.as_ref()
+        self.lines.get(*self.index.get(&AccountName::new(name))?)?.user.as_ref()
     }
 
     /// The account that a client means with a domain and a name, in any case.
@@ -311,7 +305,7 @@ impl UserDb {
         {
             last.raw.push('\n');
         }
-        self.index.insert(upper(name), self.lines.len());
+        self.index.insert(AccountName::new(name), self.lines.len());
         self.lines.push(Line { raw: format_line(&user, None), user: Some(user) });
         Ok(())
     }
@@ -342,7 +336,7 @@ impl UserDb {
 
     /// Removes an account.
     pub fn delete(&mut self, name: &str) -> Result<(), ChangeError> {
-        let place = self.index.remove(&upper(name)).ok_or(ChangeError::NoSuchUser)?;
+        let place = self.index.remove(&AccountName::new(name)).ok_or(ChangeError::NoSuchUser)?;
         if place < self.lines.len() {
             self.lines.remove(place);
         }
@@ -353,7 +347,7 @@ impl UserDb {
     }
 
     fn change(&mut self, name: &str, edit: impl FnOnce(&mut User)) -> Result<(), ChangeError> {
-        let place = self.index.get(&upper(name)).ok_or(ChangeError::NoSuchUser)?;
+        let place = self.index.get(&AccountName::new(name)).ok_or(ChangeError::NoSuchUser)?;
         let line = self.lines.get_mut(*place).ok_or(ChangeError::NoSuchUser)?;
         let user = line.user.as_mut().ok_or(ChangeError::NoSuchUser)?;
         edit(user);

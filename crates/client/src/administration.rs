@@ -69,7 +69,7 @@ pub trait Administration {
     fn share<'a>(&'a self, name: &'a str) -> Answer<'a, Share> {
         Box::pin(async move {
             let mut shares = self.shares().await?.into_iter();
-            let share = shares.find(|share| share.name.to_lowercase() == name.to_lowercase());
+            let share = shares.find(|share| wire::eq_ignore_case(&share.name, name));
             share.ok_or_else(|| {
                 control::Error::new(number::NET_NAME_NOT_FOUND, "This shared resource does not exist.").into()
             })

@@ -39,7 +39,7 @@ pub fn same_computer(a: &str, b: &str) -> bool {
 }
 
 fn same_name(a: &str, b: &str) -> bool {
-    let (a, b) = (a.trim_start_matches('\\').to_lowercase(), b.trim_start_matches('\\').to_lowercase());
+    let [a, b] = [a, b].map(|name| name.trim_start_matches('\\').to_ascii_lowercase());
     if a.is_empty() || b.is_empty() {
         return a == b;
     }

@@ -173,9 +173,10 @@ impl FileQuery {
             && self.client.as_ref().is_none_or(|client| {
                 file.computer.as_deref().is_some_and(|it| crate::address::same_computer(it, client))
             })
-            && self.share.as_ref().is_none_or(|share| {
-                file.share.as_ref().is_some_and(|it| it.to_lowercase() == share.to_lowercase())
-            })
+            && self
+                .share
+                .as_ref()
+                .is_none_or(|share| file.share.as_ref().is_some_and(|it| wire::eq_ignore_case(it, share)))
             && self.path.as_ref().is_none_or(path)
             && self.session.is_none_or(|session| file.session_id == Some(session))
             && self.idle.is_none_or(|bound| file.idle_seconds.is_some_and(|idle| bound.allows(idle)))

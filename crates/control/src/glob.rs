@@ -1,5 +1,7 @@
 //! Patterns for paths in filters.
 
+use wire::names::upcase;
+
 /// True if `path` matches `pattern`. Case is ignored; `/` is the same as `\`. A pattern with `*` (any characters) or
 /// `?` (any one character) must match the whole path or everything after a separator; a pattern without them must be
 /// a part of it.
@@ -47,8 +49,7 @@ fn whole(pattern: &[char], path: &[char]) -> bool {
 }
 
 fn folded(text: &str) -> Vec<char> {
-    let lower = text.chars().flat_map(char::to_lowercase);
-    lower.map(|character| if character == '/' { '\\' } else { character }).collect()
+    text.chars().map(|character| if character == '/' { '\\' } else { upcase(character) }).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Sessions (`Session` of MS-SMB2 3.3.1.8; `SESSION_INFO_502` of MS-SRVS 2.2.4.15).
 
 use serde::{Deserialize, Serialize};
+use wire::eq_ignore_case;
 
 use crate::{Bound, ShareKind, Timestamp, address};
 
@@ -89,9 +90,10 @@ impl SessionQuery {
                 address::same_computer(&session.computer, client)
                     || session.computer_name.as_deref().is_some_and(|it| address::same_computer(it, client))
             })
-            && self.share.as_ref().is_none_or(|share| {
-                session.shares.iter().flatten().any(|it| it.name.to_lowercase() == share.to_lowercase())
-            })
+            && self
+                .share
+                .as_ref()
+                .is_none_or(|share| session.shares.iter().flatten().any(|it| eq_ignore_case(&it.name, share)))
             && self.idle.is_none_or(|bound| session.idle_seconds.is_some_and(|idle| bound.allows(idle)))
             && self.age.is_none_or(|bound| session.active_seconds.is_some_and(|age| bound.allows(age)))
     }
@@ -107,10 +109,8 @@ pub(crate) fn same_user(wanted: &str, domain: Option<&str>, user: &str) -> bool 
         Some((domain, user)) => (Some(domain), user),
         None => (domain, user),
     };
-    wanted_user.to_lowercase() == user.to_lowercase()
-        && wanted_domain
-            .zip(domain)
-            .is_none_or(|(wanted, domain)| wanted.to_lowercase() == domain.to_lowercase())
+    eq_ignore_case(wanted_user, user)
+        && wanted_domain.zip(domain).is_none_or(|(wanted, domain)| eq_ignore_case(wanted, domain))
 }
 
 /// The body of `POST /v1/sessions/close`: the sessions of a computer, of a user, or of a user at a computer

@@ -187,6 +187,6 @@ impl ConnectionQuery {
             && self.client.as_ref().is_none_or(|client| {
                 connection.computer.as_deref().is_some_and(|it| crate::address::same_computer(it, client))
             })
-            && self.share.as_ref().is_none_or(|share| connection.share.to_lowercase() == share.to_lowercase())
+            && self.share.as_ref().is_none_or(|share| wire::eq_ignore_case(&connection.share, share))
     }
 }

@@ -93,8 +93,7 @@ impl Inodes {
         let node = self.nodes.get(&number)?;
         // Spellings of one name need different numbers: the kernel ignores a rename between two names of one
         // file.
-        let respelled =
-            node.names.iter().any(|it| it.0 == *parent && it.1.to_lowercase() == name.to_lowercase());
+        let respelled = node.names.iter().any(|it| it.0 == *parent && wire::eq_ignore_case(&it.1, name));
         let named_twice = facts.links.is_some_and(|links| links > 1) && !respelled;
         let same = node.kind == facts.kind() && node.identity.compare(facts.identity) == Same::Yes;
         (named_twice && same).then_some(number)

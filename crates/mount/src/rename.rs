@@ -116,7 +116,7 @@ impl Volume {
         let outcome = self.rename_open(&live, &source, &path, destination, replace).await;
         self.close(&live, &source).await;
         outcome?;
-        if parent == to && name.to_lowercase() == to_name.to_lowercase() {
+        if parent == to && wire::eq_ignore_case(&name, &to_name) {
             self.inodes().respell(parent, &name, &to_name);
         } else {
             self.inodes().rename(parent, &name, to, &to_name);

@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wire::FileGlobalId;
+use wire::{FileGlobalId, ShareName};
 
 use crate::links::{Link, Links, without_stream};
 use crate::open::Open;
 use crate::remaining_work::Work;
-use crate::share::ShareKey;
 use crate::{Effects, FileKey, NotFound, OpenRef, OpenTarget, Rest, Shell, State, cost};
 
 /// A delete that takes effect with the last open of a link or stream.
@@ -234,7 +233,7 @@ impl<S: Shell> State<S> {
         if self.files.contains_key(&target) {
             return None;
         }
-        let link = Link::new(ShareKey::new(share), &path.into());
+        let link = Link::new(ShareName::new(share), &path.into());
         self.begin_vanishing(target, link.clone());
         Some(Replacing { target, link })
     }
@@ -345,7 +344,7 @@ impl<S: Shell> State<S> {
     pub(crate) fn rename_delete(
         &mut self,
         key: FileKey,
-        share: &ShareKey,
+        share: &ShareName,
         old: &Arc<str>,
         new: &Arc<str>,
     ) -> Option<S::Open> {

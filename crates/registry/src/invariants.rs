@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wire::{FileGlobalId, LeaseState};
+use wire::{FileGlobalId, FoldedName, LeaseState};
 
 use crate::ConnectionId;
 use crate::admit::{is_lease_stat_open, is_stat_open};
@@ -267,7 +267,7 @@ impl<S: Shell> State<S> {
         let mut paths = Paths::default();
         self.opens.iter().for_each(|(id, open)| paths.enter(*id, open));
         ensure!(paths == self.paths, "the index of opens by paths is wrong");
-        let is_folded = |open: &Open<S>| *open.folded == *open.path.to_lowercase();
+        let is_folded = |open: &Open<S>| open.folded == FoldedName::new(&open.path);
         ensure!(self.opens.values().all(|open| is_folded(open)), "the folded path of an open is wrong");
         ensure!(self.volatile_ids.len() == homes, "volatile ids and opens differ in number");
         let durables = self.opens.values().filter(|open| open.durable.is_some()).count();

@@ -6,34 +6,33 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wire::{FoldedName, ShareName};
+
 use crate::open::Open;
-use crate::path_index::folded;
-use crate::share::ShareKey;
 use crate::{FileKey, Shell, cost};
 
 /// A name of a file, kept in lower case: on a disk that ignores case, clients open one name in several spellings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Link {
-    share: ShareKey,
-    /// In lower case, without the stream.
-    path: Arc<str>,
+    share: ShareName,
+    /// Without the stream.
+    path: FoldedName,
 }
 
 impl Link {
-    pub(crate) fn new(share: ShareKey, path: &Arc<str>) -> Self {
-        Self { share, path: folded(&without_stream(path)) }
+    pub(crate) fn new(share: ShareName, path: &Arc<str>) -> Self {
+        Self { share, path: FoldedName::of(&without_stream(path)) }
     }
 
     pub(crate) fn of<S: Shell>(open: &Open<S>) -> Self {
-        // The lower case of a letter may depend on the next one, so the stream is removed first.
         if open.path.contains(':') {
             return Self::new(open.origin.share.clone(), &open.path);
         }
         Self { share: open.origin.share.clone(), path: open.folded.clone() }
     }
 
-    /// The share, and the path in lower case.
-    pub(crate) fn place(&self) -> (&ShareKey, &Arc<str>) {
+    /// The share, and the path.
+    pub(crate) fn place(&self) -> (&ShareName, &FoldedName) {
         (&self.share, &self.path)
     }
 

@@ -6,14 +6,12 @@
 //! before.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wire::{FileGlobalId, LeaseState};
+use wire::names::SEPARATORS;
+use wire::{FileGlobalId, FoldedName, LeaseState, ShareName};
 
-use crate::path_index::folded;
-use crate::share::ShareKey;
 use crate::{Effects, FileKey, NotFound, OpenRef, Shell, State, Time, cost};
 
 /// The renames that are being carried out, and the last ones that were. There are no more of the former than requests
@@ -22,8 +20,8 @@ use crate::{Effects, FileKey, NotFound, OpenRef, Shell, State, Time, cost};
 pub(crate) struct Moves {
     /// The files that are being renamed, each with the number of its renames.
     files: BTreeMap<FileKey, usize>,
-    /// The old and the new names, in lower case.
-    places: BTreeMap<ShareKey, BTreeMap<Arc<str>, usize>>,
+    /// The old and the new names.
+    places: BTreeMap<ShareName, BTreeMap<FoldedName, usize>>,
     /// The number of renames, and of removals and replacements, that have been carried out.
     count: Arc<AtomicU64>,
     /// The last renames, removals and replacements that were carried out.
@@ -52,9 +50,9 @@ impl MoveCounter {
 /// A rename that was carried out, or a removal or replacement, which has no new name.
 #[derive(Debug)]
 struct CarriedOut {
-    share: ShareKey,
-    /// The old name, in lower case.
-    from: Arc<str>,
+    share: ShareName,
+    /// The old name.
+    from: FoldedName,
     to: Option<Arc<str>>,
 }
 
@@ -76,9 +74,8 @@ pub struct MoveNames<'a> {
 #[derive(Debug)]
 pub struct Moving {
     file: FileKey,
-    share: ShareKey,
-    /// In lower case.
-    places: [Arc<str>; 2],
+    share: ShareName,
+    places: [FoldedName; 2],
     /// The new path, once the file has it.
     moved_to: Option<Arc<str>>,
 }
@@ -152,15 +149,15 @@ impl<S: Shell> State<S> {
 
     fn enter_move(&mut self, id: FileGlobalId, names: MoveNames<'_>) -> Result<Moving, InTheWay> {
         let file = self.opens.get(&id).and_then(|open| open.target.file()).ok_or(NotFound)?;
-        let share = ShareKey::new(names.share);
-        let paths = [names.from, names.to].map(Arc::from);
-        if paths
+        let share = ShareName::new(names.share);
+        let places = [names.from, names.to].map(FoldedName::new);
+        if places
             .iter()
             .any(|path| self.moves.meets(&share, path) || self.moves.has_moved(&share, path, names.looked_up))
         {
             return Err(InTheWay::OtherMove);
         }
-        let moving = Moving { file, share, places: paths.map(|path| folded(&path)), moved_to: None };
+        let moving = Moving { file, share, places, moved_to: None };
         self.moves.begin(&moving);
         Ok(moving)
     }
@@ -197,19 +194,19 @@ impl<S: Shell> State<S> {
 
     /// True if the server is renaming `path` of a share, or a directory above it.
     pub fn is_moving(&self, share: &str, path: &str) -> bool {
-        self.moves.is_any() && self.moves.holds(&ShareKey::new(share), &path.into())
+        self.moves.is_any() && self.moves.holds(&ShareName::new(share), &FoldedName::new(path))
     }
 
     /// True if the server is renaming `path` of a share, a directory above it, or an object below it, or renames
     /// another file to such a name.
     pub fn meets_move(&self, share: &str, path: &str) -> bool {
-        self.moves.is_any() && self.moves.meets(&ShareKey::new(share), &path.into())
+        self.moves.is_any() && self.moves.meets(&ShareName::new(share), &FoldedName::new(path))
     }
 
     /// The present path of the file that had `path` in a share when it was looked up, as far as the renames since then
     /// are remembered.
     pub fn moved_path(&self, share: &str, path: &str, looked_up: MoveCount) -> Arc<str> {
-        self.moves.moved_path(&ShareKey::new(share), path.into(), looked_up)
+        self.moves.moved_path(&ShareName::new(share), path.into(), looked_up)
     }
 
     /// The caching that the holder of this open has of the file; `None` if the open has ended.
@@ -250,36 +247,34 @@ impl Moves {
     }
 
     /// True if this path of a share is being renamed, or a directory above it.
-    pub(crate) fn holds(&self, share: &ShareKey, path: &Arc<str>) -> bool {
+    pub(crate) fn holds(&self, share: &ShareName, path: &FoldedName) -> bool {
         let Some(places) = self.places.get(share) else { return false };
-        let path = folded(path);
-        let ends = path.match_indices(SEPARATORS).map(|(end, _)| end).chain([path.len()]);
-        let mut above = ends.filter_map(|end| path.get(..end)).inspect(|_| cost::step());
-        above.any(|above| places.contains_key(above))
+        let mut above = path.path_and_ancestors().inspect(|_| cost::step());
+        above.any(|above| places.contains_key(&above))
     }
 
     /// True if this path of a share, a directory above it or an object below it is being renamed.
-    fn meets(&self, share: &ShareKey, path: &Arc<str>) -> bool {
+    fn meets(&self, share: &ShareName, path: &FoldedName) -> bool {
         let Some(places) = self.places.get(share) else { return false };
         let has_below = |separator| {
             cost::step();
-            let below = format!("{}{separator}", folded(path));
-            let from = (Bound::Included(&*below), Bound::Unbounded);
-            places.range::<str, _>(from).next().is_some_and(|(place, _)| place.starts_with(&below))
+            let below = path.followed_by(separator);
+            let next = places.range(&below..).next();
+            next.is_some_and(|(place, _)| place.as_str().starts_with(below.as_str()))
         };
         self.holds(share, path) || has_below('\\') || has_below(':')
     }
 
     /// True if this path of a share, or a directory above it, was renamed, removed or replaced since it was looked up,
     /// or if that is no longer known.
-    pub(crate) fn has_moved(&self, share: &ShareKey, path: &Arc<str>, looked_up: MoveCount) -> bool {
+    pub(crate) fn has_moved(&self, share: &ShareName, path: &FoldedName, looked_up: MoveCount) -> bool {
         match self.since(looked_up) {
             None => true,
             Some(mut since) => since.any(|it| it.share == *share && it.concerns(path)),
         }
     }
 
-    fn moved_path(&self, share: &ShareKey, path: Arc<str>, looked_up: MoveCount) -> Arc<str> {
+    fn moved_path(&self, share: &ShareName, path: Arc<str>, looked_up: MoveCount) -> Arc<str> {
         let since = self.since(looked_up).into_iter().flatten().filter(|it| it.share == *share);
         since.fold(path, |path, it| match (&it.to, it.rest_of(&path)) {
             (Some(to), Some(rest)) => format!("{to}{rest}").into(),
@@ -319,8 +314,8 @@ impl Moves {
         }
     }
 
-    /// Records that `path` of a share, in lower case, was removed or replaced.
-    pub(crate) fn removed(&mut self, share: ShareKey, path: Arc<str>) {
+    /// Records that `path` of a share was removed or replaced.
+    pub(crate) fn removed(&mut self, share: ShareName, path: FoldedName) {
         self.note(CarriedOut { share, from: path, to: None });
     }
 
@@ -336,23 +331,16 @@ impl Moves {
 
 impl CarriedOut {
     /// True if the path may now name another file or none, because it begins with the old name or the new one.
-    fn concerns(&self, path: &Arc<str>) -> bool {
-        let is_new = |to| {
-            let (path, to) = (folded(path), folded(to));
-            path.strip_prefix(&*to).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATORS))
-        };
-        self.rest_of(path).is_some() || self.to.as_ref().is_some_and(is_new)
+    fn concerns(&self, path: &FoldedName) -> bool {
+        let new = self.to.as_ref().map(FoldedName::of);
+        [Some(&self.from), new.as_ref()].into_iter().flatten().any(|it| path.rest_below(it).is_some())
     }
 
     /// The rest of a path after the old name, with its separator; `None` if the rename does not concern the path.
     fn rest_of<'a>(&self, path: &'a Arc<str>) -> Option<&'a str> {
-        let folded = folded(path);
-        let rest = folded.strip_prefix(&*self.from)?;
-        if !rest.is_empty() && !rest.starts_with(SEPARATORS) {
-            return None;
-        }
-        // A name in lower case may have another length, so this counts components.
-        let components = self.from.matches(SEPARATORS).count();
+        FoldedName::of(path).rest_below(&self.from)?;
+        // A folded name may have another length, so this counts components.
+        let components = self.from.as_str().matches(SEPARATORS).count();
         let end = path.match_indices(SEPARATORS).nth(components).map_or(path.len(), |(end, _)| end);
         path.get(end..)
     }
@@ -366,9 +354,6 @@ fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
         }
     }
 }
-
-/// The characters that end a component of a path.
-const SEPARATORS: [char; 2] = ['\\', ':'];
 
 /// The number of renames that are remembered for requests that have looked a name up and are not admitted yet. Fewer
 /// are carried out in that time; a request that takes longer looks its name up again.

@@ -37,8 +37,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use wire::{
-    AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, ShareAccess,
-    TreeGlobalId,
+    AccessMask, FileGlobalId, FileId, FoldedName, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId,
+    ShareAccess, TreeGlobalId,
 };
 
 use crate::caching::Caching;
@@ -59,7 +59,7 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) origin: Arc<Origin>,
     pub(crate) path: Arc<str>,
     /// The path in lower case: the key of the index of paths.
-    pub(crate) folded: Arc<str>,
+    pub(crate) folded: FoldedName,
     pub(crate) access: AccessMask,
     pub(crate) share_access: ShareAccess,
     pub(crate) is_directory: bool,

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use wire::FileGlobalId;
+use wire::{FileGlobalId, FoldedName, ShareName};
 
 use crate::links::Link;
 use crate::open::Open;
-use crate::share::ShareKey;
 use crate::snapshot::PartWork;
 use crate::{FileKey, FileSnapshot, NotFound, OpenRef, Part, Shell, State, cost};
 
@@ -21,7 +20,7 @@ use crate::{FileKey, FileSnapshot, NotFound, OpenRef, Part, Shell, State, cost};
 pub(crate) struct Paths(BTreeMap<(u32, FileKey), BTreeSet<PathEntry>>);
 
 /// An open with its folded path.
-type PathEntry = (Arc<str>, FileGlobalId);
+type PathEntry = (FoldedName, FileGlobalId);
 
 impl Paths {
     pub(crate) fn enter<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
@@ -41,7 +40,7 @@ impl Paths {
     fn at<'a>(
         &'a self,
         place: (u32, FileKey),
-        path: &Arc<str>,
+        path: &FoldedName,
         after: Option<&PathEntry>,
     ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
         let path = path.clone();
@@ -52,17 +51,18 @@ impl Paths {
     fn beginning<'a>(
         &'a self,
         place: (u32, FileKey),
-        prefix: &Arc<str>,
+        prefix: &FoldedName,
         after: Option<&PathEntry>,
     ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
         let prefix = prefix.clone();
-        self.range(place, prefix.clone(), after).take_while(move |(it, _)| it.starts_with(&*prefix))
+        self.range(place, prefix.clone(), after)
+            .take_while(move |(it, _)| it.as_str().starts_with(prefix.as_str()))
     }
 
     fn range<'a>(
         &'a self,
         place: (u32, FileKey),
-        first: Arc<str>,
+        first: FoldedName,
         after: Option<&PathEntry>,
     ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
         let first = (first, FileGlobalId::MIN);
@@ -110,19 +110,6 @@ pub struct PathPosition {
     entry: PathEntry,
 }
 
-/// Folds a path to the form that is compared: lower case.
-pub(crate) fn folded(path: &Arc<str>) -> Arc<str> {
-    if path.chars().all(|c| c.is_ascii() && !c.is_ascii_uppercase()) {
-        return path.clone();
-    }
-    // The lower case of a letter may depend on the next one, so the name of a file is folded without that of a stream
-    // after it.
-    match path.split_once(':') {
-        Some((path, stream)) => format!("{}:{}", path.to_lowercase(), stream.to_lowercase()).into(),
-        None => path.to_lowercase().into(),
-    }
-}
-
 impl<S: Shell> State<S> {
     /// Records the rename of a file: every open of it by the old name in the share gets the new path.
     pub fn rename(&mut self, open: impl Into<OpenRef>, new_path: &str) -> Result<Renamed<S>, NotFound> {
@@ -143,7 +130,7 @@ impl<S: Shell> State<S> {
         old: &str,
         new: &str,
     ) -> Renamed<S> {
-        let (key, old) = (ShareKey::new(share), Arc::from(old));
+        let (key, old) = (ShareName::new(share), Arc::from(old));
         match self.shares.get(&key).map(|it| it.id) {
             Some(share) => self.rename_link(file, &key, (share, root), old, new),
             // The share is gone, but the delete that its open requested may wait for another share's opens.
@@ -157,7 +144,7 @@ impl<S: Shell> State<S> {
     fn rename_link(
         &mut self,
         file: FileKey,
-        key: &ShareKey,
+        key: &ShareName,
         place: (u32, FileKey),
         old: Arc<str>,
         new: &str,
@@ -197,7 +184,7 @@ impl<S: Shell> State<S> {
         new: &str,
         what: RenameScope,
     ) -> Renamed<S> {
-        let Some(share) = self.shares.get(&ShareKey::new(share)).map(|it| it.id) else {
+        let Some(share) = self.shares.get(&ShareName::new(share)).map(|it| it.id) else {
             return Renamed { opens: Vec::new(), rest: None };
         };
         let (old, new) = (old.into(), new.into());
@@ -235,7 +222,7 @@ impl<S: Shell> State<S> {
             let old_link = Link::of(open);
             self.paths.leave(*id, open);
             let old = std::mem::replace(&mut open.path, path.clone());
-            open.folded = folded(&path);
+            open.folded = FoldedName::of(&path);
             self.paths.enter(*id, open);
             let origin = open.origin.clone();
             opens.push(open.attached.clone());
@@ -269,10 +256,10 @@ impl<S: Shell> State<S> {
         directory: &str,
         limit: usize,
     ) -> Vec<FileGlobalId> {
-        let Some(share) = self.shares.get(&ShareKey::new(share)).map(|it| it.id) else {
+        let Some(share) = self.shares.get(&ShareName::new(share)).map(|it| it.id) else {
             return Vec::new();
         };
-        self.below((share, root), &folded(&directory.into()), None).take(limit).map(|(_, id)| *id).collect()
+        self.below((share, root), &FoldedName::new(directory), None).take(limit).map(|(_, id)| *id).collect()
     }
 
     /// The opens of a file or directory, by its path in the share of this name, of its streams, and of all objects below
@@ -285,7 +272,7 @@ impl<S: Shell> State<S> {
         after: Option<PathPosition>,
         length: usize,
     ) -> Part<FileSnapshot, PathPosition> {
-        let (share, path) = (ShareKey::new(share), folded(&path.into()));
+        let (share, path) = (ShareName::new(share), FoldedName::new(path));
         let mut positions = self.positions_below(&share, &path, after);
         let mut entries = Vec::new();
         let mut last = None;
@@ -304,12 +291,12 @@ impl<S: Shell> State<S> {
 
     fn positions_below<'a>(
         &'a self,
-        share: &ShareKey,
-        path: &Arc<str>,
+        share: &ShareName,
+        path: &FoldedName,
         after: Option<PathPosition>,
     ) -> impl Iterator<Item = ((u32, FileKey), &'a PathEntry)> + use<'a, S> {
         // A share that was removed may have opens that have not been ended yet.
-        let removed = self.removed_shares.values().filter(|it| ShareKey::new(&it.definition.name) == *share);
+        let removed = self.removed_shares.values().filter(|it| ShareName::new(&it.definition.name) == *share);
         let mut shares: Vec<u32> = removed.chain(self.shares.get(share)).map(|it| it.id).collect();
         shares.sort_unstable();
         let path = path.clone();
@@ -333,22 +320,21 @@ impl<S: Shell> State<S> {
     fn below<'a>(
         &'a self,
         place: (u32, FileKey),
-        directory: &Arc<str>,
+        directory: &FoldedName,
         after: Option<&PathEntry>,
     ) -> impl Iterator<Item = &'a PathEntry> + use<'a, S> {
-        let prefix = if directory.is_empty() { directory.clone() } else { format!("{directory}\\").into() };
+        let is_root = directory.as_str().is_empty();
+        let prefix = if is_root { directory.clone() } else { directory.followed_by('\\') };
         // The root of the share is not below itself.
-        self.paths.beginning(place, &prefix, after).filter(|(path, _)| !path.is_empty())
+        self.paths.beginning(place, &prefix, after).filter(|(path, _)| !path.as_str().is_empty())
     }
 
     /// The opens that a rename may move.
     fn places(&self, rename: &RenameRest) -> Box<dyn Iterator<Item = &PathEntry> + '_> {
-        let (place, after, old) = (rename.place, rename.after.as_ref(), folded(&rename.old));
+        let (place, after, old) = (rename.place, rename.after.as_ref(), FoldedName::of(&rename.old));
         match rename.what {
             RenameScope::Itself(_) => Box::new(self.paths.at(place, &old, after)),
-            RenameScope::Streams(_) => {
-                Box::new(self.paths.beginning(place, &format!("{old}:").into(), after))
-            }
+            RenameScope::Streams(_) => Box::new(self.paths.beginning(place, &old.followed_by(':'), after)),
             RenameScope::Below => Box::new(self.below(place, &old, after)),
         }
     }

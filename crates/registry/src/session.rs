@@ -93,7 +93,7 @@ impl Identity {
     /// True if both are the same user: of the same kind, and of the same account. The domain is not compared, because
     /// the client chooses it and it does not affect the account.
     pub fn is_same_user(&self, other: &Self) -> bool {
-        is_same_user((self.kind(), &self.user), (other.kind(), &other.user))
+        UserKey::of(self) == UserKey::of(other)
     }
 
     /// The kind of user.
@@ -116,11 +116,6 @@ pub enum UserKind {
     Guest,
     /// `Session.IsAnonymous`.
     Anonymous,
-}
-
-/// True if two users, each by kind and name, are the same.
-pub(crate) fn is_same_user(one: (UserKind, &str), other: (UserKind, &str)) -> bool {
-    one.0 == other.0 && one.1.to_lowercase() == other.1.to_lowercase()
 }
 
 /// The flags of a session.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wire::TreeGlobalId;
+use wire::{ShareName, TreeGlobalId};
 
 use crate::events::EventKind;
 use crate::remaining_work::Work;
@@ -50,20 +50,10 @@ pub enum ShareExists {
     LimitReached(LimitReached),
 }
 
-/// A share's name in the form that is compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ShareKey(Arc<str>);
-
-impl ShareKey {
-    pub(crate) fn new(name: &str) -> Self {
-        Self(name.to_lowercase().into())
-    }
-}
-
 /// The beginning of paths: the share and directory of a tree connect. Opens keep it when the tree connect has ended.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
-    pub(crate) share: ShareKey,
+    pub(crate) share: ShareName,
     /// The number of the share, which distinguishes a share that was removed from one that was added later with the
     /// same name.
     pub(crate) share_id: u32,
@@ -98,7 +88,7 @@ impl Share {
 impl<S: Shell> State<S> {
     /// Adds a share (MS-SMB2 3.3.4.13).
     pub fn add_share(&mut self, definition: ShareDefinition, now: Time) -> Result<(), ShareExists> {
-        let key = ShareKey::new(&definition.name);
+        let key = ShareName::new(&definition.name);
         if self.shares.contains_key(&key) {
             return Err(ShareExists::Duplicate);
         }
@@ -113,14 +103,14 @@ impl<S: Shell> State<S> {
 
     /// Replaces a share's definition (MS-SMB2 3.3.4.15). Its tree connects stay.
     pub fn replace_share(&mut self, definition: ShareDefinition) -> Result<(), NotFound> {
-        let share = self.shares.get_mut(&ShareKey::new(&definition.name)).ok_or(NotFound)?;
+        let share = self.shares.get_mut(&ShareName::new(&definition.name)).ok_or(NotFound)?;
         share.definition = definition;
         Ok(())
     }
 
     /// Removes a share and ends its tree connects with their opens (MS-SMB2 3.3.4.14).
     pub fn remove_share(&mut self, name: &str, now: Time) -> Result<Effects<S>, NotFound> {
-        let key = ShareKey::new(name);
+        let key = ShareName::new(name);
         let share = self.shares.remove(&key).ok_or(NotFound)?;
         let mut effects = Effects::none();
         self.events.push(now, EventKind::ShareRemoved { share: share.definition.name.clone() });
@@ -153,7 +143,7 @@ impl<S: Shell> State<S> {
 
     /// A share's definition.
     pub fn share(&self, name: &str) -> Option<&ShareDefinition> {
-        self.shares.get(&ShareKey::new(name)).map(|it| &it.definition)
+        self.shares.get(&ShareName::new(name)).map(|it| &it.definition)
     }
 
     /// The definitions of all shares, by name.

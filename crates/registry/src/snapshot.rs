@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use wire::{
-    AccessMask, Dialect, FileGlobalId, LeaseState, OplockLevel, SessionGlobalId, ShareAccess, TreeGlobalId,
+    AccessMask, Dialect, FileGlobalId, LeaseState, OplockLevel, SessionGlobalId, ShareAccess, ShareName,
+    TreeGlobalId,
 };
 
 use crate::locks::RangeLock;
 use crate::open::Open;
 use crate::session::{Session, SessionState};
-use crate::share::ShareKey;
 use crate::user_counts::UserKey;
 use crate::{
     ConnectionId, ConnectionInfo, Identity, OpenTarget, ShareDefinition, Shell, State, Time, UserKind, cost,
@@ -259,7 +259,7 @@ impl<S: Shell> State<S> {
     /// The shares, by name, after the last one seen.
     pub fn share_snapshots(&self, after: Option<&str>, limit: usize) -> Vec<ShareSnapshot> {
         self.shares
-            .range((after_bound(after.map(ShareKey::new)), std::ops::Bound::Unbounded))
+            .range((after_bound(after.map(ShareName::new)), std::ops::Bound::Unbounded))
             .take(limit)
             .map(|(_, it)| it.snapshot())
             .collect()
@@ -267,7 +267,7 @@ impl<S: Shell> State<S> {
 
     /// One share.
     pub fn share_snapshot(&self, name: &str) -> Option<ShareSnapshot> {
-        self.shares.get(&ShareKey::new(name)).map(|it| it.snapshot())
+        self.shares.get(&ShareName::new(name)).map(|it| it.snapshot())
     }
 
     pub(crate) fn matches_session(&self, session: &Session<S>, filter: &Matching<'_>) -> bool {
@@ -357,7 +357,7 @@ impl<S: Shell> State<S> {
 pub(crate) struct Matching<'a> {
     user: Option<UserKey>,
     client: Option<MatchingClient<'a>>,
-    share: Option<ShareKey>,
+    share: Option<ShareName>,
     session: Option<SessionGlobalId>,
 }
 
@@ -377,7 +377,7 @@ impl<'a> Matching<'a> {
         Self {
             user: user.map(UserKey::of_account),
             client: client.map(|name| MatchingClient { name, address: name.parse().ok() }),
-            share: share.map(ShareKey::new),
+            share: share.map(ShareName::new),
             session,
         }
     }

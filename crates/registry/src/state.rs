@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
+use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, ShareName, TreeGlobalId};
 
 use crate::connection::Connection;
 use crate::deadlines::Deadlines;
@@ -19,7 +19,7 @@ use crate::orphans::Orphans;
 use crate::path_index::Paths;
 use crate::refusals::RefusalLog;
 use crate::session::Session;
-use crate::share::{Share, ShareKey};
+use crate::share::Share;
 use crate::strangers::Crowd;
 use crate::tree::Tree;
 use crate::user_counts::ByUser;
@@ -41,7 +41,7 @@ pub struct State<S: Shell> {
     pub(crate) trees: BTreeMap<TreeGlobalId, Tree<S>>,
     /// Boxed, because the nodes of a B-tree are half empty if the ids only rise.
     pub(crate) opens: BTreeMap<FileGlobalId, Box<Open<S>>>,
-    pub(crate) shares: BTreeMap<ShareKey, Share>,
+    pub(crate) shares: BTreeMap<ShareName, Share>,
     /// Shares that were removed and whose tree connects are being ended.
     pub(crate) removed_shares: BTreeMap<u32, Share>,
     /// Boxed, because a hash table that has just grown is half empty.

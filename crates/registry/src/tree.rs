@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
+use wire::{FileGlobalId, SessionGlobalId, SessionId, ShareName, TreeGlobalId, TreeId};
 
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
-use crate::share::{Origin, ShareKey, ShareKind};
+use crate::share::{Origin, ShareKind};
 use crate::user_counts::UserKey;
 use crate::{CloseReason, FileKey, LimitReached, NotFound, Shell, Standing, State, Time};
 
@@ -71,7 +71,7 @@ impl<S: Shell> State<S> {
         now: Time,
     ) -> Result<TreeInfo<S>, TreeConnectError> {
         let session_global = self.session_global(session).map_err(|_| TreeConnectError::SessionGone)?;
-        let key = ShareKey::new(share);
+        let key = ShareName::new(share);
         let target = self.shares.get_mut(&key).ok_or(TreeConnectError::NoSuchShare)?;
         let owner = self.sessions.get_mut(&session_global).ok_or(TreeConnectError::SessionGone)?;
         if owner.trees.len() >= self.limits.trees_per_session {

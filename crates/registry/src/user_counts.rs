@@ -1,7 +1,8 @@
 //! The number of sessions, tree connects and opens of each user, so that no user takes the places that others need.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+
+use wire::AccountName;
 
 use crate::limits::USER_PART;
 use crate::{Identity, Standing, UserKind};
@@ -10,8 +11,7 @@ use crate::{Identity, Standing, UserKind};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct UserKey {
     kind: UserKind,
-    /// In lower case.
-    account: Arc<str>,
+    account: AccountName,
 }
 
 impl UserKey {
@@ -20,7 +20,7 @@ impl UserKey {
     }
 
     pub(crate) fn new(kind: UserKind, name: &str) -> Self {
-        Self { kind, account: name.to_lowercase().into() }
+        Self { kind, account: AccountName::new(name) }
     }
 
     /// The user of an account. A guest of the same name is another user.

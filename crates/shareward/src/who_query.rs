@@ -4,6 +4,7 @@ use std::path::{Path, absolute};
 
 use client::Administration;
 use control::{FileQuery, OpenFile, Who, WhoQuery, number};
+use wire::names::path_below;
 
 use crate::administration::ServerTarget;
 use crate::cli::{self, Switch, Takes, Words};
@@ -74,14 +75,8 @@ fn below_share(query: &WhoQuery) -> (Option<String>, String) {
 
 /// True if the open is of this path or of something below it.
 fn is_at_or_below(file: &OpenFile, path: &str) -> bool {
-    let folded = |path: &str| path.to_lowercase().replace('/', r"\").trim_matches('\\').to_owned();
-    let wanted = folded(path);
-    [Some(&file.path), file.server_path.as_ref()].into_iter().flatten().any(|path| {
-        let path = folded(path);
-        wanted.is_empty()
-            || path == wanted
-            || path.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('\\'))
-    })
+    let paths = [Some(&file.path), file.server_path.as_ref()];
+    paths.into_iter().flatten().any(|it| path_below(it, path).is_some())
 }
 
 /// The path of the query, on one line, for messages.

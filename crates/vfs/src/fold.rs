@@ -1,7 +1,8 @@
-//! Comparison of names as in Windows: simple upper case in the basic plane, one character to one (MS-FSA
-//! 2.1.4.4 with the upcase table of NTFS).
+//! Normalization forms of names that count as one name, besides spellings in another case ([`wire::names`]).
 
 use unicode_normalization::UnicodeNormalization;
+use wire::FoldedName;
+use wire::names::{eq_ignore_case, upcase};
 
 /// The Unicode normalization forms that count as one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,34 +14,11 @@ pub enum Forms {
     Any,
 }
 
-/// The folded character that stands for `c` in comparisons.
-///
-/// No character beyond ASCII folds into ASCII (dotless i, long s, Kelvin), so an ASCII name matches only
-/// ASCII names.
-pub fn fold_char(c: char) -> char {
-    if c.is_ascii() {
-        return c.to_ascii_uppercase();
-    }
-    if u32::from(c) > 0xffff {
-        return c;
-    }
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(one), None) if !one.is_ascii() && u32::from(one) <= 0xffff => one,
-        _ => c,
-    }
-}
-
-/// The folded form of `name`, which is equal for equal names.
-pub fn fold(name: &str) -> String {
-    name.chars().map(fold_char).collect()
-}
-
 /// The folded form of `name` under the given normalization forms.
-pub fn fold_in(forms: Forms, name: &str) -> String {
+pub fn fold_in(forms: Forms, name: &str) -> FoldedName {
     match forms {
-        Forms::Exact => fold(name),
-        Forms::Any => folded_decomposed(name).collect(),
+        Forms::Exact => FoldedName::new(name),
+        Forms::Any => FoldedName::new(&decomposed(name).collect::<String>()),
     }
 }
 
@@ -48,20 +26,20 @@ pub fn fold_in(forms: Forms, name: &str) -> String {
 pub fn equal_in(forms: Forms, left: &str, right: &str) -> bool {
     match forms {
         // ASCII names have only one normalization form.
-        Forms::Any if !left.is_ascii() || !right.is_ascii() => {
-            folded_decomposed(left).eq(folded_decomposed(right))
-        }
-        _ => equal(left, right),
+        Forms::Any if !left.is_ascii() || !right.is_ascii() => decomposed(left).eq(decomposed(right)),
+        _ => eq_ignore_case(left, right),
     }
 }
 
-fn folded_decomposed(name: &str) -> impl Iterator<Item = char> {
-    name.chars().map(not_ascii).nfd().map(|c| if c == YPOGEGRAMMENI { c } else { fold_char(c) })
+fn decomposed(name: &str) -> impl Iterator<Item = char> {
+    name.chars().map(not_ascii).nfd().map(|c| if c == YPOGEGRAMMENI { KEPT } else { upcase(c) })
 }
 
 /// The combining iota subscript. Its capital is a separate letter; folding it would make alpha with iota
 /// subscript equal to alpha and iota.
 const YPOGEGRAMMENI: char = '\u{345}';
+/// A noncharacter that stands for it in folded names.
+const KEPT: char = '\u{fdd3}';
 
 /// Protects three characters beyond ASCII from being decomposed to ASCII: the Greek question mark, the varia
 /// and the Kelvin sign. It maps them to noncharacters, which occur in no name.
@@ -74,32 +52,9 @@ fn not_ascii(c: char) -> char {
     }
 }
 
-/// True if two names differ at most in case.
-pub fn equal(left: &str, right: &str) -> bool {
-    if left.is_ascii() && right.is_ascii() {
-        return left.eq_ignore_ascii_case(right);
-    }
-    left.chars().map(fold_char).eq(right.chars().map(fold_char))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_compare_as_in_windows() {
-        for (left, right) in [("abc", "ABC"), ("äöü", "ÄÖÜ"), ("страница", "СТРАНИЦА"), ("ÿ", "Ÿ")]
-        {
-            assert!(equal(left, right), "{left} {right}");
-            assert_eq!(fold(left), fold(right));
-        }
-        for (left, right) in
-            [("straße", "STRASSE"), ("ı", "I"), ("ſ", "S"), ("𐐨", "𐐀"), ("a", "b"), ("a", "aa")]
-        {
-            assert!(!equal(left, right), "{left} {right}");
-            assert_ne!(fold(left), fold(right));
-        }
-    }
 
     #[test]
     fn canonically_equivalent_names_are_equal_if_so_configured() {
@@ -128,17 +83,9 @@ mod tests {
         // decomposition.
         let all = (0..=0xffff).filter_map(char::from_u32);
         for c in all.filter(|c| !matches!(*c, YPOGEGRAMMENI | '\u{1e9b}')) {
-            let (one, other) = (String::from(c), String::from(fold_char(c)));
+            let (one, other) = (String::from(c), String::from(upcase(c)));
             assert!(equal_in(Forms::Any, &one, &other), "{c:?}");
-            assert_eq!(fold_in(Forms::Any, &one).is_ascii(), one.is_ascii(), "{c:?}");
-        }
-    }
-
-    #[test]
-    fn folding_is_idempotent() {
-        for c in (0..=0xffff).filter_map(char::from_u32) {
-            let once = fold_char(c);
-            assert!(fold_char(once) == once, "{c:?}");
+            assert_eq!(fold_in(Forms::Any, &one).as_str().is_ascii(), one.is_ascii(), "{c:?}");
         }
     }
 }

@@ -5,7 +5,7 @@
 //! extension that fits. The digits (base 36) are a hash, so that two names in a directory practically never
 //! share a short name; if they do, the short name stands for the first one that a search meets.
 
-use crate::fold::fold_char;
+use wire::names::upcase;
 
 /// The lengths of a short base name and extension.
 const BASE_CHARS: usize = 8;
@@ -84,7 +84,7 @@ fn derived(name: &str) -> String {
 /// The FNV-1a hash of the folded name: every spelling has the same short name.
 fn hash(name: &str) -> u64 {
     name.chars().fold(0xcbf2_9ce4_8422_2325, |hash: u64, c| {
-        (hash ^ u64::from(u32::from(fold_char(c)))).wrapping_mul(0x0000_0100_0000_01b3)
+        (hash ^ u64::from(u32::from(upcase(c)))).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 

@@ -23,6 +23,7 @@ pub mod layout;
 pub mod limits;
 pub mod masks;
 pub mod msg;
+pub mod names;
 pub mod security;
 pub mod smb1;
 pub mod status;
@@ -35,6 +36,7 @@ pub use ids::{
     AsyncId, FileGlobalId, FileId, Guid, MessageId, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
 };
 pub use masks::{AccessMask, Dialect, FileAttributes, LeaseState, OplockLevel, ShareAccess};
+pub use names::{AccountName, FoldedName, ShareName, eq_ignore_case};
 pub use status::NtStatus;
 pub use time::FileTime;
 pub use utf16::{Utf16, encode_utf16le, utf16le};

@@ -9,7 +9,7 @@ use super::{Findings, crates};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("rpc", &["wire"]),
-    ("control", &[]),
+    ("control", &["wire"]),
     ("auth", &["wire"]),
     ("registry", &["wire"]),
     ("vfs", &["wire"]),

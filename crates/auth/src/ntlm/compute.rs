@@ -8,7 +8,7 @@ use rc4::{Rc4, StreamCipher};
 use zeroize::Zeroizing;
 
 use super::message::MIC_OFFSET;
-use crate::bytes::{upper, utf16le};
+use crate::bytes::utf16le;
 
 /// `NTOWFv1`: the NT hash, MD4 over the password in UTF-16LE.
 pub fn nt_hash(password: &str) -> [u8; 16] {
@@ -18,7 +18,7 @@ pub fn nt_hash(password: &str) -> [u8; 16] {
 
 /// `NTOWFv2`: the response key, from the user in upper case and the domain as the client wrote it.
 pub fn response_key(nt_hash: &[u8; 16], user: &str, domain: &str) -> [u8; 16] {
-    hmac_md5(nt_hash, &[&utf16le(&upper(user)), &utf16le(domain)])
+    hmac_md5(nt_hash, &[&utf16le(&wire::names::upper(user)), &utf16le(domain)])
 }
 
 /// `NTProofStr` over the server's challenge and the client's blob.

@@ -106,6 +106,18 @@ fn errors_name_their_line() {
 }
 
 #[test]
+fn accounts_that_differ_in_case_only_are_one() {
+    let line = |name: &str| format!("{name}:1:X:XXXX:[U]:");
+    for (one, other) in [("jürgen", "JÜRGEN"), ("νικος", "ΝΙΚΟΣ")] {
+        let problem = Problem::Duplicate;
+        let both = format!("{}\n{}\n", line(one), line(other));
+        assert_eq!(UserDb::parse(&both).unwrap_err(), ParseError { line: 2, problem });
+        assert_eq!(parse(&line(one)).user(other).unwrap().name, one);
+    }
+    assert!(UserDb::parse(&format!("{}\n{}\n", line("ı"), line("i"))).is_ok());
+}
+
+#[test]
 fn secrets_stay_out_of_debug_output() {
     let db = parse(EXPORTED);
     let shown = format!("{db:?} {:?} {:?}", db.user("alice"), Accounts::nt_hash(&db, "", "alice"));

@@ -6,6 +6,7 @@ use rpc::srvsvc::{
     ENDPOINT, FileCloseRequest, FileEnumRequest, FileEnumStruct, FileGetInfoRequest, FileInfo, FileInfo2,
     FileInfo3,
 };
+use wire::names::path_below;
 
 use super::call::{CallError, Refused, Rpc, list, make};
 use super::{Knowledge, SrvsClient, check_supported, unsupported};
@@ -182,26 +183,17 @@ impl<R: Rpc> SrvsClient<R> {
 /// The share whose directory contains a path, and the path below it; the innermost one. `None` if two shares have the
 /// same directory.
 fn below(shares: &[Share], path: &str) -> Option<(String, String)> {
-    let mut found: Option<(&Share, usize, bool)> = None;
+    let mut found: Option<(&Share, &str, bool)> = None;
     for share in shares {
-        let Some(directory) = share.path.as_deref().map(|it| it.trim_end_matches(['\\', '/'])) else {
-            continue;
-        };
-        let (Some(start), Some(rest)) = (path.get(..directory.len()), path.get(directory.len()..)) else {
-            continue;
-        };
-        let inside = rest.is_empty() || rest.starts_with(['\\', '/']);
-        if directory.is_empty() || !inside || start.to_lowercase() != directory.to_lowercase() {
-            continue;
-        }
+        let directory = share.path.as_deref().filter(|it| !it.is_empty());
+        let Some(rest) = directory.and_then(|directory| path_below(path, directory)) else { continue };
         found = match found {
-            Some((_, length, _)) if length > directory.len() => found,
-            Some((other, length, _)) if length == directory.len() => Some((other, length, false)),
-            _ => Some((share, directory.len(), true)),
+            Some((_, other, _)) if other.len() < rest.len() => found,
+            Some((share, other, _)) if other.len() == rest.len() => Some((share, other, false)),
+            _ => Some((share, rest, true)),
         };
     }
-    let (share, length, only) = found?;
-    let rest = path.get(length..)?.trim_start_matches(['\\', '/']);
+    let (share, rest, only) = found?;
     only.then(|| (share.name.clone(), rest.replace('/', "\\")))
 }
 

@@ -144,7 +144,7 @@ impl<R: Rpc> SrvsClient<R> {
             for index in indexes {
                 let Some(session) = sessions.get_mut(index) else { continue };
                 let shares = session.shares.get_or_insert_default();
-                let of_user = connections.iter().filter(|it| it.user.eq_ignore_ascii_case(&session.user));
+                let of_user = connections.iter().filter(|it| wire::eq_ignore_case(&it.user, &session.user));
                 for connection in of_user {
                     let opens = connection.opens.unwrap_or(0);
                     match shares.iter_mut().find(|it| it.name == connection.share) {

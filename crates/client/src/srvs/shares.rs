@@ -42,7 +42,7 @@ impl<R: Rpc> SrvsClient<R> {
         for level in LEVELS {
             match self.shares_at(level).await {
                 Ok(mut shares) => {
-                    shares.sort_by_key(|told| told.share.name.to_lowercase());
+                    shares.sort_by_key(|told| wire::ShareName::new(&told.share.name));
                     return Ok(shares);
                 }
                 Err(refused) if refused.is_denied() => denied = Some(refused),
@@ -92,7 +92,7 @@ impl<R: Rpc> SrvsClient<R> {
     /// until then knows nothing of what has changed in it.
     async fn is_listed(&self, name: &str) -> Result<bool, Error> {
         let listed = self.plain_share_list().await?;
-        Ok(listed.iter().any(|share| share.name.to_lowercase() == name.to_lowercase()))
+        Ok(listed.iter().any(|share| wire::eq_ignore_case(&share.name, name)))
     }
 
     /// The share at the most detailed level that the server supports and grants.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use control::{FileQuery, OpenFile, ShareKind, Who, WhoQuery, limits, number};
 use tokio::time::{Instant, sleep};
+use wire::names::path_below;
 
 use super::call::Rpc;
 use super::{SrvsClient, unsupported};
@@ -77,7 +78,9 @@ impl<R: Rpc> SrvsClient<R> {
                 }
                 let is_near = |place: &str| {
                     let place = place.trim_end_matches(['\\', '/']);
-                    [place, without_drive(place)].iter().any(|it| is_below(it, path) || is_below(path, it))
+                    [place, without_drive(place)]
+                        .iter()
+                        .any(|it| path_below(it, path).or(path_below(path, it)).is_some())
                 };
                 if places.any(is_near) {
                     return Ok(());
@@ -134,22 +137,15 @@ impl QueriedPath {
     fn has(&self, file: &OpenFile) -> bool {
         match self {
             Self::Below { share, path } => {
-                file.share.as_ref().is_some_and(|it| it.to_lowercase() == share.to_lowercase())
-                    && is_below(&file.path, path)
+                file.share.as_ref().is_some_and(|it| wire::eq_ignore_case(it, share))
+                    && path_below(&file.path, path).is_some()
             }
             Self::OnDisk(path) => file.server_path.as_deref().is_some_and(|file| {
-                is_below(file, path) || !has_drive(path) && is_below(without_drive(file), path)
+                let file = if has_drive(path) { file } else { without_drive(file) };
+                path_below(file, path).is_some()
             }),
         }
     }
-}
-
-/// True if `path` is `directory` or below it, ignoring case and the kind of separators.
-fn is_below(path: &str, directory: &str) -> bool {
-    let folded = |path: &str| path.replace('/', "\\").to_lowercase();
-    let (path, directory) = (folded(path), folded(directory));
-    let rest = path.strip_prefix(directory.as_str());
-    directory.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('\\'))
 }
 
 fn has_drive(path: &str) -> bool {

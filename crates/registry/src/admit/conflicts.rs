@@ -1,7 +1,7 @@
 //! Conflicts with an open that can be resolved: earlier instances of the same application, caching by others, removals
 //! and renames under way.
 
-use wire::{AccessMask, LeaseState};
+use wire::{AccessMask, FoldedName, LeaseState};
 
 use super::Requester;
 use super::request::{AdmitRequest, Refused};
@@ -139,8 +139,8 @@ impl<S: Shell> State<S> {
         }
         self.requester(request).is_ok_and(|it| {
             let share = &self.origin(it.home.tree).share;
-            let path = &request.path;
-            self.moves.holds(share, path) || self.moves.has_moved(share, path, request.looked_up)
+            let path = FoldedName::of(&request.path);
+            self.moves.holds(share, &path) || self.moves.has_moved(share, &path, request.looked_up)
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use wire::{FileGlobalId, FileId, LeaseState, OplockLevel};
+use wire::{FileGlobalId, FileId, FoldedName, LeaseState, OplockLevel};
 
 use super::Requester;
 use super::request::{AdmitRequest, GrantedOpen, LeaseRequest};
@@ -14,7 +14,6 @@ use crate::file::File;
 use crate::lease::{usable, wanted};
 use crate::links::Link;
 use crate::open::Open;
-use crate::path_index::folded;
 use crate::statistics::count;
 use crate::{FileKey, LeaseId, OpenShared, Shell, Standing, State, Time, cost};
 
@@ -82,7 +81,7 @@ impl<S: Shell> State<S> {
             home: Some(requester.home),
             target: request.target,
             origin: self.origin(requester.home.tree),
-            folded: folded(&request.path),
+            folded: FoldedName::of(&request.path),
             path: request.path,
             access: request.access,
             share_access: request.share_access,

@@ -504,7 +504,7 @@ impl Driver {
         for (create_guid, lease) in contexts {
             let Client { connection, session, tree, .. } = client;
             let path = shown.path.clone();
-            let is_same_path = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
+            let is_same_path = wire::eq_ignore_case;
             let request =
                 Reconnect { session, tree, connection, file_id, create_guid, lease, path, is_same_path };
             if let Ok(found) = self.world.state.reconnect(&request, |_, open| *open, self.world.now) {

@@ -33,7 +33,7 @@ fn back(client: Client, open: &GrantedOpen) -> Reconnect {
         create_guid: None,
         lease: None,
         path: "dir\\file1".into(),
-        is_same_path: |one, other| one.to_lowercase() == other.to_lowercase(),
+        is_same_path: wire::eq_ignore_case,
     }
 }
 

@@ -81,7 +81,7 @@ fn a_guest_does_not_reclaim_the_open_of_an_account() {
         create_guid: Some(guid(0xd0)),
         lease: None,
         path: "dir\\file1".into(),
-        is_same_path: |one, other| one.to_lowercase() == other.to_lowercase(),
+        is_same_path: wire::eq_ignore_case,
     };
     let refused = world.state.reconnect(&back(guest), |_, attached| *attached, world.now).err();
     assert_eq!(refused, Some(ReconnectError::OtherUser));

@@ -303,6 +303,9 @@ fn one_user_is_limited_to_half_of_every_table() {
     let full = EstablishError::LimitReached(LimitReached::Sessions);
     let shouted = Identity { user: identity(1).user.to_uppercase().into(), ..identity(1) };
     assert_eq!(valid(&mut world, connection, shouted).err(), Some(full));
+    let named = |name: &str| Identity { user: name.into(), ..identity(1) };
+    assert!(named("νικος").is_same_user(&named("ΝΙΚΟΣ")));
+    assert!(!named("ı").is_same_user(&named("I")));
     valid(&mut world, connection, identity(2)).ok().unwrap();
     valid(&mut world, connection, administrator()).ok().unwrap();
     for _ in 0..7 {

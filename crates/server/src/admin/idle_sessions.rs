@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registry::Time;
+use wire::{ShareName, eq_ignore_case};
 
 use super::walk::CHUNK;
 use crate::core::config::{Settings, ShareSettings};
@@ -14,7 +15,7 @@ use crate::core::server::Server;
 /// The limits of idle times.
 struct Policy {
     server_ms: Option<u64>,
-    shares_ms: HashMap<String, u64>,
+    shares_ms: HashMap<ShareName, u64>,
     shortest_ms: u64,
 }
 
@@ -23,8 +24,8 @@ impl Policy {
     fn of(settings: &Settings) -> Option<Self> {
         let server_ms = settings.autodisconnect.map(milliseconds);
         let of_share =
-            |share: &ShareSettings| Some((share.name.to_lowercase(), milliseconds(share.autodisconnect?)));
-        let shares_ms: HashMap<String, u64> = settings.shares.iter().filter_map(of_share).collect();
+            |share: &ShareSettings| Some((ShareName::new(&share.name), milliseconds(share.autodisconnect?)));
+        let shares_ms: HashMap<ShareName, u64> = settings.shares.iter().filter_map(of_share).collect();
         let shortest_ms = shares_ms.values().copied().chain(server_ms).min()?;
         Some(Self { server_ms, shares_ms, shortest_ms })
     }
@@ -33,10 +34,10 @@ impl Policy {
     /// of the shares' times, each of which defaults to the server's, because a session that may stay for one
     /// share stays. IPC$ is not considered.
     fn limit_ms(&self, shares: &[Arc<str>]) -> Option<u64> {
-        let disks = shares.iter().filter(|share| !share.eq_ignore_ascii_case(ShareSettings::IPC));
+        let disks = shares.iter().filter(|share| !eq_ignore_case(share, ShareSettings::IPC));
         let mut longest = None;
         for share in disks {
-            let limit = self.shares_ms.get(&share.to_lowercase()).copied().or(self.server_ms)?;
+            let limit = self.shares_ms.get(&ShareName::new(share)).copied().or(self.server_ms)?;
             longest = longest.max(Some(limit));
         }
         longest.or(self.server_ms)

@@ -1,6 +1,7 @@
 //! The rights of callers.
 
 use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot, UserKind};
+use wire::{AccountName, ShareName};
 
 use super::{Caller, Error, audit};
 use crate::core::roles::Reach;
@@ -52,22 +53,22 @@ pub(crate) enum Own {
 pub(crate) struct Scope {
     reach: Reach,
     /// The account whose objects are permitted regardless of the roles.
-    own: Option<String>,
+    own: Option<AccountName>,
 }
 
 impl Scope {
     /// The scope of the caller's right, which may be empty.
     pub(crate) fn of(caller: &Caller, right: Right, own: Own) -> Self {
-        let user = Some(caller.user.clone()).filter(|it| !it.is_empty() && own != Own::No);
+        let user = Some(&caller.user).filter(|it| !it.is_empty() && own != Own::No);
         let reach = if own == Own::Only { Reach::Nothing } else { right.reach(caller) };
-        Self { reach, own: user }
+        Self { reach, own: user.map(|it| AccountName::new(it)) }
     }
 
     /// True if the scope contains the share.
     pub(crate) fn has_share(&self, share: &str) -> bool {
         match &self.reach {
             Reach::Everything => true,
-            Reach::Shares(shares) => shares.contains(&share.to_lowercase()),
+            Reach::Shares(shares) => shares.contains(&ShareName::new(share)),
             Reach::Nothing => false,
         }
     }
@@ -95,8 +96,7 @@ impl Scope {
     }
 
     fn is_own(&self, kind: UserKind, user: &str) -> bool {
-        kind == UserKind::Account
-            && self.own.as_ref().is_some_and(|own| own.to_lowercase() == user.to_lowercase())
+        kind == UserKind::Account && self.own.as_ref().is_some_and(|own| *own == AccountName::new(user))
     }
 }
 

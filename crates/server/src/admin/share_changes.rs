@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use registry::ShareSnapshot;
+use wire::eq_ignore_case;
 
 use super::{Caller, Ended, Error, Right, audit, check};
 use crate::core::config::{
@@ -163,15 +164,14 @@ fn delete(server: &Server, caller: &Caller, name: &str) -> Result<Ended, Error> 
 
 /// The index of the share in the settings; the server's own share cannot be changed.
 fn to_change(settings: &Settings, name: &str) -> Result<usize, Error> {
-    if name.eq_ignore_ascii_case(ShareSettings::IPC) {
+    if eq_ignore_case(name, ShareSettings::IPC) {
         return Err(Error::AccessDenied);
     }
     find(settings, name).ok_or(Error::NoSuchShare)
 }
 
 fn find(settings: &Settings, name: &str) -> Option<usize> {
-    let meant = name.to_lowercase();
-    settings.shares.iter().position(|share| share.name.to_lowercase() == meant)
+    settings.shares.iter().position(|share| eq_ignore_case(&share.name, name))
 }
 
 fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<(), Error> {

@@ -1,8 +1,9 @@
 //! The holders of a file or of a directory's contents, and the refused requests for it.
 
 use registry::{FileSnapshot, Refusal};
+use wire::names::path_below;
+use wire::{FoldedName, eq_ignore_case};
 
-use super::files::folded;
 use super::walk::walk;
 use super::{Caller, Error, Own, Right, scope};
 use crate::core::server::Server;
@@ -72,17 +73,11 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     let mut places: Vec<(bool, usize, SharePath)> = Vec::new();
     for share in server.shares().iter().filter(|it| matches!(it.content, ShareContent::Disk(_))) {
         let directory = components(&share.settings.path.to_string_lossy());
-        let (folded_asked, folded_directory) = (folded(&asked), folded(&directory));
-        let is_around = below(&folded_asked, &folded_directory);
-        let path = if is_around {
-            // Upper and lower case may differ in length, so components are counted instead of bytes.
-            let depth = directory.split('\\').filter(|it| !it.is_empty()).count();
-            asked.split('\\').skip(depth).collect::<Vec<_>>().join("\\")
-        } else if below(&folded_directory, &folded_asked) {
-            String::new()
-        } else {
+        let inside = path_below(&asked, &directory);
+        if inside.or(path_below(&directory, &asked)).is_none() {
             continue;
-        };
+        }
+        let (is_around, path) = (inside.is_some(), inside.unwrap_or_default().to_owned());
         places.push((is_around, directory.len(), SharePath { share: share.settings.name.clone(), path }));
     }
     places.sort_by_key(|(is_around, length, _)| std::cmp::Reverse((*is_around, *length)));
@@ -112,17 +107,11 @@ pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<H
     refusals.retain(|it| {
         wanted.places.iter().any(|place| {
             scope.has_share(&place.share)
-                && it.share.to_lowercase() == place.share.to_lowercase()
-                && below(&folded(&it.path), &folded(&place.path))
+                && eq_ignore_case(&it.share, &place.share)
+                && FoldedName::of(&it.path).rest_below(&FoldedName::new(&place.path)).is_some()
         })
     });
     Ok(Having { holders, refusals })
-}
-
-/// True if a path is the directory itself or below it; both are folded.
-fn below(path: &str, directory: &str) -> bool {
-    directory.is_empty()
-        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
 }
 
 /// The limit of listed opens: for more, the list of opens has filters and pages.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use wire::AccountName;
 
 use crate::core::caller::Caller;
 
@@ -55,14 +56,14 @@ struct Bounds {
 struct Taken {
     all: usize,
     /// The places of users that are no administrators, by name.
-    by_user: HashMap<String, usize>,
+    by_user: HashMap<AccountName, usize>,
 }
 
 /// A place, which is released when this is dropped.
 #[derive(Debug)]
 pub(crate) struct AdminSlot {
     taken: Arc<Mutex<Taken>>,
-    user: Option<String>,
+    user: Option<AccountName>,
 }
 
 /// The place of a connection while its requests are short. While a request waits, the connection has one of the places
@@ -120,7 +121,7 @@ impl AdminSlotPool {
     pub(crate) fn take(&self, caller: &Caller) -> Option<AdminSlot> {
         let Bounds { all, kept, per_user } = self.bounds;
         let mut taken = self.taken.lock();
-        let user = (!caller.administrator).then(|| caller.user.to_lowercase());
+        let user = (!caller.administrator).then(|| AccountName::new(&caller.user));
         let most = if user.is_some() { all.saturating_sub(kept) } else { all };
         if taken.all >= most {
             return None;

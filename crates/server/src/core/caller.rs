@@ -81,7 +81,7 @@ impl Caller {
 
     /// True if the caller has this account name, in any case.
     pub(crate) fn is_called(&self, name: &str) -> bool {
-        !self.user.is_empty() && self.user.eq_ignore_ascii_case(name)
+        !self.user.is_empty() && wire::eq_ignore_case(&self.user, name)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use auth::users::{LoadError, UpdateError, UserDb};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use registry::{Effects, ShareDefinition, ShareKind};
+use wire::{ShareName, eq_ignore_case};
 
 use crate::core::accounts::Accounts;
 use crate::core::bulkhead::Bulkhead;
@@ -31,7 +32,7 @@ pub(crate) struct Configuration {
 }
 
 /// The shares by their names in lower case.
-type Shares = HashMap<String, Arc<Share>>;
+type Shares = HashMap<ShareName, Arc<Share>>;
 
 /// The function that opens a share's files: those of a directory on this machine, or others in tests.
 pub(crate) type OpenShare = dyn Fn(&ShareSettings) -> vfs::Result<Arc<dyn vfs::Backend>> + Send + Sync;
@@ -87,13 +88,13 @@ impl Server {
     /// The share with this name, in any case.
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Share>> {
         let shares = self.configuration.shares.read();
-        shares.get(&name.to_lowercase()).map(Arc::clone)
+        shares.get(&ShareName::new(name)).map(Arc::clone)
     }
 
     /// Calls `act` if the share is still served as it was looked up. Returns `None` if it is not.
     pub(crate) fn while_served<T>(&self, share: &Arc<Share>, act: impl FnOnce() -> T) -> Option<T> {
         let shares = self.configuration.shares.read();
-        let current = shares.get(&share.settings.name.to_lowercase())?;
+        let current = shares.get(&ShareName::new(&share.settings.name))?;
         Arc::ptr_eq(current, share).then(act)
     }
 
@@ -108,7 +109,7 @@ impl Server {
         // A change by an administrator in between would be overwritten, so the files are read with the lock held.
         let (mut settings, accounts) = read()?;
         for share in self.settings().shares.iter().filter(|share| share.temporary) {
-            if !settings.shares.iter().any(|it| it.name.to_lowercase() == share.name.to_lowercase()) {
+            if !settings.shares.iter().any(|it| eq_ignore_case(&it.name, &share.name)) {
                 settings.shares.push(share.clone());
             }
         }
@@ -193,7 +194,7 @@ impl Server {
         let before = self.configuration.shares.read().clone();
         let mut after = Shares::new();
         for share in settings.shares.iter().cloned().chain([ShareSettings::ipc()]) {
-            let key = share.name.to_lowercase();
+            let key = ShareName::new(&share.name);
             let known = before.get(&key).filter(|known| match &known.content {
                 ShareContent::Disk(directory) => directory.is_of(&share),
                 ShareContent::Pipes => true,

@@ -130,7 +130,7 @@ impl Default for Guesses {
 impl Guesses {
     /// Creates an attempt at an account, whose name may be in any case.
     pub(crate) fn attempt(&self, account: &str, origin: Origin) -> Attempt {
-        let name = auth::users::folded(account);
+        let name = wire::names::upper(account);
         Attempt {
             account: self.key(Kind::Account, &name, None),
             newcomers: self.key(Kind::Newcomers, &name, None),
@@ -213,12 +213,12 @@ impl Guesses {
 
     /// The wrong passwords and the lock of an account.
     pub(crate) fn of_account(&self, name: &str, now: Time) -> Guessed {
-        self.guessed(self.key(Kind::Account, &auth::users::folded(name), None), now)
+        self.guessed(self.key(Kind::Account, &wire::names::upper(name), None), now)
     }
 
     /// Unlocks an account and removes its wrong passwords.
     pub(crate) fn forgive(&mut self, name: &str) {
-        let key = self.key(Kind::Account, &auth::users::folded(name), None);
+        let key = self.key(Kind::Account, &wire::names::upper(name), None);
         self.free_at.remove(key);
         if self.accounts.remove(key) {
             self.changed(true);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use wire::{ShareName, eq_ignore_case};
+
 use crate::core::config::{Allow, Role};
 
 /// The part of the server that a permission is for.
@@ -10,8 +12,8 @@ pub(crate) enum Reach {
     /// Nothing.
     #[default]
     Nothing,
-    /// These shares, in lower case, with their files.
-    Shares(BTreeSet<String>),
+    /// These shares with their files.
+    Shares(BTreeSet<ShareName>),
     /// The whole server.
     Everything,
 }
@@ -21,8 +23,8 @@ impl Reach {
         match self {
             Self::Everything => {}
             _ if shares.is_empty() => *self = Self::Everything,
-            Self::Shares(before) => before.extend(shares.iter().map(|it| it.to_lowercase())),
-            Self::Nothing => *self = Self::Shares(shares.iter().map(|it| it.to_lowercase()).collect()),
+            Self::Shares(before) => before.extend(shares.iter().map(|it| ShareName::new(it))),
+            Self::Nothing => *self = Self::Shares(shares.iter().map(|it| ShareName::new(it)).collect()),
         }
     }
 }
@@ -47,7 +49,7 @@ impl Roles {
         }
         let by_group = roles.iter().any(|role| !role.groups.is_empty());
         let groups = if by_group { groups() } else { Vec::new() };
-        let is_one = |names: &[String], name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
+        let is_one = |names: &[String], name: &str| names.iter().any(|it| eq_ignore_case(it, name));
         for role in roles {
             if !is_one(&role.users, user) && !groups.iter().any(|group| role.groups.contains(group)) {
                 continue;

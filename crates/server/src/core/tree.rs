@@ -47,7 +47,7 @@ impl Share {
             return Some(AccessMask::FILE_ALL);
         }
         let listed = settings.users.is_empty()
-            || settings.users.iter().any(|name| name.eq_ignore_ascii_case(&user.name));
+            || settings.users.iter().any(|name| wire::eq_ignore_case(name, &user.name));
         let admitted = match user.kind {
             IdentityKind::User => listed,
             IdentityKind::Guest | IdentityKind::Anonymous => settings.guest,

@@ -109,7 +109,7 @@ fn show(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let users = administration::run(async { Ok(server.users().await?) })?;
-    let user = users.into_iter().find(|user| user.name.to_lowercase() == name.to_lowercase());
+    let user = users.into_iter().find(|user| wire::eq_ignore_case(&user.name, name));
     let user = user.ok_or_else(|| Numbered::new(number::USER_NOT_FOUND))?;
     if options.json {
         return console.document("user", &user);

@@ -126,7 +126,7 @@ fn wrong_names(settings: &Settings, users: &UserDb) -> Vec<String> {
         }
     }
     for name in settings.roles.iter().flat_map(|role| &role.shares) {
-        if !settings.shares.iter().any(|share| share.name.eq_ignore_ascii_case(name)) {
+        if !settings.shares.iter().any(|share| wire::eq_ignore_case(&share.name, name)) {
             wrong.push(format!("role: share {name}: there is no such share"));
         }
     }

@@ -304,7 +304,7 @@ fn end(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let shares = administration::run(async { Ok(server.shares().await?) })?;
-    let same = |share: &&Share| share.name.to_lowercase() == operand.to_lowercase();
+    let same = |share: &&Share| wire::eq_ignore_case(&share.name, operand);
     let by_path = |share: &&Share| share.path.as_deref() == Some(operand) && !share.special;
     let Some(share) = shares.iter().find(same).or_else(|| shares.iter().find(by_path)) else {
         return Err(Numbered::new(number::NET_NAME_NOT_FOUND)

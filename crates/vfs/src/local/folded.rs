@@ -28,6 +28,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+use wire::FoldedName;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -48,7 +49,7 @@ struct Directory {
     stamp: Stamp,
     scanned: Instant,
     /// The names on disk by folded name. A directory in which two names fold to the same is not cached.
-    names: HashMap<String, Vec<u8>>,
+    names: HashMap<FoldedName, Vec<u8>>,
 }
 
 /// The times of a directory that change with its entries: modified and changed.
@@ -219,7 +220,7 @@ struct Scan {
     best: Option<Vec<u8>>,
     by_short_name: Option<Vec<u8>>,
     /// All names, unless there are too many or two of them fold to the same.
-    names: Option<HashMap<String, Vec<u8>>>,
+    names: Option<HashMap<FoldedName, Vec<u8>>>,
 }
 
 fn scan(fd: OwnedFd, forms: Forms, wanted: &str) -> Result<Scan> {
@@ -260,11 +261,11 @@ fn scan(fd: OwnedFd, forms: Forms, wanted: &str) -> Result<Scan> {
     Ok(Scan { best, by_short_name, names: Some(folded) })
 }
 
-fn comparable(forms: Forms, wanted: &str) -> String {
+fn comparable(forms: Forms, wanted: &str) -> FoldedName {
     fold_in(forms, &names::with_end_mapped(wanted))
 }
 
-fn comparable_disk(forms: Forms, name: &[u8]) -> String {
+fn comparable_disk(forms: Forms, name: &[u8]) -> FoldedName {
     fold_in(forms, &names::decode(name))
 }
 

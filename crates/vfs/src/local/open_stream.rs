@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Weak};
-use wire::{AccessMask, FileAttributes};
+use wire::{AccessMask, FileAttributes, FoldedName};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -29,7 +29,7 @@ pub(super) struct OpenStreams(Mutex<BTreeMap<StreamKey, Weak<SharedPlace>>>);
 
 /// The file, the share's root, and the folded name of the stream. The root is set only for streams in Samba's
 /// depot, which belong to one share; attributes and the server's own store are common to all shares.
-type StreamKey = (InodeKey, Option<InodeKey>, String);
+type StreamKey = (InodeKey, Option<InodeKey>, FoldedName);
 
 /// The place of an open stream, shared by all its handles. It changes under the lock of the file's
 /// attributes.
@@ -102,7 +102,7 @@ impl OpenStreams {
         if Arc::strong_count(&place) == 1 {
             let pointer = Arc::downgrade(&place);
             let of_inode = |key: &StreamKey| key.0 == inode;
-            let own = open.range((inode, None, String::new())..).take_while(|(key, _)| of_inode(key));
+            let own = open.range((inode, None, FoldedName::default())..).take_while(|(key, _)| of_inode(key));
             let found = own.into_iter().find(|(_, known)| known.ptr_eq(&pointer)).map(|(key, _)| key.clone());
             if let Some(key) = found {
                 open.remove(&key);
@@ -119,7 +119,7 @@ impl OpenStreams {
 fn stream_key(base: &LocalHandle, found: &Found) -> StreamKey {
     let is_roots = found.store == Store::Depot && base.root.options.streams == Streams::Depot;
     let root = is_roots.then_some((base.root.device, base.root.inode));
-    (base.inode(), root, crate::fold::fold(&found.name))
+    (base.inode(), root, FoldedName::new(&found.name))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

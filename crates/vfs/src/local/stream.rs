@@ -56,7 +56,7 @@ pub(super) fn list(base: &LocalHandle) -> Result<Vec<StreamInfo>> {
     for full in xattr::list(base.fd())? {
         let Some(name) = stream_name(&full) else { continue };
         let mut kept = streams.iter().take(in_files);
-        if kept.any(|known| crate::fold::equal(&known.name, &name)) {
+        if kept.any(|known| wire::eq_ignore_case(&known.name, &name)) {
             continue;
         }
         let Some(stored) = xattr::get(base.fd(), &full)? else { continue };
@@ -75,7 +75,7 @@ pub(super) fn find(base: &LocalHandle, wanted: &str) -> Result<Option<Found>> {
     {
         return Ok(Some(Found { name: wanted.to_owned(), store: Store::Depot }));
     }
-    let matching = |name: &String| crate::fold::equal(name, wanted);
+    let matching = |name: &String| wire::eq_ignore_case(name, wanted);
     if let Some(place) = place {
         let names = place.list()?.into_iter().map(|stream| stream.name);
         if let Some(name) = names.filter(matching).min() {

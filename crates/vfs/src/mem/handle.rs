@@ -4,7 +4,6 @@ use super::locks::{Locks, Owner};
 use super::node::{Inner, Node, OpenStream, bytes, index, now};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
-use crate::fold::fold;
 use crate::handle::{
     DirectoryCursor, Entry, EntryWanted, Handle, RangeLock, SetTimes, StreamInfo, Xattr, lockable,
 };
@@ -12,7 +11,7 @@ use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use std::any::Any;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
-use wire::{AccessMask, FileAttributes};
+use wire::{AccessMask, FileAttributes, FoldedName};
 
 use parking_lot::MutexGuard;
 
@@ -44,7 +43,7 @@ impl MemHandle {
     }
 
     /// The folded name of the open stream; `None` for the file's data.
-    fn stream(&self) -> Option<String> {
+    fn stream(&self) -> Option<FoldedName> {
         let open = self.stream.as_ref()?;
         open.lock().clone()
     }
@@ -240,7 +239,7 @@ impl Handle for MemHandle {
     }
 
     fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(self.node.read().xattrs.get(&fold(name)).map(|(_, value)| value.clone()))
+        Ok(self.node.read().xattrs.get(&FoldedName::new(name)).map(|(_, value)| value.clone()))
     }
 
     fn set_xattr(&self, name: &str, value: &[u8]) -> Result<()> {
@@ -248,13 +247,14 @@ impl Handle for MemHandle {
             return Err(Error::InvalidName);
         }
         self.update_metadata(|inner| {
-            let entry = inner.xattrs.entry(fold(name)).or_insert_with(|| (name.to_owned(), Vec::new()));
+            let entry =
+                inner.xattrs.entry(FoldedName::new(name)).or_insert_with(|| (name.to_owned(), Vec::new()));
             entry.1 = value.to_vec();
         })
     }
 
     fn remove_xattr(&self, name: &str) -> Result<()> {
-        self.update_metadata(|inner| drop(inner.xattrs.remove(&fold(name))))
+        self.update_metadata(|inner| drop(inner.xattrs.remove(&FoldedName::new(name))))
     }
 
     fn xattrs(&self) -> Result<Vec<Xattr>> {
@@ -307,7 +307,7 @@ enum At {
     Dot,
     DotDot,
     /// The position after the entry with this folded name.
-    After(String),
+    After(FoldedName),
 }
 
 impl DirectoryCursor for MemCursor {
@@ -315,11 +315,10 @@ impl DirectoryCursor for MemCursor {
         loop {
             let (name, node, then) = match &self.at {
                 At::Dot => (".".to_owned(), Arc::clone(&self.node), At::DotDot),
-                At::DotDot => ("..".to_owned(), Arc::clone(&self.parent), At::After(String::new())),
+                At::DotDot => ("..".to_owned(), Arc::clone(&self.parent), At::After(FoldedName::default())),
                 At::After(last) => {
                     let inner = self.node.read();
-                    let mut rest =
-                        inner.children.range::<str, _>((Bound::Excluded(last.as_str()), Bound::Unbounded));
+                    let mut rest = inner.children.range((Bound::Excluded(last.clone()), Bound::Unbounded));
                     let Some((key, (name, node))) = rest.next() else { return Ok(None) };
                     (name.clone(), Arc::clone(node), At::After(key.clone()))
                 }

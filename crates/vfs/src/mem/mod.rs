@@ -8,7 +8,6 @@ use crate::backend::{
     Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Volume, Wanted,
 };
 use crate::error::{Error, Result};
-use crate::fold::fold;
 use crate::handle::Handle;
 use crate::limits::{COMPONENT_UNITS_MAX, MEM_FILE_BYTES_MAX};
 use crate::path::RelativePath;
@@ -18,7 +17,8 @@ use locks::Owner;
 use node::{Node, UNIT_BYTES};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wire::FileAttributes;
+use wire::names::rest_below;
+use wire::{FileAttributes, FoldedName, eq_ignore_case};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -57,7 +57,7 @@ impl Place {
 
     fn insert(&self, name: &str, node: &Arc<Node>) {
         let mut parent = self.parent.write();
-        parent.children.insert(fold(name), (name.to_owned(), Arc::clone(node)));
+        parent.children.insert(FoldedName::new(name), (name.to_owned(), Arc::clone(node)));
         parent.touch();
     }
 
@@ -65,7 +65,7 @@ impl Place {
         // The file may have been found by its short name.
         let name = self.found.as_ref().map_or(&self.name, |(real, _)| real);
         let mut parent = self.parent.write();
-        parent.children.remove(&fold(name));
+        parent.children.remove(&FoldedName::new(name));
         parent.touch();
     }
 }
@@ -172,7 +172,7 @@ impl Backend for MemBackend {
         let stream = match path.stream() {
             None => None,
             Some(name) => {
-                let found = node.read().streams.get(&fold(name)).map(|(real, _)| real.clone());
+                let found = node.read().streams.get(&FoldedName::new(name)).map(|(real, _)| real.clone());
                 Some(found.ok_or(Error::NotFound)?)
             }
         };
@@ -209,7 +209,8 @@ impl Backend for MemBackend {
     ) -> Result<Opened> {
         let holder = own(holder)?;
         if let Some(stream) = path.stream() {
-            let found = holder.node.read().streams.get(&fold(stream)).map(|(real, _)| real.clone());
+            let found =
+                holder.node.read().streams.get(&FoldedName::new(stream)).map(|(real, _)| real.clone());
             let (node, parent) = (Arc::clone(&holder.node), Arc::clone(&holder.parent));
             let found = Some(found.ok_or(Error::NotFound)?);
             return opened(node, parent, holder.path.clone(), found, Wanted::NOTHING);
@@ -247,15 +248,15 @@ impl Backend for MemBackend {
         let file = own(&*parent.handle)?;
         {
             let mut inner = file.node.write();
-            if inner.streams.contains_key(&fold(stream)) {
+            if inner.streams.contains_key(&FoldedName::new(stream)) {
                 return Err(Error::Exists);
             }
-            inner.streams.insert(fold(stream), (stream.to_owned(), Vec::new()));
+            inner.streams.insert(FoldedName::new(stream), (stream.to_owned(), Vec::new()));
         }
         let (node, parent) = (Arc::clone(&file.node), Arc::clone(&file.parent));
         let made = opened(node, parent, file.path.clone(), Some(stream.to_owned()), wanted)?;
         if let Err(error) = complete(&made) {
-            file.node.write().streams.remove(&fold(stream));
+            file.node.write().streams.remove(&FoldedName::new(stream));
             return Err(error);
         }
         Ok(made)
@@ -292,14 +293,14 @@ impl Backend for MemBackend {
         let _names = self.lock_names();
         let source = self.verified(from, handle)?;
         let target = place_in(own(&*to.handle)?, &to.path)?;
-        let is_below = fold(&target.real_path())
-            .strip_prefix(&fold(&source.real_path()))
-            .is_some_and(|rest| rest.starts_with('/'));
+        let [target_path, source_path] = [&target, &source].map(|it| FoldedName::new(&it.real_path()));
+        let below = rest_below(target_path.as_str(), source_path.as_str(), &['/']);
+        let is_below = below.is_some_and(|rest| !rest.is_empty());
         if is_below {
             return Err(Error::AccessDenied);
         }
         let same_name =
-            Arc::ptr_eq(&source.parent, &target.parent) && fold(&source.name) == fold(&target.name);
+            Arc::ptr_eq(&source.parent, &target.parent) && eq_ignore_case(&source.name, &target.name);
         let leaf = match &target.found {
             Some((real, node)) if !same_name => {
                 replaceable(node, replaced)?;
@@ -354,7 +355,13 @@ impl Backend for MemBackend {
     fn remove(&self, _actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
         let handle = own(handle)?;
         if let Some(stream) = path.stream() {
-            return handle.node.write().streams.remove(&fold(stream)).map(drop).ok_or(Error::NotFound);
+            return handle
+                .node
+                .write()
+                .streams
+                .remove(&FoldedName::new(stream))
+                .map(drop)
+                .ok_or(Error::NotFound);
         }
         if path.is_root() {
             return Err(Error::AccessDenied);
@@ -399,7 +406,7 @@ impl MemBackend {
         may_replace: bool,
     ) -> Result<String> {
         let Some(source) = from.stream() else { return Err(Error::NotSupported) };
-        if fold(from.as_str()) != fold(to.as_str()) {
+        if !eq_ignore_case(from.as_str(), to.as_str()) {
             return Err(Error::NotSupported);
         }
         let path = self.find(from)?.2;
@@ -411,17 +418,20 @@ impl MemBackend {
             if !inner.data.is_empty() {
                 return Err(Error::Exists);
             }
-            let (_, data) = inner.streams.remove(&fold(source)).ok_or(Error::NotFound)?;
+            let (_, data) = inner.streams.remove(&FoldedName::new(source)).ok_or(Error::NotFound)?;
             inner.data = data;
-            inner.stream_renamed(&fold(source), None);
+            inner.stream_renamed(&FoldedName::new(source), None);
             return Ok(path);
         };
-        if fold(source) != fold(target) && inner.streams.contains_key(&fold(target)) && !may_replace {
+        if !eq_ignore_case(source, target)
+            && inner.streams.contains_key(&FoldedName::new(target))
+            && !may_replace
+        {
             return Err(Error::Exists);
         }
-        let (_, data) = inner.streams.remove(&fold(source)).ok_or(Error::NotFound)?;
-        inner.streams.insert(fold(target), (target.to_owned(), data));
-        inner.stream_renamed(&fold(source), Some(fold(target)));
+        let (_, data) = inner.streams.remove(&FoldedName::new(source)).ok_or(Error::NotFound)?;
+        inner.streams.insert(FoldedName::new(target), (target.to_owned(), data));
+        inner.stream_renamed(&FoldedName::new(source), Some(FoldedName::new(target)));
         Ok(path)
     }
 }
@@ -433,7 +443,7 @@ fn opened(
     stream: Option<String>,
     wanted: Wanted,
 ) -> Result<Opened> {
-    let open_stream = stream.as_deref().map(|name| node.write().open_stream(&fold(name)));
+    let open_stream = stream.as_deref().map(|name| node.write().open_stream(FoldedName::new(name)));
     let owner = Owner::default();
     let handle = MemHandle { node, parent, path: path.clone(), stream: open_stream, wanted, owner };
     let stat: Stat = handle.stat()?;

@@ -2,7 +2,6 @@
 
 use super::locks::Locks;
 use crate::backend::Actor;
-use crate::fold::fold;
 use crate::handle::ea_size;
 use crate::limits::MEM_FILE_BYTES_MAX;
 use crate::short_name;
@@ -11,7 +10,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
-use wire::{FileAttributes, FileTime};
+use wire::{FileAttributes, FileTime, FoldedName};
 
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -31,10 +30,10 @@ pub(super) struct Node {
 }
 
 /// Entries or streams by folded name, with the real spelling.
-pub(super) type ByName<T> = BTreeMap<String, (String, T)>;
+pub(super) type ByName<T> = BTreeMap<FoldedName, (String, T)>;
 
 /// The folded name of an open stream, shared by all its handles; `None` once it has become the file's data.
-pub(super) type OpenStream = Mutex<Option<String>>;
+pub(super) type OpenStream = Mutex<Option<FoldedName>>;
 
 /// The mutable part of a node.
 pub(super) struct Inner {
@@ -43,7 +42,7 @@ pub(super) struct Inner {
     pub(super) children: ByName<Arc<Node>>,
     pub(super) streams: ByName<Vec<u8>>,
     /// The open streams, by folded name.
-    open_streams: BTreeMap<String, Weak<OpenStream>>,
+    open_streams: BTreeMap<FoldedName, Weak<OpenStream>>,
     pub(super) xattrs: ByName<Vec<u8>>,
     pub(super) security: Option<Vec<u8>>,
     pub(super) links: u32,
@@ -121,7 +120,7 @@ impl Node {
 
     /// The entry of that name, in any case, with its real spelling.
     pub(super) fn child(&self, name: &str) -> Option<(String, Arc<Node>)> {
-        self.read().children.get(&fold(name)).cloned()
+        self.read().children.get(&FoldedName::new(name)).cloned()
     }
 
     /// The entry whose short name is `short`.
@@ -140,19 +139,19 @@ impl Inner {
         self.changed = self.modified;
     }
 
-    /// The shared state of all handles that have the stream `name` (folded) open.
-    pub(super) fn open_stream(&mut self, name: &str) -> Arc<OpenStream> {
+    /// The shared state of all handles that have the stream `name` open.
+    pub(super) fn open_stream(&mut self, name: FoldedName) -> Arc<OpenStream> {
         self.open_streams.retain(|_, open| open.strong_count() > 0);
-        let known = self.open_streams.entry(name.to_owned()).or_default();
+        let known = self.open_streams.entry(name.clone()).or_default();
         known.upgrade().unwrap_or_else(|| {
-            let open = Arc::new(Mutex::new(Some(name.to_owned())));
+            let open = Arc::new(Mutex::new(Some(name)));
             *known = Arc::downgrade(&open);
             open
         })
     }
 
     /// Passes the new folded name of a stream on to its open handles; `None` if it is the file's data now.
-    pub(super) fn stream_renamed(&mut self, from: &str, to: Option<String>) {
+    pub(super) fn stream_renamed(&mut self, from: &FoldedName, to: Option<FoldedName>) {
         let Some(known) = self.open_streams.remove(from) else { return };
         if let Some(open) = known.upgrade() {
             open.lock().clone_from(&to);

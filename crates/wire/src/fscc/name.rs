@@ -150,23 +150,6 @@ pub fn parse_stream(text: &str) -> Result<StreamName<'_>, PathError> {
     }
 }
 
-/// Upper case as the file system folds names: characters whose upper case is several stay as they are.
-pub fn upcase(c: char) -> char {
-    if c.is_ascii() {
-        return c.to_ascii_uppercase();
-    }
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(one), None) => one,
-        _ => c,
-    }
-}
-
-/// True if two names are equal, ignoring case.
-pub fn eq_ignore_case(a: &str, b: &str) -> bool {
-    a.chars().map(upcase).eq(b.chars().map(upcase))
-}
-
 /// UTF-16 code units of a name.
 pub fn utf16_length(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { crate::utf16::units(text).count() }
@@ -241,13 +224,6 @@ mod tests {
         ] {
             assert_eq!(SmbPath::parse(path).map(SmbPath::stream), Ok(stream), "{path}");
         }
-    }
-
-    #[test]
-    fn case() {
-        assert!(eq_ignore_case("Größe.TXT", "GRÖßE.txt"));
-        assert!(!eq_ignore_case("ß", "SS"));
-        assert!(!eq_ignore_case("a", "ab"));
     }
 
     proptest! {

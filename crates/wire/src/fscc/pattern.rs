@@ -1,7 +1,7 @@
 //! The wildcards of a directory search (MS-FSA 2.1.4.4), in time bounded by pattern times name.
 
 use super::limits::PATTERN_LENGTH_MAX;
-use super::name::upcase;
+use crate::names::upcase;
 
 const WORDS: usize = PATTERN_LENGTH_MAX / 64 + 1;
 

@@ -163,9 +163,11 @@ pub(super) fn matching_refusal(refusal: &registry::Refusal, query: &RefusalQuery
 fn is_meant(refusal: &Refusal, query: &RefusalQuery) -> bool {
     query.client.as_ref().is_none_or(|client| {
         refusal.computer.as_ref().is_some_and(|computer| address::same_computer(client, computer))
-    }) && query.share.as_ref().is_none_or(|share| {
-        refusal.share.as_ref().is_some_and(|it| it.to_lowercase() == share.to_lowercase())
-    }) && query.path.as_ref().is_none_or(|path| glob::matches(path, &refusal.path))
+    }) && query
+        .share
+        .as_ref()
+        .is_none_or(|share| refusal.share.as_ref().is_some_and(|it| wire::eq_ignore_case(it, share)))
+        && query.path.as_ref().is_none_or(|path| glob::matches(path, &refusal.path))
 }
 
 fn refusal(refusal: &registry::Refusal) -> Refusal {

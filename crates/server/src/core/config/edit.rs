@@ -1,6 +1,7 @@
 //! Changes to `shareward.toml` in place, which keep comments and formatting.
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
+use wire::eq_ignore_case;
 
 use super::{Caching, Grant, GrantRight, Grantee, Settings, ShareSettings};
 
@@ -50,7 +51,7 @@ fn edit_shares(document: &mut DocumentMut, before: &Settings, after: &Settings) 
     for share in kept() {
         let place = tables.iter().position(|table| is_of(table, share));
         if let Some(table) = place.and_then(|place| tables.get_mut(place)) {
-            let known = before.shares.iter().find(|it| it.name.eq_ignore_ascii_case(&share.name));
+            let known = before.shares.iter().find(|it| eq_ignore_case(&it.name, &share.name));
             let known = known.ok_or_else(|| NotEditable(format!("share {:?} exists already", share.name)))?;
             edit_share(table, known, share);
         } else {
@@ -117,7 +118,7 @@ fn put(table: &mut dyn toml_edit::TableLike, key: &str, value: Option<Value>) {
 }
 
 fn is_of(table: &Table, share: &ShareSettings) -> bool {
-    table.get("name").and_then(Item::as_str).is_some_and(|name| name.eq_ignore_ascii_case(&share.name))
+    table.get("name").and_then(Item::as_str).is_some_and(|name| eq_ignore_case(name, &share.name))
 }
 
 fn list(values: impl Iterator<Item = Value>) -> Option<Value> {

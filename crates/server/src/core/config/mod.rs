@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use wire::eq_ignore_case;
+
 pub use wire::security::ShareRight as GrantRight;
 
 pub use edit::{NotEditable, edit};
@@ -159,7 +161,7 @@ impl Grant {
     /// True if the grant applies to this account, which is in these Unix groups.
     pub fn is_for(&self, user: &str, groups: &[String]) -> bool {
         match &self.who {
-            Grantee::User(name) => self.is_for_everyone() || name.to_lowercase() == user.to_lowercase(),
+            Grantee::User(name) => self.is_for_everyone() || eq_ignore_case(name, user),
             Grantee::Group(name) => groups.contains(name),
         }
     }
@@ -322,7 +324,7 @@ impl Settings {
 
     /// True if the account with this name is an administrator.
     pub(crate) fn is_administrator(&self, name: &str) -> bool {
-        self.administrators.iter().any(|it| it.eq_ignore_ascii_case(name))
+        self.administrators.iter().any(|it| eq_ignore_case(it, name))
     }
 
     /// The default settings, with the conventional directories: the system's for root, the XDG directories for an

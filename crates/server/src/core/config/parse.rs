@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use wire::Dialect;
+use wire::{Dialect, eq_ignore_case};
 
 use crate::core::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
 
@@ -265,8 +265,12 @@ impl Reader<'_> {
             self.error(&table.name, message);
             return None;
         }
-        if before.iter().any(|share| share.name.eq_ignore_ascii_case(table.name.get_ref())) {
-            self.error(&table.name, format!("share {:?} is defined twice", table.name.get_ref()));
+        let name = table.name.get_ref();
+        if let Some(other) = before.iter().find(|share| eq_ignore_case(&share.name, name)) {
+            self.error(
+                &table.name,
+                format!("share {name:?} is defined twice; {:?} is the same name", other.name),
+            );
             return None;
         }
         if let Some(remark) = &table.remark {
@@ -680,6 +684,16 @@ mod tests {
     }
 
     #[test]
+    fn administrators_and_roles_name_users_in_any_case() {
+        let settings =
+            read("[server]\nadministrators = ['jürgen']\n[[role]]\nallow = 'close'\nusers = ['ähm']\n");
+        let settings = settings.unwrap();
+        assert!(settings.is_administrator("JÜRGEN"));
+        let roles = crate::core::roles::Roles::of(&settings.roles, "ÄHM", Vec::new);
+        assert_eq!(roles.close, crate::core::roles::Reach::Everything);
+    }
+
+    #[test]
     fn all_errors_are_reported_with_line_and_column() {
         assert_eq!(
             errors("[server]\nsigning = 'maybe'\nname = 'much too long a name'\n"),
@@ -699,10 +713,12 @@ mod tests {
             assert!(places.contains(&place), "{place} {all:?}");
         }
         assert!(errors("[server\n")[0].starts_with("1:8: "));
-        assert_eq!(
-            errors("[[share]]\nname='a'\npath='/'\n[[share]]\nname='A'\npath='/'\n"),
-            ["5:6: share \"A\" is defined twice"]
-        );
+        for (one, other) in [("a", "A"), ("ü", "Ü")] {
+            assert_eq!(
+                errors(&format!("[[share]]\nname='{one}'\npath='/'\n[[share]]\nname='{other}'\npath='/'\n")),
+                [format!("5:6: share {other:?} is defined twice; {one:?} is the same name")]
+            );
+        }
         assert_eq!(errors("[[share]]\nname='IPC$'\npath='/'\n"), ["2:6: IPC$ is reserved"]);
     }
 }

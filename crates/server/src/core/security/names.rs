@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use wire::eq_ignore_case;
 use wire::security::{Sid, WellKnown};
 
 use super::domain_users;
@@ -83,8 +84,8 @@ impl<'a> Names<'a> {
             None => (None, name),
         };
         let own_name = &self.server.settings().name;
-        let may_be_in = |it: &str| domain.is_none_or(|domain| domain.eq_ignore_ascii_case(it));
-        if domain.is_none_or(str::is_empty) && name.eq_ignore_ascii_case(own_name)
+        let may_be_in = |it: &str| domain.is_none_or(|domain| eq_ignore_case(domain, it));
+        if domain.is_none_or(str::is_empty) && eq_ignore_case(name, own_name)
             || may_be_in(own_name) && name.is_empty()
         {
             return Some(self.machine());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
+use wire::AccountName;
 use wire::security::Sid;
 
 use crate::core::limits::USER_SIDS_BYTES_MAX;
@@ -12,7 +13,7 @@ use crate::core::limits::USER_SIDS_BYTES_MAX;
 /// user in stored descriptors. Samba numbers users in the order of their creation, so the SIDs cannot be derived from
 /// names.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct UserSids(HashMap<String, Sid>);
+pub(crate) struct UserSids(HashMap<AccountName, Sid>);
 
 impl UserSids {
     /// Reads the list, if it exists.
@@ -51,7 +52,7 @@ impl UserSids {
 
     /// The SID of a user, by name in any case.
     pub(crate) fn of(&self, name: &str) -> Option<Sid> {
-        self.0.get(&name.to_lowercase()).copied()
+        self.0.get(&AccountName::new(name)).copied()
     }
 
     /// Parses a list, and returns it with the numbers of the lines that are malformed.
@@ -65,7 +66,7 @@ impl UserSids {
             let entry = line.trim_end().rsplit_once(char::is_whitespace);
             let sid = entry.and_then(|(_, sid)| sid.parse().ok()).filter(|sid| domain_users(*sid).is_some());
             match entry.zip(sid) {
-                Some(((name, _), sid)) => _ = sids.insert(name.trim().to_lowercase(), sid),
+                Some(((name, _), sid)) => _ = sids.insert(AccountName::new(name.trim()), sid),
                 None => wrong.push(number),
             }
         }

@@ -219,7 +219,7 @@ impl Secured {
 /// The keys, if the token proves that the client is the caller.
 fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller) -> Option<Keys> {
     let claim = acceptor.claim(token)?;
-    if caller.user.is_empty() || auth::users::folded(&claim.user) != auth::users::folded(&caller.user) {
+    if caller.user.is_empty() || !wire::eq_ignore_case(&claim.user, &caller.user) {
         return None;
     }
     // The session may be older than the password in this token, so a wrong one counts as a guess.

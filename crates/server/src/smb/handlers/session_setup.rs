@@ -299,7 +299,7 @@ impl Proven<'_> {
         if logon.identity.kind != IdentityKind::User || user.kind != IdentityKind::User {
             return Err(NtStatus::NOT_SUPPORTED);
         }
-        if !user.name.eq_ignore_ascii_case(&logon.identity.user) {
+        if !wire::eq_ignore_case(&user.name, &logon.identity.user) {
             return Err(NtStatus::ACCESS_DENIED);
         }
         let key = channel_signing_key(negotiated.dialect, &logon.session_key, self.preauth);

@@ -265,7 +265,7 @@ fn is_of(file: &OpenFile, session: &Session) -> bool {
     match (file.session_id, session.id) {
         (Some(of), Some(id)) => of == id,
         _ => {
-            file.user.to_lowercase() == session.user.to_lowercase()
+            wire::eq_ignore_case(&file.user, &session.user)
                 && file.computer.as_ref().is_none_or(|it| address::same_computer(it, &session.computer))
         }
     }

@@ -123,7 +123,7 @@ pub(super) fn is_connection_of(connection: &Connection, session: &Session) -> bo
     match (connection.session_id, session.id) {
         (Some(of), Some(id)) => of == id,
         _ => {
-            connection.user.to_lowercase() == session.user.to_lowercase()
+            wire::eq_ignore_case(&connection.user, &session.user)
                 && connection.computer.as_ref().is_none_or(|it| address::same_computer(it, &session.computer))
         }
     }

@@ -16,6 +16,7 @@ use tokio::io::unix::AsyncFd;
 use wire::NtStatus;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
+use wire::names::rest_below;
 
 use super::own_changes::Happened;
 use super::share_roots::on_host;
@@ -418,7 +419,7 @@ impl Tables {
     /// Makes the watches of a share report lost changes, because its file system hangs and too many reports wait.
     fn lose_track_below(&self, root: &Path) -> Outcome {
         let root = root.to_string_lossy();
-        let is_below = |path: &str| super::is_in(on_host(path), root.trim_end_matches('/'));
+        let is_below = |path: &str| rest_below(on_host(path), root.trim_end_matches('/'), &['/']).is_some();
         let below = self.watches.iter().filter(|(path, _)| is_below(path));
         below.flat_map(|(_, watches)| watches).for_each(|watch| watch.lose_track());
         let leases = self.leases.iter().filter(|(path, _)| is_below(path));

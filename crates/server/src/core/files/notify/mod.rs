@@ -31,12 +31,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use auth::IdentityKind;
 use parking_lot::{Mutex, MutexGuard};
 use registry::{FileKey, Time};
 use vfs::{Handle, RelativePath};
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
-use wire::{Guid, NtStatus};
+use wire::names::rest_below;
+use wire::{AccountName, Guid, NtStatus};
 
 use crate::core::limits;
 use crate::core::open::Open;
@@ -72,13 +74,12 @@ struct Leases {
     watcher: Watcher,
 }
 
-/// The user that a watch or lease is counted for.
-pub(crate) type Watcher = Arc<str>;
+/// The user that a watch or lease is counted for; `None` for nobody in particular.
+pub(crate) type Watcher = Option<Arc<(IdentityKind, AccountName)>>;
 
-/// The name under which a user's watches and leases are counted. Guests are counted apart from the accounts whose names
-/// they claim.
+/// The watcher of a user. Guests are counted apart from the accounts whose names they claim.
 pub(crate) fn watcher(user: Option<&User>) -> Watcher {
-    user.map_or_else(|| "".into(), |user| format!("{:?} {}", user.kind, user.name.to_lowercase()).into())
+    user.map(|user| Arc::new((user.kind, AccountName::new(&user.name))))
 }
 
 impl Server {
@@ -410,7 +411,7 @@ impl Tables {
     /// A user that needs reports on a directory.
     fn needed_by(&self, path: &str) -> Option<Watcher> {
         let watch = self.watches.get(path).and_then(|watches| watches.first()).map(|it| it.watcher());
-        let lease = || self.leases.get(path).map(|leases| Arc::clone(&leases.watcher));
+        let lease = || self.leases.get(path).map(|leases| leases.watcher.clone());
         watch.or_else(lease).or_else(|| self.recursive_above(path))
     }
 
@@ -493,7 +494,7 @@ fn ancestors(full: &str) -> impl Iterator<Item = &str> {
 
 /// True if a path is a directory or below it.
 fn is_in(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    rest_below(path, directory, &['/']).is_some()
 }
 
 /// The time for which one record stands for all writes of the server to a file.

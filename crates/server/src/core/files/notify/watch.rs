@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     fn watch(capacity: usize) -> Watch {
-        Watch::new(CompletionFilter::FILE_NAME, false, capacity, "ann".into())
+        Watch::new(CompletionFilter::FILE_NAME, false, capacity, Watcher::default())
     }
 
     fn waiting(watch: &Watch) -> oneshot::Receiver<News> {

@@ -10,6 +10,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use vfs::Streams;
+use wire::names::rest_below;
 
 use super::Watcher;
 use crate::core::limits;
@@ -234,7 +235,7 @@ impl Observed {
 
     /// The paths of the directory at `path` and of those below it.
     pub(super) fn paths_in(&self, path: &str) -> Vec<String> {
-        self.numbers.keys().filter(|known| super::is_in(known, path)).cloned().collect()
+        self.numbers.keys().filter(|known| rest_below(known, path, &['/']).is_some()).cloned().collect()
     }
 
     /// Removes a directory on which the kernel has stopped to report.
@@ -319,7 +320,8 @@ mod tests {
     fn observed_directories_are_limited_for_each_user() {
         let root = tempfile::tempdir().unwrap();
         let mut observed = Observed::new();
-        let (ann, bob): (Watcher, Watcher) = ("ann".into(), "bob".into());
+        let [ann, bob]: [Watcher; 2] =
+            ["ann", "bob"].map(|it| Some(Arc::new((auth::IdentityKind::User, wire::AccountName::new(it)))));
         // The same directory by many paths, as through many shares.
         let add = |observed: &mut Observed, number: usize, watcher: &Watcher| {
             let way = root.path().display().to_string();

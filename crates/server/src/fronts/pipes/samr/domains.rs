@@ -292,7 +292,7 @@ pub(super) fn display(
     };
     let is_user = class == DisplayInformation::USERS;
     all.retain(|account| account.user.flags.contains('U') == is_user);
-    all.sort_by_cached_key(|account| auth::users::folded(&account.user.name));
+    all.sort_by_cached_key(|account| wire::AccountName::new(&account.user.name));
     let places = 1_u32..;
     if class == DisplayInformation::GROUPS {
         let groups = groups(domain).into_iter().zip(places).map(|(group, index)| DisplayOther {

@@ -103,7 +103,7 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
         lease: asked.lease.map(|lease| (lease.key, if lease.v2.is_some() { 2 } else { 1 })),
         path: asked.path.as_str().into(),
         is_same_path: match tree.share.settings.unicode_forms {
-            Forms::Exact => |one, other| one.to_lowercase() == other.to_lowercase(),
+            Forms::Exact => wire::eq_ignore_case,
             Forms::Any => |one, other| vfs::fold::equal_in(Forms::Any, one, other),
         },
     };

@@ -279,13 +279,25 @@ pub(crate) fn file_key(stat: &Stat, stream: Option<&str>) -> FileKey {
 
 /// A number for a stream's name that is equal in any case; never the zero of the unnamed stream.
 fn stream_key(name: &str) -> u64 {
-    use std::hash::{DefaultHasher, Hasher};
-    let mut hasher = DefaultHasher::new();
-    for c in name.chars() {
-        hasher.write_u32(wire::fscc::name::upcase(c).into());
-    }
-    hasher.finish() | 1
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+    BuildHasherDefault::<DefaultHasher>::new().hash_one(wire::FoldedName::new(name)) | 1
 }
 
 /// `AllocationSize` of a pipe in bytes, as in Windows.
 const PIPE_ALLOCATION: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_that_differ_in_case_only_have_one_key_and_others_have_their_own() {
+        for (one, other) in [("stream", "STREAM"), ("größe", "GRÖßE"), ("νικος", "ΝΙΚΟΣ")] {
+            assert_eq!(stream_key(one), stream_key(other), "{one} {other}");
+        }
+        for (one, other) in [("ı", "I"), ("ſ", "S"), ("\u{212a}", "k"), ("𐐨", "𐐀"), ("straße", "strasse")]
+        {
+            assert_ne!(stream_key(one), stream_key(other), "{one} {other}");
+        }
+    }
+}

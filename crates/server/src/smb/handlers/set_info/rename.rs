@@ -428,10 +428,7 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
 
 /// The new path of `path`, which is `from` or below it, when `from` becomes `to`; `None` for other paths.
 fn rebased(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
-    let rest = path.as_str().strip_prefix(from.as_str())?;
-    if !rest.is_empty() && !rest.starts_with('/') {
-        return None;
-    }
+    let rest = wire::names::rest_below(path.as_str(), from.as_str(), &['/'])?;
     let moved = RelativePath::new(format!("{}{rest}", to.as_str())).ok()?;
     match path.stream() {
         Some(stream) => moved.with_stream(stream).ok(),
