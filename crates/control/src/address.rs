@@ -5,10 +5,15 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Parses an address with or without leading backslashes; IPv6 with or without brackets and scope. An IPv4-mapped
 /// IPv6 address gives the IPv4 address. `None` for a host name.
 pub fn parse(text: &str) -> Option<IpAddr> {
-    let text = text.trim_start_matches('\\');
+    let text = bare(text);
     let text = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
     let address = text.split_once('%').map_or(text, |(address, _scope)| address);
     Some(canonical(address.parse().ok()?))
+}
+
+/// The name of a computer without the separators that it may begin with.
+pub fn bare(text: &str) -> &str {
+    text.trim_start_matches(['\\', '/'])
 }
 
 /// The canonical form of an address: an IPv4-mapped IPv6 address becomes the IPv4 address.
@@ -23,7 +28,7 @@ pub fn display(computer: &str) -> String {
 
 /// The computer without backslashes, with brackets around an IPv6 address.
 pub fn bracketed(computer: &str) -> String {
-    let bare = computer.trim_start_matches('\\');
+    let bare = bare(computer);
     let literal = bare.split_once('%').map_or(bare, |(address, _scope)| address);
     if literal.parse::<Ipv6Addr>().is_ok() { format!("[{bare}]") } else { bare.to_owned() }
 }
@@ -39,7 +44,7 @@ pub fn same_computer(a: &str, b: &str) -> bool {
 }
 
 fn same_name(a: &str, b: &str) -> bool {
-    let [a, b] = [a, b].map(|name| name.trim_start_matches('\\').to_ascii_lowercase());
+    let [a, b] = [a, b].map(|name| bare(name).to_ascii_lowercase());
     if a.is_empty() || b.is_empty() {
         return a == b;
     }

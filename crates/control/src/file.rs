@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use wire::names::path_below;
 
 use crate::{Bound, Timestamp, Word, glob};
 
@@ -169,7 +170,7 @@ impl FileQuery {
             glob::matches(pattern, &file.path)
                 || file.server_path.as_deref().is_some_and(|path| glob::matches(pattern, path))
         };
-        self.user.as_ref().is_none_or(|user| crate::session::same_user(user, None, &file.user))
+        self.user.as_deref().is_none_or(|user| is_of(file, user))
             && self.client.as_ref().is_none_or(|client| {
                 file.computer.as_deref().is_some_and(|it| crate::address::same_computer(it, client))
             })
@@ -201,4 +202,23 @@ pub struct CloseFile {
     pub expect_user: Option<String>,
     /// Close only if it has this path, below the share or on the server, ignoring case; else fail with 2314.
     pub expect_path: Option<String>,
+}
+
+impl CloseFile {
+    /// True if `file` is the expected one.
+    pub fn expects(&self, file: &OpenFile) -> bool {
+        let is_path = |path: &str| {
+            [Some(&*file.path), file.server_path.as_deref()]
+                .into_iter()
+                .flatten()
+                .any(|it| path_below(it, path) == Some(""))
+        };
+        self.expect_user.as_deref().is_none_or(|user| is_of(file, user))
+            && self.expect_path.as_deref().is_none_or(is_path)
+    }
+}
+
+/// True if the account has it open, and no guest who goes by its name.
+fn is_of(file: &OpenFile, user: &str) -> bool {
+    file.guest != Some(true) && crate::session::same_user(user, None, &file.user)
 }

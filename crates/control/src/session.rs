@@ -1,7 +1,7 @@
 //! Sessions (`Session` of MS-SMB2 3.3.1.8; `SESSION_INFO_502` of MS-SRVS 2.2.4.15).
 
 use serde::{Deserialize, Serialize};
-use wire::eq_ignore_case;
+use wire::{Account, AccountName, eq_ignore_case};
 
 use crate::{Bound, ShareKind, Timestamp, address};
 
@@ -101,16 +101,9 @@ impl SessionQuery {
 
 /// True if `wanted`, which is `user` or `DOMAIN\user`, is this account. An unknown domain is not compared.
 pub(crate) fn same_user(wanted: &str, domain: Option<&str>, user: &str) -> bool {
-    let (wanted_domain, wanted_user) = match wanted.rsplit_once('\\') {
-        Some((domain, user)) => (Some(domain), user),
-        None => (None, wanted),
-    };
-    let (domain, user) = match user.rsplit_once('\\') {
-        Some((domain, user)) => (Some(domain), user),
-        None => (domain, user),
-    };
-    eq_ignore_case(wanted_user, user)
-        && wanted_domain.zip(domain).is_none_or(|(wanted, domain)| eq_ignore_case(wanted, domain))
+    let wanted = Account::new(wanted);
+    let (domain, user) = user.rsplit_once('\\').map_or((domain, user), |(domain, user)| (Some(domain), user));
+    wanted.user == AccountName::new(user) && domain.is_none_or(|domain| wanted.is_in(domain))
 }
 
 /// The body of `POST /v1/sessions/close`: the sessions of a computer, of a user, or of a user at a computer

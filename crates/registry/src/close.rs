@@ -10,11 +10,11 @@ use crate::events::EventKind;
 use crate::links::Link;
 use crate::remaining_work::Work;
 use crate::session::{Ending, Session, SessionState};
-use crate::snapshot::{Matching, after_bound};
+use crate::snapshot::after_bound;
 use crate::statistics::count;
 use crate::{
-    CloseReason, Dropped, Effects, EndReason, NotFound, OpenRef, Rest, SessionEnded, SessionFilter, Shell,
-    Standing, State, Time, TreeEnded,
+    CloseReason, Dropped, Effects, EndReason, Filter, NotFound, OpenRef, Rest, SessionEnded, Shell, Standing,
+    State, Time, TreeEnded,
 };
 
 impl<S: Shell> State<S> {
@@ -73,12 +73,11 @@ impl<S: Shell> State<S> {
     }
 
     /// Ends every session that a filter matches (MS-SRVS 3.1.4.6) and returns their number.
-    pub fn close_sessions(&mut self, filter: &SessionFilter<'_>, now: Time) -> (usize, Effects<S>) {
-        let filter = Matching::new(filter.user, filter.client, None, None);
+    pub fn close_sessions(&mut self, filter: &Filter, now: Time) -> (usize, Effects<S>) {
         let found: Vec<SessionGlobalId> = self
             .sessions
             .iter()
-            .filter(|(_, session)| session.is_listed() && self.matches_session(session, &filter))
+            .filter(|(id, session)| session.is_listed() && self.matches_session(**id, session, filter))
             .map(|(id, _)| *id)
             .collect();
         let mut effects = Effects::none();

@@ -103,9 +103,7 @@ pub use session::{
     BindError, EstablishError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState, UserKind,
 };
 pub use share::{ShareDefinition, ShareExists, ShareKind};
-pub use snapshot::{
-    FileFilter, FileSnapshot, Part, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,
-};
+pub use snapshot::{ClientName, FileSnapshot, Filter, Part, SessionSnapshot, ShareSnapshot, TreeSnapshot};
 pub use state::State;
 pub use statistics::{Statistics, StatisticsSnapshot};
 pub use strangers::AddressGroup;

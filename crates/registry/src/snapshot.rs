@@ -6,49 +6,35 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use wire::{
-    AccessMask, Dialect, FileGlobalId, LeaseState, OplockLevel, SessionGlobalId, ShareAccess, ShareName,
-    TreeGlobalId,
+    AccessMask, Account, Dialect, FileGlobalId, LeaseState, OplockLevel, SessionGlobalId, ShareAccess,
+    ShareName, TreeGlobalId,
 };
 
 use crate::locks::RangeLock;
 use crate::open::Open;
 use crate::session::{Session, SessionState};
-use crate::user_counts::UserKey;
 use crate::{
     ConnectionId, ConnectionInfo, Identity, OpenTarget, ShareDefinition, Shell, State, Time, UserKind, cost,
 };
 
-/// A filter of sessions (MS-SRVS 3.1.4.5). Without conditions it matches all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionFilter<'a> {
-    /// The client's name or address.
-    pub client: Option<&'a str>,
+/// A filter of sessions, tree connects and opens (MS-SRVS 3.1.4.1, 3.1.4.2, 3.1.4.5). Without conditions it matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
     /// The user's account. A guest of the same name does not match.
-    pub user: Option<&'a str>,
-}
-
-/// A filter of opens (MS-SRVS 3.1.4.1). Without conditions it matches all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FileFilter<'a> {
-    /// The user's account. A guest of the same name does not match.
-    pub user: Option<&'a str>,
+    pub account: Option<Account>,
     /// The client's name or address.
-    pub client: Option<&'a str>,
+    pub client: Option<ClientName>,
+    /// The share. It does not apply to sessions.
+    pub share: Option<ShareName>,
     /// The session.
     pub session: Option<SessionGlobalId>,
-    /// The share.
-    pub share: Option<&'a str>,
 }
 
-/// A filter of tree connects (MS-SRVS 3.1.4.4), by share, client or session. Without conditions it matches all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TreeFilter<'a> {
-    /// The share.
-    pub share: Option<&'a str>,
-    /// The client's name or address.
-    pub client: Option<&'a str>,
-    /// The session.
-    pub session: Option<SessionGlobalId>,
+/// A client's name, which may be its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientName {
+    name: String,
+    address: Option<IpAddr>,
 }
 
 /// A session (MS-SRVS 2.2.4.15 SESSION_INFO_502, and more).
@@ -176,18 +162,17 @@ impl<S: Shell> State<S> {
     /// are left out.
     pub fn session_snapshots(
         &self,
-        filter: &SessionFilter<'_>,
+        filter: &Filter,
         after: Option<SessionGlobalId>,
         length: usize,
     ) -> Part<SessionSnapshot, SessionGlobalId> {
-        let filter = Matching::new(filter.user, filter.client, None, None);
         part(
             &self.sessions,
             after,
             length,
             |it| it.trees.len(),
             |id, it| {
-                let is_wanted = it.is_listed() && self.matches_session(it, &filter);
+                let is_wanted = it.is_listed() && self.matches_session(id, it, filter);
                 is_wanted.then(|| self.session_snapshot(id, it))
             },
         )
@@ -196,17 +181,16 @@ impl<S: Shell> State<S> {
     /// The matching opens among the next `length` after the last one seen.
     pub fn file_snapshots(
         &self,
-        filter: &FileFilter<'_>,
+        filter: &Filter,
         after: Option<FileGlobalId>,
         length: usize,
     ) -> Part<FileSnapshot, FileGlobalId> {
-        let filter = Matching::new(filter.user, filter.client, filter.share, filter.session);
         part(
             &self.opens,
             after,
             length,
             |open| open.shown_locks(),
-            |id, open| self.matches_file(open, &filter).then(|| self.snapshot_of(id, open)),
+            |id, open| self.matches_file(open, filter).then(|| self.snapshot_of(id, open)),
         )
     }
 
@@ -218,11 +202,10 @@ impl<S: Shell> State<S> {
     /// The matching tree connects among the next `length` after the last one seen.
     pub fn tree_snapshots(
         &self,
-        filter: &TreeFilter<'_>,
+        filter: &Filter,
         after: Option<TreeGlobalId>,
         length: usize,
     ) -> Part<TreeSnapshot, TreeGlobalId> {
-        let filter = Matching::new(None, filter.client, filter.share, filter.session);
         part(
             &self.trees,
             after,
@@ -231,8 +214,7 @@ impl<S: Shell> State<S> {
             |global_id, tree| {
                 let session = self.sessions.get(&tree.session)?;
                 let is_wanted = filter.share.as_ref().is_none_or(|share| tree.origin.share == *share)
-                    && filter.session.is_none_or(|session| tree.session == session)
-                    && filter.client.as_ref().is_none_or(|client| self.is_from(session, client));
+                    && self.matches_session(tree.session, session, filter);
                 is_wanted.then(|| TreeSnapshot {
                     global_id,
                     session: tree.session,
@@ -270,25 +252,29 @@ impl<S: Shell> State<S> {
         self.shares.get(&ShareName::new(name)).map(|it| it.snapshot())
     }
 
-    pub(crate) fn matches_session(&self, session: &Session<S>, filter: &Matching<'_>) -> bool {
-        filter.user.as_ref().is_none_or(|user| session.user.as_ref() == Some(user))
+    pub(crate) fn matches_session(&self, id: SessionGlobalId, session: &Session<S>, filter: &Filter) -> bool {
+        let is_user = |account: &Account| {
+            session.user.as_ref().is_some_and(|it| it.is_account(account, &session.identity.domain))
+        };
+        filter.account.as_ref().is_none_or(is_user)
+            && filter.session.is_none_or(|wanted| wanted == id)
             && filter.client.as_ref().is_none_or(|client| self.is_from(session, client))
     }
 
-    fn is_from(&self, session: &Session<S>, client: &MatchingClient<'_>) -> bool {
+    fn is_from(&self, session: &Session<S>, client: &ClientName) -> bool {
         let connections = || session.channels.iter().filter_map(|id| self.connections.get(id));
-        client.has_name(&session.owner.client)
-            || connections().any(|it| client.has_name(&it.client_name) || client.has_address(it.peer.ip()))
+        client.is_called(&session.owner.client)
+            || connections().any(|it| client.is_called(&it.client_name) || client.has_address(it.peer.ip()))
     }
 
-    fn matches_file(&self, open: &Open<S>, filter: &Matching<'_>) -> bool {
+    fn matches_file(&self, open: &Open<S>, filter: &Filter) -> bool {
         let session = open.home.map(|home| home.session);
         filter.share.as_ref().is_none_or(|share| open.origin.share == *share)
-            && filter.user.as_ref().is_none_or(|user| open.user == *user)
+            && filter.account.as_ref().is_none_or(|account| open.user.is_account(account, &open.owner.domain))
             && filter.session.is_none_or(|wanted| session == Some(wanted))
             && filter.client.as_ref().is_none_or(|client| {
                 let session = session.and_then(|id| self.sessions.get(&id));
-                client.has_name(&open.owner.client) || session.is_some_and(|it| self.is_from(it, client))
+                client.is_called(&open.owner.client) || session.is_some_and(|it| self.is_from(it, client))
             })
     }
 
@@ -352,40 +338,19 @@ impl<S: Shell> State<S> {
     }
 }
 
-/// A filter in the form that entries are compared with, made once for all of them.
-#[derive(Default)]
-pub(crate) struct Matching<'a> {
-    user: Option<UserKey>,
-    client: Option<MatchingClient<'a>>,
-    share: Option<ShareName>,
-    session: Option<SessionGlobalId>,
-}
-
-/// A client's name, or its address.
-struct MatchingClient<'a> {
-    name: &'a str,
-    address: Option<IpAddr>,
-}
-
-impl<'a> Matching<'a> {
-    pub(crate) fn new(
-        user: Option<&str>,
-        client: Option<&'a str>,
-        share: Option<&str>,
-        session: Option<SessionGlobalId>,
-    ) -> Self {
-        Self {
-            user: user.map(UserKey::of_account),
-            client: client.map(|name| MatchingClient { name, address: name.parse().ok() }),
-            share: share.map(ShareName::new),
-            session,
-        }
+impl ClientName {
+    /// The client of this name or address.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), address: name.parse().ok() }
     }
-}
 
-impl MatchingClient<'_> {
-    fn has_name(&self, name: &str) -> bool {
-        name.eq_ignore_ascii_case(self.name)
+    /// The name, or the address in its text.
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(&self.name)
     }
 
     fn has_address(&self, address: IpAddr) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wire::AccountName;
+use wire::{Account, AccountName};
 
 use crate::limits::USER_PART;
 use crate::{Identity, Standing, UserKind};
@@ -23,9 +23,9 @@ impl UserKey {
         Self { kind, account: AccountName::new(name) }
     }
 
-    /// The user of an account. A guest of the same name is another user.
-    pub(crate) fn of_account(name: &str) -> Self {
-        Self::new(UserKind::Account, name)
+    /// True for the user of an account in this domain. A guest of the same name is another user.
+    pub(crate) fn is_account(&self, account: &Account, domain: &str) -> bool {
+        self.kind == UserKind::Account && self.account == account.user && account.is_in(domain)
     }
 }
 

@@ -99,7 +99,8 @@ impl TestServer {
 
     /// Ends all sessions of a user as an administrator does; returns their number.
     pub fn end_sessions_of(&self, user: &str) -> usize {
-        let filter = registry::SessionFilter { user: Some(user), client: None };
+        let filter =
+            registry::Filter { account: Some(wire::Account::new(user)), ..registry::Filter::default() };
         let (count, effects) =
             self.server.registry.lock("end_sessions").close_sessions(&filter, self.server.now());
         self.server.apply(effects);

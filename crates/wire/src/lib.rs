@@ -36,7 +36,7 @@ pub use ids::{
     AsyncId, FileGlobalId, FileId, Guid, MessageId, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
 };
 pub use masks::{AccessMask, Dialect, FileAttributes, LeaseState, OplockLevel, ShareAccess};
-pub use names::{AccountName, FoldedName, ShareName, eq_ignore_case};
+pub use names::{Account, AccountName, FoldedName, ShareName, eq_ignore_case};
 pub use status::NtStatus;
 pub use time::FileTime;
 pub use utf16::{Utf16, encode_utf16le, utf16le};

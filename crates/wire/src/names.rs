@@ -129,6 +129,41 @@ impl AccountName {
     pub fn new(name: &str) -> Self {
         Self(FoldedName::new(name))
     }
+
+    /// The folded text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// An account as administrators spell it: `user`, or `DOMAIN\user` where the domain counts too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    domain: Option<FoldedName>,
+    /// The account's name.
+    pub user: AccountName,
+}
+
+impl Account {
+    /// The account that `text` spells.
+    pub fn new(text: &str) -> Self {
+        match text.split_once('\\') {
+            Some((domain, user)) => {
+                Self { domain: Some(FoldedName::new(domain)), user: AccountName::new(user) }
+            }
+            None => Self { domain: None, user: AccountName::new(text) },
+        }
+    }
+
+    /// True if the domain is the right one, or does not count.
+    pub fn is_in(&self, domain: &str) -> bool {
+        self.domain.as_ref().is_none_or(|own| *own == FoldedName::new(domain))
+    }
+
+    /// True if the account called `user` in this domain is the one.
+    pub fn is(&self, domain: &str, user: &str) -> bool {
+        self.user == AccountName::new(user) && self.is_in(domain)
+    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl FromStr for ServerAddress {
     type Err = NotAServerAddress;
 
     fn from_str(text: &str) -> Result<Self, NotAServerAddress> {
-        let text = text.trim().trim_start_matches(['\\', '/']);
+        let text = control::address::bare(text.trim());
         let (text, port_behind) = match text.rsplit_once('@') {
             Some((host, port)) => (host, Some(port)),
             None => (text, None),

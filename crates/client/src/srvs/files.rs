@@ -107,7 +107,7 @@ impl<R: Rpc> SrvsClient<R> {
             return Err(unsupported("this server does not report the computers of opens".into()));
         }
         for file in &mut files {
-            file.computer = Some(client.trim_start_matches('\\').to_owned());
+            file.computer = Some(address::bare(client).to_owned());
         }
         Ok(files)
     }
@@ -199,18 +199,7 @@ fn below(shares: &[Share], path: &str) -> Option<(String, String)> {
 
 /// Fails with 2314 if the open is not the expected one.
 fn expect(file: &OpenFile, how: &CloseFile) -> Result<(), Error> {
-    let folded = |path: &str| path.replace('/', "\\").to_lowercase();
-    let user = FileQuery { user: how.expect_user.clone(), ..FileQuery::default() };
-    let same_path = |expected: &String| {
-        let expected = folded(expected);
-        folded(&file.path) == expected
-            || file.server_path.as_deref().is_some_and(|path| folded(path) == expected)
-    };
-    if user.matches(file, Timestamp::now()) && how.expect_path.as_ref().is_none_or(same_path) {
-        Ok(())
-    } else {
-        Err(no_file())
-    }
+    if how.expects(file) { Ok(()) } else { Err(no_file()) }
 }
 
 fn no_file() -> Error {

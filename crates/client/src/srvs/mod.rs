@@ -188,6 +188,6 @@ fn computer(name: Option<String>) -> String {
     let name = name.unwrap_or_default();
     match control::address::parse(&name) {
         Some(address) => address.to_string(),
-        None => name.trim_start_matches('\\').to_owned(),
+        None => control::address::bare(&name).to_owned(),
     }
 }

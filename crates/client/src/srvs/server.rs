@@ -225,7 +225,7 @@ fn version(major: u32, minor: u32) -> String {
 }
 
 fn bare(name: Option<String>) -> String {
-    name.unwrap_or_default().trim_start_matches('\\').to_owned()
+    control::address::bare(&name.unwrap_or_default()).to_owned()
 }
 
 fn statistics(counters: &StatServer0, server: String) -> Statistics {

@@ -4,8 +4,8 @@
 mod deletes;
 
 use crate::{
-    Admission, CloseReason, ConnectionId, DurableRequest, Effects, EndReason, FileFilter, FileKey,
-    LeaseRequest, Limits, MoveCount, MoveNames, OpenTarget, Refused, Rest,
+    Admission, CloseReason, ConnectionId, DurableRequest, Effects, EndReason, FileKey, Filter, LeaseRequest,
+    Limits, MoveCount, MoveNames, OpenTarget, Refused, Rest,
 };
 use wire::{AccessMask, FileGlobalId, Guid, LeaseState, OplockLevel, ShareAccess};
 
@@ -71,7 +71,7 @@ fn many_opens_end_in_parts_with_their_session_tree_or_share() {
             let again = world.logon(client.connection, client.number);
             world.state.replace_previous_session(again, client.session, world.now)
         },
-        |world, _| world.state.close_sessions(&crate::SessionFilter::default(), world.now).1,
+        |world, _| world.state.close_sessions(&crate::Filter::default(), world.now).1,
     ];
     for end in ends {
         let mut world = World::new();
@@ -426,7 +426,7 @@ fn parts_of_lists_are_shorter_if_entries_have_many_details() {
     }
     let (mut after, mut seen) = (None, 0);
     loop {
-        let part = world.state.file_snapshots(&FileFilter::default(), after, 512);
+        let part = world.state.file_snapshots(&Filter::default(), after, 512);
         let locks: usize = part.entries.iter().map(|it| it.locks.len()).sum();
         assert!(locks <= 512 * 16 + 2_048, "{locks} locks in one part");
         seen += part.entries.len();

@@ -10,8 +10,7 @@ use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, Sess
 use super::world::{Bench, Client, World, file_key, guid};
 use crate::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionId, DurableRequest, EndReason,
-    LeaseRequest, Limits, LockElement, LockOutcome, Readiness, Reconnect, Replay, RequestKey, Rest,
-    SessionFilter,
+    Filter, LeaseRequest, Limits, LockElement, LockOutcome, Readiness, Reconnect, Replay, RequestKey, Rest,
 };
 
 type Effects = crate::Effects<Bench>;
@@ -335,7 +334,7 @@ impl Driver {
             }
             Operation::EndByAdministrator { client } => {
                 let name = format!("user{client}");
-                let filter = SessionFilter { user: Some(&name), client: None };
+                let filter = Filter { account: Some(wire::Account::new(&name)), ..Filter::default() };
                 let (count, effects) = self.world.state.close_sessions(&filter, now);
                 assert_eq!(count, 1);
                 self.apply(effects);

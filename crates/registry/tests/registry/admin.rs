@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use registry::{
-    Admission, CloseReason, EndReason, EventKind, FileFilter, LimitReached, Limits, OpenTarget, Refused,
-    SessionFilter, SessionFlags, SessionState, ShareExists, TreeConnectError, TreeFilter,
+    Admission, ClientName, CloseReason, EndReason, EventKind, Filter, LimitReached, Limits, OpenTarget,
+    Refused, SessionFlags, SessionState, ShareExists, TreeConnectError,
 };
-use wire::{FileGlobalId, OplockLevel};
+use wire::{Account, FileGlobalId, OplockLevel, ShareName};
 
 use crate::world::{World, file_key, identity, share};
 
@@ -16,7 +16,7 @@ fn a_session_comes_up_shows_and_ends() {
     let connection = world.connect(1);
     let (session, _) = world.state.create_session(connection, |_, _, _| 0, world.now).ok().unwrap();
     assert_eq!(session.state, SessionState::InProgress);
-    let shown = world.state.session_snapshots(&SessionFilter::default(), None, 10);
+    let shown = world.state.session_snapshots(&Filter::default(), None, 10);
     assert!(shown.entries.is_empty(), "nobody's yet");
     let flags = SessionFlags { encrypted: true, ..SessionFlags::default() };
     let who = registry::Identity { flags, ..identity(1) };
@@ -26,7 +26,7 @@ fn a_session_comes_up_shows_and_ends() {
     world.tree(session.session_id, "DATA");
     world.now = world.now.after_ms(5_000);
     session.shared.touch(world.now);
-    let shown = &world.state.session_snapshots(&SessionFilter::default(), None, 10).entries[0];
+    let shown = &world.state.session_snapshots(&Filter::default(), None, 10).entries[0];
     assert_eq!((&shown.identity, shown.trees, shown.opens), (&who, 1, 0));
     assert_eq!((shown.last_active, &*shown.client), (world.now, "10.0.0.1"));
 
@@ -52,9 +52,14 @@ fn close_sessions_ends_the_sessions_that_match_the_filter() {
     let (one, two) = (world.client(1), world.client(2));
     let request = world.request(one, 1);
     let open = world.open(request);
-    let none = SessionFilter { client: Some("10.0.0.2"), user: Some("user1") };
+    let filter = |client, user| Filter {
+        client: Some(ClientName::new(client)),
+        account: Some(Account::new(user)),
+        ..Filter::default()
+    };
+    let none = filter("10.0.0.2", "user1");
     assert_eq!(world.state.close_sessions(&none, world.now).0, 0);
-    let filter = SessionFilter { client: Some("10.0.0.1"), user: Some("USER1") };
+    let filter = filter("10.0.0.1", "USER1");
     let (count, effects) = world.state.close_sessions(&filter, world.now);
     world.check();
     assert_eq!((count, effects.dropped[0].reason), (1, CloseReason::Administrator));
@@ -119,7 +124,7 @@ fn listings_resume_after_the_last_id_while_entries_come_and_go() {
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = world.state.file_snapshots(&FileFilter::default(), after, 7);
+        let page = world.state.file_snapshots(&Filter::default(), after, 7);
         seen.extend(page.entries.iter().map(|it| it.global_id));
         if page.last.is_none() {
             break;
@@ -151,14 +156,17 @@ fn file_snapshots_filter_by_user_client_share_and_path() {
     request.target = OpenTarget::Pipe("srvsvc".into());
     request.path = "srvsvc".into();
     let pipe = world.open(request);
-    let find = |filter: FileFilter<'_>| -> Vec<FileGlobalId> {
+    let find = |filter: Filter| -> Vec<FileGlobalId> {
         world.state.file_snapshots(&filter, None, 10).entries.iter().map(|it| it.global_id).collect()
     };
-    let all = FileFilter::default();
-    assert_eq!(find(all), [first.global_id, second.global_id, pipe.global_id]);
-    assert_eq!(find(FileFilter { user: Some("USER2"), ..all }), [second.global_id, pipe.global_id]);
-    assert_eq!(find(FileFilter { client: Some("10.0.0.1"), ..all }), [first.global_id]);
-    assert_eq!(find(FileFilter { share: Some("Data"), ..all }).len(), 3);
+    let all = Filter::default;
+    assert_eq!(find(all()), [first.global_id, second.global_id, pipe.global_id]);
+    assert_eq!(
+        find(Filter { account: Some(Account::new("USER2")), ..all() }),
+        [second.global_id, pipe.global_id]
+    );
+    assert_eq!(find(Filter { client: Some(ClientName::new("10.0.0.1")), ..all() }), [first.global_id]);
+    assert_eq!(find(Filter { share: Some(ShareName::new("Data")), ..all() }).len(), 3);
     let below = |share: &str, path: &str| -> Vec<FileGlobalId> {
         world.state.files_below(share, path, None, 10).entries.iter().map(|it| it.global_id).collect()
     };
@@ -167,7 +175,7 @@ fn file_snapshots_filter_by_user_client_share_and_path() {
     assert_eq!(below("data", "dir2\\X"), [second.global_id]);
     assert_eq!(below("other", ""), []);
     let global = world.state.session(two.session).unwrap().global_id;
-    assert_eq!(find(FileFilter { session: Some(global), ..all }), [second.global_id, pipe.global_id]);
+    assert_eq!(find(Filter { session: Some(global), ..all() }), [second.global_id, pipe.global_id]);
 
     first.shared.count_read(10, world.now.after_ms(7));
     first.shared.count_written(5, world.now.after_ms(8));
@@ -244,7 +252,7 @@ fn shares_are_added_replaced_and_removed() {
     assert_eq!(
         world
             .state
-            .tree_snapshots(&TreeFilter { share: Some("data"), ..TreeFilter::default() }, None, 9)
+            .tree_snapshots(&Filter { share: Some(ShareName::new("data")), ..Filter::default() }, None, 9)
             .entries
             .len(),
         1

@@ -1,8 +1,8 @@
 //! The identities of users: a guest is no account, whatever name it claims (MS-SMB2 3.3.5.5.3, 3.3.5.9.7, 3.3.5.9.13).
 
 use registry::{
-    Admission, AppInstance, CloseReason, FileFilter, Identity, Reconnect, ReconnectError, Refused, Replay,
-    ReplayError, SessionFilter, SessionFlags, UserKind,
+    Admission, AppInstance, CloseReason, Filter, Identity, Reconnect, ReconnectError, Refused, Replay,
+    ReplayError, SessionFlags, UserKind,
 };
 use wire::{AccessMask, OplockLevel, SessionId};
 
@@ -100,14 +100,14 @@ fn user_filters_match_accounts_only() {
         request.oplock = OplockLevel::NONE;
         world.open(request);
     }
-    let sessions = |user| {
-        let filter = SessionFilter { user, ..SessionFilter::default() };
+    let sessions = |user: Option<&str>| {
+        let filter = Filter { account: user.map(wire::Account::new), ..Filter::default() };
         world.state.session_snapshots(&filter, None, usize::MAX).entries
     };
     assert_eq!(sessions(None).len(), 2);
     let [only] = &sessions(Some("USER1"))[..] else { panic!("there must be one session") };
     assert_eq!(only.identity.kind(), UserKind::Account);
-    let filter = FileFilter { user: Some("user1"), ..FileFilter::default() };
+    let filter = Filter { account: Some(wire::Account::new("user1")), ..Filter::default() };
     let files = world.state.file_snapshots(&filter, None, usize::MAX).entries;
     assert_eq!(files.iter().map(|it| it.user_kind).collect::<Vec<_>>(), [UserKind::Account]);
 }

@@ -10,13 +10,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{CloseFile, Outcome, limits};
-use registry::{CloseReason, ConnectionId, FileSnapshot, OpenShared, Readiness, WriteCaching};
+use control::{CloseFile, OpenFile, Outcome, limits};
+use registry::{CloseReason, ConnectionId, FileSnapshot, OpenShared, Readiness, UserKind, WriteCaching};
 use tokio::time::Instant;
 use wire::FileGlobalId;
 
-use super::files::{describe, folded, server_path, within};
-use super::{AccountFilter, Caller, Ended, Error, Explained, Own, Right, audit};
+use super::files::{describe, server_path, within};
+use super::{Caller, Ended, Error, Explained, Own, Right, audit};
 use crate::core::bulkhead;
 use crate::core::server::Server;
 use crate::core::waiting::{Ticket, Wake};
@@ -90,15 +90,14 @@ fn expected(
             return Err(error.into());
         }
     };
-    let is_user = |meant: &String| {
-        AccountFilter::new(meant).is_some_and(|it| it.is(file.user_kind, &file.domain, &file.user))
+    let shown = OpenFile {
+        path: file.path.to_string(),
+        server_path: server_path(server, &file),
+        user: format!(r"{}\{}", file.domain, file.user),
+        guest: Some(file.user_kind != UserKind::Account),
+        ..OpenFile::default()
     };
-    let is_path = |meant: &String| {
-        let meant = folded(meant);
-        meant.trim_start_matches('/') == folded(&file.path).trim_start_matches('/')
-            || server_path(server, &file).is_some_and(|it| folded(&it) == meant)
-    };
-    if how.expect_user.as_ref().is_none_or(is_user) && how.expect_path.as_ref().is_none_or(is_path) {
+    if how.expects(&shown) {
         return Ok(file);
     }
     let what = describe(&file);

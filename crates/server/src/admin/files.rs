@@ -1,82 +1,35 @@
 //! Lists of opens (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
-use control::glob;
-use registry::{FileFilter, FileSnapshot, Part, UserKind};
-use wire::{FileGlobalId, SessionGlobalId};
+use registry::{FileSnapshot, UserKind};
+use wire::{FileGlobalId, FoldedName};
 
 use super::walk::walk;
-use super::{AccountFilter, Caller, Computer, Error, Own, Right, audit, scope};
+use super::{Caller, Error, Own, Right, Selection, audit, scope};
 use crate::core::server::Server;
 
-/// The conditions that select opens; without conditions, all match.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FileSelection {
-    pub(crate) computer: Option<Computer>,
-    pub(crate) account: Option<AccountFilter>,
-    pub(crate) share: Option<String>,
-    pub(crate) path: Option<PathSelection>,
-    pub(crate) session: Option<u32>,
-    /// True to select only the caller's own opens.
-    pub(crate) mine: bool,
-}
-
-/// A condition for paths, without regard to case, with `/` equal to `\`.
-#[derive(Clone, Debug)]
-pub(crate) enum PathSelection {
-    /// The path in the share or on the server matches this pattern ([`control::glob`]).
-    Like(String),
-    /// The path on the server begins with this text (`BasePath` of MS-SRVS 3.1.4.2).
-    Beginning(String),
-}
-
-impl PathSelection {
-    fn is(&self, path: &str, server_path: Option<&str>) -> bool {
-        match self {
-            Self::Like(pattern) => {
-                glob::matches(pattern, path) || server_path.is_some_and(|it| glob::matches(pattern, it))
-            }
-            Self::Beginning(base) => {
-                let path = folded(path);
-                let server_path = server_path.map(folded);
-                let base = folded(base);
-                let base = base.strip_prefix("c:").unwrap_or(&base);
-                server_path.as_deref().unwrap_or(&path).starts_with(base)
-            }
-        }
-    }
-}
-
-/// The matching opens, after the last one seen.
+/// The opens meant, after the last one seen.
 pub(crate) fn files(
     server: &Server,
     caller: &Caller,
-    meant: FileSelection,
+    meant: Selection,
     after: Option<u32>,
 ) -> Result<impl Iterator<Item = FileSnapshot>, Error> {
-    let FileSelection { computer, account, share, path, session, mine } = meant;
-    let scope = scope(caller, Right::ReadFiles, if mine { Own::Only } else { Own::No })?;
-    let session = session.map(|id| SessionGlobalId::new(id).ok_or(id));
-    let nowhere = matches!(session, Some(Err(_)));
-    let session = session.and_then(Result::ok);
-    let user = account.as_ref().map(|it| it.user().to_owned());
-    let fetch = move |last, length| {
-        let filter = FileFilter {
-            user: user.as_deref(),
-            client: computer.as_ref().map(Computer::as_str),
-            share: share.as_deref(),
-            session,
-        };
-        if nowhere {
-            return Part { entries: Vec::new(), last: None };
-        }
-        server.registry.lock("file_snapshots").file_snapshots(&filter, last, length)
-    };
+    let scope = scope(caller, Right::ReadFiles, if meant.mine { Own::Only } else { Own::No })?;
+    let Selection { filter, base_path, .. } = meant;
+    let fetch =
+        move |last, length| server.registry.lock("file_snapshots").file_snapshots(&filter, last, length);
     let all = walk(after.and_then(FileGlobalId::new), fetch);
     Ok(all.filter(move |it| {
-        scope.has_file(it)
-            && account.as_ref().is_none_or(|meant| meant.is(it.user_kind, &it.domain, &it.user))
-            && path.as_ref().is_none_or(|meant| meant.is(&it.path, server_path(server, it).as_deref()))
+        let begins = |base: &String| is_beginning(base, &it.path, server_path(server, it).as_deref());
+        scope.has_file(it) && base_path.as_ref().is_none_or(begins)
     }))
+}
+
+/// True if the path on the server's disk begins with `base`, ignoring case, the kind of separators, and a drive. What is
+/// not on the disk is compared by its path.
+fn is_beginning(base: &str, path: &str, server_path: Option<&str>) -> bool {
+    let [base, path] = [base, server_path.unwrap_or(path)].map(|it| FoldedName::new(&it.replace('\\', "/")));
+    path.as_str().starts_with(base.as_str().strip_prefix("c:").unwrap_or(base.as_str()))
 }
 
 /// One open that the caller may see. A caller who may not see all opens receives the same error for an
@@ -145,17 +98,12 @@ pub(super) fn guest(kind: UserKind) -> &'static str {
     if kind == UserKind::Guest { "guest " } else { "" }
 }
 
-/// The path in its form for comparisons: in lower case, with `/` as the separator.
-pub(super) fn folded(path: &str) -> String {
-    path.to_lowercase().replace('\\', "/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_matched_by_base_path_and_by_pattern() {
+    fn base_paths_are_on_the_server() {
         let (path, server_path) = (r"Reports\May.txt", Some("/srv/data/Reports/May.txt"));
         for (base, meant) in [
             (r"C:\srv\data", true),
@@ -165,13 +113,7 @@ mod tests {
             (r"C:\srv\other", false),
             (r"Reports", false),
         ] {
-            assert_eq!(PathSelection::Beginning(base.into()).is(path, server_path), meant, "{base}");
+            assert_eq!(is_beginning(base, path, server_path), meant, "{base}");
         }
-        for (part, meant) in
-            [("may", true), ("srv/data", true), (r"data\reports", true), ("*.txt", true), ("june", false)]
-        {
-            assert_eq!(PathSelection::Like(part.into()).is(path, server_path), meant, "{part}");
-        }
-        assert!(PathSelection::Like("svc".into()).is("srvsvc", None));
     }
 }

@@ -6,7 +6,6 @@
 
 mod account_sids;
 mod audit;
-mod client_and_account;
 mod close;
 mod connections;
 mod error;
@@ -17,6 +16,7 @@ pub(crate) mod idle_sessions;
 mod logons;
 mod permissions;
 mod rights;
+mod selection;
 mod server;
 mod sessions;
 mod settings;
@@ -28,18 +28,19 @@ mod walk;
 mod who;
 
 pub(crate) use account_sids::{names_of_sids, sids_of_names};
-pub(crate) use client_and_account::{AccountFilter, Computer};
 pub(crate) use close::{close_file, close_file_at_once};
-pub(crate) use connections::{TreeSelection, connections, connections_within, share_of};
+pub(crate) use connections::{connections, connections_within, share_of};
 pub(crate) use error::{Error, Explained};
 pub(crate) use events::{EventReader, events};
 pub(crate) use file_security::{file_security, set_file_security};
-pub(crate) use files::{FileSelection, PathSelection, file, files, server_path};
+pub(crate) use files::{file, files, server_path};
 pub(crate) use logons::logons;
+pub(crate) use names::{names_of_sids, sids_of_names};
 pub(crate) use permissions::permissions;
 pub(crate) use rights::{Own, Right, Scope, check, may, scope};
+pub(crate) use selection::Selection;
 pub(crate) use server::{Counts, counts, refusals, statistics};
-pub(crate) use sessions::{SessionSelection, end_session, end_sessions, protection, session, sessions};
+pub(crate) use sessions::{end_session, end_sessions, protection, session, sessions};
 pub(crate) use settings::{
     ServerSettings, ServiceAction, ServiceState, SettingsEdit, change_settings, clock, control_service,
     service, settings,

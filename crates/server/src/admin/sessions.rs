@@ -1,21 +1,12 @@
 //! Sessions (MS-SRVS 3.1.4.5, 3.1.4.6).
 
-use registry::{EndReason, SessionFilter, SessionSnapshot};
+use registry::{ClientName, EndReason, Filter, SessionSnapshot};
 use wire::SessionGlobalId;
 
 use super::files::guest;
 use super::walk::walk;
-use super::{AccountFilter, Caller, Computer, Ended, Error, Own, Right, audit, scope};
+use super::{Caller, Ended, Error, Own, Right, Selection, audit, scope};
 use crate::core::server::Server;
-
-/// The conditions that select sessions; without conditions, all match.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SessionSelection {
-    pub(crate) computer: Option<Computer>,
-    pub(crate) account: Option<AccountFilter>,
-    /// True to select only the caller's own sessions.
-    pub(crate) mine: bool,
-}
 
 /// The algorithms that protect a session's messages.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +19,7 @@ pub(crate) struct Protection {
 pub(crate) fn sessions(
     server: &Server,
     caller: &Caller,
-    meant: SessionSelection,
+    meant: Selection,
     after: Option<u32>,
 ) -> Result<impl Iterator<Item = SessionSnapshot>, Error> {
     let scope = scope(caller, Right::ReadSessions, if meant.mine { Own::Only } else { Own::No })?;
@@ -83,20 +74,17 @@ pub(crate) fn end_session(server: &Server, caller: &Caller, id: u32) -> Result<E
 
 /// Ends the sessions of a computer, of a user, or of a user on a computer: of all users, or only the caller's
 /// own if so requested.
-pub(crate) fn end_sessions(
-    server: &Server,
-    caller: &Caller,
-    meant: SessionSelection,
-) -> Result<Ended, Error> {
+pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: Selection) -> Result<Ended, Error> {
     let own = if meant.mine { Own::Only } else { Own::No };
     let scope = scope(caller, Right::EndSessions, own)?;
-    if meant.computer.is_none() && meant.account.is_none() {
+    let Filter { client, account, .. } = &meant.filter;
+    if client.is_none() && account.is_none() {
         return Err(Error::InvalidParameter);
     }
     let object = format!(
         r"user {} on \\{}",
-        meant.account.as_ref().map_or("*", AccountFilter::user),
-        meant.computer.as_ref().map_or("*", Computer::as_str)
+        account.as_ref().map_or("*", |it| it.user.as_str()),
+        client.as_ref().map_or("*", ClientName::as_str)
     );
     let mut total = Ended::default();
     let all: Vec<SessionSnapshot> = all(server, meant, None).filter(|it| scope.has_session(it)).collect();
@@ -113,28 +101,17 @@ pub(crate) fn end_sessions(
     Ok(total)
 }
 
-fn all(
-    server: &Server,
-    meant: SessionSelection,
-    after: Option<u32>,
-) -> impl Iterator<Item = SessionSnapshot> {
-    let SessionSelection { computer, account, mine: _ } = meant;
-    let user = account.as_ref().map(|it| it.user().to_owned());
+fn all(server: &Server, meant: Selection, after: Option<u32>) -> impl Iterator<Item = SessionSnapshot> {
     let fetch = move |last, length| {
-        let filter = SessionFilter { client: computer.as_ref().map(Computer::as_str), user: user.as_deref() };
-        server.registry.lock("session_snapshots").session_snapshots(&filter, last, length)
+        server.registry.lock("session_snapshots").session_snapshots(&meant.filter, last, length)
     };
-    walk(after.and_then(SessionGlobalId::new), fetch).filter(move |it| {
-        account
-            .as_ref()
-            .is_none_or(|meant| meant.is(it.identity.kind(), &it.identity.domain, &it.identity.user))
-    })
+    walk(after.and_then(SessionGlobalId::new), fetch)
 }
 
 fn find(server: &Server, id: u32) -> Result<SessionSnapshot, Error> {
     let before = id.checked_sub(1).ok_or(Error::NoSuchSession)?;
     let state = server.registry.lock("session_snapshot");
-    let next = state.session_snapshots(&SessionFilter::default(), SessionGlobalId::new(before), 1);
+    let next = state.session_snapshots(&Filter::default(), SessionGlobalId::new(before), 1);
     next.entries.into_iter().next().filter(|it| it.global_id.value() == id).ok_or(Error::NoSuchSession)
 }
 

@@ -82,7 +82,7 @@ impl World {
 
     /// The paths of the opens in the registry.
     pub(super) fn open_paths(&self) -> Vec<String> {
-        let filter = registry::FileFilter::default();
+        let filter = registry::Filter::default();
         let opens = self.server.server.registry.lock("paths").file_snapshots(&filter, None, 100);
         let mut paths: Vec<String> = opens.entries.iter().map(|open| open.path.to_string()).collect();
         paths.sort();

@@ -98,7 +98,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     }
     let target = ServerTarget {
         socket: line.value("socket").map(Into::into),
-        server: line.value("s").map(|name| name.trim_start_matches(['\\', '/']).to_owned()),
+        server: line.value("s").map(|name| control::address::bare(name).to_owned()),
         login: line.value("u").map(str::to_owned),
         password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
         ..ServerTarget::default()

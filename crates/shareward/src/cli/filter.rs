@@ -1,6 +1,6 @@
 //! The filters that lists, closes and views share.
 
-use control::{Bound, FileQuery, SessionQuery};
+use control::{Bound, FileQuery, SessionQuery, address};
 
 use super::{Switch, Takes, Words};
 use crate::failure::Numbered;
@@ -21,33 +21,24 @@ pub(crate) const SWITCHES: [Switch; 9] = [USER, CLIENT, SHARE, PATH, IDLE, AGE, 
 
 /// A filter for opens, or for sessions by their opens. All conditions that are given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filter {
-    user: Option<String>,
-    client: Option<String>,
-    share: Option<String>,
-    path: Option<String>,
-    idle: Option<Bound>,
-    age: Option<Bound>,
-    locked: Option<bool>,
-    writing: Option<bool>,
-    mine: bool,
-}
+pub(crate) struct Filter(FileQuery);
 
 impl Filter {
     /// The filter among `words`.
     pub(crate) fn of(words: &Words) -> Result<Self, Numbered> {
         let text = |switch| words.value(switch).map(str::to_owned);
-        Ok(Self {
+        Ok(Self(FileQuery {
             user: text(&USER),
-            client: text(&CLIENT).map(|client| client.trim_start_matches(['\\', '/']).to_owned()),
+            client: words.value(&CLIENT).map(|client| address::bare(client).to_owned()),
             share: text(&SHARE),
             path: text(&PATH),
             idle: bound(words, &IDLE)?,
             age: bound(words, &AGE)?,
             locked: yes_or_no(words, &LOCKED)?,
             writing: yes_or_no(words, &WRITING)?,
-            mine: words.has(&MINE),
-        })
+            mine: words.has(&MINE).then_some(true),
+            ..FileQuery::default()
+        }))
     }
 
     /// True if everything matches.
@@ -57,43 +48,23 @@ impl Filter {
 
     /// The filter as a query for opens.
     pub(crate) fn files(&self) -> FileQuery {
-        FileQuery {
-            user: self.user.clone(),
-            client: self.client.clone(),
-            share: self.share.clone(),
-            path: self.path.clone(),
-            idle: self.idle,
-            age: self.age,
-            locked: self.locked,
-            writing: self.writing,
-            mine: self.mine.then_some(true),
-            ..FileQuery::default()
-        }
+        self.0.clone()
     }
 
     /// The filter as a query for sessions, with the conditions on the session itself.
     pub(crate) fn sessions(&self) -> SessionQuery {
-        SessionQuery {
-            user: self.user.clone(),
-            client: self.client.clone(),
-            share: self.share.clone(),
-            idle: self.idle,
-            age: self.age,
-            mine: self.mine.then_some(true),
-            ..SessionQuery::default()
-        }
+        let FileQuery { user, client, share, idle, age, mine, .. } = self.files();
+        SessionQuery { user, client, share, idle, age, mine, ..SessionQuery::default() }
     }
 
     /// The query for opens of which a selected session has at least one; `None` if no condition concerns opens.
     pub(crate) fn opens_of_sessions(&self) -> Option<FileQuery> {
-        (self.path.is_some() || self.locked.is_some() || self.writing.is_some()).then(|| FileQuery {
-            user: self.user.clone(),
-            share: self.share.clone(),
-            path: self.path.clone(),
-            locked: self.locked,
-            writing: self.writing,
-            mine: self.mine.then_some(true),
-            ..FileQuery::default()
+        let FileQuery { path, locked, writing, .. } = &self.0;
+        (path.is_some() || locked.is_some() || writing.is_some()).then(|| FileQuery {
+            client: None,
+            idle: None,
+            age: None,
+            ..self.files()
         })
     }
 }

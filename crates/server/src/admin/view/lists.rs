@@ -6,13 +6,10 @@ use control::{
     Connection, ConnectionQuery, FileQuery, OpenFile, Refusal, RefusalQuery, Session, SessionQuery,
     SessionShare,
 };
-use wire::SessionGlobalId;
+use wire::{SessionGlobalId, ShareName};
 
 use super::shown;
-use crate::admin::{
-    AccountFilter, Caller, Computer, Error, FileSelection, Own, PathSelection, Right, Scope,
-    SessionSelection, TreeSelection, connections_within, saturated,
-};
+use crate::admin::{Caller, Error, Own, Right, Scope, Selection, connections_within, saturated};
 use crate::core::server::Server;
 
 /// An entry that was examined for a list.
@@ -33,11 +30,8 @@ pub(crate) fn sessions<'a>(
     caller: &'a Caller,
     query: &'a SessionQuery,
 ) -> Result<impl Iterator<Item = Looked<Session>> + 'a, Error> {
-    let meant = SessionSelection {
-        computer: query.client.as_deref().and_then(Computer::new),
-        account: query.user.as_deref().and_then(AccountFilter::new),
-        mine: query.mine.unwrap_or_default(),
-    };
+    let meant =
+        Selection { mine: query.mine.unwrap_or_default(), ..meant(&query.client, &query.user, &None) };
     let all = crate::admin::sessions(server, caller, meant, after(query.after))?;
     let shares = shares_of_sessions(server, caller, None);
     Ok(all.map(move |it| {
@@ -52,14 +46,9 @@ pub(crate) fn files<'a>(
     caller: &'a Caller,
     query: &'a FileQuery,
 ) -> Result<impl Iterator<Item = Looked<OpenFile>> + 'a, Error> {
-    let meant = FileSelection {
-        computer: query.client.as_deref().and_then(Computer::new),
-        account: query.user.as_deref().and_then(AccountFilter::new),
-        share: query.share.clone(),
-        path: query.path.clone().map(PathSelection::Like),
-        session: query.session,
-        mine: query.mine.unwrap_or_default(),
-    };
+    let mut meant = meant(&query.client, &query.user, &query.share);
+    meant.filter.session = query.session.and_then(SessionGlobalId::new);
+    meant.mine = query.mine.unwrap_or_default();
     let now = shown::timestamp(server.now());
     let all = crate::admin::files(server, caller, meant, after(query.after))?;
     Ok(all.map(move |it| {
@@ -74,12 +63,7 @@ pub(crate) fn connections<'a>(
     caller: &'a Caller,
     query: &ConnectionQuery,
 ) -> Result<impl Iterator<Item = Looked<Connection>> + 'a, Error> {
-    let meant = TreeSelection {
-        computer: query.client.as_deref().and_then(Computer::new),
-        account: query.user.as_deref().and_then(AccountFilter::new),
-        share: query.share.clone(),
-        session: None,
-    };
+    let meant = meant(&query.client, &query.user, &query.share);
     let all = crate::admin::connections(server, caller, meant, after(query.after))?;
     Ok(all.map(move |it| Looked {
         id: it.global_id.value().into(),
@@ -106,7 +90,8 @@ pub(super) fn shares_of_sessions(
     session: Option<SessionGlobalId>,
 ) -> SharesOfSessions {
     let scope = Scope::of(caller, Right::ReadSessions, Own::Too);
-    let meant = TreeSelection { session, ..TreeSelection::default() };
+    let mut meant = Selection::default();
+    meant.filter.session = session;
     let mut all = SharesOfSessions::new();
     for tree in connections_within(server, scope, meant, None) {
         let shares = all.entry(tree.session).or_default();
@@ -120,6 +105,12 @@ pub(super) fn shares_of_sessions(
         }
     }
     all
+}
+
+fn meant(client: &Option<String>, user: &Option<String>, share: &Option<String>) -> Selection {
+    let mut meant = Selection::of(client.as_deref(), user.as_deref());
+    meant.filter.share = share.as_deref().map(ShareName::new);
+    meant
 }
 
 /// The id to continue after. Ids have 32 bits, so after a larger number there are no entries.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use control::{CloseFile, CloseSessions, NewShare, OpenFile, ServerInfo, Session, Share, ShareChange};
 
-use super::{AccountFilter, Caller, Computer, Error, Explained, Own, Right, Seat, SessionSelection};
+use super::{Caller, Error, Explained, Own, Right, Seat, Selection};
 use crate::core::server::Server;
 
 pub(crate) use event::event;
@@ -47,11 +47,7 @@ pub(crate) fn end_sessions(
     caller: &Caller,
     which: &CloseSessions,
 ) -> Result<control::Ended, Error> {
-    let meant = SessionSelection {
-        computer: which.computer.as_deref().and_then(Computer::new),
-        account: which.user.as_deref().and_then(AccountFilter::new),
-        mine: false,
-    };
+    let meant = Selection::of(which.computer.as_deref(), which.user.as_deref());
     super::end_sessions(server, caller, meant).map(shown::ended)
 }
 

@@ -7,10 +7,10 @@ use control::{
     ShareKind, Timestamp, Word, address, glob, limits,
 };
 use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot};
-use wire::{AccessMask, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
+use wire::{AccessMask, Account, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
 
 use super::lists::SharesOfSessions;
-use crate::admin::{self, AccountFilter, Counts, Right, saturated};
+use crate::admin::{self, Counts, Right, Selection, saturated};
 use crate::core::server::Server;
 
 pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &SharesOfSessions) -> Session {
@@ -154,9 +154,9 @@ pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item =
 
 /// The refusal in the form of the control API, if all filters match.
 pub(super) fn matching_refusal(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
-    let account = query.user.as_deref().and_then(AccountFilter::new);
-    let is_account = |meant: AccountFilter| meant.is(refusal.user_kind, &refusal.domain, &refusal.user);
-    let is_users = account.is_none_or(is_account);
+    let is_account = refusal.user_kind == registry::UserKind::Account;
+    let is_users = |account: Account| is_account && account.is(&refusal.domain, &refusal.user);
+    let is_users = Selection::of(None, query.user.as_deref()).filter.account.is_none_or(is_users);
     Some(self::refusal(refusal)).filter(|shown| is_users && is_meant(shown, query))
 }
 

@@ -1,7 +1,7 @@
 //! Closes one open by its id, or all opens that match the filters.
 
 use client::Administration;
-use control::{CloseFile, Ended, FileQuery, OpenFile, Outcome, Timestamp, number};
+use control::{CloseFile, Ended, FileQuery, OpenFile, Outcome, number};
 use serde::Serialize;
 
 use super::{EXPECT_PATH, EXPECT_USER, FORCE, GRACE};
@@ -42,13 +42,7 @@ impl How {
 
     /// True if the expectations match this open. The server checks them again.
     fn expects(&self, file: &OpenFile) -> bool {
-        let folded = |path: &str| path.replace('/', "\\").trim_start_matches('\\').to_lowercase();
-        let user = FileQuery { user: self.0.expect_user.clone(), ..FileQuery::default() };
-        let paths = [Some(&file.path), file.server_path.as_ref()];
-        user.matches(file, Timestamp::now())
-            && self.0.expect_path.as_ref().is_none_or(|expected| {
-                paths.into_iter().flatten().any(|path| folded(path) == folded(expected))
-            })
+        self.0.expects(file)
     }
 }
 

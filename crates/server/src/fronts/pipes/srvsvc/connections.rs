@@ -5,10 +5,12 @@ use rpc::srvsvc::{
     ConnectionEnumRequest, ConnectionEnumResponse, ConnectionEnumStruct, ConnectionInfo0, ConnectionInfo1,
 };
 
+use wire::ShareName;
+
 use super::listing::{after, fill, saturated};
 use super::sessions::seconds;
 use super::shares::share_type;
-use crate::admin::{self, Caller, Computer, Error, Right, TreeSelection, TreeSnapshot};
+use crate::admin::{self, Caller, Error, Right, Selection, TreeSnapshot};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -19,12 +21,13 @@ pub(super) fn enumerate(
     let qualifier =
         request.qualifier.as_deref().filter(|it| !it.is_empty()).ok_or(Error::InvalidParameter)?;
     let of_client = qualifier.starts_with(r"\\");
-    let meant = if of_client {
-        TreeSelection { computer: Computer::parameter(Some(qualifier))?, ..TreeSelection::default() }
+    let mut meant = Selection::default();
+    if of_client {
+        meant = Selection::of_parameters(Some(qualifier), None)?;
     } else {
         let share = admin::share(server, caller, qualifier, Right::ReadConnections)?;
-        TreeSelection { share: Some(share.definition.name.to_string()), ..TreeSelection::default() }
-    };
+        meant.filter.share = Some(ShareName::new(&share.definition.name));
+    }
     let all = admin::connections(server, caller, meant, after(request.resume_handle))?;
     let (room, id) = (request.preferred_maximum_length, |it: &TreeSnapshot| it.global_id.value());
     let (info, end) = match request.info.level() {

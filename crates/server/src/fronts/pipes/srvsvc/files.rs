@@ -9,9 +9,7 @@ use rpc::srvsvc::{
 
 use super::drive_path;
 use super::listing::{after, fill, saturated};
-use crate::admin::{
-    self, AccountFilter, Caller, Computer, Error, FileSelection, FileSnapshot, Own, PathSelection,
-};
+use crate::admin::{self, Caller, Error, FileSnapshot, Own, Selection};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -60,14 +58,14 @@ pub(super) fn close(
 }
 
 /// The filters of a request. `UserName` is a client if it begins with two backslashes (MS-SRVS 3.1.4.2).
-fn meant(request: &FileEnumRequest) -> Result<FileSelection, Error> {
-    let path = request.base_path.clone().filter(|it| !it.is_empty()).map(PathSelection::Beginning);
-    let mut meant = FileSelection { path, ..FileSelection::default() };
-    match request.user_name.as_deref() {
-        Some(client) if client.starts_with(r"\\") => meant.computer = Computer::parameter(Some(client))?,
-        user => meant.account = user.and_then(AccountFilter::new),
-    }
-    Ok(meant)
+fn meant(request: &FileEnumRequest) -> Result<Selection, Error> {
+    let base_path = request.base_path.clone().filter(|it| !it.is_empty());
+    let name = request.user_name.as_deref();
+    let meant = match name {
+        Some(client) if client.starts_with(r"\\") => Selection::of_parameters(name, None)?,
+        _ => Selection::of(None, name),
+    };
+    Ok(Selection { base_path, ..meant })
 }
 
 fn level_2(file: &FileSnapshot) -> FileInfo2 {
@@ -106,12 +104,12 @@ mod tests {
 
     #[test]
     fn user_name_with_backslashes_is_a_client() {
-        let by_client = meant(&request(Some(r"\\192.0.2.1"))).unwrap();
-        assert_eq!(by_client.computer, Computer::new("192.0.2.1"));
-        assert_eq!(by_client.account, None);
-        let by_user = meant(&request(Some(r"DOM\alice"))).unwrap();
-        assert_eq!((by_user.computer, by_user.account), (None, AccountFilter::new(r"dom\ALICE")));
-        let all = meant(&request(Some(""))).unwrap();
-        assert_eq!((all.computer, all.account), (None, None));
+        for (name, expected) in [
+            (r"\\192.0.2.1", Selection::of(Some("192.0.2.1"), None)),
+            (r"DOM\alice", Selection::of(None, Some(r"dom\ALICE"))),
+            ("", Selection::default()),
+        ] {
+            assert_eq!(meant(&request(Some(name))), Ok(expected), "{name}");
+        }
     }
 }

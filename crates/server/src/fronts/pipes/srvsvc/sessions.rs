@@ -8,7 +8,7 @@ use rpc::srvsvc::{
 };
 
 use super::listing::{after, fill, saturated};
-use crate::admin::{self, AccountFilter, Caller, Computer, Error, SessionSelection, SessionSnapshot};
+use crate::admin::{self, Caller, Error, Selection, SessionSnapshot};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -16,11 +16,7 @@ pub(super) fn enumerate(
     caller: &Caller,
     request: &SessionEnumRequest,
 ) -> Result<SessionEnumResponse, Error> {
-    let meant = SessionSelection {
-        computer: Computer::parameter(request.client_name.as_deref())?,
-        account: request.user_name.as_deref().and_then(AccountFilter::new),
-        mine: false,
-    };
+    let meant = Selection::of_parameters(request.client_name.as_deref(), request.user_name.as_deref())?;
     let all = admin::sessions(server, caller, meant.clone(), after(request.resume_handle))?;
     let (room, id) = (request.preferred_maximum_length, |it: &SessionSnapshot| it.global_id.value());
     let view = View { server };
@@ -48,23 +44,16 @@ pub(super) fn delete(
     caller: &Caller,
     request: &SessionDelRequest,
 ) -> Result<SessionDelResponse, Error> {
-    let meant = SessionSelection {
-        computer: Computer::parameter(request.client_name.as_deref())?,
-        account: request.user_name.as_deref().and_then(AccountFilter::new),
-        mine: false,
-    };
+    let meant = Selection::of_parameters(request.client_name.as_deref(), request.user_name.as_deref())?;
     admin::end_sessions(server, caller, meant)?;
     Ok(SessionDelResponse { status: Win32Error::SUCCESS })
 }
 
 /// Returns the error for a filter that matches no session: the client or the user is unknown.
-fn refuse_unknown(server: &Server, caller: &Caller, meant: SessionSelection) -> Result<(), Error> {
-    let SessionSelection { computer, account, mine: _ } = meant;
-    if computer.is_some() {
-        let of_client = SessionSelection { computer, ..SessionSelection::default() };
-        if admin::sessions(server, caller, of_client, None)?.next().is_none() {
-            return Err(Error::NoSuchSession);
-        }
+fn refuse_unknown(server: &Server, caller: &Caller, mut meant: Selection) -> Result<(), Error> {
+    let account = meant.filter.account.take();
+    if meant.filter.client.is_some() && admin::sessions(server, caller, meant, None)?.next().is_none() {
+        return Err(Error::NoSuchSession);
     }
     if account.is_some() { Err(Error::NoSuchUser) } else { Ok(()) }
 }
