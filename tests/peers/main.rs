@@ -33,6 +33,7 @@ mod mount_programs;
 mod moves;
 mod names;
 mod net_use;
+mod numbers;
 mod ownership;
 mod paths;
 mod protection;

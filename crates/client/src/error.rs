@@ -41,9 +41,9 @@ impl Error {
             Self::Refused(error) => error.code,
             Self::NotStarted { .. } => number::SERVER_NOT_STARTED,
             Self::NotPermitted { .. } => number::ACCESS_DENIED,
-            Self::Broken(_) => ERROR_UNEXP_NET_ERR,
-            Self::TimedOut => ERROR_TIMEOUT,
-            Self::Nonsense(_) => ERROR_BAD_NET_RESP,
+            Self::Broken(_) => number::UNEXP_NET_ERR,
+            Self::TimedOut => number::TIMEOUT,
+            Self::Nonsense(_) => number::BAD_NET_RESP,
         }
     }
 
@@ -69,10 +69,6 @@ impl Error {
         }
     }
 }
-
-const ERROR_BAD_NET_RESP: u32 = 58;
-const ERROR_UNEXP_NET_ERR: u32 = 59;
-const ERROR_TIMEOUT: u32 = 1460;
 
 fn list(sockets: &[PathBuf]) -> String {
     sockets.iter().map(|socket| socket.display().to_string()).collect::<Vec<_>>().join(" or ")

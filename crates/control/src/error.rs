@@ -4,47 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The numbers (`NET_API_STATUS`, MS-SRVS 2.2.2.10 and MS-ERREF 2.2) that the API answers with.
-pub mod number {
-    /// ERROR_ACCESS_DENIED.
-    pub const ACCESS_DENIED: u32 = 5;
-    /// ERROR_NOT_SUPPORTED.
-    pub const NOT_SUPPORTED: u32 = 50;
-    /// ERROR_BAD_NETPATH.
-    pub const BAD_NETPATH: u32 = 53;
-    /// ERROR_INVALID_PASSWORD.
-    pub const INVALID_PASSWORD: u32 = 86;
-    /// ERROR_INVALID_PARAMETER.
-    pub const INVALID_PARAMETER: u32 = 87;
-    /// ERROR_INVALID_NAME: a share cannot have this name.
-    pub const INVALID_NAME: u32 = 123;
-    /// ERROR_INVALID_LEVEL.
-    pub const INVALID_LEVEL: u32 = 124;
-    /// ERROR_FILE_INVALID: the configuration was edited since the server read it.
-    pub const FILE_INVALID: u32 = 1006;
-    /// ERROR_NONE_MAPPED: a grant for an unknown account.
-    pub const NONE_MAPPED: u32 = 1332;
-    /// ERROR_BUSY.
-    pub const BUSY: u32 = 170;
-    /// ERROR_ACCOUNT_LOCKED_OUT.
-    pub const ACCOUNT_LOCKED_OUT: u32 = 1909;
-    /// NERR_ServerNotStarted.
-    pub const SERVER_NOT_STARTED: u32 = 2114;
-    /// NERR_UnknownDevDir.
-    pub const UNKNOWN_DEV_DIR: u32 = 2116;
-    /// NERR_InternalError.
-    pub const INTERNAL_ERROR: u32 = 2140;
-    /// NERR_DuplicateShare.
-    pub const DUPLICATE_SHARE: u32 = 2118;
-    /// NERR_UserNotFound.
-    pub const USER_NOT_FOUND: u32 = 2221;
-    /// NERR_NetNameNotFound.
-    pub const NET_NAME_NOT_FOUND: u32 = 2310;
-    /// NERR_ClientNameNotFound.
-    pub const CLIENT_NAME_NOT_FOUND: u32 = 2312;
-    /// NERR_FileIdNotFound.
-    pub const FILE_ID_NOT_FOUND: u32 = 2314;
-}
+pub use wire::win32::number;
 
 /// The body of every answer with an HTTP status other than success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! The common part of all calls: a client can make any of them, and a server can refuse any.
 
+use crate::Win32Error;
 use crate::fault::Fault;
 use crate::ndr::{NdrError, Parameter, Reader, Writer};
-use crate::win32::Win32Error;
 
 /// The parameters of one direction of a call.
 pub trait Stub: Sized {

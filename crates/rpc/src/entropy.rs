@@ -3,11 +3,11 @@
 use wire::NtStatus;
 use wire::security::Sid;
 
+use crate::Win32Error;
 use crate::ndr::{
     BufferSized, Container, ContextHandle, CountedArray, Enum16, OldLargeInteger, SizedBuffer, UnicodeString,
 };
 use crate::uuid::Uuid;
-use crate::win32::Win32Error;
 
 /// A source of choices; when it is exhausted, every choice is 0.
 pub(crate) struct Entropy<'a>(pub(crate) &'a [u8]);

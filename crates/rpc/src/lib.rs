@@ -34,7 +34,6 @@ pub mod revision;
 pub mod samr;
 pub mod srvsvc;
 pub mod uuid;
-pub mod win32;
 pub mod wkssvc;
 
 pub use association::{Association, Broken, Dispatch, Endpoint, IncomingCall, ReadOutcome};
@@ -43,4 +42,4 @@ pub use client::{ClientAssociation, ClientError};
 pub use fault::Fault;
 pub use ndr::NdrError;
 pub use uuid::{InterfaceId, Uuid};
-pub use win32::Win32Error;
+pub use wire::Win32Error;

@@ -209,15 +209,13 @@ pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T
     match runtime {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
-            let number =
-                error.raw_os_error().map_or(ERROR_NOT_ENOUGH_MEMORY, |_errno| ERROR_NO_SYSTEM_RESOURCES);
+            let number = error
+                .raw_os_error()
+                .map_or(control::number::NOT_ENOUGH_MEMORY, |_errno| control::number::NO_SYSTEM_RESOURCES);
             Err(Numbered::new(number).hint(error.to_string()).into())
         }
     }
 }
-
-const ERROR_NOT_ENOUGH_MEMORY: u32 = 8;
-const ERROR_NO_SYSTEM_RESOURCES: u32 = 1450;
 
 #[cfg(test)]
 mod tests {

@@ -151,7 +151,9 @@ fn message_and_code(failure: &Failure, as_json: bool) -> (String, ExitCode) {
             };
             (json_block(&error), ExitCode::Failed)
         }
-        Failure::Declined if as_json => (json_block(&Numbered::new(ERROR_CANCELLED)), ExitCode::Failed),
+        Failure::Declined if as_json => {
+            (json_block(&Numbered::new(control::number::CANCELLED)), ExitCode::Failed)
+        }
         Failure::Plain(text) if as_json => {
             let (message, hint) = match text.split_once("\n\nhint: ") {
                 Some((message, hint)) => (message, Some(hint.to_owned())),
@@ -168,7 +170,7 @@ fn message_and_code(failure: &Failure, as_json: bool) -> (String, ExitCode) {
             }
             (text, ExitCode::Failed)
         }
-        Failure::Declined => (String::new(), ExitCode::of_number(ERROR_CANCELLED)),
+        Failure::Declined => (String::new(), ExitCode::of_number(control::number::CANCELLED)),
         Failure::Plain(text) => (format!("{text}\n"), ExitCode::of_number(PLAIN)),
         Failure::Reported(code) => (String::new(), *code),
         Failure::Exit { failure, code } => (message_and_code(failure, as_json).0, ExitCode::System(*code)),
@@ -215,8 +217,6 @@ fn block(error: &Numbered, syntax: Option<&str>) -> String {
 fn json_block(error: &Numbered) -> String {
     document("error", &error.content()).unwrap_or_else(|_unlikely| block(error, None))
 }
-
-const ERROR_CANCELLED: u32 = 1223;
 
 /// The exit code of a failure without a number of NET.
 const PLAIN: u32 = 1;

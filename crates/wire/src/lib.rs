@@ -29,6 +29,7 @@ pub mod smb1;
 pub mod status;
 pub mod time;
 pub mod utf16;
+pub mod win32;
 
 pub use cursor::{DecodeError, Put, ReadCursor};
 pub use header::{Command, Header, HeaderFlags, PacketKind, TransformHeader, TreeOrAsync};
@@ -40,3 +41,4 @@ pub use names::{Account, AccountName, FoldedName, ShareName, eq_ignore_case};
 pub use status::NtStatus;
 pub use time::FileTime;
 pub use utf16::{Utf16, encode_utf16le, utf16le};
+pub use win32::Win32Error;

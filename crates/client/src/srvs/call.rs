@@ -132,15 +132,12 @@ impl From<Refused> for Error {
     }
 }
 
-/// ERROR_INVALID_FUNCTION.
-const INVALID_FUNCTION: Win32Error = Win32Error(1);
-
 /// The return values of servers that do not know a level or a call.
 const UNKNOWN: [Win32Error; 4] = [
     Win32Error::INVALID_LEVEL,
     Win32Error::NOT_SUPPORTED,
     Win32Error::CALL_NOT_IMPLEMENTED,
-    INVALID_FUNCTION,
+    Win32Error::INVALID_FUNCTION,
 ];
 
 /// Makes a call that succeeds or not.

@@ -4,8 +4,8 @@ use wire::NtStatus;
 use wire::security::Sid;
 
 use super::{Ndr, NdrError, Parameter, Reader, Writer};
+use crate::Win32Error;
 use crate::uuid::Uuid;
-use crate::win32::Win32Error;
 
 impl Ndr for u32 {
     const MIN: usize = 4;

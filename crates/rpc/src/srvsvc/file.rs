@@ -1,20 +1,5 @@
 //! Opens: NetrFileEnum, NetrFileGetInfo, NetrFileClose (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
-/// `fi3_permissions`: data may be read (MS-SRVS 2.2.4.7).
-pub const PERM_FILE_READ: u32 = 0x01;
-/// `fi3_permissions`: data may be written.
-pub const PERM_FILE_WRITE: u32 = 0x02;
-/// `fi3_permissions`: the file may be created.
-pub const PERM_FILE_CREATE: u32 = 0x04;
-/// `fi3_permissions`: the file may be executed (MS-SRVS 2.2.2.9, `ACCESS_EXEC`).
-pub const ACCESS_EXEC: u32 = 0x08;
-/// `fi3_permissions`: the file may be deleted.
-pub const ACCESS_DELETE: u32 = 0x10;
-/// `fi3_permissions`: attributes may be changed.
-pub const ACCESS_ATRIB: u32 = 0x20;
-/// `fi3_permissions`: the security descriptor may be changed.
-pub const ACCESS_PERM: u32 = 0x40;
-
 ndr_struct! {
     /// FILE_INFO_2 (MS-SRVS 2.2.4.6).
     FileInfo2 {

@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Win32Error;
 use crate::call::{Call, DecodeError, RefusedCall, Stub};
 use crate::entropy::{Any, Entropy};
 use crate::fault::Fault;
 use crate::ndr::NdrError;
-use crate::win32::Win32Error;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
@@ -151,7 +151,7 @@ fn ten_thousand_files_round_trip() {
     let entries: Vec<_> = (1..=10_000)
         .map(|id| FileInfo3 {
             id,
-            permissions: PERM_FILE_READ,
+            permissions: 1,
             num_locks: id % 3,
             path_name: Some(format!("C:\\data\\projects\\{id}\\Übersicht.xlsx")),
             user_name: Some("alice".to_owned()),

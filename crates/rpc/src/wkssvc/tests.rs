@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Win32Error;
 use crate::call::DecodeError;
 use crate::entropy::{Any, Entropy};
-use crate::win32::Win32Error;
 
 proptest! {
     #[test]

@@ -114,13 +114,13 @@ impl Error {
             Self::InvalidOwner => Win32Error::INVALID_OWNER,
             Self::InvalidDescriptor => Win32Error::INVALID_SECURITY_DESCR,
             Self::WrongPassword => Win32Error::INVALID_PASSWORD,
-            Self::LockedOut => Win32Error(control::number::ACCOUNT_LOCKED_OUT),
+            Self::LockedOut => Win32Error::ACCOUNT_LOCKED_OUT,
             Self::TooMuch => Win32Error::NOT_ENOUGH_MEMORY,
             Self::ConfigurationEdited => Win32Error::FILE_INVALID,
             Self::NotWritten => Win32Error::WRITE_FAULT,
-            Self::Busy => Win32Error(control::number::BUSY),
+            Self::Busy => Win32Error::BUSY,
             Self::NotSupported | Self::ConfigurationNotEditable => Win32Error::NOT_SUPPORTED,
-            Self::Internal => Win32Error(control::number::INTERNAL_ERROR),
+            Self::Internal => Win32Error::INTERNAL_ERROR,
         }
     }
 }
@@ -182,27 +182,6 @@ impl From<ChangeError> for Error {
             ChangeError::NotEditable(_) | ChangeError::NotKept => Self::ConfigurationNotEditable,
             ChangeError::Share(_) => Self::NoSuchDirectory,
             ChangeError::AccountsRead(_) => Self::Internal,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pipes_and_the_control_api_use_the_same_numbers() {
-        for (error, number) in [
-            (Error::AccessDenied, control::number::ACCESS_DENIED),
-            (Error::InvalidParameter, control::number::INVALID_PARAMETER),
-            (Error::InvalidLevel, control::number::INVALID_LEVEL),
-            (Error::NoSuchSession, control::number::CLIENT_NAME_NOT_FOUND),
-            (Error::NoSuchUser, control::number::USER_NOT_FOUND),
-            (Error::NoSuchFile, control::number::FILE_ID_NOT_FOUND),
-            (Error::NoSuchShare, control::number::NET_NAME_NOT_FOUND),
-            (Error::NotSupported, control::number::NOT_SUPPORTED),
-        ] {
-            assert_eq!(error.number().0, number, "{error}");
         }
     }
 }

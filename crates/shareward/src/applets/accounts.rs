@@ -188,10 +188,10 @@ fn asked(console: &mut Console) -> Result<String, Failure> {
     }
     let first = hidden("Type a password for the user:")?;
     if first.is_empty() {
-        return Err(Numbered::new(BAD_PASSWORD_NUMBER).hint("the password is empty").into());
+        return Err(Numbered::new(number::BAD_PASSWORD).hint("the password is empty").into());
     }
     if first != hidden("Retype the password to confirm:")? {
-        return Err(Numbered::new(BAD_PASSWORD_NUMBER).hint("the passwords do not match").into());
+        return Err(Numbered::new(number::BAD_PASSWORD).hint("the passwords do not match").into());
     }
     Ok(first)
 }
@@ -200,5 +200,3 @@ fn hidden(question: &str) -> Result<String, Failure> {
     rpassword::prompt_password(format!("{question} "))
         .map_err(|error| Numbered::new(messages::NO_RESPONSE_NUMBER).hint(error.to_string()).into())
 }
-
-const BAD_PASSWORD_NUMBER: u32 = 2203;

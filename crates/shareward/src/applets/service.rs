@@ -210,7 +210,7 @@ fn await_end(server: &dyn Administration) -> Result<(), Failure> {
             match server.service().await {
                 Err(_gone) => return Ok(()),
                 Ok(_) if Instant::now() >= deadline => {
-                    return Err(Numbered::new(NOT_RESPONDING_NUMBER).into());
+                    return Err(Numbered::new(number::SERVICE_CTL_TIMEOUT).into());
                 }
                 Ok(_) => tokio::time::sleep(POLL).await,
             }
@@ -227,11 +227,11 @@ fn start(words: &[String], console: &mut Console) -> Result<(), Failure> {
         return show(running, &options, console);
     }
     match running {
-        Ok(_) => return Err(Numbered::new(ALREADY_STARTED_NUMBER).into()),
+        Ok(_) => return Err(Numbered::new(number::SERVICE_INSTALLED).into()),
         Err(error) if error.number() == number::SERVER_NOT_STARTED => {}
         // The server answers, even if it refuses access.
         Err(error) if error.number() == number::ACCESS_DENIED => return Err(error.into()),
-        Err(_) => return Err(Numbered::new(ALREADY_STARTED_NUMBER).into()),
+        Err(_) => return Err(Numbered::new(number::SERVICE_INSTALLED).into()),
     }
     console.talk("The Server service is starting.\n");
     let systemd = words.value(&setup::CONFIG).is_none()
@@ -287,7 +287,7 @@ fn by_systemd() -> Result<(), Failure> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Numbered::new(NOT_RESPONDING_NUMBER).hint(said.trim().to_owned()).into())
+    Err(Numbered::new(number::SERVICE_CTL_TIMEOUT).hint(said.trim().to_owned()).into())
 }
 
 /// Starts `shareward serve` in a separate session, with its output in a log file in the state directory.
@@ -329,7 +329,7 @@ fn await_start(
                     .into());
             }
             if Instant::now() >= deadline {
-                return Err(Numbered::new(NOT_RESPONDING_NUMBER).into());
+                return Err(Numbered::new(number::SERVICE_CTL_TIMEOUT).into());
             }
             tokio::time::sleep(POLL).await;
         }
@@ -340,10 +340,10 @@ fn await_start(
 fn named(words: &Words, help: &'static Help) -> Result<Option<()>, Failure> {
     match words.operands.as_slice() {
         [] => Ok(None),
-        [name] if ["server", "lanmanserver", "shareward"].contains(&name.to_lowercase().as_str()) => {
+        [name] if ["server", "lanmanserver", "shareward"].contains(&name.to_ascii_lowercase().as_str()) => {
             Ok(Some(()))
         }
-        [_] => Err(Numbered::new(BAD_SERVICE_NAME_NUMBER).into()),
+        [_] => Err(Numbered::new(number::BAD_SERVICE_NAME).into()),
         _ => Err(Failure::Usage { error: Numbered::new(messages::ARGUMENT_COUNT_NUMBER), help }),
     }
 }
@@ -359,8 +359,5 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(50);
 
-const ALREADY_STARTED_NUMBER: u32 = 2182;
-const BAD_SERVICE_NAME_NUMBER: u32 = 2185;
-const NOT_RESPONDING_NUMBER: u32 = 2186;
 const SERVICE_NOT_STARTED_NUMBER: u32 = 3521;
 const SERVICE_ERROR_NUMBER: u32 = 3534;

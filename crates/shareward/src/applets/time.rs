@@ -81,7 +81,5 @@ fn set(now: Timestamp) -> Result<(), Failure> {
         tv_nsec: now.0.rem_euclid(1000).saturating_mul(1_000_000),
     };
     rustix::time::clock_settime(rustix::time::ClockId::Realtime, time)
-        .map_err(|error| Numbered::new(ERROR_PRIVILEGE_NOT_HELD).hint(error.to_string()).into())
+        .map_err(|error| Numbered::new(control::number::PRIVILEGE_NOT_HELD).hint(error.to_string()).into())
 }
-
-const ERROR_PRIVILEGE_NOT_HELD: u32 = 1314;

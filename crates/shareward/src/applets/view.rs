@@ -48,7 +48,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let (words, mut options) = command_line(cli::parse(words, &cli::asking(&[ALL, CACHE])), &HELP, console)?;
     options.target.named_by(&words.operands).map_err(usage)?;
     if options.target == administration::ServerTarget::default() {
-        return Err(Numbered::new(ERROR_NO_BROWSER_SERVERS_FOUND)
+        return Err(Numbered::new(control::number::NO_BROWSER_SERVERS_FOUND)
             .hint("'net view //NAME' shows what one server offers")
             .into());
     }
@@ -107,5 +107,3 @@ fn table(shares: &[Share], caching: bool) -> String {
     rows.iter().for_each(|row| text.push_str(&line(row)));
     text
 }
-
-const ERROR_NO_BROWSER_SERVERS_FOUND: u32 = 6118;

@@ -115,10 +115,7 @@ pub(crate) fn computer(operand: &str) -> Result<String, Numbered> {
         }
     };
     if name.is_empty() || name.contains(['\\', '/']) {
-        return Err(Numbered::new(INVALID_COMPUTER_NUMBER));
+        return Err(Numbered::new(control::number::INVALID_COMPUTER));
     }
     Ok(name.to_owned())
 }
-
-/// NERR_InvalidComputer.
-const INVALID_COMPUTER_NUMBER: u32 = 2351;

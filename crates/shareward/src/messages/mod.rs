@@ -77,8 +77,6 @@ pub(crate) const CONTINUE_QUESTION: &str = "Do you want to continue this operati
 /// 5289.
 pub(crate) const FORCE_QUESTION: &str = "Is it OK to continue disconnecting and force them closed? %1: ";
 
-/// "The network connection could not be found."
-pub(crate) const NO_CONNECTION_NUMBER: u32 = 2250;
 /// "The command contains an invalid number of arguments."
 pub(crate) const ARGUMENT_COUNT_NUMBER: u32 = 3503;
 

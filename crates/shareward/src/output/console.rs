@@ -104,7 +104,7 @@ impl Console {
         }
         match super::write_document(name, content, &mut self.out) {
             Err(error) if error.io_error_kind().is_none() => {
-                Err(Numbered::new(ERROR_INVALID_DATA).hint(error.to_string()).into())
+                Err(Numbered::new(control::number::INVALID_DATA).hint(error.to_string()).into())
             }
             written => {
                 self.note(written.map_err(Into::into));
@@ -157,7 +157,7 @@ impl Console {
         self.flush();
         match self.trouble {
             None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
-            Some(kind) => Err(Numbered::new(ERROR_WRITE_FAULT).hint(kind.to_string()).into()),
+            Some(kind) => Err(Numbered::new(control::number::WRITE_FAULT).hint(kind.to_string()).into()),
         }
     }
 
@@ -177,9 +177,6 @@ impl Console {
 
 /// The most bytes of an answer that are read; a longer line counts as several wrong answers.
 const ANSWER_BYTES_MAX: u64 = 1024;
-
-const ERROR_INVALID_DATA: u32 = 13;
-const ERROR_WRITE_FAULT: u32 = 29;
 
 #[cfg(test)]
 pub(crate) mod memory {

@@ -41,7 +41,7 @@ pub(super) fn one(
         Operand::Local(Local::Any) | Operand::Password(_) => connections.clear(),
     }
     if connections.is_empty() {
-        return Err(Numbered::new(messages::NO_CONNECTION_NUMBER).into());
+        return Err(Numbered::new(control::number::USE_NOT_FOUND).into());
     }
     end(&connections, remembered, options.preset, console)
 }
@@ -132,7 +132,7 @@ fn refused(error: &io::Error) -> Failure {
     let number = match error.kind() {
         io::ErrorKind::PermissionDenied => 5,
         io::ErrorKind::ResourceBusy => 2401,
-        io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => messages::NO_CONNECTION_NUMBER,
+        io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => control::number::USE_NOT_FOUND,
         _ => 59,
     };
     Numbered::new(number).hint(error.to_string()).into()

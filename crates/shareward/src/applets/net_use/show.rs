@@ -82,7 +82,7 @@ pub(super) fn details(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let found = all(remembered)?.into_iter().find(|connection| connection.local == directory);
-    let connection = found.ok_or_else(|| Failure::from(Numbered::new(messages::NO_CONNECTION_NUMBER)))?;
+    let connection = found.ok_or_else(|| Failure::from(Numbered::new(control::number::USE_NOT_FOUND)))?;
     if console.json() {
         return console.document("connection", &connection);
     }

@@ -1,4 +1,5 @@
-//! The codes that the calls of MS-SRVS and MS-WKST return (`NET_API_STATUS`, MS-ERREF 2.2).
+//! The Win32 and network management error numbers (`NET_API_STATUS`, MS-ERREF 2.2) of the calls of MS-SRVS and MS-WKST, of
+//! the control API, and of the commands.
 
 use core::fmt;
 
@@ -7,6 +8,9 @@ macro_rules! win32_errors {
         impl Win32Error {
             $($(#[$doc])* pub const $name: Self = Self($value);)*
 
+            /// All constants above.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
             /// The symbol in the Windows headers, if it is one of the constants above.
             pub const fn symbol(self) -> Option<&'static str> {
                 match self {
@@ -14,6 +18,11 @@ macro_rules! win32_errors {
                     _ => None,
                 }
             }
+        }
+
+        /// The errors as bare numbers, as the control API and the commands have them.
+        pub mod number {
+            $($(#[$doc])* pub const $name: u32 = $value;)*
         }
     };
 }
@@ -25,6 +34,8 @@ pub struct Win32Error(pub u32);
 win32_errors! {
     /// Done.
     SUCCESS = 0, "NERR_Success";
+    /// The server does not have this function.
+    INVALID_FUNCTION = 1, "ERROR_INVALID_FUNCTION";
     /// The file or the object is not there.
     FILE_NOT_FOUND = 2, "ERROR_FILE_NOT_FOUND";
     /// The caller may not.
@@ -33,6 +44,8 @@ win32_errors! {
     INVALID_HANDLE = 6, "ERROR_INVALID_HANDLE";
     /// Memory ran out.
     NOT_ENOUGH_MEMORY = 8, "ERROR_NOT_ENOUGH_MEMORY";
+    /// The data is invalid.
+    INVALID_DATA = 13, "ERROR_INVALID_DATA";
     /// The file cannot be written.
     WRITE_FAULT = 29, "ERROR_WRITE_FAULT";
     /// The request is not supported.
@@ -41,6 +54,10 @@ win32_errors! {
     BAD_NETPATH = 53, "ERROR_BAD_NETPATH";
     /// The network resource is no longer available.
     DEV_NOT_EXIST = 55, "ERROR_DEV_NOT_EXIST";
+    /// The server did not answer as it should.
+    BAD_NET_RESP = 58, "ERROR_BAD_NET_RESP";
+    /// The network failed.
+    UNEXP_NET_ERR = 59, "ERROR_UNEXP_NET_ERR";
     /// The network name cannot be found.
     BAD_NET_NAME = 67, "ERROR_BAD_NET_NAME";
     /// The password is wrong.
@@ -53,18 +70,30 @@ win32_errors! {
     INVALID_NAME = 123, "ERROR_INVALID_NAME";
     /// The information level does not exist.
     INVALID_LEVEL = 124, "ERROR_INVALID_LEVEL";
+    /// Too many requests of the same kind wait.
+    BUSY = 170, "ERROR_BUSY";
     /// More data exists than fits.
     MORE_DATA = 234, "ERROR_MORE_DATA";
     /// The enumeration is complete.
     NO_MORE_ITEMS = 259, "ERROR_NO_MORE_ITEMS";
     /// The file was changed meanwhile.
     FILE_INVALID = 1006, "ERROR_FILE_INVALID";
+    /// The user cancelled the act.
+    CANCELLED = 1223, "ERROR_CANCELLED";
     /// The caller may not choose this owner.
     INVALID_OWNER = 1307, "ERROR_INVALID_OWNER";
-    /// The data is not a security descriptor.
-    INVALID_SECURITY_DESCR = 1338, "ERROR_INVALID_SECURITY_DESCR";
+    /// The process lacks a privilege.
+    PRIVILEGE_NOT_HELD = 1314, "ERROR_PRIVILEGE_NOT_HELD";
     /// The account does not exist.
     NONE_MAPPED = 1332, "ERROR_NONE_MAPPED";
+    /// The data is not a security descriptor.
+    INVALID_SECURITY_DESCR = 1338, "ERROR_INVALID_SECURITY_DESCR";
+    /// The system has no resources left.
+    NO_SYSTEM_RESOURCES = 1450, "ERROR_NO_SYSTEM_RESOURCES";
+    /// The time limit was reached.
+    TIMEOUT = 1460, "ERROR_TIMEOUT";
+    /// The account is locked.
+    ACCOUNT_LOCKED_OUT = 1909, "ERROR_ACCOUNT_LOCKED_OUT";
     /// The workstation service is not running.
     NET_NOT_STARTED = 2102, "NERR_NetNotStarted";
     /// The server is not known.
@@ -77,8 +106,20 @@ win32_errors! {
     DUPLICATE_SHARE = 2118, "NERR_DuplicateShare";
     /// The buffer is too small for one entry.
     BUF_TOO_SMALL = 2123, "NERR_BufTooSmall";
+    /// The server failed.
+    INTERNAL_ERROR = 2140, "NERR_InternalError";
+    /// The service is running already.
+    SERVICE_INSTALLED = 2182, "NERR_ServiceInstalled";
+    /// No service has this name.
+    BAD_SERVICE_NAME = 2185, "NERR_BadServiceName";
+    /// The service does not respond.
+    SERVICE_CTL_TIMEOUT = 2186, "NERR_ServiceCtlTimeout";
+    /// The password is not valid.
+    BAD_PASSWORD = 2203, "NERR_BadPassword";
     /// The user is not known.
     USER_NOT_FOUND = 2221, "NERR_UserNotFound";
+    /// The connection does not exist.
+    USE_NOT_FOUND = 2250, "NERR_UseNotFound";
     /// No such share.
     NET_NAME_NOT_FOUND = 2310, "NERR_NetNameNotFound";
     /// The device is not shared.
@@ -89,6 +130,8 @@ win32_errors! {
     FILE_ID_NOT_FOUND = 2314, "NERR_FileIdNotFound";
     /// The computer name is not valid.
     INVALID_COMPUTER = 2351, "NERR_InvalidComputer";
+    /// No list of servers is available.
+    NO_BROWSER_SERVERS_FOUND = 6118, "ERROR_NO_BROWSER_SERVERS_FOUND";
 }
 
 impl Win32Error {
