@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control::Event;
-use registry::{EventKind, EventOpen};
+use registry::{CloseReason, EndReason, EventKind, EventOpen, RefusalKind};
 
 /// The event in the form of the control API.
 pub(crate) fn event(event: &registry::Event) -> Event {
@@ -22,6 +22,7 @@ pub(crate) fn event(event: &registry::Event) -> Event {
         ..about(kind)
     };
     let text = |text: &Arc<str>| Some(text.to_string());
+    let word = |word: &str| Some(word.to_owned());
     match &event.kind {
         EventKind::ConnectionUp { client, .. } => Event { computer: text(client), ..about("connection_up") },
         EventKind::ConnectionDown { .. } => about("connection_down"),
@@ -35,7 +36,7 @@ pub(crate) fn event(event: &registry::Event) -> Event {
             session_id: Some(session.value()),
             user: text(user),
             computer: text(client),
-            reason: Some(word(reason)),
+            reason: word(end_word(*reason)),
             ..about("session_down")
         },
         EventKind::TreeUp { session, share, .. } => {
@@ -47,7 +48,9 @@ pub(crate) fn event(event: &registry::Event) -> Event {
         EventKind::Opened { open, session } => {
             Event { session_id: Some(session.value()), ..of_open("opened", open) }
         }
-        EventKind::Closed { open, reason } => Event { reason: Some(word(reason)), ..of_open("closed", open) },
+        EventKind::Closed { open, reason } => {
+            Event { reason: word(close_word(*reason)), ..of_open("closed", open) }
+        }
         EventKind::Orphaned { open } => of_open("orphaned", open),
         EventKind::Reclaimed { open, session } => {
             Event { session_id: Some(session.value()), ..of_open("reclaimed", open) }
@@ -59,7 +62,7 @@ pub(crate) fn event(event: &registry::Event) -> Event {
             path: text(path),
             user: text(user),
             computer: text(client),
-            reason: Some(word(kind)),
+            reason: word(refusal_word(*kind)),
             ..about("refused")
         },
         EventKind::BreakSent { open } => of_open("break_sent", open),
@@ -69,26 +72,45 @@ pub(crate) fn event(event: &registry::Event) -> Event {
     }
 }
 
-/// The name of a reason, such as `connection_lost`.
-fn word(reason: &impl std::fmt::Debug) -> String {
-    let mut word = String::new();
-    for character in format!("{reason:?}").chars() {
-        if character.is_uppercase() && !word.is_empty() {
-            word.push('_');
-        }
-        word.extend(character.to_lowercase());
+/// The word for the reason of a close.
+const fn close_word(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::ClientClose => "client_close",
+        CloseReason::TreeDisconnect => "tree_disconnect",
+        CloseReason::Logoff => "logoff",
+        CloseReason::ConnectionLost => "connection_lost",
+        CloseReason::Administrator => "administrator",
+        CloseReason::DurableExpired => "durable_expired",
+        CloseReason::DurableConflict => "durable_conflict",
+        CloseReason::ShareRemoved => "share_removed",
+        CloseReason::SessionReplaced => "session_replaced",
+        CloseReason::Shutdown => "shutdown",
+        CloseReason::CreateFailed => "create_failed",
+        CloseReason::FailedOver => "failed_over",
     }
-    word
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The word for the end of a session.
+const fn end_word(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Logoff => "logoff",
+        EndReason::ConnectionLost => "connection_lost",
+        EndReason::Administrator => "administrator",
+        EndReason::PreviousSession => "previous_session",
+        EndReason::Expired => "expired",
+        EndReason::LogonFailed => "logon_failed",
+        EndReason::Shutdown => "shutdown",
+    }
+}
 
-    #[test]
-    fn reasons_are_shown_in_snake_case() {
-        assert_eq!(word(&registry::CloseReason::ClientClose), "client_close");
-        assert_eq!(word(&registry::EndReason::Administrator), "administrator");
-        assert_eq!(word(&registry::RefusalKind::SharingViolation), "sharing_violation");
+/// The word for the reason of a refusal.
+const fn refusal_word(kind: RefusalKind) -> &'static str {
+    match kind {
+        RefusalKind::SharingViolation => "sharing_violation",
+        RefusalKind::DeletePending => "delete_pending",
+        RefusalKind::LockConflict => "lock_conflict",
+        RefusalKind::IoConflict => "io_conflict",
+        RefusalKind::LeaseKeyInUse => "lease_key_in_use",
+        RefusalKind::LimitReached => "limit_reached",
     }
 }
