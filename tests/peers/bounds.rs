@@ -9,8 +9,8 @@ use testkit::{Setup, Share, Subject};
 use wire::create_context::CreateContextsRequest;
 use wire::fscc::notify::{NotifyEntry, decode_changes};
 use wire::msg::{
-    AdditionalInformation, ChangeNotifyResponse, CompletionFilter, CreateDisposition, CreateOptions,
-    InfoType, LockElement, LockFlags, WatchFlags,
+    AdditionalInformation, CompletionFilter, CreateDisposition, CreateOptions, InfoType, LockElement,
+    LockFlags, OutputResponse, WatchFlags,
 };
 use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, NtStatus, ShareAccess, Utf16};
@@ -268,7 +268,7 @@ async fn a_write_to_a_set_id_file_keeps_its_descriptor() {
 async fn told(request: InFlight) -> Vec<String> {
     let answer = request.response().await.expect("news");
     let answer = answer.success().expect("news");
-    let buffer = ChangeNotifyResponse::decode(&answer.message).expect("an answer").output_buffer;
+    let buffer = OutputResponse::decode(&answer.message).expect("an answer").output_buffer;
     let name = |it: Result<NotifyEntry<Utf16<'_>>, _>| it.expect("an entry").name.to_text();
     decode_changes(buffer).map(name).collect()
 }

@@ -14,7 +14,7 @@ use client::smb::{
 use testkit::{Setup, Subject, skip};
 use wire::create_context::{CreateContextsRequest, LeaseContext, LeaseFlags, LeaseV2};
 use wire::fscc::notify::{NotifyAction, decode_changes};
-use wire::msg::{ChangeNotifyResponse, CompletionFilter, CreateDisposition, LeaseBreakFlags, WatchFlags};
+use wire::msg::{CompletionFilter, CreateDisposition, LeaseBreakFlags, OutputResponse, WatchFlags};
 use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
 const RH: LeaseState = LeaseState(LeaseState::READ.0 | LeaseState::HANDLE.0);
@@ -137,7 +137,7 @@ impl Watched {
         if answer.header.status == NtStatus::NOTIFY_ENUM_DIR {
             return None;
         }
-        let body = ChangeNotifyResponse::decode(&answer.message).expect("an answer");
+        let body = OutputResponse::decode(&answer.message).expect("an answer");
         let entries = decode_changes(body.output_buffer);
         Some(
             entries

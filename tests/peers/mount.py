@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-FIRST, SECOND = sys.argv[1:3]
+from mounted import FIRST, SECOND, fails, read, write
 
 LOCKER = """
 import errno, fcntl, os, signal, struct, sys, time
@@ -33,25 +33,6 @@ def interrupted(*_):
 
 file = open(sys.argv[1], "r+")
 """
-
-
-def fails(expected, call, *arguments):
-    try:
-        call(*arguments)
-    except OSError as error:
-        assert error.errno == expected, (call, arguments, error)
-    else:
-        raise AssertionError("%s%r should have failed" % (call.__name__, arguments))
-
-
-def write(name, data, mode="w"):
-    with open(name, mode) as file:
-        file.write(data)
-
-
-def read(name, mode="r"):
-    with open(name, mode) as file:
-        return file.read()
 
 
 def locker(path, code):

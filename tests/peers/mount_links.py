@@ -2,29 +2,9 @@
 
 import errno
 import os
-import sys
 import time
 
-FIRST, SECOND = sys.argv[1:3]
-
-
-def fails(expected, call, *arguments):
-    try:
-        call(*arguments)
-    except OSError as error:
-        assert error.errno == expected, (call, arguments, error)
-    else:
-        raise AssertionError("%s%r should have failed" % (call.__name__, arguments))
-
-
-def write(name, data, mode="w"):
-    with open(name, mode) as file:
-        file.write(data)
-
-
-def read(name):
-    with open(name) as file:
-        return file.read()
+from mounted import FIRST, SECOND, fails, read, write
 
 
 def there(name):

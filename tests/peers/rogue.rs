@@ -24,8 +24,8 @@ use wire::ioctl::{FsctlCode, ReparseData, ReparseTag, ValidateNegotiateResponse}
 use wire::layout::FixedLayout as _;
 use wire::msg::{
     CloseResponse, CreateRequest, CreateResponse, EchoResponse, ErrorResponse, GlobalCapabilities,
-    IoctlRequest, IoctlResponse, LockResponse, LogoffResponse, NegotiateResponse, QueryDirectoryRequest,
-    QueryDirectoryResponse, ReadResponse, SecurityMode, SessionFlags, SessionSetupRequest,
+    IoctlRequest, IoctlResponse, LockResponse, LogoffResponse, NegotiateResponse, OutputResponse,
+    QueryDirectoryRequest, ReadResponse, SecurityMode, SessionFlags, SessionSetupRequest,
     SessionSetupResponse, ShareType, TreeConnectResponse, TreeDisconnectResponse,
 };
 use wire::{
@@ -238,7 +238,7 @@ fn listed(message: &[u8], entries: &[(&str, u64)], again: bool) -> Answer {
             break;
         }
     }
-    body(|out, base| QueryDirectoryResponse { output_buffer: &buffer }.encode(out, base))
+    body(|out, base| OutputResponse { output_buffer: &buffer }.encode(out, base))
 }
 
 /// Fails if `work` does not end, so that the test does not hang.
@@ -279,13 +279,13 @@ async fn an_endless_listing_is_aborted() {
     })
     .await;
     let empty = Rogue::start(|header, _| {
-        let nothing = QueryDirectoryResponse { output_buffer: &[] };
+        let nothing = OutputResponse { output_buffer: &[] };
         (header.command == Command::QUERY_DIRECTORY).then(|| body(|out, base| nothing.encode(out, base)))
     })
     .await;
     let large = Rogue::start(|header, _| {
         let much = vec![0; 2 << 20];
-        let much = QueryDirectoryResponse { output_buffer: &much };
+        let much = OutputResponse { output_buffer: &much };
         (header.command == Command::QUERY_DIRECTORY).then(|| body(|out, base| much.encode(out, base)))
     })
     .await;
@@ -422,7 +422,7 @@ async fn an_answer_larger_than_requested_is_refused() {
         }
         Command::QUERY_INFO => {
             let mut answer = Vec::new();
-            wire::msg::QueryInfoResponse::encode_prefix(1 << 20, &mut answer);
+            wire::msg::OutputResponse::encode_prefix(1 << 20, &mut answer);
             answer.resize(answer.len() + (1 << 20), 0);
             Some((NtStatus::SUCCESS, answer))
         }

@@ -12,8 +12,7 @@ use wire::ioctl::FsctlCode;
 use wire::msg::{
     AdditionalInformation, CloseFlags, CloseRequest, CreateDisposition, CreateOptions, ImpersonationLevel,
     InfoType, IoctlFlags, IoctlRequest, IoctlResponse, LockElement, LockFlags, LockRequest, Locks,
-    QueryInfoFlags, QueryInfoRequest, QueryInfoResponse, SecurityMode, SetInfoRequest, WriteFlags,
-    WriteRequest,
+    OutputResponse, QueryInfoFlags, QueryInfoRequest, SecurityMode, SetInfoRequest, WriteFlags, WriteRequest,
 };
 use wire::{Dialect, FileId, NtStatus, TreeId};
 
@@ -87,7 +86,7 @@ impl Place {
         if !heard.header.status.is_success() {
             return Err(heard.header.status);
         }
-        let told = QueryInfoResponse::decode(&heard.message).expect("QUERY_INFO").output_buffer;
+        let told = OutputResponse::decode(&heard.message).expect("QUERY_INFO").output_buffer;
         Ok(decode_eas(told).map(|ea| String::from_utf8_lossy(ea.expect("an EA").name).into_owned()).collect())
     }
 

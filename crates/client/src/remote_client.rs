@@ -43,17 +43,44 @@ impl RemoteClient {
     }
 }
 
+/// The operations that are passed on as they are.
+macro_rules! pass_on {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {$(
+        fn $name<'a>(&'a self, $($argument: $type),*) -> Answer<'a, $answer> {
+            Box::pin(async move { self.way().await?.$name($($argument),*).await })
+        }
+    )*};
+}
+
 impl Administration for RemoteClient {
+    pass_on! {
+        server() -> ServerInfo;
+        sessions(query: &'a SessionQuery) -> Vec<Session>;
+        files(query: &'a FileQuery) -> Vec<OpenFile>;
+        file(id: u32) -> OpenFile;
+        who(query: &'a WhoQuery) -> Who;
+        events(query: &'a EventQuery) -> Events<'a>;
+        shares() -> Vec<Share>;
+        share(name: &'a str) -> Share;
+        add_share(share: &'a NewShare) -> Share;
+        change_share(name: &'a str, change: &'a ShareChange) -> Share;
+        delete_share(name: &'a str) -> Ended;
+        connections(query: &'a ConnectionQuery) -> Vec<Connection>;
+        refusals(query: &'a RefusalQuery) -> Vec<Refusal>;
+        settings() -> Settings;
+        change_settings(change: &'a SettingsChange) -> Settings;
+        statistics() -> Statistics;
+        service() -> Service;
+        control_service(action: ServiceAction) -> Service;
+        clock() -> Clock;
+        users() -> Vec<User>;
+        change_user(user: &'a str, change: &'a UserChange) -> User;
+        set_password(user: &'a str, change: &'a PasswordChange) -> User;
+        logons() -> Vec<Logon>;
+    }
+
     fn ending_warning(&self) -> Option<&'static str> {
         self.way.get().and_then(|way| way.ending_warning())
-    }
-
-    fn server(&self) -> Answer<'_, ServerInfo> {
-        Box::pin(async move { self.way().await?.server().await })
-    }
-
-    fn sessions<'a>(&'a self, query: &'a SessionQuery) -> Answer<'a, Vec<Session>> {
-        Box::pin(async move { self.way().await?.sessions(query).await })
     }
 
     /// The session may be the caller's own, which ends without an answer.
@@ -70,14 +97,6 @@ impl Administration for RemoteClient {
         })
     }
 
-    fn files<'a>(&'a self, query: &'a FileQuery) -> Answer<'a, Vec<OpenFile>> {
-        Box::pin(async move { self.way().await?.files(query).await })
-    }
-
-    fn file(&self, id: u32) -> Answer<'_, OpenFile> {
-        Box::pin(async move { self.way().await?.file(id).await })
-    }
-
     /// The open may be that of the pipe that asks.
     fn close_file<'a>(&'a self, id: u32, how: &'a CloseFile) -> Answer<'a, Ended> {
         Box::pin(async move {
@@ -91,81 +110,5 @@ impl Administration for RemoteClient {
                 _ => closed,
             }
         })
-    }
-
-    fn who<'a>(&'a self, query: &'a WhoQuery) -> Answer<'a, Who> {
-        Box::pin(async move { self.way().await?.who(query).await })
-    }
-
-    fn events<'a>(&'a self, query: &'a EventQuery) -> Answer<'a, Events<'a>> {
-        Box::pin(async move { self.way().await?.events(query).await })
-    }
-
-    fn shares(&self) -> Answer<'_, Vec<Share>> {
-        Box::pin(async move { self.way().await?.shares().await })
-    }
-
-    fn share<'a>(&'a self, name: &'a str) -> Answer<'a, Share> {
-        Box::pin(async move { self.way().await?.share(name).await })
-    }
-
-    fn add_share<'a>(&'a self, share: &'a NewShare) -> Answer<'a, Share> {
-        Box::pin(async move { self.way().await?.add_share(share).await })
-    }
-
-    fn change_share<'a>(&'a self, name: &'a str, change: &'a ShareChange) -> Answer<'a, Share> {
-        Box::pin(async move { self.way().await?.change_share(name, change).await })
-    }
-
-    fn delete_share<'a>(&'a self, name: &'a str) -> Answer<'a, Ended> {
-        Box::pin(async move { self.way().await?.delete_share(name).await })
-    }
-
-    fn connections<'a>(&'a self, query: &'a ConnectionQuery) -> Answer<'a, Vec<Connection>> {
-        Box::pin(async move { self.way().await?.connections(query).await })
-    }
-
-    fn refusals<'a>(&'a self, query: &'a RefusalQuery) -> Answer<'a, Vec<Refusal>> {
-        Box::pin(async move { self.way().await?.refusals(query).await })
-    }
-
-    fn settings(&self) -> Answer<'_, Settings> {
-        Box::pin(async move { self.way().await?.settings().await })
-    }
-
-    fn change_settings<'a>(&'a self, change: &'a SettingsChange) -> Answer<'a, Settings> {
-        Box::pin(async move { self.way().await?.change_settings(change).await })
-    }
-
-    fn statistics(&self) -> Answer<'_, Statistics> {
-        Box::pin(async move { self.way().await?.statistics().await })
-    }
-
-    fn service(&self) -> Answer<'_, Service> {
-        Box::pin(async move { self.way().await?.service().await })
-    }
-
-    fn control_service(&self, action: ServiceAction) -> Answer<'_, Service> {
-        Box::pin(async move { self.way().await?.control_service(action).await })
-    }
-
-    fn clock(&self) -> Answer<'_, Clock> {
-        Box::pin(async move { self.way().await?.clock().await })
-    }
-
-    fn users(&self) -> Answer<'_, Vec<User>> {
-        Box::pin(async move { self.way().await?.users().await })
-    }
-
-    fn change_user<'a>(&'a self, user: &'a str, change: &'a UserChange) -> Answer<'a, User> {
-        Box::pin(async move { self.way().await?.change_user(user, change).await })
-    }
-
-    fn set_password<'a>(&'a self, user: &'a str, change: &'a PasswordChange) -> Answer<'a, User> {
-        Box::pin(async move { self.way().await?.set_password(user, change).await })
-    }
-
-    fn logons(&self) -> Answer<'_, Vec<Logon>> {
-        Box::pin(async move { self.way().await?.logons().await })
     }
 }

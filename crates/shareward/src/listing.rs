@@ -11,7 +11,7 @@ use crate::cli::Format;
 use crate::exit::ExitCode;
 use crate::failure::{Failure, Numbered, server_failure_message};
 use crate::messages;
-use crate::output::{Align, Column, Console, Csv, Cut, Of, clean_line, line};
+use crate::output::{Align, Column, Console, Csv, Cut, Of, Table, clean_line, line};
 
 /// A kind of entry that can be listed.
 pub(crate) trait Listed: Serialize {
@@ -158,27 +158,43 @@ pub(crate) fn write_line(
     content: &impl Serialize,
     console: &mut Console,
 ) -> Result<(), Failure> {
-    let text =
-        line(name, content).map_err(|error| Numbered::new(ERROR_INVALID_DATA).hint(error.to_string()))?;
+    let text = line(name, content)
+        .map_err(|error| Numbered::new(control::number::INVALID_DATA).hint(error.to_string()))?;
     console.write(&text);
     Ok(())
 }
 
-/// The columns of a table, preceded by the server if there are several.
-pub(crate) fn with_server(columns: &[Column], several: bool) -> Vec<Column> {
-    let server = Column { title: "Server", width: 15, align: Align::Left, cut: Cut::Never };
-    several.then_some(server).into_iter().chain(columns.iter().copied()).collect()
+/// The options of a table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TableForm {
+    /// True if our columns follow NET's.
+    pub(crate) verbose: bool,
+    /// True if values are cut to NET's columns.
+    pub(crate) compat: bool,
+    /// The terminal's width.
+    pub(crate) width: Option<usize>,
 }
 
-/// The values of a row, preceded by the server if there are several.
-pub(crate) fn row_of<'a, T>(it: &'a Of<T>, mut values: Vec<Cow<'a, str>>) -> Vec<Cow<'a, str>> {
-    if let Some(server) = &it.server {
-        values.insert(0, server.into());
+impl TableForm {
+    /// A table with NET's columns, or these and ours, from one server or `several`. `row` gives the values of all columns.
+    pub(crate) fn table<'a, T>(
+        self,
+        [net, all]: [&[Column]; 2],
+        entries: &'a [Of<T>],
+        several: bool,
+        row: impl Fn(&'a T) -> Vec<Cow<'a, str>>,
+    ) -> String {
+        let columns = if self.verbose { all } else { net };
+        let server = Column { title: "Server", width: 15, align: Align::Left, cut: Cut::Never };
+        let with_server: Vec<Column> =
+            several.then_some(server).into_iter().chain(columns.iter().copied()).collect();
+        let rows = entries.iter().map(|it| {
+            let server = it.server.as_deref().map(Cow::Borrowed);
+            server.into_iter().chain(row(&it.entry).into_iter().take(columns.len())).collect()
+        });
+        Table { columns: &with_server, rows }.text(self.compat, self.width)
     }
-    values
 }
 
 /// U+FEFF, by which spreadsheets recognise UTF-8.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
-
-const ERROR_INVALID_DATA: u32 = 13;

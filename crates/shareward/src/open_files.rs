@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use control::{Event, OpenFile, address, permission};
 
-use crate::listing::{Listed, with_server};
+use crate::listing::{Listed, TableForm};
 use crate::output::{
-    Align, Column, Csv, Cut, Of, Table, clean_line, labelled, local_time, or_unknown, span, yes_or_no,
+    Align, Column, Csv, Cut, Of, clean_line, labelled, labelled_if_any, local_time, or_unknown, span,
+    yes_or_no,
 };
 use crate::watch::Watched;
 use crate::wmi::SmbOpenFile;
@@ -105,44 +106,21 @@ impl Watched for OpenFile {
     }
 }
 
-/// The options of a table.
-pub(crate) struct Shown {
-    /// True if our columns follow NET's.
-    pub(crate) verbose: bool,
-    /// True if values are cut to NET's columns.
-    pub(crate) compat: bool,
-    /// The terminal's width.
-    pub(crate) width: Option<usize>,
-}
-
-impl Shown {
-    /// The table of `files`, from one server or `several`.
-    pub(crate) fn table(&self, files: &[Of<OpenFile>], several: bool) -> String {
-        let columns = if self.verbose { MORE_COLUMNS.as_slice() } else { COLUMNS.as_slice() };
-        let columns = with_server(columns, several);
-        let rows = files.iter().map(|file| crate::listing::row_of(file, self.row(&file.entry)));
-        Table { columns: &columns, rows }.text(self.compat, self.width)
-    }
-
-    fn row<'a>(&self, file: &'a OpenFile) -> Vec<Cow<'a, str>> {
-        let mut row: Vec<Cow<'a, str>> = vec![
+/// The table of `files`, from one server or `several`.
+pub(crate) fn table(files: &[Of<OpenFile>], several: bool, form: TableForm) -> String {
+    form.table([&COLUMNS, &MORE_COLUMNS], files, several, |file| {
+        vec![
             file.id.to_string().into(),
             shown_path(file).into(),
             file.user.as_str().into(),
             or_unknown(file.locks).into(),
-        ];
-        if self.verbose {
-            let more = [
-                or_unknown(file.computer.as_deref().map(address::bracketed)),
-                or_unknown(file.permissions.map(letters)),
-                caching(file),
-                or_unknown(file.opened_at.map(local_time)),
-                or_unknown(file.idle_seconds.map(span)),
-            ];
-            row.extend(more.map(Cow::Owned));
-        }
-        row
-    }
+            or_unknown(file.computer.as_deref().map(address::bracketed)).into(),
+            or_unknown(file.permissions.map(letters)).into(),
+            caching(file).into(),
+            or_unknown(file.opened_at.map(local_time)).into(),
+            or_unknown(file.idle_seconds.map(span)).into(),
+        ]
+    })
 }
 
 /// The path that NET shows: the one on the server's disk; for a pipe, its name.
@@ -224,8 +202,7 @@ pub(crate) fn detail(file: &OpenFile) -> String {
 
 /// The lines that `net file ID /verbose` adds.
 pub(crate) fn more(file: &OpenFile) -> String {
-    let optional =
-        |name: &str, value: Option<String>| value.map(|value| label(name, &value)).unwrap_or_default();
+    let optional = |name: &str, value: Option<String>| labelled_if_any(LABEL_WIDTH, name, value);
     let yes = |flag: Option<bool>| flag.map(|flag| yes_or_no(flag).to_owned());
     let text = |value: &Option<String>| value.clone();
     let lines = [
@@ -299,8 +276,8 @@ mod tests {
         let file =
             OpenFile { id: 2_214_593_372, path: path.into(), user: "alice".into(), ..OpenFile::default() };
         let text = |compat, width| {
-            let shown = Shown { verbose: false, compat, width };
-            shown.table(&[Of { server: None, entry: file.clone() }], false)
+            let form = TableForm { verbose: false, compat, width };
+            table(&[Of { server: None, entry: file.clone() }], false, form)
         };
         assert!(text(false, None).contains(path));
         assert!(text(false, Some(200)).contains(path));

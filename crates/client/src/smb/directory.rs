@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wire::fscc::{DirectoryEntries, DirectoryEntry, DirectoryItem, FileInfoClass};
-use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest, QueryDirectoryResponse};
+use wire::msg::{OutputResponse, QueryDirectoryFlags, QueryDirectoryRequest};
 use wire::{Command, NtStatus, Utf16, utf16le};
 
 use super::connection::Part;
@@ -70,7 +70,7 @@ impl<'a> Listing<'a> {
             return Ok(None);
         }
         let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-        let buffer = QueryDirectoryResponse::decode(&answer.message)?.output_buffer;
+        let buffer = OutputResponse::decode(&answer.message)?.output_buffer;
         if buffer.is_empty() {
             // With such answers a listing would never end: its end is a status (MS-SMB2 3.3.5.18).
             return Err(Error::Protocol("a listing goes on without an entry"));

@@ -11,8 +11,8 @@ use wire::ioctl::FsctlCode;
 use wire::msg::{
     AdditionalInformation, ChangeNotifyRequest, CloseFlags, CloseRequest, CloseResponse, CompletionFilter,
     CreateAction, CreateContexts, CreateDisposition, CreateOptions, CreateRequest, CreateResponse,
-    FlushRequest, ImpersonationLevel, InfoType, LockElement, LockRequest, Locks, QueryInfoRequest,
-    QueryInfoResponse, ReadRequest, ReadResponse, SetInfoRequest, WatchFlags, WriteRequest, WriteResponse,
+    FlushRequest, ImpersonationLevel, InfoType, LockElement, LockRequest, Locks, OutputResponse,
+    QueryInfoRequest, ReadRequest, ReadResponse, SetInfoRequest, WatchFlags, WriteRequest, WriteResponse,
 };
 use wire::{
     AccessMask, Command, FileAttributes, FileId, FileTime, NtStatus, OplockLevel, ShareAccess, Utf16, utf16le,
@@ -343,7 +343,7 @@ pub fn query_info_part(
 /// The information in a QUERY_INFO's answer, not copied. Truncated information is a success here.
 pub fn query_info_data(answer: Response) -> Result<Bytes, Error> {
     let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-    Ok(answer.message.slice_ref(QueryInfoResponse::decode(&answer.message)?.output_buffer))
+    Ok(answer.message.slice_ref(OutputResponse::decode(&answer.message)?.output_buffer))
 }
 
 /// A CLOSE.

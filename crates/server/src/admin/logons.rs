@@ -17,3 +17,16 @@ pub(crate) fn logons(caller: &Caller) -> Result<Vec<Logon>, Error> {
         }
     }
 }
+
+impl From<Logon> for control::Logon {
+    fn from(logon: Logon) -> Self {
+        let optional = |text: String| Some(text).filter(|text| !text.is_empty());
+        Self {
+            user: logon.user,
+            domain: None,
+            terminal: optional(logon.terminal),
+            from: optional(logon.from),
+            since: logon.since_ms.map(control::Timestamp),
+        }
+    }
+}

@@ -18,6 +18,8 @@ pub(crate) mod directory;
 pub(crate) mod effects;
 pub(crate) mod expiring_table;
 pub(crate) mod files;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod guesses;
 pub(crate) mod identity;
 pub(crate) mod input_budget;

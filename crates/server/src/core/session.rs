@@ -246,69 +246,24 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
-
-    use auth::users::UserDb;
-    use registry::{Admission, AdmitRequest, CloseReason, OpenTarget, RequestKey};
-    use wire::AccessMask;
-    use wire::msg::CreateAction;
+    use registry::{CloseReason, OpenTarget};
 
     use super::*;
-    use crate::core::config::{Settings, ShareSettings};
-    use crate::core::connection_link::ConnectionLink;
-    use crate::core::open::{Content, Created};
-    use crate::core::server::Server;
+    use crate::core::fixture::Fixture;
 
     /// An administrator, or the removal of a share, may end an object before the handler that created it enters it
     /// here.
     #[test]
-    fn ended_objects_leave_the_session() {
-        let server =
-            Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+    fn a_session_keeps_nothing_that_is_over() {
+        let Fixture { server, session, tree, open: id, .. } =
+            Fixture::with_open(OpenTarget::Pipe("srvsvc".into()));
         let mut registry = server.registry.lock("test");
         let now = server.now();
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let (connection, _) =
-            registry.add_connection(peer, Arc::new(ConnectionLink::unheard()), now).unwrap();
-        let attach = |id, global, shared: &Arc<_>| Arc::new(Session::new(id, global, Arc::clone(shared)));
-        let session = registry.create_session(connection, attach, now).unwrap().0.attached;
-        let _ = registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
-        let share = server.share(ShareSettings::IPC).unwrap();
-        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), None, AccessMask::FILE_ALL));
-        let tree = registry
-            .tree_connect(session.id(), ShareSettings::IPC, false, registry::FileKey::default(), attach, now)
-            .unwrap()
-            .attached;
-        let key = RequestKey { connection, id: 1 };
-        let (target, path) = (OpenTarget::Pipe("srvsvc".into()), "srvsvc".into());
-        let request = AdmitRequest::new(key, (session.id(), tree.id()), target, path);
-        let made = Created {
-            actor: vfs::Actor::Process,
-            action: CreateAction::OPENED,
-            channel_sequence: 0,
-            has_guid: false,
-            parent_key: None,
-        };
-        let (admission, _) = registry.admit(
-            request,
-            |granted| {
-                Arc::new(Open::new(
-                    granted,
-                    AccessMask::FILE_ALL,
-                    session.clone(),
-                    tree.clone(),
-                    Content::Gone,
-                    made,
-                ))
-            },
-            now,
-        );
-        let Admission::Granted(granted) = admission else { panic!("{admission:?}") };
-        let open = registry.open(granted.file_id).unwrap().attached;
+        let open = registry.open(id).unwrap().attached;
         session.remember_tree(Arc::clone(&tree));
         session.remember_open(Arc::clone(&open));
-        assert!(session.tree(tree.id()).is_some() && session.open(granted.file_id).is_some());
-        let closed = registry.close_open(granted.file_id, CloseReason::Administrator, now).unwrap();
+        assert!(session.tree(tree.id()).is_some() && session.open(id).is_some());
+        let closed = registry.close_open(id, CloseReason::Administrator, now).unwrap();
         let ended = registry.tree_disconnect(session.id(), tree.id(), now).unwrap();
         drop(registry);
         server.apply(closed);

@@ -125,72 +125,19 @@ impl Drop for Ticket<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::Arc;
 
-    use auth::users::UserDb;
-    use registry::{
-        Admission, AdmitRequest, ConnectionId, FileKey, LockElement, LockOutcome, OpenTarget,
-        ShareDefinition, ShareKind,
-    };
-    use wire::msg::CreateAction;
-    use wire::{AccessMask, FileId};
+    use registry::{ConnectionId, FileKey, LockElement, LockOutcome, OpenTarget};
+    use wire::FileId;
 
     use super::*;
-    use crate::core::config::{Settings, ShareSettings};
-    use crate::core::connection_link::ConnectionLink;
-    use crate::core::open::{Content, Created, Open};
-    use crate::core::session::Session;
-    use crate::core::tree::Tree;
+    use crate::core::fixture::Fixture;
 
     /// Creates a server with one client that has a file open.
     fn server() -> (Arc<Server>, ConnectionId, FileId) {
-        let server =
-            Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
-        let mut registry = server.registry.lock("test");
-        let now = server.now();
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let (connection, _) =
-            registry.add_connection(peer, Arc::new(ConnectionLink::unheard()), now).unwrap();
-        let attach = |id, global, shared: &Arc<_>| Arc::new(Session::new(id, global, Arc::clone(shared)));
-        let session = registry.create_session(connection, attach, now).unwrap().0.attached;
-        let _ = registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
-        let share = server.share(ShareSettings::IPC).unwrap();
-        let definition = ShareDefinition {
-            name: "data".into(),
-            kind: ShareKind::Disk,
-            path: "/srv".into(),
-            remark: "".into(),
-            max_uses: None,
-            flags: 0,
-            hidden: false,
-            temporary: false,
-        };
-        registry.add_share(definition, now).unwrap();
-        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), None, AccessMask::FILE_ALL));
-        let tree =
-            registry.tree_connect(session.id(), "data", false, FileKey::default(), attach, now).unwrap();
         let target = OpenTarget::File(FileKey { device: 1, inode: 1, stream: 0 });
-        let key = server.waiters.new_key(connection);
-        let request = AdmitRequest::new(key, (session.id(), tree.tree_id), target, "file".into());
-        let made = Created {
-            actor: vfs::Actor::Process,
-            action: CreateAction::OPENED,
-            channel_sequence: 0,
-            has_guid: false,
-            parent_key: None,
-        };
-        let (admission, _) = registry.admit(
-            request,
-            |granted| {
-                let (session, tree) = (session.clone(), tree.attached.clone());
-                Arc::new(Open::new(granted, AccessMask::FILE_ALL, session, tree, Content::Gone, made))
-            },
-            now,
-        );
-        let Admission::Granted(granted) = admission else { panic!("{admission:?}") };
-        drop(registry);
-        (server, connection, granted.file_id)
+        let Fixture { server, connection, open, .. } = Fixture::with_open(target);
+        (server, connection, open)
     }
 
     fn lock<'a>(

@@ -8,7 +8,7 @@ use auth::users::UserDb;
 use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, File, InFlight};
 use vfs::local::{LocalBackend, LocalOptions};
 use wire::FileTime;
-use wire::msg::{ChangeNotifyResponse, CompletionFilter, WatchFlags};
+use wire::msg::{CompletionFilter, OutputResponse, WatchFlags};
 
 use super::TestServer;
 use crate::core::config::{Settings, ShareSettings};
@@ -60,7 +60,7 @@ async fn make(tree: &ClientTree, name: &str) {
 /// The first name that a watch reports.
 async fn told(notify: InFlight) -> String {
     let answer = notify.response().await.unwrap();
-    let changes = ChangeNotifyResponse::decode(&answer.message).unwrap().output_buffer;
+    let changes = OutputResponse::decode(&answer.message).unwrap().output_buffer;
     let name: Vec<u16> =
         changes[12..].as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
     String::from_utf16(&name).unwrap()

@@ -159,7 +159,7 @@ fn ask(target: &ServerTarget, local_only: bool) -> Result<Vec<Machine>, Failure>
         let mut machines = Vec::new();
         for (server, answer) in asked.await {
             let (local, shares) = answer?;
-            let name = server.name.clone().unwrap_or_else(local_name).to_uppercase();
+            let name = server.name.clone().unwrap_or_else(local_name).to_ascii_uppercase();
             machines.push(Machine { name, local, shares });
         }
         Ok(machines)
@@ -168,15 +168,7 @@ fn ask(target: &ServerTarget, local_only: bool) -> Result<Vec<Machine>, Failure>
 
 /// The logons at this machine, from its own records.
 fn own_logons() -> io::Result<Vec<Logon>> {
-    let optional = |text: String| Some(text).filter(|text| !text.is_empty());
-    let logon = |it: server::logons::Logon| Logon {
-        user: it.user,
-        domain: None,
-        terminal: optional(it.terminal),
-        from: optional(it.from),
-        since: it.since_ms.map(Timestamp),
-    };
-    Ok(server::logons::current()?.into_iter().map(logon).collect())
+    Ok(server::logons::current()?.into_iter().map(Logon::from).collect())
 }
 
 /// True if the server cannot answer, so that this machine's own records are read instead.

@@ -50,6 +50,11 @@ pub(crate) fn labelled(width: usize, label: &str, value: &str) -> String {
     format!("{}\n", format!("{}{}", pad(label, width), clean_line(value)).trim_end())
 }
 
+/// As [`labelled`], if there is a value.
+pub(crate) fn labelled_if_any(width: usize, label: &str, value: Option<String>) -> String {
+    value.map(|value| labelled(width, label, &value)).unwrap_or_default()
+}
+
 /// A flag in NET's spelling.
 pub(crate) fn yes_or_no(flag: bool) -> &'static str {
     if flag { "Yes" } else { "No" }

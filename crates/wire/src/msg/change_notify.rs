@@ -1,9 +1,8 @@
-//! SMB2 CHANGE_NOTIFY (MS-SMB2 2.2.35, 2.2.36).
+//! SMB2 CHANGE_NOTIFY (MS-SMB2 2.2.35).
 
-use super::query_directory::{OUTPUT_OFFSET, decode_output, encode_output_prefix};
-use super::{fixed, put_variable};
+use super::fixed;
 use crate::bit_mask;
-use crate::cursor::{DecodeError, Put, wire_u32};
+use crate::cursor::{DecodeError, Put};
 use crate::ids::FileId;
 
 bit_mask! {
@@ -76,29 +75,6 @@ impl ChangeNotifyRequest {
         out.put_file_id(self.file_id);
         out.put_u32(self.completion_filter.0);
         out.put_u32(0);
-    }
-}
-
-/// SMB2 CHANGE_NOTIFY Response (MS-SMB2 2.2.36).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChangeNotifyResponse<'a> {
-    /// A chain of `FILE_NOTIFY_INFORMATION` (MS-FSCC 2.7.1).
-    pub output_buffer: &'a [u8],
-}
-
-impl<'a> ChangeNotifyResponse<'a> {
-    /// The offset of the output buffer from the header.
-    pub const OUTPUT_OFFSET: usize = OUTPUT_OFFSET;
-
-    /// Reads the message.
-    pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
-        decode_output(message).map(|output_buffer| Self { output_buffer })
-    }
-
-    /// Appends the body.
-    pub fn encode(&self, out: &mut Vec<u8>, _base: usize) {
-        encode_output_prefix(wire_u32(self.output_buffer.len()), out);
-        put_variable(out, self.output_buffer);
     }
 }
 

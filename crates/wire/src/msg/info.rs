@@ -1,6 +1,5 @@
-//! SMB2 QUERY_INFO (MS-SMB2 2.2.37, 2.2.38) and SET_INFO (2.2.39).
+//! SMB2 QUERY_INFO (MS-SMB2 2.2.37) and SET_INFO (2.2.39).
 
-use super::query_directory::{OUTPUT_OFFSET, decode_output, encode_output_prefix};
 use super::{behind, fixed, put_variable, variable};
 use crate::cursor::{DecodeError, Put, wire_u32};
 use crate::ids::FileId;
@@ -111,34 +110,6 @@ impl<'a> QueryInfoRequest<'a> {
         out.put_u32(self.flags.0);
         out.put_file_id(self.file_id);
         put_variable(out, self.input_buffer);
-    }
-}
-
-/// SMB2 QUERY_INFO Response (MS-SMB2 2.2.38).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueryInfoResponse<'a> {
-    /// The information.
-    pub output_buffer: &'a [u8],
-}
-
-impl<'a> QueryInfoResponse<'a> {
-    /// The offset of the output buffer from the header.
-    pub const OUTPUT_OFFSET: usize = OUTPUT_OFFSET;
-
-    /// Reads the message.
-    pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
-        decode_output(message).map(|output_buffer| Self { output_buffer })
-    }
-
-    /// Appends the body.
-    pub fn encode(&self, out: &mut Vec<u8>, _base: usize) {
-        Self::encode_prefix(wire_u32(self.output_buffer.len()), out);
-        put_variable(out, self.output_buffer);
-    }
-
-    /// Appends the body without its buffer: the caller places `length` bytes right behind it.
-    pub fn encode_prefix(length: u32, out: &mut Vec<u8>) {
-        encode_output_prefix(length, out);
     }
 }
 

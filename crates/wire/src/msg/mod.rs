@@ -17,6 +17,7 @@ pub mod negotiate;
 pub mod negotiate_context;
 pub mod notification;
 pub mod oplock_break;
+pub mod output;
 pub mod query_directory;
 pub mod read;
 pub mod session_setup;
@@ -28,7 +29,7 @@ pub mod write;
 mod tests;
 
 pub use any::{Body, Request, Response, decode_any};
-pub use change_notify::{ChangeNotifyRequest, ChangeNotifyResponse, CompletionFilter, WatchFlags};
+pub use change_notify::{ChangeNotifyRequest, CompletionFilter, WatchFlags};
 pub use close::{CloseFlags, CloseRequest, CloseResponse};
 pub use create::{
     CreateAction, CreateContext, CreateContexts, CreateDisposition, CreateOptions, CreateRequest,
@@ -36,9 +37,7 @@ pub use create::{
 };
 pub use error::{ErrorContext, ErrorContexts, ErrorId, ErrorResponse, SymlinkErrorResponse, SymlinkFlags};
 pub use flush::FlushRequest;
-pub use info::{
-    AdditionalInformation, InfoType, QueryInfoFlags, QueryInfoRequest, QueryInfoResponse, SetInfoRequest,
-};
+pub use info::{AdditionalInformation, InfoType, QueryInfoFlags, QueryInfoRequest, SetInfoRequest};
 pub use ioctl::{IoctlFlags, IoctlRequest, IoctlResponse};
 pub use lock::{LockElement, LockFlags, LockRequest, Locks};
 pub use negotiate::{GlobalCapabilities, NegotiateRequest, NegotiateResponse, SecurityMode};
@@ -50,7 +49,8 @@ pub use notification::{NotificationType, ServerToClientNotification};
 pub use oplock_break::{
     LeaseBreak, LeaseBreakFlags, LeaseBreakNotification, OplockBreak, OplockBreakRequest, OplockBreakResponse,
 };
-pub use query_directory::{QueryDirectoryFlags, QueryDirectoryRequest, QueryDirectoryResponse};
+pub use output::OutputResponse;
+pub use query_directory::{QueryDirectoryFlags, QueryDirectoryRequest};
 pub use read::{Channel, ReadFlags, ReadRequest, ReadResponse};
 pub use session_setup::{SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 pub use simple::{

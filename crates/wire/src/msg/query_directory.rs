@@ -1,8 +1,8 @@
-//! SMB2 QUERY_DIRECTORY (MS-SMB2 2.2.33, 2.2.34).
+//! SMB2 QUERY_DIRECTORY (MS-SMB2 2.2.33).
 
 use super::{behind, fixed, put_variable, variable};
 use crate::bit_mask;
-use crate::cursor::{DecodeError, Put, wire_u16, wire_u32};
+use crate::cursor::{DecodeError, Put, wire_u16};
 use crate::ids::FileId;
 use crate::utf16::Utf16;
 
@@ -67,51 +67,5 @@ impl<'a> QueryDirectoryRequest<'a> {
     }
 }
 
-/// SMB2 QUERY_DIRECTORY Response (MS-SMB2 2.2.34).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueryDirectoryResponse<'a> {
-    /// The entries.
-    pub output_buffer: &'a [u8],
-}
-
-impl<'a> QueryDirectoryResponse<'a> {
-    /// The offset of the output buffer from the header.
-    pub const OUTPUT_OFFSET: usize = OUTPUT_OFFSET;
-
-    /// Reads the message.
-    pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
-        decode_output(message).map(|output_buffer| Self { output_buffer })
-    }
-
-    /// Appends the body.
-    pub fn encode(&self, out: &mut Vec<u8>, _base: usize) {
-        Self::encode_prefix(wire_u32(self.output_buffer.len()), out);
-        put_variable(out, self.output_buffer);
-    }
-
-    /// Appends the body without its buffer: the caller places `length` bytes right behind it.
-    pub fn encode_prefix(length: u32, out: &mut Vec<u8>) {
-        encode_output_prefix(length, out);
-    }
-}
-
 const REQUEST_SIZE: u16 = 33;
 const REQUEST_FIXED: usize = 32;
-const OUTPUT_SIZE: u16 = 9;
-const OUTPUT_FIXED: usize = 8;
-pub(super) const OUTPUT_OFFSET: usize = 72;
-
-/// Reads the answer that QUERY_DIRECTORY, CHANGE_NOTIFY and QUERY_INFO have in common.
-pub(super) fn decode_output(message: &[u8]) -> Result<&[u8], DecodeError> {
-    let mut cursor = fixed::<OUTPUT_FIXED>(message, OUTPUT_SIZE)?;
-    let offset = cursor.u16()?;
-    let length = cursor.u32()?;
-    variable(message, OUTPUT_FIXED, offset.into(), length)
-}
-
-/// Appends the fixed part of that answer.
-pub(super) fn encode_output_prefix(length: u32, out: &mut Vec<u8>) {
-    out.put_u16(OUTPUT_SIZE);
-    out.put_u16(behind(8));
-    out.put_u32(length);
-}

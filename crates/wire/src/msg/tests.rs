@@ -304,9 +304,7 @@ proptest! {
             file_id,
             buffer: &buffer,
         });
-        survives!(QueryDirectoryResponse, QueryDirectoryResponse { output_buffer: &buffer });
-        survives!(ChangeNotifyResponse, ChangeNotifyResponse { output_buffer: &buffer });
-        survives!(QueryInfoResponse, QueryInfoResponse { output_buffer: &buffer });
+        survives!(OutputResponse, OutputResponse { output_buffer: &buffer });
     }
 
     #[test]
@@ -396,11 +394,11 @@ fn read_prefix_is_what_encode_writes() {
 #[test]
 fn prefixes_put_their_buffers_at_the_offsets_they_name() {
     let bytes = message(&Header::default(), |out, _| {
-        QueryInfoResponse::encode_prefix(2, out);
+        OutputResponse::encode_prefix(2, out);
         out.put_bytes(&[8, 9]);
     });
-    assert_eq!(QueryInfoResponse::decode(&bytes).unwrap().output_buffer, [8, 9]);
-    assert_eq!(bytes[QueryInfoResponse::OUTPUT_OFFSET..], [8, 9]);
+    assert_eq!(OutputResponse::decode(&bytes).unwrap().output_buffer, [8, 9]);
+    assert_eq!(bytes[OutputResponse::OUTPUT_OFFSET..], [8, 9]);
     let bytes = message(&Header::default(), |out, _| {
         IoctlResponse::encode_prefix(7, FileId::RELATED, 2, out);
         out.put_bytes(&[8, 9]);
@@ -469,7 +467,7 @@ fn broken_context_chains_are_refused() {
 #[test]
 fn statuses_distinguish_errors_from_answers() {
     let error = ErrorResponse::default();
-    let output = QueryInfoResponse { output_buffer: &[1; 4] };
+    let output = OutputResponse { output_buffer: &[1; 4] };
     let setup = SessionSetupResponse { security_buffer: &[1; 4], ..SessionSetupResponse::default() };
     let copied = IoctlResponse { output: &[1; 12], ..IoctlResponse::default() };
     for (command, status, expected) in [
@@ -588,7 +586,7 @@ fn samples() -> Vec<Vec<u8>> {
         (Command::READ, Response::Read(ReadResponse { data_remaining: 0, data: &buffer })),
         (Command::WRITE, Response::Write(WriteResponse { count: 1 })),
         (Command::IOCTL, Response::Ioctl(IoctlResponse { output: &buffer, ..Default::default() })),
-        (Command::QUERY_INFO, Response::QueryInfo(QueryInfoResponse { output_buffer: &buffer })),
+        (Command::QUERY_INFO, Response::QueryInfo(OutputResponse { output_buffer: &buffer })),
         (Command::OPLOCK_BREAK, Response::OplockBreak(notification)),
         (
             Command::SERVER_TO_CLIENT_NOTIFICATION,

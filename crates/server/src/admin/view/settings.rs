@@ -112,16 +112,7 @@ pub(crate) async fn set_password(
 
 /// The logons at the machine itself.
 pub(crate) fn logons(caller: &Caller) -> Result<Vec<Logon>, Error> {
-    let logons = admin::logons(caller)?.into_iter();
-    Ok(logons
-        .map(|it| Logon {
-            user: it.user,
-            domain: None,
-            terminal: Some(it.terminal).filter(|it| !it.is_empty()),
-            from: Some(it.from).filter(|it| !it.is_empty()),
-            since: it.since_ms.map(Timestamp),
-        })
-        .collect())
+    Ok(admin::logons(caller)?.into_iter().map(Logon::from).collect())
 }
 
 fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) -> Settings {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wire::fscc::notify::{NotifyEntry, encode_changes};
-use wire::msg::{ChangeNotifyRequest, ChangeNotifyResponse, WatchFlags};
+use wire::msg::{ChangeNotifyRequest, OutputResponse, WatchFlags};
 use wire::{AccessMask, NtStatus};
 
 use super::{check_transact, malformed};
@@ -101,5 +101,5 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 
 fn put(answer: &mut AnswerBuilder, changes: &[u8]) {
     let base = answer.base();
-    ChangeNotifyResponse { output_buffer: changes }.encode(answer.body(), base);
+    OutputResponse { output_buffer: changes }.encode(answer.body(), base);
 }

@@ -26,7 +26,7 @@ pub(crate) mod write;
 
 use auth::signing::SigningKey;
 use wire::header::Command;
-use wire::msg::{ErrorContext, ErrorId, ErrorResponse, QueryInfoResponse};
+use wire::msg::{ErrorContext, ErrorId, ErrorResponse, OutputResponse};
 use wire::{DecodeError, Dialect, NtStatus};
 
 pub(crate) use crate::core::files::display_path;
@@ -101,7 +101,7 @@ pub(crate) fn check_transact(request: &Request<'_>, lengths: &[u32]) -> Result<(
 pub(crate) fn put_output<T>(answer: &mut AnswerBuilder, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let out = answer.body();
     let prefix = out.len();
-    QueryInfoResponse::encode_prefix(0, out);
+    OutputResponse::encode_prefix(0, out);
     let start = out.len();
     let written = write(out);
     // No buffer reaches 4 GiB, because the lengths that clients may request are limited.
@@ -111,7 +111,7 @@ pub(crate) fn put_output<T>(answer: &mut AnswerBuilder, write: impl FnOnce(&mut 
         out.push(0);
     }
     let mut fixed = Vec::with_capacity(start.saturating_sub(prefix));
-    QueryInfoResponse::encode_prefix(length, &mut fixed);
+    OutputResponse::encode_prefix(length, &mut fixed);
     if let Some(room) = out.get_mut(prefix..start) {
         room.copy_from_slice(&fixed);
     }

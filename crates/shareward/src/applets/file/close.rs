@@ -8,8 +8,9 @@ use super::{EXPECT_PATH, EXPECT_USER, FORCE, GRACE};
 use crate::administration;
 use crate::cli::{Format, Words};
 use crate::failure::{Failure, Numbered};
+use crate::listing::TableForm;
 use crate::messages;
-use crate::open_files::{self, Shown, counted, may_have_unwritten, may_write, shown_path, whose};
+use crate::open_files::{self, counted, may_have_unwritten, may_write, shown_path, whose};
 use crate::output::{Console, Of, clean_line};
 use crate::prompt::{self, DefaultAnswer, Preset};
 
@@ -177,10 +178,10 @@ impl Closing {
 
     /// The list of opens with a warning, and the default answer: yes only if nothing can be lost.
     fn question(&self, files: &[OpenFile], width: Option<usize>) -> (String, DefaultAnswer) {
-        let shown = Shown { verbose: false, compat: false, width };
+        let form = TableForm { width, ..TableForm::default() };
         let listed: Vec<Of<OpenFile>> =
             files.iter().take(SHOWN_MAX).map(|file| Of { server: None, entry: file.clone() }).collect();
-        let mut text = format!("These files will be closed:\n\n{}", shown.table(&listed, false));
+        let mut text = format!("These files will be closed:\n\n{}", open_files::table(&listed, false, form));
         if files.len() > SHOWN_MAX {
             text.push_str(&format!("and {} more\n", files.len() - SHOWN_MAX));
         }
@@ -205,10 +206,10 @@ impl Closing {
             console.line(&format!("{}\n", messages::NO_ENTRIES));
             return Ok(());
         }
-        let shown = Shown { verbose: false, compat: false, width: console.width() };
+        let form = TableForm { width: console.width(), ..TableForm::default() };
         let listed: Vec<Of<OpenFile>> =
             files.iter().map(|file| Of { server: None, entry: file.clone() }).collect();
-        console.write(&format!("\n{}\n", shown.table(&listed, false)));
+        console.write(&format!("\n{}\n", open_files::table(&listed, false, form)));
         console.line(&format!("{}. Dry run: no file was closed.\n", counted(files)));
         Ok(())
     }

@@ -9,9 +9,9 @@ use super::{Applet, Family, Help};
 use crate::administration::{self, Servers};
 use crate::cli::{self, Filter, Format, Options, Switch, Takes};
 use crate::failure::{Failure, Numbered};
-use crate::listing::{self, gather_now};
+use crate::listing::{self, TableForm, gather_now};
 use crate::messages;
-use crate::open_files::{Shown, detail, more};
+use crate::open_files::{detail, more, table};
 use crate::output::Console;
 use crate::watch::{self, Watch, watch};
 
@@ -163,12 +163,12 @@ fn list(
 ) -> Result<(), Failure> {
     let query = filter.files();
     let question = async |server: &dyn Administration| server.files(&query).await;
-    let shown = Shown { verbose: options.verbose, compat: options.compat, width: console.width() };
+    let form = TableForm { verbose: options.verbose, compat: options.compat, width: console.width() };
     if let Some(watched) = watched {
         let is_selected =
             |file: &OpenFile| FileQuery { mine: None, ..query.clone() }.matches(file, Timestamp::now());
         return watch(servers, watched, format, console, question, is_selected, |gathered| {
-            shown.table(&gathered.entries, gathered.several)
+            table(&gathered.entries, gathered.several, form)
         });
     }
     let gathered = gather_now(servers, question)?;
@@ -179,7 +179,7 @@ fn list(
         console.line(&format!("{}\n", messages::NO_ENTRIES));
     } else {
         console.line("");
-        console.write(&shown.table(&gathered.entries, gathered.several));
+        console.write(&table(&gathered.entries, gathered.several, form));
         console.line(&format!("{}\n", messages::COMPLETED));
     }
     gathered.conclude(console)

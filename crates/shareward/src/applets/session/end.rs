@@ -7,6 +7,7 @@ use super::shown;
 use crate::administration;
 use crate::cli::Format;
 use crate::failure::{Failure, Numbered};
+use crate::listing::TableForm;
 use crate::messages;
 use crate::open_files;
 use crate::output::{Console, Of, clean_line};
@@ -70,7 +71,7 @@ impl Ending {
         }
         let listed: Vec<Of<Session>> =
             sessions.iter().map(|session| Of { server: None, entry: session.clone() }).collect();
-        console.write(&format!("{}\n", shown::table(&listed, false, shown::Form::default())));
+        console.write(&format!("{}\n", shown::table(&listed, false, TableForm::default())));
         console.line(&format!(
             "{}. Dry run: no session was ended.\n",
             open_files::number(sessions.len(), "session", "sessions")

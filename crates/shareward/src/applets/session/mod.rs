@@ -14,7 +14,7 @@ use super::{Applet, Family, Help};
 use crate::administration::{self, Servers};
 use crate::cli::{self, Filter, Format, Options, Switch, Takes};
 use crate::failure::{Failure, Numbered};
-use crate::listing::{self, Gathered, Listed as _, gather_now};
+use crate::listing::{self, Gathered, Listed as _, TableForm, gather_now};
 use crate::messages;
 use crate::output::Console;
 use crate::watch::{self, Watch, watch};
@@ -255,8 +255,8 @@ impl Shown<'_> {
         })
     }
 
-    fn form(&self, width: Option<usize>) -> shown::Form {
-        shown::Form { verbose: self.verbose, compat: self.compat, width }
+    fn form(&self, width: Option<usize>) -> TableForm {
+        TableForm { verbose: self.verbose, compat: self.compat, width }
     }
 }
 

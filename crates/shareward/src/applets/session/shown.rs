@@ -1,13 +1,13 @@
 //! Sessions in the output of commands.
 
-use std::borrow::Cow;
-
 use control::{Connection, Event, Session, address};
 use serde::Serialize;
 
-use crate::listing::{Listed, row_of, with_server};
+use crate::listing::{Listed, TableForm};
 use crate::messages;
-use crate::output::{Align, Column, Csv, Cut, Of, Table, labelled, local_time, or_unknown, span, yes_or_no};
+use crate::output::{
+    Align, Column, Csv, Cut, Of, Table, labelled, labelled_if_any, local_time, or_unknown, span, yes_or_no,
+};
 use crate::watch::Watched;
 use crate::wmi::{ServerConnection, ServerSession};
 
@@ -129,43 +129,23 @@ pub(super) fn is_connection_of(connection: &Connection, session: &Session) -> bo
     }
 }
 
-/// The options of a table.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Form {
-    /// True if our columns follow NET's.
-    pub(super) verbose: bool,
-    /// True if values are cut to NET's columns.
-    pub(super) compat: bool,
-    /// The columns of the terminal.
-    pub(super) width: Option<usize>,
-}
-
 /// NET's table.
-pub(super) fn table(sessions: &[Of<Session>], several: bool, form: Form) -> String {
-    let rows = sessions.iter().map(|it| {
-        let session = &it.entry;
-        let mut values = vec![
+pub(super) fn table(sessions: &[Of<Session>], several: bool, form: TableForm) -> String {
+    let table = form.table([&COLUMNS, &MORE_COLUMNS], sessions, several, |session| {
+        vec![
             address::display(&session.computer).into(),
             session.user.as_str().into(),
             session.client_type.as_deref().unwrap_or_default().into(),
             or_unknown(session.opens).into(),
             or_unknown(session.idle_seconds.map(span)).into(),
-        ];
-        if form.verbose {
-            let more = [
-                or_unknown(session.id),
-                or_unknown(session.dialect.as_ref()),
-                or_unknown(session.signed.map(yes_or_no)),
-                or_unknown(session.encrypted.map(yes_or_no)),
-                or_unknown(session.connected_at.map(local_time)),
-            ];
-            values.extend(more.map(Cow::Owned));
-        }
-        row_of(it, values)
+            or_unknown(session.id).into(),
+            or_unknown(session.dialect.as_ref()).into(),
+            or_unknown(session.signed.map(yes_or_no)).into(),
+            or_unknown(session.encrypted.map(yes_or_no)).into(),
+            or_unknown(session.connected_at.map(local_time)).into(),
+        ]
     });
-    let columns = if form.verbose { MORE_COLUMNS.as_slice() } else { COLUMNS.as_slice() };
-    let columns = with_server(columns, several);
-    format!("\n{}", Table { columns: &columns, rows }.text(form.compat, form.width))
+    format!("\n{table}")
 }
 
 /// A block for each session.
@@ -203,8 +183,7 @@ fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> 
 }
 
 fn more(session: &Session) -> String {
-    let optional =
-        |name: &str, value: Option<String>| value.map(|value| label(name, &value)).unwrap_or_default();
+    let optional = |name: &str, value: Option<String>| labelled_if_any(LABEL_WIDTH, name, value);
     let secured = |flag: Option<bool>, algorithm: &Option<String>| {
         flag.map(|flag| match algorithm {
             Some(algorithm) if flag => format!("Yes, {algorithm}"),

@@ -162,39 +162,26 @@ fn level_501(server: &Server, share: &ShareSnapshot) -> ShareInfo501 {
     ShareInfo501 { net_name, share_type, remark, flags: flags(server, share) }
 }
 
+/// A level that is level 2 with a security descriptor, and perhaps more.
+macro_rules! with_descriptor {
+    ($info:ident, $server:expr, $share:expr $(, $field:ident: $value:expr)?) => {{
+        let ShareInfo2 { net_name, share_type, remark, permissions, max_uses, current_uses, path, password } =
+            level_2($share);
+        $info {
+            net_name, share_type, remark, permissions, max_uses, current_uses, path, password,
+            $($field: $value,)?
+            security_descriptor: descriptor($server, $share),
+        }
+    }};
+}
+
 fn level_502(server: &Server, share: &ShareSnapshot) -> ShareInfo502 {
-    let ShareInfo2 { net_name, share_type, remark, permissions, max_uses, current_uses, path, password } =
-        level_2(share);
-    let security_descriptor = descriptor(server, share);
-    ShareInfo502 {
-        net_name,
-        share_type,
-        remark,
-        permissions,
-        max_uses,
-        current_uses,
-        path,
-        password,
-        security_descriptor,
-    }
+    with_descriptor!(ShareInfo502, server, share)
 }
 
 /// The server has one name for all shares: `*` (MS-SRVS 2.2.4.27).
 fn level_503(server: &Server, share: &ShareSnapshot) -> ShareInfo503 {
-    let ShareInfo2 { net_name, share_type, remark, permissions, max_uses, current_uses, path, password } =
-        level_2(share);
-    ShareInfo503 {
-        net_name,
-        share_type,
-        remark,
-        permissions,
-        max_uses,
-        current_uses,
-        path,
-        password,
-        server_name: Some(String::from("*")),
-        security_descriptor: descriptor(server, share),
-    }
+    with_descriptor!(ShareInfo503, server, share, server_name: Some(String::from("*")))
 }
 
 fn max_uses(share: &ShareSnapshot) -> u32 {
