@@ -60,7 +60,7 @@ pub(crate) fn ask(
     for _ in 0..TRIES_MAX {
         console.talk(&messages::insert(question, choice));
         let Some(line) = console.answer() else { break };
-        match (line.trim().to_lowercase().as_str(), default) {
+        match (line.trim().to_ascii_lowercase().as_str(), default) {
             ("y" | "yes", _) | ("", DefaultAnswer::Yes) => return Ok(()),
             ("n" | "no", _) | ("", DefaultAnswer::No) => return Err(Failure::Declined),
             _ => console.talk(&format!("{}\n\n", messages::INVALID_RESPONSE)),

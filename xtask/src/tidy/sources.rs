@@ -24,6 +24,15 @@ const UNSAFE: &[(&str, &str)] = &[
 const SPAWNING: &[&str] =
     &["crates/server/src/core/bulkhead", "crates/server/src/testing", "crates/server/src/testing.rs"];
 
+/// The files that may change the case of more than ASCII, with the reason. All others compare names by `wire::names`.
+const CASES: &[(&str, &str)] = &[
+    ("crates/wire/src/names.rs", "the comparison of names itself"),
+    (
+        "crates/server/src/core/security/token.rs",
+        "files keep relative ids that were made of names in lower case",
+    ),
+];
+
 /// Markers of unfinished work.
 const LEFTOVERS: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 
@@ -40,6 +49,7 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
         length(top, path, &text, findings);
         unsafety(top, path, &text, findings);
         spawning(top, path, &text, findings);
+        folding(top, path, &text, findings);
     }
     let handlers = top.join("crates/server/src/smb/handlers");
     // One file per command; deeper files have parts of a command.
@@ -100,6 +110,27 @@ fn spawning(top: &Path, path: &Path, text: &str, findings: &mut Findings) {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     for (index, line) in code.lines().enumerate().filter(|(_, line)| line.contains("tokio::spawn(")) {
         findings.error(path, index + 1, format!("bulkhead::spawn instead of {}", line.trim()));
+    }
+}
+
+/// A second way of ignoring case makes two names of one, or one of two.
+fn folding(top: &Path, path: &Path, text: &str, findings: &mut Findings) {
+    let relative = path.strip_prefix(top).unwrap_or(path);
+    let is_product =
+        relative.starts_with("crates") && relative.components().any(|it| it.as_os_str() == "src");
+    let is_test = relative.ends_with("tests.rs") || relative.starts_with("crates/testkit");
+    if !is_product || is_test || CASES.iter().any(|(allowed, _)| relative == Path::new(allowed)) {
+        return;
+    }
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    for (index, line) in code.lines().enumerate() {
+        if ["to_lowercase", "to_uppercase"].iter().any(|it| line.contains(it)) {
+            findings.error(
+                path,
+                index + 1,
+                "names are compared by wire::names; words of ASCII have to_ascii_lowercase",
+            );
+        }
     }
 }
 

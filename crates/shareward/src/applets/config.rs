@@ -104,7 +104,7 @@ fn change_of(words: &Words) -> Result<SettingsChange, Numbered> {
         let minutes = minutes.parse().ok().filter(|minutes| (-1..=65_535).contains(minutes));
         minutes.ok_or_else(|| wrong("/AUTODISCONNECT"))
     });
-    let hidden = words.value(&HIDDEN).map(|hidden| match hidden.to_lowercase().as_str() {
+    let hidden = words.value(&HIDDEN).map(|hidden| match hidden.to_ascii_lowercase().as_str() {
         "yes" | "y" => Ok(true),
         "no" | "n" => Ok(false),
         _ => Err(wrong("/HIDDEN")),

@@ -122,7 +122,7 @@ pub(crate) fn run_as(program: &str, words: &[String], console: &mut Console) -> 
 /// The file name of a program, in lower case.
 fn program_name(program: &str) -> String {
     let stem = Path::new(program).file_stem();
-    stem.map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default()
+    stem.map(|stem| stem.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
 }
 
 /// Runs the command that `words` name.
@@ -197,7 +197,7 @@ mod tests {
             names.sort();
             names.dedup();
             assert_eq!(names.len(), all);
-            assert!(names.iter().all(|name| **name == name.to_lowercase() && **name != "net"));
+            assert!(names.iter().all(|name| **name == name.to_ascii_lowercase() && **name != "net"));
         }
     }
 

@@ -336,8 +336,7 @@ fn is(wanted: &str, text: &str) -> bool {
     if wanted.contains(['*', '?']) {
         return glob::matches(wanted, text);
     }
-    let folded = |text: &str| text.to_lowercase().replace('/', "\\").trim_end_matches('\\').to_owned();
-    folded(wanted) == folded(text)
+    wire::names::path_below(text, wanted) == Some("")
 }
 
 fn disconnect(

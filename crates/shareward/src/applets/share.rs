@@ -127,7 +127,7 @@ fn change_of(words: &Words) -> Result<ShareChange, Numbered> {
         (None, true) => Some(0),
         (None, false) => None,
     };
-    let caching = match words.value(&CACHE).map(str::to_lowercase).as_deref() {
+    let caching = match words.value(&CACHE).map(str::to_ascii_lowercase).as_deref() {
         None => None,
         Some("manual") => Some("manual"),
         Some("documents" | "automatic") => Some("documents"),
@@ -138,7 +138,7 @@ fn change_of(words: &Words) -> Result<ShareChange, Numbered> {
     };
     let grants = words.values(&GRANT).map(|value| {
         let (user, right) = value.rsplit_once(',').ok_or_else(|| wrong("/GRANT"))?;
-        let right = match right.to_lowercase().as_str() {
+        let right = match right.to_ascii_lowercase().as_str() {
             "read" => GrantRight::Read,
             "change" => GrantRight::Change,
             "full" => GrantRight::Full,

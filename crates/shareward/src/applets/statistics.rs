@@ -38,7 +38,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let (words, options) = command_line(cli::parse(words, &cli::asking(&[])), &HELP, console)?;
     match words.operands.as_slice() {
         [] => {}
-        [service] if ["server", "srv"].contains(&service.to_lowercase().as_str()) => {}
+        [service] if ["server", "srv"].contains(&service.to_ascii_lowercase().as_str()) => {}
         [_] => return Err(usage(Numbered::new(messages::SYNTAX_NUMBER))),
         _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
     }

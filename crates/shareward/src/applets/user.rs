@@ -56,8 +56,8 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         .map_err(|error| Failure::Usage { error, help: &HELP })?;
     let operands: Vec<&str> = words.operands.iter().map(String::as_str).collect();
     let (verb, name) = match operands.as_slice() {
-        [verb] => (verb.to_lowercase(), None),
-        [verb, name] => (verb.to_lowercase(), Some(*name)),
+        [verb] => (verb.to_ascii_lowercase(), None),
+        [verb, name] => (verb.to_ascii_lowercase(), Some(*name)),
         _ => return Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
     };
     let (path, settings) = place(&words)?;

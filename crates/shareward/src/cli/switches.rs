@@ -188,7 +188,7 @@ impl<'w> Spelling<'w> {
     /// The spelling in error messages: NET's in capitals, others as typed.
     fn shown(&self) -> String {
         match self.marker {
-            "/" => format!("/{}", self.name.to_uppercase()),
+            "/" => format!("/{}", self.name.to_ascii_uppercase()),
             marker => format!("{marker}{}", self.name),
         }
     }

@@ -310,9 +310,9 @@ impl Settings {
     /// The parameters of logons. Anonymous callers may log on: they can do nothing on IPC$, and shares accept them only
     /// by their settings. Unknown users become guests if any share accepts guests.
     pub(crate) fn acceptor_config(&self) -> auth::AcceptorConfig {
-        let name = self.name.to_uppercase();
+        let name = self.name.to_ascii_uppercase();
         auth::AcceptorConfig {
-            dns_name: self.name.to_lowercase(),
+            dns_name: self.name.to_ascii_lowercase(),
             domain: name.clone(),
             netbios_name: name,
             dns_domain: String::new(),

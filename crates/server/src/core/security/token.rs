@@ -189,7 +189,8 @@ impl Machine {
     }
 }
 
-/// A relative id that depends on the name only.
+/// A relative id that depends on the name only. Files keep it, so it stays with Unicode's
+/// lower case, whatever names are compared by.
 fn rid_of_name(name: &str) -> u32 {
     let hash = digest::digest(&digest::SHA256, name.to_lowercase().as_bytes());
     let hash = hash.as_ref().first_chunk().copied().map_or(0, u32::from_le_bytes);

@@ -272,7 +272,7 @@ fn stat_server_0(statistics: &StatisticsSnapshot) -> StatServer0 {
 
 /// True if the counters of the Server service are requested.
 fn is_server(service: Option<&str>) -> bool {
-    service.is_none_or(|it| ["", "SERVER", "LANMANSERVER"].contains(&it.to_uppercase().as_str()))
+    service.is_none_or(|it| ["", "SERVER", "LANMANSERVER"].contains(&it.to_ascii_uppercase().as_str()))
 }
 
 /// A counter in 32 bits, which wraps around as in Windows.

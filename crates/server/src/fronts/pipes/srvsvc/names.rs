@@ -24,7 +24,7 @@ pub(super) fn canonicalize(
     check(caller, Right::SeeServer)?;
     is_name(&request.name, request.name_type, request.flags)?;
     let room = usize::try_from(request.outbuf_len).unwrap_or(usize::MAX).min(NAME_MAX + 1);
-    let mut outbuf: Vec<u16> = request.name.to_uppercase().encode_utf16().chain([0]).collect();
+    let mut outbuf: Vec<u16> = wire::names::upper(&request.name).encode_utf16().chain([0]).collect();
     if outbuf.len() > room {
         return Err(Error::NoRoom);
     }
@@ -36,7 +36,7 @@ pub(super) fn compare(caller: &Caller, request: &NameCompareRequest) -> Result<N
     check(caller, Right::SeeServer)?;
     is_name(&request.name_1, request.name_type, request.flags)?;
     is_name(&request.name_2, request.name_type, request.flags)?;
-    let equal = request.name_1.to_uppercase() == request.name_2.to_uppercase();
+    let equal = wire::eq_ignore_case(&request.name_1, &request.name_2);
     Ok(NameCompareResponse { status: if equal { Win32Error::SUCCESS } else { DIFFERENT } })
 }
 

@@ -6,6 +6,7 @@ use rpc::srvsvc::{
     PathCanonicalizeRequest, PathCanonicalizeResponse, PathCompareRequest, PathCompareResponse,
     PathTypeRequest, PathTypeResponse,
 };
+use wire::FoldedName;
 
 use super::names::DIFFERENT;
 use crate::admin::{Caller, Error, Right, check};
@@ -42,7 +43,7 @@ pub(super) fn compare(caller: &Caller, request: &PathCompareRequest) -> Result<P
     if request.flags & !1 != 0 {
         return Err(Error::InvalidParameter);
     }
-    let canonical = |path: &str| Ok::<_, Error>(Path::parse(path, 0)?.canonical()?.to_uppercase());
+    let canonical = |path: &str| Ok::<_, Error>(FoldedName::new(&Path::parse(path, 0)?.canonical()?));
     let same = canonical(&request.path_name_1)? == canonical(&request.path_name_2)?;
     Ok(PathCompareResponse { status: if same { Win32Error::SUCCESS } else { DIFFERENT } })
 }
