@@ -35,7 +35,6 @@ pub(crate) use events::{EventReader, events};
 pub(crate) use file_security::{file_security, set_file_security};
 pub(crate) use files::{file, files, server_path};
 pub(crate) use logons::logons;
-pub(crate) use names::{names_of_sids, sids_of_names};
 pub(crate) use permissions::permissions;
 pub(crate) use rights::{Own, Right, Scope, check, may, scope};
 pub(crate) use selection::Selection;
