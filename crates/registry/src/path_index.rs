@@ -309,7 +309,7 @@ impl<S: Shell> State<S> {
             let after = after.as_ref().filter(|it| it.place == place).map(|it| &it.entry);
             let itself = self.paths.at(place, &path, after);
             // All of them are below the root, its streams as well.
-            let streams = (!path.is_empty()).then(|| format!("{path}:").into());
+            let streams = (!path.as_str().is_empty()).then(|| path.followed_by(':'));
             let streams = streams.map(|prefix| self.paths.beginning(place, &prefix, after));
             let all = itself.chain(streams.into_iter().flatten()).chain(self.below(place, &path, after));
             all.map(move |entry| (place, entry))

@@ -210,7 +210,7 @@ impl Watches {
         watcher: Watcher,
     ) -> bool {
         let host = self.host_path(tree, path);
-        let (mut tables, is_observed) = self.observe(tree, path, handle, false, Arc::clone(&watcher));
+        let (mut tables, is_observed) = self.observe(tree, path, handle, false, watcher.clone());
         if !is_observed {
             return false;
         }
