@@ -1,6 +1,6 @@
 //! Information classes, names and patterns.
 
-use wire::Utf16;
+use wire::{ReadCursor, Utf16};
 use wire::fscc::directory::{DirectoryEntries, DirectoryEntry, DirectoryWriter};
 use wire::fscc::file_info::*;
 use wire::fscc::fs_info::*;
@@ -15,6 +15,7 @@ use wire::fscc::stream_info::{StreamEntry, decode_streams, encode_streams};
 use wire::fscc::{Appended, Pattern, SmbPath, ea};
 use wire::ioctl::{format_gmt_token, parse_gmt_token};
 use wire::layout::FixedLayout;
+use wire::posix::{FsPosixInfo, PosixInfo, PosixMode, offers_posix};
 
 use crate::input::Input;
 
@@ -85,6 +86,8 @@ pub(crate) fn information(data: &[u8]) {
     fixed::<FsFullSizeInfo>(data);
     fixed::<FsControlInfo>(data);
     fixed::<FsSectorSizeInfo>(data);
+    fixed::<FsPosixInfo>(data);
+    posix(data);
     if let Ok(rename) = RenameInfo::decode(data) {
         let mut again = Vec::new();
         rename.encode(&mut again);
@@ -97,6 +100,18 @@ pub(crate) fn information(data: &[u8]) {
     let _ = decode_fs_label(data).map(Utf16::to_text);
     let _ = QueryQuotaInfo::decode(data);
     assert!(ea::decode_ea_names(data).count() <= CHAIN_ENTRIES_MAX);
+}
+
+/// The information of the POSIX extensions, whose length its SIDs tell.
+fn posix(data: &[u8]) {
+    let _ = offers_posix(data);
+    let Ok(info) = PosixInfo::read(&mut ReadCursor::new(data)) else { return };
+    let mut again = Vec::new();
+    info.encode(&mut again);
+    assert!(again.len() == info.size() && again.len() <= PosixInfo::SIZE_MAX);
+    assert_eq!(PosixInfo::read(&mut ReadCursor::new(&again)), Ok(info));
+    let mode = info.posix.mode;
+    assert_eq!(PosixMode::new(mode.kind(), mode.permissions()), mode);
 }
 
 pub(crate) fn fixed<T: FixedLayout + PartialEq + std::fmt::Debug>(data: &[u8]) {

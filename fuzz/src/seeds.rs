@@ -14,6 +14,7 @@ use wire::fscc::named_info::RenameInfo;
 use wire::fscc::notify::{NotifyAction, NotifyEntry, encode_changes};
 use wire::fscc::stream_info::{StreamEntry, encode_streams};
 use wire::fscc::{ea, fs_info};
+use wire::posix::{FsPosixInfo, PosixAttributes, PosixInfo, PosixKind, PosixMode};
 use wire::header::{Compound, CompressionHeader, HeaderFlags};
 use wire::ioctl::*;
 use wire::layout::FixedLayout;
@@ -213,6 +214,15 @@ fn information(all: &mut Seeds) {
     let change = |action, name| NotifyEntry { action: NotifyAction(action), name };
     let changes = [change(1, "new"), change(4, "dir\\from"), change(5, "dir\\to")];
     all.information("changes", &fixed(&|out| _ = encode_changes(changes, out, 1000)));
+    let posix = PosixAttributes {
+        links: 2,
+        mode: PosixMode::new(PosixKind::Directory, 0o1755),
+        owner: Sid::unix_user(1000),
+        group: Sid::unix_group(100),
+        ..PosixAttributes::default()
+    };
+    all.information("posix", &fixed(&|out| PosixInfo { posix, ..PosixInfo::default() }.encode(out)));
+    all.information("fs-posix", &fixed(&|out| FsPosixInfo::default().encode(out)));
     for class in (0..=255).map(FileInfoClass) {
         let mut out = Vec::new();
         let Some(mut writer) = DirectoryWriter::new(class, &mut out, 1000) else { continue };
@@ -220,6 +230,7 @@ fn information(all: &mut Seeds) {
             let _ = writer.append(&DirectoryEntry {
                 name,
                 short_name: "FILE~1.TXT",
+                posix: Some(posix),
                 ..DirectoryEntry::default()
             });
         }

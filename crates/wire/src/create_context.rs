@@ -6,6 +6,7 @@ use crate::ids::{FileId, Guid};
 use crate::layout::{FixedLayout, fixed_layout};
 use crate::masks::{AccessMask, LeaseState};
 use crate::msg::create::CreateContexts;
+use crate::posix::PosixAttributes;
 use crate::security::{SecurityDescriptor, TooLarge};
 use crate::status::NtStatus;
 use crate::time::FileTime;
@@ -41,7 +42,7 @@ pub mod names {
     pub const APP_INSTANCE_VERSION: &[u8] =
         b"\xb9\x82\xd0\xb7\x3b\x56\x07\x4f\xa0\x7b\x52\x4a\x81\x16\xa0\x10";
     /// SMB2_CREATE_TAG_POSIX of the POSIX extensions.
-    pub const POSIX: &[u8] = b"\x93\xad\x25\x50\x9c\xb4\x11\xe7\xb4\x23\x83\xde\x96\x8b\xcd\x7c";
+    pub const POSIX: &[u8] = &crate::posix::POSIX_VERSION;
     /// Apple's extensions.
     pub const AAPL: &[u8] = b"AAPL";
 }
@@ -182,6 +183,8 @@ pub struct CreateContextsResponse {
     pub lease: Option<LeaseContext>,
     /// AAPL, the answer to a server query.
     pub aapl: Option<AaplServerAnswer>,
+    /// The POSIX extensions' context: the open is a POSIX open.
+    pub posix: Option<PosixAttributes>,
 }
 
 impl CreateContextsResponse {
@@ -198,6 +201,9 @@ impl CreateContextsResponse {
                 names::QUERY_ON_DISK_ID => once(&mut response.disk_id, exact(data)?)?,
                 names::REQUEST_LEASE => once(&mut response.lease, LeaseContext::decode(data)?)?,
                 names::AAPL => once(&mut response.aapl, AaplServerAnswer::decode(data)?)?,
+                names::POSIX => {
+                    once(&mut response.posix, PosixAttributes::read(&mut ReadCursor::new(data))?)?;
+                }
                 _ => {}
             }
         }
@@ -218,6 +224,9 @@ impl CreateContextsResponse {
         }
         if let Some(aapl) = &self.aapl {
             chain.put(names::AAPL, |data| aapl.encode(data));
+        }
+        if let Some(posix) = &self.posix {
+            chain.put(names::POSIX, |data| posix.encode(data));
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod masks;
 pub mod msg;
 pub mod names;
+pub mod posix;
 pub mod security;
 pub mod smb1;
 pub mod status;

@@ -125,11 +125,12 @@ fn responses_survive_and_have_their_sizes() {
             volume_caps: Some(AaplVolumeCaps::FULL_SYNC),
             model: Some("MacSamba".into()),
         }),
+        posix: Some(PosixAttributes { links: 2, owner: Sid::WORLD, ..PosixAttributes::default() }),
     };
     let mut out = Vec::new();
     response.encode(&mut out);
     let lengths: Vec<_> = CreateContexts(&out).iter().map(|context| context.unwrap().data.len()).collect();
-    assert_eq!(lengths, [8, 8, 8, 32, 52, 56]);
+    assert_eq!(lengths, [8, 8, 8, 32, 52, 56, 32]);
     assert_eq!(CreateContextsResponse::decode(CreateContexts(&out)), Ok(response));
     let mut out = Vec::new();
     CreateContextsResponse::default().encode(&mut out);

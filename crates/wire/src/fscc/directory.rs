@@ -11,6 +11,7 @@ use super::{Chain, ChainWriter, index, name_bytes, put_name};
 use crate::apple::AppleAttributes;
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u32};
 use crate::masks::FileAttributes;
+use crate::posix::{PosixAttributes, PosixInfo};
 use crate::time::FileTime;
 use crate::utf16::Utf16;
 
@@ -47,6 +48,10 @@ pub struct DirectoryEntry<'a> {
     pub file_id_128: [u8; 16],
     /// The fields for Apple's clients in FileIdBothDirectoryInformation; never decoded.
     pub apple: Option<AppleAttributes>,
+    /// DeviceId of FilePosixInformation.
+    pub device: u32,
+    /// The POSIX attributes of FilePosixInformation.
+    pub posix: Option<PosixAttributes>,
 }
 
 /// The result of appending an entry.
@@ -75,6 +80,8 @@ struct Layout {
     short_name: bool,
     /// FileId of 64 bits behind the short name or four reserved bytes.
     late_id: bool,
+    /// FilePosixInformation: nothing but its own fields, some of them of variable size.
+    posix: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +101,7 @@ impl Layout {
             id: Id::None,
             short_name: false,
             late_id: false,
+            posix: false,
         };
         const FULL: Layout = Layout { ea_size: true, ..BARE };
         const BOTH: Layout = Layout { short_name: true, ..FULL };
@@ -111,12 +119,21 @@ impl Layout {
             FileInfoClass::ID_64_EXTD_BOTH_DIRECTORY => Layout { id: Id::Of64, short_name: true, ..EXTD },
             FileInfoClass::ID_ALL_EXTD_DIRECTORY => Layout { id: Id::Both, ..EXTD },
             FileInfoClass::ID_ALL_EXTD_BOTH_DIRECTORY => Layout { id: Id::Both, short_name: true, ..EXTD },
+            FileInfoClass::POSIX => Layout { posix: true, ..BARE },
             _ => return None,
         })
     }
 
-    /// Bytes before the name.
+    /// Bytes before the name of an entry.
+    fn size_of(self, entry: &DirectoryEntry<'_>) -> usize {
+        if self.posix { posix_info(entry).size().saturating_add(POSIX_AROUND) } else { self.fixed_size() }
+    }
+
+    /// Bytes before the name; for FilePosixInformation at least.
     const fn fixed_size(self) -> usize {
+        if self.posix {
+            return POSIX_FIXED;
+        }
         if !self.common {
             return 12;
         }
@@ -170,7 +187,7 @@ impl<'b> DirectoryWriter<'b> {
 
     /// Appends one entry, or leaves the buffer unchanged.
     pub fn append(&mut self, entry: &DirectoryEntry<'_>) -> Appended {
-        let fixed_size = self.layout.fixed_size();
+        let fixed_size = self.layout.size_of(entry);
         let name_length = name_bytes(entry.name);
         let layout = self.layout;
         let Some(out) = self.chain.begin(fixed_size.saturating_add(name_length)) else {
@@ -251,6 +268,13 @@ struct Common {
 }
 
 fn put_fixed(layout: Layout, entry: &DirectoryEntry<'_>, name_length: usize, out: &mut Vec<u8>) {
+    if layout.posix {
+        out.put_u32(0);
+        out.put_u32(entry.file_index);
+        posix_info(entry).encode(out);
+        out.put_u32(wire_u32(name_length));
+        return;
+    }
     if !layout.common {
         out.put_u32(0);
         out.put_u32(entry.file_index);
@@ -312,6 +336,9 @@ fn put_fixed(layout: Layout, entry: &DirectoryEntry<'_>, name_length: usize, out
 }
 
 fn read_entry(layout: Layout, element: &[u8]) -> Result<DirectoryItem<'_>, DecodeError> {
+    if layout.posix {
+        return read_posix(element);
+    }
     if !layout.common {
         let mut cursor = ReadCursor::new(element);
         cursor.skip(4)?;
@@ -364,3 +391,51 @@ fn read_entry(layout: Layout, element: &[u8]) -> Result<DirectoryItem<'_>, Decod
     let name = Utf16::new(cursor.bytes(index(common.name_length.get())?)?)?;
     Ok(DirectoryItem { name, short_name, fields })
 }
+
+/// The fields of an entry that FilePosixInformation has.
+fn posix_info(entry: &DirectoryEntry<'_>) -> PosixInfo {
+    PosixInfo {
+        created: entry.created,
+        accessed: entry.accessed,
+        modified: entry.modified,
+        changed: entry.changed,
+        size: entry.size,
+        allocation_size: entry.allocation_size,
+        attributes: entry.attributes,
+        file_id: entry.file_id,
+        device: entry.device,
+        posix: entry.posix.unwrap_or_default(),
+    }
+}
+
+/// Reads an entry of FilePosixInformation (POSIX-FSCC 2.4.1).
+fn read_posix(element: &[u8]) -> Result<DirectoryItem<'_>, DecodeError> {
+    let mut cursor = ReadCursor::new(element);
+    cursor.skip(4)?;
+    let file_index = cursor.u32()?;
+    let info = PosixInfo::read(&mut cursor)?;
+    let length = index(cursor.u32()?)?;
+    let name = Utf16::new(cursor.bytes(length)?)?;
+    let fields = DirectoryEntry {
+        file_index,
+        created: info.created,
+        accessed: info.accessed,
+        modified: info.modified,
+        changed: info.changed,
+        size: info.size,
+        allocation_size: info.allocation_size,
+        attributes: info.attributes,
+        reparse_tag: info.posix.reparse_tag,
+        file_id: info.file_id,
+        device: info.device,
+        posix: Some(info.posix),
+        ..DirectoryEntry::default()
+    };
+    Ok(DirectoryItem { name, short_name: Utf16::default(), fields })
+}
+
+/// Bytes of a FilePosixInformation around its PosixInfo: NextEntryOffset, FileIndex and FileNameLength.
+const POSIX_AROUND: usize = 12;
+
+/// Bytes before the name with the shortest SIDs.
+const POSIX_FIXED: usize = PosixInfo::PLAIN_SIZE + 12 + 2 * 8 + POSIX_AROUND;

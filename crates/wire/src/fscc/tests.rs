@@ -10,10 +10,12 @@ use super::quota::QueryQuotaInfo;
 use super::stream_info::{StreamEntry, decode_streams, encode_streams};
 use super::*;
 use crate::masks::FileAttributes;
+use crate::posix::{PosixAttributes, PosixKind, PosixMode};
+use crate::security::Sid;
 use crate::time::FileTime;
 use crate::utf16::{Utf16, utf16le};
 
-const DIRECTORY_CLASSES: [FileInfoClass; 12] = [
+const DIRECTORY_CLASSES: [FileInfoClass; 13] = [
     FileInfoClass::DIRECTORY,
     FileInfoClass::FULL_DIRECTORY,
     FileInfoClass::BOTH_DIRECTORY,
@@ -26,6 +28,7 @@ const DIRECTORY_CLASSES: [FileInfoClass; 12] = [
     FileInfoClass::ID_64_EXTD_BOTH_DIRECTORY,
     FileInfoClass::ID_ALL_EXTD_DIRECTORY,
     FileInfoClass::ID_ALL_EXTD_BOTH_DIRECTORY,
+    FileInfoClass::POSIX,
 ];
 
 #[test]
@@ -44,7 +47,7 @@ fn sizes_are_those_of_the_specification() {
     assert_eq!(FsObjectIdInfo::SIZE, 64);
     assert_eq!(FsSectorSizeInfo::SIZE, 28);
     let fixed = DIRECTORY_CLASSES.map(|class| directory_fixed_size(class).unwrap());
-    assert_eq!(fixed, [64, 68, 94, 12, 104, 80, 88, 114, 80, 106, 96, 122]);
+    assert_eq!(fixed, [64, 68, 94, 12, 104, 80, 88, 114, 80, 106, 96, 122, 108]);
     assert_eq!(directory_fixed_size(FileInfoClass::BASIC), None);
 }
 
@@ -184,6 +187,38 @@ fn a_reparse_tag_takes_the_place_of_the_ea_size() {
 }
 
 #[test]
+fn posix_entries_carry_owners_of_any_length() {
+    let posix = |links, owner| {
+        let mode = PosixMode::new(PosixKind::Directory, 0o1750);
+        Some(PosixAttributes { links, reparse_tag: 0, mode, owner, group: Sid::unix_group(7) })
+    };
+    let entries = [("a", posix(1, Sid::WORLD)), ("longer", posix(3, Sid::of_domain([1, 2, 3], 1000)))];
+    let entries = entries.map(|(name, posix)| DirectoryEntry {
+        name,
+        posix,
+        device: 5,
+        file_id: 6,
+        ..DirectoryEntry::default()
+    });
+    let mut out = Vec::new();
+    let mut writer = DirectoryWriter::new(FileInfoClass::POSIX, &mut out, 1000).unwrap();
+    for entry in &entries {
+        assert_eq!(writer.append(entry), Appended::Written);
+    }
+    // 8 and 68 bytes, two counts and the mode, 12 and 16 bytes of SIDs, and the name behind its length.
+    assert_eq!(out.get(..4), Some(&128u32.next_multiple_of(8).to_le_bytes()[..]));
+    assert_eq!(out.get(116..122), Some(&[2, 0, 0, 0, b'a', 0][..]));
+    let read = DirectoryEntries::new(FileInfoClass::POSIX, &out).unwrap();
+    for (item, entry) in read.map(Result::unwrap).zip(entries) {
+        assert_eq!(item.name.to_text(), entry.name);
+        assert_eq!(item.fields, DirectoryEntry { name: "", ..entry });
+    }
+    let mut small = Vec::new();
+    let mut writer = DirectoryWriter::new(FileInfoClass::POSIX, &mut small, 117).unwrap();
+    assert_eq!(writer.append(&entries[1]), Appended::TooSmall);
+}
+
+#[test]
 fn invalid_next_offsets_are_errors() {
     for next in [1u32, 3, 12, 13, u32::MAX] {
         let mut data = next.to_le_bytes().to_vec();
@@ -285,10 +320,13 @@ fn carried(class: FileInfoClass, mut fields: DirectoryEntry<'static>) -> Directo
     if class == FileInfoClass::NAMES {
         return DirectoryEntry::default();
     }
-    if class == FileInfoClass::DIRECTORY {
+    if class == FileInfoClass::POSIX {
+        fields.posix = Some(PosixAttributes::default());
+    }
+    if matches!(class, FileInfoClass::DIRECTORY | FileInfoClass::POSIX) {
         fields.ea_size = 0;
     }
-    if !matches!(class.0, 37 | 38 | 78..=81) {
+    if !matches!(class.0, 37 | 38 | 78..=81 | 100) {
         fields.file_id = 0;
     }
     if !matches!(class.0, 60 | 63 | 80 | 81) {

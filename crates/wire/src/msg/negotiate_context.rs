@@ -22,6 +22,8 @@ wire_enum! {
         RDMA_TRANSFORM_CAPABILITIES = 0x0007,
         /// SMB2_SIGNING_CAPABILITIES.
         SIGNING_CAPABILITIES = 0x0008,
+        /// SMB2_POSIX_EXTENSIONS_AVAILABLE of the POSIX extensions.
+        POSIX_EXTENSIONS_AVAILABLE = 0x0100,
     }
 }
 
@@ -202,6 +204,11 @@ pub enum NegotiateContext<'a> {
         /// `SigningAlgorithms`: [`SigningAlgorithmId`], best first.
         algorithms: U16List<'a>,
     },
+    /// POSIX-SMB2 2.2.3.1.8.
+    Posix {
+        /// The versions that are offered, each a GUID: see [`crate::posix::offers_posix`].
+        versions: &'a [u8],
+    },
     /// Any other type, to be ignored (MS-SMB2 3.3.5.4).
     Other {
         /// `ContextType`.
@@ -222,6 +229,7 @@ impl<'a> NegotiateContext<'a> {
             Self::Transport { .. } => NegotiateContextType::TRANSPORT_CAPABILITIES,
             Self::RdmaTransform { .. } => NegotiateContextType::RDMA_TRANSFORM_CAPABILITIES,
             Self::Signing { .. } => NegotiateContextType::SIGNING_CAPABILITIES,
+            Self::Posix { .. } => NegotiateContextType::POSIX_EXTENSIONS_AVAILABLE,
             Self::Other { context_type, .. } => *context_type,
         }
     }
@@ -265,6 +273,7 @@ impl<'a> NegotiateContext<'a> {
                 let count = cursor.u16()?;
                 Ok(Self::Signing { algorithms: U16List::read(&mut cursor, count)? })
             }
+            NegotiateContextType::POSIX_EXTENSIONS_AVAILABLE => Ok(Self::Posix { versions: data }),
             _ => Ok(Self::Other { context_type, data }),
         }
     }
@@ -294,7 +303,7 @@ impl<'a> NegotiateContext<'a> {
                 out.put_zeros(6);
                 out.put_bytes(transforms.as_bytes());
             }
-            Self::Other { data, .. } => out.put_bytes(data),
+            Self::Posix { versions: data } | Self::Other { data, .. } => out.put_bytes(data),
         }
     }
 }

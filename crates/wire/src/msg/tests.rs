@@ -74,7 +74,8 @@ proptest! {
         let contexts = [
             NegotiateContext::PreauthIntegrity { hash_algorithms: U16List::build(hashes, &mut a), salt: &salt },
             NegotiateContext::Encryption { ciphers: U16List::build(ciphers, &mut b) },
-            NegotiateContext::Other { context_type: NegotiateContextType(0x100), data: &other },
+            NegotiateContext::Posix { versions: &other },
+            NegotiateContext::Other { context_type: NegotiateContextType(0x101), data: &other },
             NegotiateContext::NetName { name: Utf16::new(&name).unwrap() },
             NegotiateContext::Signing { algorithms: U16List::build(signing.clone(), &mut c) },
             NegotiateContext::Compression {

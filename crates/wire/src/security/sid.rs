@@ -18,6 +18,9 @@ pub struct Sid {
 }
 
 impl Sid {
+    /// The most bytes that one takes on the wire.
+    pub const SIZE_MAX: usize = 8 + 4 * SUB_AUTHORITIES_MAX;
+
     /// Everyone.
     pub const WORLD: Self = Self::of(1, [0]);
     /// CREATOR OWNER: a placeholder for the owner of an inheriting object.
