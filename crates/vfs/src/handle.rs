@@ -139,6 +139,16 @@ pub trait Handle: Send + Sync {
         Err(crate::Error::NotSupported)
     }
 
+    /// Sets the lowest twelve permission bits.
+    fn set_mode(&self, _mode: u32) -> Result<()> {
+        Err(crate::Error::NotSupported)
+    }
+
+    /// Gives the file to another Unix group. [`crate::Error::AccessDenied`] where the server may not.
+    fn set_group(&self, _gid: u32) -> Result<()> {
+        Err(crate::Error::NotSupported)
+    }
+
     /// The complete POSIX permissions, by which the operating system decides; `None` if it does not use any.
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
         Ok(None)

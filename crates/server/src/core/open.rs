@@ -74,6 +74,8 @@ pub(crate) struct OpenFile {
     /// True if the user may append data to the file but not change existing data (FILE_APPEND_DATA without
     /// FILE_WRITE_DATA, by the file's permissions and not only by this open's access).
     pub(crate) append_only: bool,
+    /// True for an open of the POSIX extensions.
+    pub(crate) posix: bool,
     /// The use of locks on the host.
     pub(crate) locking: HostLocking,
     /// True if changes are on the disk before they are answered (FILE_WRITE_THROUGH).
@@ -294,6 +296,7 @@ impl OpenFile {
             is_stream: path.stream().is_some(),
             mode,
             append_only: false,
+            posix: false,
             locking: HostLocking::default(),
             write_through: AtomicBool::new(is_write_through(mode)),
             keeps_times: AtomicBool::new(false),

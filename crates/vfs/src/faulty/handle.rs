@@ -162,6 +162,14 @@ impl Handle for FaultyHandle {
         self.faults.call("set_owner", || self.inner.set_owner(uid))
     }
 
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        self.faults.call("set_mode", || self.inner.set_mode(mode))
+    }
+
+    fn set_group(&self, gid: u32) -> Result<()> {
+        self.faults.call("set_group", || self.inner.set_group(gid))
+    }
+
     fn set_permissions(&self, mode: u32) -> Result<()> {
         self.faults.call("set_permissions", || self.inner.set_permissions(mode))
     }

@@ -532,9 +532,21 @@ impl Handle for LocalHandle {
     }
 
     fn set_permissions(&self, mode: u32) -> Result<()> {
+        let kept = u32::from(statx_fd(self.fd())?.stx_mode) & 0o7000;
+        self.set_mode(kept | (mode & 0o777))
+    }
+
+    fn set_group(&self, gid: u32) -> Result<()> {
+        let before = statx_fd(self.fd())?.stx_uid;
+        let group = rustix::fs::Gid::from_raw(gid);
+        rustix::fs::chownat(self.fd(), c"", None, Some(group), AtFlags::EMPTY_PATH)?;
+        let _lock = self.lock_attributes();
+        depot::follow_permissions(self, before)
+    }
+
+    fn set_mode(&self, mode: u32) -> Result<()> {
         let raw = statx_fd(self.fd())?;
-        let kept = u32::from(raw.stx_mode) & 0o7000;
-        let mode = Mode::from_raw_mode(kept | (mode & 0o777));
+        let mode = Mode::from_raw_mode(mode & 0o7777);
         if self.kind() == Kind::Symlink {
             return Err(Error::NotSupported);
         }

@@ -408,6 +408,14 @@ impl Handle for LocalStream {
         self.base.set_owner(uid)
     }
 
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        self.base.set_mode(mode)
+    }
+
+    fn set_group(&self, gid: u32) -> Result<()> {
+        self.base.set_group(gid)
+    }
+
     fn set_permissions(&self, mode: u32) -> Result<()> {
         self.base.set_permissions(mode)
     }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub guest_domains: Vec<String>,
     /// The lowest and the highest dialect of the server.
     pub dialects: (wire::Dialect, wire::Dialect),
+    /// True if the server offers the POSIX extensions of SMB 3.1.1.
+    pub posix_extensions: bool,
     /// True if each session acts with its user's Unix identity, which requires root.
     pub unix_identities: bool,
     /// True if byte-range locks of clients are locks for local programs as well, and vice versa.
@@ -347,6 +349,7 @@ impl Settings {
             list_shares: ListShares::default(),
             guest_domains: Vec::new(),
             dialects: (wire::Dialect::SMB202, wire::Dialect::SMB311),
+            posix_extensions: true,
             unix_identities: root,
             posix_locking: true,
             strict_locking: false,

@@ -121,6 +121,7 @@ struct ServerTable {
     encryption: Option<Spanned<String>>,
     min_dialect: Option<Spanned<String>>,
     max_dialect: Option<Spanned<String>>,
+    posix_extensions: Option<bool>,
     unix_identities: Option<bool>,
     posix_locking: Option<bool>,
     strict_locking: Option<Spanned<bool>>,
@@ -248,6 +249,7 @@ impl Reader<'_> {
                 _ => self.error(&given, format!("{name} is {least} to {most}")),
             }
         }
+        settings.posix_extensions = table.posix_extensions.unwrap_or(settings.posix_extensions);
         settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
         settings.posix_locking = table.posix_locking.unwrap_or(settings.posix_locking);
         let strict_locking = self.strict_locking(table.strict_locking, table.posix_locking);
@@ -626,6 +628,13 @@ mod tests {
             )),
             ["3:18: strict_locking needs posix_locking", "7:18: strict_locking needs posix_locking"]
         );
+    }
+
+    #[test]
+    fn posix_extensions_are_on_unless_turned_off() {
+        assert!(read("").unwrap().posix_extensions);
+        assert!(!read("[server]\nposix_extensions = false\n").unwrap().posix_extensions);
+        assert!(read("[server]\nposix_extensions = 'off'\n").is_err());
     }
 
     #[test]

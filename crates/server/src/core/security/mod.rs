@@ -6,6 +6,7 @@
 //! descriptor: the owner and administrators.
 
 mod change;
+pub(crate) mod mode;
 mod names;
 pub(crate) mod nfs;
 mod posix;

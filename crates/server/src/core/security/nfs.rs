@@ -1,4 +1,4 @@
-//! Unix permissions in descriptors, as Apple's clients expect them from Microsoft's NFS server
+//! Unix permissions in descriptors, as Apple's and Linux' clients expect them from Microsoft's NFS server
 //! (kAAPL_SUPPORTS_NFS_ACE): three entries that deny nothing to `S-1-5-88-1-UID`, `S-1-5-88-2-GID` and
 //! `S-1-5-88-3-MODE`.
 
@@ -31,6 +31,27 @@ pub(crate) fn take(dacl: &mut Acl) -> Option<u32> {
     mode
 }
 
+/// The mode that an entry of the list says, with the set-id bits and the sticky bit; the last one counts.
+pub(crate) fn mode_in(dacl: &Acl) -> Option<u32> {
+    let modes = dacl.aces.iter().rev().filter_map(|ace| match &ace.body {
+        AceBody::Principal { sid, .. } => match (sid.authority(), sid.sub_authorities()) {
+            (NT_AUTHORITY, [NFS, MODE, mode]) => Some(*mode & MODE_BITS),
+            _ => None,
+        },
+        _ => None,
+    });
+    modes.into_iter().next()
+}
+
+/// The Unix user or group in the form of other Unix SIDs; other SIDs stay as they are.
+pub(crate) fn unix_owner(sid: Sid) -> Sid {
+    match (sid.authority(), sid.sub_authorities()) {
+        (NT_AUTHORITY, [NFS, USER, uid]) => Sid::unix_user(*uid),
+        (NT_AUTHORITY, [NFS, GROUP, gid]) => Sid::unix_group(*gid),
+        _ => sid,
+    }
+}
+
 const NT_AUTHORITY: u64 = 5;
 const NFS: u32 = 88;
 const USER: u32 = 1;
@@ -39,6 +60,9 @@ const MODE: u32 = 3;
 
 /// The bits of a mode that a client may set, without the set-id bits.
 const PERMISSIONS: u32 = 0o777;
+
+/// The bits of a mode beside the kind of the file.
+const MODE_BITS: u32 = 0o7777;
 
 #[cfg(test)]
 mod tests {
@@ -52,7 +76,9 @@ mod tests {
         show(&mut dacl, &permissions);
         assert_eq!(dacl.aces.len(), 4);
         show(&mut dacl, &permissions);
+        assert_eq!(mode_in(&dacl), Some(0o4751));
         assert_eq!(take(&mut dacl), Some(0o751));
+        assert_eq!(mode_in(&dacl), None);
         assert_eq!((dacl.aces.len(), take(&mut dacl)), (1, None));
     }
 }

@@ -70,6 +70,11 @@ impl Token {
         shared.unwrap_or(Sid::unix_user(stat.uid))
     }
 
+    /// True if the file belongs to the server's process, which is no more to the kernel than any other user.
+    pub(crate) fn is_servers_own(&self, stat: &Stat) -> bool {
+        self.shared_uid.is_some_and(|uid| uid == stat.uid && uid != ROOT)
+    }
+
     /// The group of such a file.
     pub(crate) fn group_of(&self, stat: &Stat) -> Sid {
         let shared = self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied());
@@ -200,6 +205,9 @@ fn rid_of_name(name: &str) -> u32 {
 /// The authority of the SIDs of Unix users and groups, and the first subauthority of users.
 const UNIX_AUTHORITY: u64 = 22;
 const UNIX_USERS: u32 = 1;
+
+/// The uid for which the kernel makes exceptions.
+const ROOT: u32 = 0;
 
 /// The file with the machine SID.
 const FILE_NAME: &str = "machine-sid";

@@ -25,6 +25,8 @@ pub(crate) struct Negotiated {
     pub(crate) cipher: Option<Cipher>,
     /// `Connection.SigningAlgorithmId`.
     pub(crate) signing: SigningAlgorithm,
+    /// True if the POSIX extensions were negotiated, which POSIX opens require.
+    pub(crate) posix: bool,
     /// `Connection.MaxReadSize` and its siblings, bytes.
     pub(crate) max_io: u32,
 }

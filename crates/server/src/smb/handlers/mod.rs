@@ -15,6 +15,7 @@ mod logon_exchange;
 pub(crate) mod negotiate;
 pub(crate) mod oplock_break;
 pub(crate) mod pipe;
+pub(crate) mod posix;
 pub(crate) mod query_directory;
 pub(crate) mod query_info;
 pub(crate) mod read;

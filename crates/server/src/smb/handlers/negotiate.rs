@@ -8,6 +8,7 @@ use wire::msg::{
     CipherId, GlobalCapabilities, HashAlgorithmId, NegotiateContext, NegotiateContexts, NegotiateRequest,
     NegotiateResponse, SecurityMode, SigningAlgorithmId, U16List,
 };
+use wire::posix::{POSIX_VERSION, offers_posix};
 use wire::smb1::Smb1Negotiate;
 use wire::{Dialect, Guid, MessageId, NtStatus};
 
@@ -53,6 +54,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         security_mode: security_mode(settings.signing),
         cipher,
         signing,
+        posix: contexts.posix && settings.posix_extensions,
         max_io: if dialect == Dialect::SMB202 { limits::MAX_IO_SIZE_202 } else { limits::MAX_IO_SIZE },
     };
 
@@ -75,6 +77,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         if let Some(signing) = contexts.signing {
             let algorithms = U16List::build([signing.id()], &mut signing_ids);
             answer_contexts.push(NegotiateContext::Signing { algorithms });
+        }
+        if negotiated.posix {
+            answer_contexts.push(NegotiateContext::Posix { versions: &POSIX_VERSION });
         }
     }
     let mut list = Vec::new();
@@ -127,6 +132,7 @@ pub(crate) fn handle_smb1(connection: &SmbConnection, message: &[u8]) -> Result<
         security_mode: security_mode(settings.signing),
         cipher: None,
         signing: SigningAlgorithm::HmacSha256,
+        posix: false,
         max_io: if dialect == Dialect::SMB202 { limits::MAX_IO_SIZE_202 } else { limits::MAX_IO_SIZE },
     };
     let mut answer = AnswerBuilder::new(connection.buffer(), None);
@@ -212,6 +218,7 @@ struct Contexts {
     offers_ciphers: bool,
     cipher: Option<Cipher>,
     signing: Option<SigningAlgorithm>,
+    posix: bool,
 }
 
 impl Contexts {
@@ -242,6 +249,7 @@ impl Contexts {
                     }
                     found.signing = algorithms.iter().find_map(SigningAlgorithm::from_id);
                 }
+                NegotiateContext::Posix { versions } => found.posix |= offers_posix(versions),
                 _ => {}
             }
         }

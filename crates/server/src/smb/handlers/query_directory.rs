@@ -1,5 +1,7 @@
 //! QUERY_DIRECTORY: MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3.
 
+use std::borrow::Cow;
+
 use vfs::short_name::other_short_name;
 use vfs::{Actor, Backend, Entry, EntryWanted, Handle, Kind, Opened, RelativePath, Stat, Wanted};
 use wire::apple::{AFP_INFO_STREAM, AfpInfo, AppleAttributes, RESOURCE_STREAM, listed_finder_info};
@@ -10,10 +12,10 @@ use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest};
 use wire::{AccessMask, NtStatus};
 
 use super::ea::ea_size_of;
-use super::{check_transact, malformed, put_output};
+use super::{check_transact, malformed, posix, put_output};
 use crate::core::files::listing::Listing;
 use crate::core::open::FileState;
-use crate::core::security::Subject;
+use crate::core::security::{Subject, Token};
 use crate::core::status::of_vfs;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
@@ -29,6 +31,8 @@ struct Place<'a> {
     viewer: Option<&'a Subject<'a>>,
     /// The user and the share's maximal access, if the listing includes rights for Apple's clients.
     apple: Option<(&'a Subject<'a>, AccessMask)>,
+    /// The user for whom owners and groups are shown, in a listing of the POSIX extensions.
+    posix: Option<&'a Token>,
 }
 
 /// Handles QUERY_DIRECTORY.
@@ -39,6 +43,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let file = open.file().filter(|file| file.is_directory).ok_or(NtStatus::INVALID_PARAMETER)?;
     let class = FileInfoClass(query.file_information_class);
     let fixed_size = directory_fixed_size(class).ok_or(NtStatus::INVALID_INFO_CLASS)?;
+    if class == FileInfoClass::POSIX && !file.posix {
+        return Err(NtStatus::INVALID_INFO_CLASS);
+    }
     // FILE_LIST_DIRECTORY.
     if !open.access().contains(AccessMask::READ_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
@@ -79,6 +86,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         apple: (class == FileInfoClass::ID_BOTH_DIRECTORY
             && open.tree().apple().contains(AaplServerCaps::READ_DIR_ATTR))
         .then_some((&viewer, open.tree().maximal_access)),
+        posix: (class == FileInfoClass::POSIX).then_some(&user.token),
     };
     let single = query.flags.contains(QueryDirectoryFlags::RETURN_SINGLE_ENTRY);
     let entries = put_output(answer, |out| {
@@ -126,6 +134,16 @@ fn fill(
             file_id,
             file_id_128: u128::from(file_id).to_le_bytes(),
             ..on_the_wire(&entry, &short_name)
+        };
+        let name = place.posix.map_or(Cow::Borrowed(shown.name), |_| posix::posix_name(shown.name));
+        let shown = DirectoryEntry {
+            name: &name,
+            device: entry.stat.as_ref().map_or(0, posix::device),
+            posix: place
+                .posix
+                .zip(entry.stat.as_ref())
+                .map(|(token, stat)| posix::attributes(token, stat, stat.links)),
+            ..shown
         };
         match writer.append(&shown) {
             Appended::Written if single => break,
@@ -243,7 +261,7 @@ fn unix_mode(stat: &Stat) -> u16 {
 fn wanted(class: FileInfoClass) -> EntryWanted {
     match class {
         FileInfoClass::NAMES => EntryWanted::Name,
-        FileInfoClass::DIRECTORY => EntryWanted::Stat,
+        FileInfoClass::DIRECTORY | FileInfoClass::POSIX => EntryWanted::Stat,
         _ => EntryWanted::Full,
     }
 }

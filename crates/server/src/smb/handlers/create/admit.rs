@@ -15,6 +15,7 @@ use super::resolve::Resolved;
 use crate::core::files::host_locks::HostLocking;
 use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
+use crate::core::server::Server;
 use crate::core::waiting::{Ticket, Wake};
 use crate::smb::connection::{AnswerBuilder, Pending, Request};
 
@@ -68,6 +69,9 @@ pub(super) async fn admit<'a>(
     match (admission, open) {
         (Admission::Granted(granted), Some(open)) => {
             ticket.give_back();
+            if wish.delete_on_close && wish.posix.is_some() {
+                delete_as_posix(server, &open)?;
+            }
             request.session()?.remember_open(Arc::clone(&open));
             Ok(Admitted::Granted { resolved, open, granted })
         }
@@ -147,12 +151,19 @@ fn open_file(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> Result<
     let (handle, is_directory) = (Arc::clone(&resolved.handle), resolved.stat.is_directory());
     let writes = server.files.write_times.of(resolved.key());
     let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode(), writes);
+    file.posix = wish.posix.is_some();
     file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
     if !is_directory && !file.is_stream {
         let share = &request.tree()?.share.settings;
         file.locking = HostLocking::new(resolved.key(), &server.settings(), share);
     }
     Ok(file)
+}
+
+/// Makes FILE_DELETE_ON_CLOSE of a POSIX open remove the name with this open, even if the file has other opens.
+fn delete_as_posix(server: &Server, open: &Open) -> Result<(), NtStatus> {
+    let mut registry = server.registry.lock("delete_as_posix");
+    registry.set_delete_with_own_open(open.file_id(), true).map_err(|_| NtStatus::FILE_CLOSED)
 }
 
 impl<'a> Wait<'a> {

@@ -14,7 +14,7 @@ use wire::{AccessMask, Dialect, FileAttributes, NtStatus, OplockLevel, ShareAcce
 use super::durable::{self, Durability, Reclaim};
 use crate::smb::connection::Request;
 use crate::smb::handlers::ea::{self, EaChange};
-use crate::smb::handlers::malformed;
+use crate::smb::handlers::{malformed, posix};
 
 /// A valid CREATE.
 pub(super) struct Wish {
@@ -42,6 +42,8 @@ pub(super) struct Wish {
     pub(super) durable: Option<DurableRequest>,
     pub(super) app_instance: Option<AppInstance>,
     pub(super) apple: Option<AaplRequest>,
+    /// The mode of what is made; only of a POSIX open.
+    pub(super) posix: Option<u32>,
 }
 
 /// The purpose of a CREATE.
@@ -81,8 +83,10 @@ impl Wish {
 /// Decodes and checks a CREATE on a disk share.
 pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     let create = CreateRequest::decode(request.message).map_err(malformed)?;
-    let dialect = request.connection.negotiated.get().map(|it| it.dialect).unwrap_or_default();
+    let negotiated = request.connection.negotiated.get();
+    let dialect = negotiated.map(|it| it.dialect).unwrap_or_default();
     let contexts = CreateContextsRequest::decode(create.contexts).map_err(malformed)?;
+    let posix = contexts.posix_mode.filter(|_| negotiated.is_some_and(|it| it.posix));
     let durable = match Durability::of(&create, &contexts, dialect)? {
         Durability::Request(durable) => durable,
         Durability::Reclaim(reclaim) => return Ok(Asked::Reclaim(reclaim)),
@@ -93,6 +97,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     let written = create.name.to_text();
+    let written = if posix.is_some() { posix::windows_path(&written) } else { written };
     let name = canonical(&written)?;
     if name.eq_ignore_ascii_case(crate::core::files::quota::NAME) {
         return match create.create_disposition {
@@ -145,6 +150,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         eas: contexts.extended_attributes.map(ea::decode).transpose()?.unwrap_or_default(),
         durable,
         apple: contexts.aapl,
+        posix,
         app_instance: durable::app_instance(&contexts, durable, dialect),
     }))
 }

@@ -25,6 +25,7 @@ use wire::create_context::{
 };
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
+use wire::posix::PosixAttributes;
 use wire::{AccessMask, Guid, NtStatus, OplockLevel};
 
 use crate::core::limits;
@@ -33,6 +34,7 @@ use crate::core::pipe_usage::Charge;
 use crate::core::status::OrStatus;
 use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+use crate::smb::handlers::posix;
 use admit::{Admitted, Wait};
 use decode::{Asked, Wish};
 use resolve::Resolved;
@@ -191,6 +193,7 @@ fn respond(
         durable_v2: durable::answer_v2(extras.durable),
         lease: extras.lease.as_ref().and_then(|asked| granted_lease(asked, &opened.granted)),
         aapl: extras.apple.clone(),
+        posix: posix_attributes(request, opened),
     };
     let is_reparse_point = stat.reparse_tag != 0 && request.is_smb3();
     let mut chain = Vec::new();
@@ -212,6 +215,16 @@ fn respond(
     }
     .encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// The POSIX attributes of a POSIX open's file.
+fn posix_attributes(request: &Request<'_>, opened: &Opened) -> Option<PosixAttributes> {
+    opened.open.file().filter(|file| file.posix)?;
+    let user = request.session().ok()?.user()?;
+    let key = file_key(&opened.stat, None);
+    let deleted = request.connection.server.registry.lock("posix_attributes").deleted_links(key);
+    let links = opened.stat.links.saturating_sub(u32::try_from(deleted).unwrap_or(u32::MAX));
+    Some(posix::attributes(&user.token, &opened.stat, links))
 }
 
 /// The granted lease, in the version in which it was created, independent of this request's version.

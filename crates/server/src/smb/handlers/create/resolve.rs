@@ -425,6 +425,9 @@ fn create(
             return Ok(());
         }
         let (handle, token) = (&*new.handle, subject.token);
+        if let Some(mode) = wish.posix.filter(|_| wish.path.stream().is_none()) {
+            security::mode::give(handle, token, mode)?;
+        }
         let (given, wished) = (inherited.as_ref(), wish.security.as_ref());
         descriptor.set(security::endow(handle, &new.stat, token, given, wished)?);
         if wish.path.stream().is_some() {

@@ -10,13 +10,14 @@ use wire::fscc::named_info::{AllInfo, encode_name_info};
 use wire::fscc::stream_info::{StreamEntry, encode_streams};
 use wire::fscc::{FileInfoClass, Fit, encode_fixed};
 use wire::msg::QueryInfoRequest;
+use wire::posix::PosixInfo;
 use wire::{AccessMask, Dialect, NtStatus};
 
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 use crate::smb::handlers::ea::{self, ea_size_of};
-use crate::smb::handlers::{display_path, put_output};
+use crate::smb::handlers::{display_path, posix, put_output};
 
 /// Answers with one class of a file, directory or stream.
 pub(super) fn answer(
@@ -42,7 +43,8 @@ fn needed(class: FileInfoClass) -> AccessMask {
         FileInfoClass::BASIC
         | FileInfoClass::ALL
         | FileInfoClass::NETWORK_OPEN
-        | FileInfoClass::ATTRIBUTE_TAG => AccessMask::READ_ATTRIBUTES,
+        | FileInfoClass::ATTRIBUTE_TAG
+        | FileInfoClass::POSIX => AccessMask::READ_ATTRIBUTES,
         FileInfoClass::FULL_EA => AccessMask::READ_EA,
         _ => AccessMask::NONE,
     }
@@ -101,6 +103,7 @@ impl Subject<'_> {
             }
             FileInfoClass::ID => encode_fixed(&self.id()?, out, max),
             FileInfoClass::STANDARD_LINK => encode_fixed(&self.standard_link()?, out, max),
+            FileInfoClass::POSIX if self.file.posix => self.posix()?.encode_within(out, max),
             FileInfoClass::OBJECT_ID
             | FileInfoClass::QUOTA
             | FileInfoClass::REPARSE_POINT
@@ -136,6 +139,24 @@ impl Subject<'_> {
             delete_pending: is_deleted || number_of_links == 0,
             directory: self.file.is_directory,
         }
+    }
+
+    /// POSIX-FSCC 2.4.1.
+    fn posix(&self) -> Result<PosixInfo, NtStatus> {
+        let stat = self.stat()?;
+        let user = self.request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+        Ok(PosixInfo {
+            created: stat.created,
+            accessed: stat.accessed,
+            modified: stat.modified,
+            changed: stat.changed,
+            size: stat.size,
+            allocation_size: stat.allocation,
+            attributes: stat.attributes,
+            file_id: self.internal()?.index_number,
+            device: posix::device(&stat),
+            posix: posix::attributes(&user.token, &stat, self.standard(&stat).number_of_links),
+        })
     }
 
     fn standard_link(&self) -> Result<StandardLinkInfo, NtStatus> {

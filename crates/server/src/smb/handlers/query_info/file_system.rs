@@ -7,6 +7,7 @@ use wire::fscc::fs_info::{
 };
 use wire::fscc::{Fit, FsInfoClass, encode_fixed};
 use wire::msg::QueryInfoRequest;
+use wire::posix::FsPosixInfo;
 use wire::{Guid, NtStatus};
 
 use crate::core::open::Open;
@@ -19,6 +20,9 @@ pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut Ans
     let class = FsInfoClass(query.file_info_class);
     let max = query.output_buffer_length as usize;
     let fit = put_output(answer, |out| match (open.tree().backend(), open.file()) {
+        (Some(_), Some(file)) if class == FsInfoClass::POSIX && !file.posix => {
+            Err(NtStatus::INVALID_INFO_CLASS)
+        }
         (Some(backend), Some(file)) => {
             let read_only_share = open.tree().share.settings.read_only;
             encode(&**backend, &*file.handle, read_only_share, class, out, max)
@@ -116,6 +120,21 @@ fn encode(
             out,
             max,
         ),
+        FsInfoClass::POSIX => {
+            let (space, serial) = (space()?, volume()?.serial);
+            let info = FsPosixInfo {
+                optimal_transfer_size: u32::MAX,
+                block_size: space.unit_bytes,
+                total_blocks: space.total,
+                free_blocks: space.free,
+                available_blocks: space.available,
+                // Not known.
+                total_file_nodes: u64::MAX,
+                free_file_nodes: u64::MAX,
+                file_system_id: serial.into(),
+            };
+            encode_fixed(&info, out, max)
+        }
         FsInfoClass::OBJECT_ID => encode_fixed(
             &FsObjectIdInfo { object_id: object_id(&volume()?), ..FsObjectIdInfo::default() },
             out,

@@ -24,8 +24,10 @@ pub(super) struct Disposition {
 }
 
 impl Disposition {
-    pub(super) fn of(info: DispositionInfo) -> Self {
-        Self { delete: info.delete_pending, ignore_readonly: false, with_own_open: false, on_close: false }
+    /// A POSIX open's delete has POSIX semantics.
+    pub(super) fn of(file: &OpenFile, info: DispositionInfo) -> Self {
+        let with_own_open = file.posix && !file.is_stream;
+        Self { delete: info.delete_pending, ignore_readonly: false, with_own_open, on_close: false }
     }
 
     /// Decodes the flags. FILE_DISPOSITION_ON_CLOSE is only for opens that were made with
@@ -44,7 +46,8 @@ impl Disposition {
             delete: flags.contains(DispositionFlags::DELETE),
             ignore_readonly: flags.contains(DispositionFlags::IGNORE_READONLY_ATTRIBUTE),
             // The name of a stream belongs to its file.
-            with_own_open: flags.contains(DispositionFlags::POSIX_SEMANTICS) && !file.is_stream,
+            with_own_open: (file.posix || flags.contains(DispositionFlags::POSIX_SEMANTICS))
+                && !file.is_stream,
             on_close,
         })
     }

@@ -109,7 +109,7 @@ async fn set_file(
     match class {
         FileInfoClass::BASIC => basic::set(open, file, &decode::<BasicInfo>(data)?),
         FileInfoClass::DISPOSITION => {
-            let wish = Disposition::of(decode::<DispositionInfo>(data)?);
+            let wish = Disposition::of(file, decode::<DispositionInfo>(data)?);
             disposition::set(request, open, file, wish).await
         }
         FileInfoClass::DISPOSITION_EX => {

@@ -17,7 +17,7 @@ use crate::core::server::Server;
 use crate::core::status::{OrStatus, of_vfs};
 use crate::smb::connection::Request;
 use crate::smb::handlers::create::{canonical, file_key, path_status, relative_path};
-use crate::smb::handlers::{actor, display_path, flush, handle_breaks};
+use crate::smb::handlers::{actor, display_path, flush, handle_breaks, posix};
 
 use super::stream;
 use wire::fscc::notify::NotifyAction;
@@ -33,7 +33,7 @@ pub(super) async fn rename(
     if !open.access().contains(AccessMask::DELETE) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let (name, replace) = wish(data)?;
+    let (name, replace) = wish(file, data)?;
     let from = file.path();
     if from.stream().is_some() {
         return stream::rename(request, open, file, &name, replace).await;
@@ -63,7 +63,7 @@ pub(super) async fn link(
     file: &OpenFile,
     data: &[u8],
 ) -> Result<(), NtStatus> {
-    let (name, replace) = wish(data)?;
+    let (name, replace) = wish(file, data)?;
     let to = target(&name)?;
     if file.is_directory {
         return Err(NtStatus::FILE_IS_A_DIRECTORY);
@@ -199,10 +199,11 @@ pub(super) async fn others_moved(server: &Server, open: &Open, (from, to): (&Rel
     server.wait_while_moving(|registry| names.iter().any(|name| registry.meets_move(share, name))).await;
 }
 
-/// True if the client expects the POSIX semantics of renames: macOS keeps files open while it renames them or
-/// a directory above them. Opens follow to the new name, as in Samba, which breaks no caches for this.
+/// True if the client expects the POSIX semantics of renames: the opens of the POSIX extensions, and macOS, which
+/// keeps files open while it renames them or a directory above them. Opens follow to the new name, as in Samba,
+/// which breaks no caches for this.
 fn lets_opens_follow(open: &Open) -> bool {
-    open.tree().apple() != AaplServerCaps::NONE
+    open.file().is_some_and(|file| file.posix) || open.tree().apple() != AaplServerCaps::NONE
 }
 
 /// True if the name that the file was opened by is being deleted.
@@ -211,13 +212,14 @@ fn is_deleted(request: &Request<'_>, open: &Open) -> bool {
 }
 
 /// The new name, and the flag that an existing file is replaced.
-fn wish(data: &[u8]) -> Result<(String, bool), NtStatus> {
+fn wish(file: &OpenFile, data: &[u8]) -> Result<(String, bool), NtStatus> {
     let info = RenameInfo::decode(data).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH)?;
     // MS-FSCC 2.4.42.2: always zero over the network.
     if info.root_directory != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
     }
     let name = info.name.to_text();
+    let name = if file.posix { posix::windows_path(&name) } else { name };
     Ok((name, info.replace_if_exists))
 }
 

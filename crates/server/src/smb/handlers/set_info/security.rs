@@ -25,6 +25,10 @@ pub(super) fn set(
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     // The lock preserves concurrent changes of the other parts.
     let _lock = file.handle.lock_security_record();
+    if file.posix {
+        let machine = request.connection.server.machine();
+        return security::mode::change(machine, &user.token, &*file.handle, which, new);
+    }
     security::check_owner(&user.token, which, &new)?;
     if open.tree().apple().contains(AaplServerCaps::NFS_ACE)
         && which.contains(AdditionalInformation::DACL)

@@ -1,0 +1,192 @@
+//! Modes and Unix owners, as clients of the POSIX extensions set them.
+//!
+//! A mode is the file's Unix mode, which the operating system applies. Where a descriptor is stored as well, its DACL
+//! becomes what the mode says, so that the descriptor neither refuses nor grants what the mode does not. Users who are
+//! one Unix user are told apart by descriptors alone: without one, a mode changes nothing between them. A server that
+//! is not root reads attributes only of files that it may read: it takes that right from none of its own.
+
+use vfs::{Handle, Stat};
+use wire::NtStatus;
+use wire::msg::AdditionalInformation;
+use wire::security::{AceFlags, Acl, Privileges, SecurityDescriptor, Sid};
+
+use super::{Machine, Stored, Token, change, made_up, nfs, posix, store, stored};
+use crate::core::status::OrStatus;
+
+/// Carries out a change of the security of a POSIX open's file; the user may, as far as access goes.
+///
+/// `S-1-5-88-3-MODE` in the DACL is a chmod, and then nothing else of the DACL counts. Unix users and groups as owner
+/// and group are a chown. Everything else is as with other opens.
+pub(crate) fn change(
+    machine: Machine,
+    token: &Token,
+    handle: &dyn Handle,
+    which: AdditionalInformation,
+    mut new: SecurityDescriptor,
+) -> Result<(), NtStatus> {
+    new.owner = new.owner.map(nfs::unix_owner);
+    new.group = new.group.map(nfs::unix_owner);
+    let has_dacl = which.contains(AdditionalInformation::DACL);
+    let mode = new.dacl.as_ref().filter(|_| has_dacl).and_then(nfs::mode_in);
+    let others = if mode.is_some() { which.without(AdditionalInformation::DACL) } else { which };
+    let group = new.group.filter(|_| which.contains(AdditionalInformation::GROUP));
+    change::check_owner(token, which, &new)?;
+    if let Some(group) = group {
+        check_group(token, group)?;
+    }
+    let was_plain = stored(handle) == Stored::Nothing;
+    if !others.is_none() {
+        change::replace(machine, token, handle, others, &new)?;
+    }
+    if let Some(gid) = group.and_then(unix_group) {
+        own_group(handle, gid)?;
+    }
+    let is_chown = others.intersects(AdditionalInformation::OWNER | AdditionalInformation::GROUP);
+    match mode {
+        Some(mode) => set(handle, token, mode),
+        // The descriptor that is stored by now is of the owners that were before.
+        None if was_plain && is_chown && !others.contains(AdditionalInformation::DACL) => {
+            set(handle, token, handle.stat().or_status()?.mode)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Gives a new file the mode that its CREATE asks for. A file system without modes, or whose modes are not its files',
+/// leaves it as it is, as it does for local programs.
+pub(crate) fn give(handle: &dyn Handle, token: &Token, mode: u32) -> vfs::Result<()> {
+    let stat = handle.stat()?;
+    // What is made in a directory with S_ISGID has the directory's group, and a directory S_ISGID itself.
+    let mode = mode | stat.mode & SET_GROUP | own_bits(token, &stat);
+    match handle.set_mode(settable(token, &stat, mode)) {
+        Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Sets a file's mode, and the DACL of its descriptor if one is stored.
+fn set(handle: &dyn Handle, token: &Token, mode: u32) -> Result<(), NtStatus> {
+    let before = stored(handle);
+    let stat = handle.stat().or_status()?;
+    let own = own_bits(token, &stat);
+    if mode & own != own {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    handle.set_mode(settable(token, &stat, mode)).or_status()?;
+    let before = match before {
+        Stored::Descriptor(descriptor) => descriptor,
+        // An outdated record may be of just this mode.
+        Stored::Nothing if stored(handle) == Stored::Nothing => return Ok(()),
+        Stored::Nothing | Stored::Unreadable => made_up(handle, token)?,
+    };
+    store(handle, &of_mode(handle, token, &before)?).or_status()
+}
+
+/// The descriptor with the DACL that the file's mode says. What a directory's children inherit stays.
+fn of_mode(
+    handle: &dyn Handle,
+    token: &Token,
+    before: &SecurityDescriptor,
+) -> Result<SecurityDescriptor, NtStatus> {
+    let stat = handle.stat().or_status()?;
+    let permissions = handle.posix_permissions().or_status()?;
+    let owner = before.owner.unwrap_or_else(|| token.owner_of(&stat));
+    let group = before.group.unwrap_or_else(|| token.group_of(&stat));
+    let mut said = posix::describe(&stat, (owner, group), permissions.as_ref());
+    let passed_on = AceFlags::OBJECT_INHERIT | AceFlags::CONTAINER_INHERIT;
+    let kept = before.dacl.iter().flat_map(|dacl| &dacl.aces).filter(|ace| ace.flags.intersects(passed_on));
+    let kept: Vec<_> = kept.cloned().collect();
+    let dacl = said.dacl.get_or_insert_with(Acl::default);
+    dacl.aces.retain(|ace| !ace.flags.intersects(passed_on));
+    dacl.aces.extend(kept.into_iter().map(|mut ace| {
+        ace.flags |= AceFlags::INHERIT_ONLY;
+        ace
+    }));
+    Ok(before.replaced(&said, AdditionalInformation::DACL))
+}
+
+/// The bits of a mode that a client may set: the permissions; for directories also the sticky bit, and S_ISGID for
+/// those who are in the group. A set-id bit of a file can only be kept.
+fn settable(token: &Token, stat: &Stat, mode: u32) -> u32 {
+    let mut bits = PERMISSIONS | stat.mode & (SET_USER | SET_GROUP);
+    if stat.is_directory() {
+        bits |= STICKY;
+        if token.is(Sid::unix_group(stat.gid)) || token.privileges().contains(Privileges::RESTORE) {
+            bits |= SET_GROUP;
+        }
+    }
+    mode & bits
+}
+
+/// The bits of a file's mode without which the server could not read its descriptor any more.
+fn own_bits(token: &Token, stat: &Stat) -> u32 {
+    if token.is_servers_own(stat) { OWNER_READS } else { 0 }
+}
+
+/// Refuses a group that the user is not in, as chown(2) does.
+fn check_group(token: &Token, group: Sid) -> Result<(), NtStatus> {
+    if token.may_give(group) { Ok(()) } else { Err(NtStatus::INVALID_OWNER) }
+}
+
+/// Gives a file to another Unix group.
+fn own_group(handle: &dyn Handle, gid: u32) -> Result<(), NtStatus> {
+    if handle.stat().or_status()?.gid == gid {
+        return Ok(());
+    }
+    // The stored descriptor still counts: it says the same of the group.
+    super::keeping(handle, || handle.set_group(gid)).or_status()
+}
+
+/// The Unix group that a SID stands for.
+fn unix_group(sid: Sid) -> Option<u32> {
+    match sid.sub_authorities() {
+        [_, gid] if sid == Sid::unix_group(*gid) => Some(*gid),
+        _ => None,
+    }
+}
+
+const PERMISSIONS: u32 = 0o777;
+const OWNER_READS: u32 = 0o400;
+const STICKY: u32 = 0o1000;
+const SET_GROUP: u32 = 0o2000;
+const SET_USER: u32 = 0o4000;
+
+#[cfg(test)]
+mod tests {
+    use auth::IdentityKind;
+    use vfs::{Actor, Kind};
+    use wire::{FileAttributes, FileTime};
+
+    use super::*;
+
+    #[test]
+    fn only_members_of_the_group_set_its_bit_and_nobody_sets_set_id_bits_of_files() {
+        let stat = |kind, mode, gid| Stat {
+            device: 1,
+            inode: 2,
+            size: 0,
+            allocation: 0,
+            links: 1,
+            kind,
+            created: FileTime::NONE,
+            accessed: FileTime::NONE,
+            modified: FileTime::NONE,
+            changed: FileTime::NONE,
+            attributes: FileAttributes::NORMAL,
+            reparse_tag: 0,
+            mode,
+            uid: 7,
+            gid,
+        };
+        let token = Token::new(IdentityKind::User, &Actor::user(7, 7, vec![8]), &[], false);
+        for (stat, set) in [
+            (stat(Kind::File, 0o644, 8), 0o777),
+            (stat(Kind::File, 0o4644, 8), 0o4777),
+            (stat(Kind::Directory, 0o755, 8), 0o3777),
+            (stat(Kind::Directory, 0o755, 9), 0o1777),
+            (stat(Kind::Directory, 0o2755, 9), 0o3777),
+        ] {
+            assert_eq!(settable(&token, &stat, 0o7777), set, "{stat:?}");
+        }
+    }
+}

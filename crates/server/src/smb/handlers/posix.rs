@@ -1,0 +1,108 @@
+//! POSIX opens, which extend MS-SMB2 3.3.5.9: their names, modes and attributes (POSIX-SMB2, POSIX-FSCC).
+
+use std::borrow::Cow;
+
+use vfs::{Kind, Stat};
+use wire::ioctl::ReparseTag;
+use wire::posix::{PosixAttributes, PosixKind, PosixMode};
+
+use crate::core::security::Token;
+
+/// The POSIX attributes of a file of `links` names, as the user of `token` sees its owner and group.
+///
+/// The mode of a directory lacks the kind, as ksmbd's does. Linux before 6.12 adds it to S_IFDIR and then takes the share
+/// for no directory; later versions go by FILE_ATTRIBUTE_DIRECTORY where the kind is missing.
+pub(crate) fn attributes(token: &Token, stat: &Stat, links: u32) -> PosixAttributes {
+    let kind = match stat.kind {
+        Kind::Symlink => PosixKind::Symlink,
+        Kind::File if stat.reparse_tag == ReparseTag::SYMLINK.0 => PosixKind::Symlink,
+        Kind::File | Kind::Directory | Kind::Other => PosixKind::File,
+    };
+    PosixAttributes {
+        links,
+        reparse_tag: stat.reparse_tag,
+        mode: PosixMode::new(kind, stat.mode),
+        owner: token.owner_of(stat),
+        group: token.group_of(stat),
+    }
+}
+
+/// `DeviceId`: the part of the device number that there is room for.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lowest 32 bits have the numbers of all usual devices"
+)]
+pub(crate) fn device(stat: &Stat) -> u32 {
+    stat.device as u32
+}
+
+/// A path of a POSIX open with the separators and characters of other opens. `/` separates as well as `\`; the other
+/// characters that Windows forbids become the private use characters that stand for them (`docs/names.md`).
+pub(crate) fn windows_path(path: &str) -> String {
+    path.chars()
+        .map(|c| match c {
+            '/' => '\\',
+            '\u{1}'..='\u{1f}' => char::from_u32(CONTROLS + u32::from(c)).unwrap_or(c),
+            c => FORBIDDEN.iter().find(|(plain, _)| *plain == c).map_or(c, |(_, private)| *private),
+        })
+        .collect()
+}
+
+/// A listed name as a POSIX open shows it: what a private use character stands for, wherever that is no separator.
+pub(crate) fn posix_name(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() {
+        return Cow::Borrowed(name);
+    }
+    let shown = |c| match c {
+        '\u{f001}'..='\u{f01f}' => char::from_u32(u32::from(c) - CONTROLS).unwrap_or(c),
+        SPACE => ' ',
+        DOT => '.',
+        c => FORBIDDEN.iter().find(|(_, private)| *private == c).map_or(c, |(plain, _)| *plain),
+    };
+    Cow::Owned(name.chars().map(shown).collect())
+}
+
+/// The private use character before that for the first control character.
+const CONTROLS: u32 = 0xf000;
+
+/// A space and a dot at the end of a name, which other opens lose.
+const SPACE: char = '\u{f028}';
+const DOT: char = '\u{f029}';
+
+/// The characters that Windows forbids in names, except for the separator, and what stands for them.
+const FORBIDDEN: &[(char, char)] = &[
+    ('"', '\u{f020}'),
+    ('*', '\u{f021}'),
+    (':', '\u{f022}'),
+    ('<', '\u{f023}'),
+    ('>', '\u{f024}'),
+    ('?', '\u{f025}'),
+    ('|', '\u{f027}'),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn posix_names_have_every_character_but_the_separators() {
+        for (posix, windows) in [
+            ("dir/a:b", "dir\\a\u{f022}b"),
+            ("dir\\plain", "dir\\plain"),
+            ("tab\there?", "tab\u{f009}here\u{f025}"),
+            ("a\u{f022}b", "a\u{f022}b"),
+        ] {
+            assert_eq!(windows_path(posix), windows);
+        }
+        for (listed, shown) in [
+            ("plain", "plain"),
+            ("é\u{f022}\u{f009}", "é:\t"),
+            ("end\u{f028}", "end "),
+            ("end\u{f029}", "end."),
+            // A backslash would separate.
+            ("a\u{f026}b", "a\u{f026}b"),
+        ] {
+            assert_eq!(posix_name(listed), shown);
+        }
+    }
+}
