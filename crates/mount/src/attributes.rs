@@ -7,9 +7,11 @@ use fuser::{Errno, FileAttr, FileType, INodeNo};
 use wire::fscc::DirectoryEntry;
 use wire::fscc::file_info::{BasicInfo, StandardInfo};
 use wire::layout::FixedLayout as _;
+use wire::posix::PosixInfo;
 use wire::{DecodeError, FileAttributes, FileTime};
 
 use crate::identity::Identity;
+use crate::modes::Unix;
 
 /// The metadata that a server reports for a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,14 +29,18 @@ pub(crate) struct Facts {
     pub(crate) links: Option<u32>,
     /// The identity of the file.
     pub(crate) identity: Identity,
+    /// The mode and the owners; `None` if the server lacks the POSIX extensions.
+    pub(crate) unix: Option<Unix>,
 }
 
-/// The owner and the restrictions of the files shown; SMB has no owner or mode of its own.
+/// The owner and the restrictions of the files shown if the server reports no modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) read_only: bool,
+    /// The user's uid on the server; `None` if unknown. Files of that uid are shown as files of `uid`.
+    pub(crate) on_server: Option<u32>,
 }
 
 impl From<&Created> for Facts {
@@ -48,8 +54,9 @@ impl From<&Created> for Facts {
             modified: created.last_write_time,
             changed: created.change_time,
             symlink: false,
-            links: None,
+            links: created.contexts.posix.map(|posix| posix.links),
             identity: Identity::of(created),
+            unix: created.contexts.posix.as_ref().map(Unix::from),
         }
     }
 }
@@ -65,8 +72,9 @@ impl From<&DirectoryEntry<'_>> for Facts {
             modified: entry.modified,
             changed: entry.changed,
             symlink: false,
-            links: None,
+            links: entry.posix.map(|posix| posix.links),
             identity: Identity::default(),
+            unix: entry.posix.as_ref().map(Unix::from),
         }
     }
 }
@@ -87,6 +95,7 @@ impl Facts {
             symlink: false,
             links: Some(links(&standard)),
             identity: Identity::default(),
+            unix: None,
         })
     }
 
@@ -113,12 +122,17 @@ impl Facts {
         self.attributes.contains(FileAttributes::REPARSE_POINT)
     }
 
-    /// The permission bits. READONLY clears the write bits of a file; for a directory it has another meaning
-    /// (MS-FSCC 2.6).
+    /// The permission bits; from a server with modes also the set-id bits and the sticky bit. READONLY clears the
+    /// write bits of a file; for a directory it has another meaning (MS-FSCC 2.6).
     pub(crate) fn permissions(&self, view: &View) -> u16 {
-        let all = match self.kind() {
-            FileType::Symlink => return 0o777,
-            FileType::Directory => return if view.read_only { 0o555 } else { 0o755 },
+        let all = match (self.kind(), self.unix) {
+            (FileType::Symlink, _) => return 0o777,
+            (FileType::Directory, Some(unix)) => return unix.mode,
+            (_, Some(unix)) if self.attributes.contains(FileAttributes::READONLY) => {
+                return unix.mode & !0o222;
+            }
+            (_, Some(unix)) => return unix.mode,
+            (FileType::Directory, None) => return if view.read_only { 0o555 } else { 0o755 },
             _ => 0o755,
         };
         let writable = !view.read_only && !self.attributes.contains(FileAttributes::READONLY);
@@ -139,11 +153,33 @@ impl Facts {
             kind: self.kind(),
             perm: self.permissions(view),
             nlink: if directory { 2 } else { self.links.unwrap_or(1) },
-            uid: view.uid,
-            gid: view.gid,
+            uid: self
+                .unix
+                .and_then(|unix| unix.uid)
+                .filter(|uid| Some(*uid) != view.on_server)
+                .unwrap_or(view.uid),
+            gid: self.unix.and_then(|unix| unix.gid).unwrap_or(view.gid),
             rdev: 0,
             blksize: 4096,
             flags: 0,
+        }
+    }
+}
+
+impl From<&PosixInfo> for Facts {
+    fn from(info: &PosixInfo) -> Self {
+        Self {
+            attributes: info.attributes,
+            size: info.size,
+            allocation: info.allocation_size,
+            created: info.created,
+            accessed: info.accessed,
+            modified: info.modified,
+            changed: info.changed,
+            symlink: false,
+            links: Some(info.posix.links),
+            identity: Identity::default(),
+            unix: Some(Unix::from(&info.posix)),
         }
     }
 }
@@ -190,7 +226,7 @@ pub(crate) fn wire_time(time: SystemTime) -> FileTime {
 mod tests {
     use super::*;
 
-    const VIEW: View = View { uid: 7, gid: 8, read_only: false };
+    const VIEW: View = View { uid: 7, gid: 8, read_only: false, on_server: Some(70) };
 
     #[test]
     fn times_round_trip_in_units_of_100_nanoseconds() {
@@ -210,6 +246,18 @@ mod tests {
         assert_eq!(facts(FileAttributes::READONLY | FileAttributes::DIRECTORY).permissions(&VIEW), 0o755);
         let read_only = View { read_only: true, ..VIEW };
         assert_eq!(facts(FileAttributes::NORMAL).permissions(&read_only), 0o555);
+    }
+
+    #[test]
+    fn a_server_with_modes_says_whose_a_file_is_and_what_it_permits() {
+        let shown = |mode, uid, attributes| {
+            let unix = Some(Unix { mode, uid, gid: Some(90) });
+            let shown = Facts { unix, attributes, ..Facts::default() }.shown(INodeNo(5), &VIEW);
+            (shown.perm, shown.uid, shown.gid)
+        };
+        assert_eq!(shown(0o640, Some(71), FileAttributes::ARCHIVE), (0o640, 71, 90));
+        assert_eq!(shown(0o640, Some(70), FileAttributes::READONLY), (0o440, 7, 90));
+        assert_eq!(shown(0o1777, None, FileAttributes::DIRECTORY), (0o1777, 7, 90));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use client::smb::{CreateParameters, Error, File};
-use fuser::{Errno, FileHandle, FileType, INodeNo, TimeOrNow};
+use fuser::{Errno, FileHandle, INodeNo, TimeOrNow};
 use wire::fscc::FileInfoClass;
 use wire::fscc::file_info::{BasicInfo, EndOfFileInfo};
 use wire::fscc::named_info::RenameInfo;
@@ -15,7 +15,7 @@ use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoTyp
 use wire::{AccessMask, Command, FileAttributes, FileTime, NtStatus, Utf16, utf16le};
 
 use crate::attributes::{Facts, wire_time};
-use crate::files::OpenFile;
+use crate::files::{OpenFile, made_attributes};
 use crate::remote::Live;
 use crate::volume::Volume;
 use crate::{identity, names};
@@ -36,8 +36,9 @@ impl Volume {
         &self,
         parent: INodeNo,
         name: &OsStr,
+        mode: u32,
     ) -> Result<(INodeNo, Facts), Errno> {
-        self.make(parent, name, CreateOptions::DIRECTORY_FILE, FileAttributes::DIRECTORY).await
+        self.make(parent, name, CreateOptions::DIRECTORY_FILE, mode).await
     }
 
     /// Creates an empty file.
@@ -45,10 +46,9 @@ impl Volume {
         &self,
         parent: INodeNo,
         name: &OsStr,
-        read_only: bool,
+        mode: u32,
     ) -> Result<(INodeNo, Facts), Errno> {
-        let attributes = if read_only { FileAttributes::READONLY } else { FileAttributes::NORMAL };
-        self.make(parent, name, CreateOptions::NON_DIRECTORY_FILE, attributes).await
+        self.make(parent, name, CreateOptions::NON_DIRECTORY_FILE, mode).await
     }
 
     async fn make(
@@ -56,16 +56,20 @@ impl Volume {
         parent: INodeNo,
         name: &OsStr,
         options: CreateOptions,
-        attributes: FileAttributes,
+        mode: u32,
     ) -> Result<(INodeNo, Facts), Errno> {
         let (path, name) = self.path_in(parent, name)?;
         let live = self.live().await?;
+        let attributes = match options {
+            CreateOptions::DIRECTORY_FILE => FileAttributes::DIRECTORY,
+            _ => made_attributes(&live, mode),
+        };
         let create = CreateParameters {
             access: AccessMask::READ_ATTRIBUTES,
             disposition: CreateDisposition::CREATE,
             options,
             attributes,
-            contexts: identity::asking(),
+            contexts: identity::making(mode),
             ..CreateParameters::open(&path)
         };
         let file = self.open(&live, &create).await?;
@@ -108,10 +112,7 @@ impl Volume {
         };
         let Some(open) = open else { return self.stat_number(number).await };
         let (live, file) = self.through(&open).await?;
-        let facts = self.stat_open(&live, &file).await?;
-        // A deleted file that is still open has a temporary name on the server, which does not count in
-        // Linux.
-        Ok(if linked { facts } else { Facts { links: Some(0), ..facts } })
+        self.stat_open(&live, &file).await
     }
 
     /// Changes attributes, and returns the new ones.
@@ -125,7 +126,7 @@ impl Volume {
             self.change_size(number, handle, size).await?;
         }
         let read_only = match changes.mode {
-            Some(mode) => self.read_only_of_mode(number, handle, mode).await?,
+            Some(mode) => self.change_mode(number, handle, mode).await?,
             None => None,
         };
         let times = [changes.accessed, changes.modified].map(|time| time.map(given));
@@ -133,20 +134,6 @@ impl Volume {
             self.change_basic(number, read_only, times).await?;
         }
         self.attributes(number, handle).await
-    }
-
-    /// The change of READONLY that a mode implies; `None` if READONLY already agrees with the mode. Other
-    /// bits of the mode are ignored, as in Linux' own client.
-    async fn read_only_of_mode(
-        &self,
-        number: INodeNo,
-        handle: Option<FileHandle>,
-        mode: u32,
-    ) -> Result<Option<bool>, Errno> {
-        let facts = self.attributes(number, handle).await?;
-        let wanted = mode & 0o222 == 0;
-        let is = facts.attributes.contains(FileAttributes::READONLY);
-        Ok((facts.kind() == FileType::RegularFile && wanted != is).then_some(wanted))
     }
 
     async fn change_size(&self, number: INodeNo, handle: Option<FileHandle>, size: u64) -> Result<(), Errno> {

@@ -1,6 +1,6 @@
 //! Open files and directories: reading and writing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -14,6 +14,7 @@ use wire::{AccessMask, FileAttributes, NtStatus};
 
 use crate::attributes::Facts;
 use crate::identity::{self, Identity, Same};
+use crate::modes::WRITE_BITS;
 use crate::open_lifetime::Tenure;
 use crate::remote::Live;
 use crate::unflushed::Told;
@@ -64,7 +65,15 @@ pub(crate) struct OpenDirectory {
     pub(crate) number: INodeNo,
     /// The losses that were reported through this open.
     pub(crate) told: Told,
-    pub(crate) entries: tokio::sync::Mutex<Option<Arc<Vec<Entry>>>>,
+    pub(crate) entries: tokio::sync::Mutex<Option<Arc<Entries>>>,
+}
+
+/// The entries of a directory, as they were read.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    /// When reading them began.
+    pub(crate) read: Instant,
+    pub(crate) all: Vec<Entry>,
 }
 
 impl Files {
@@ -93,6 +102,11 @@ impl Files {
     /// The opens of a file.
     pub(crate) fn of(&self, number: INodeNo) -> Vec<Arc<OpenFile>> {
         self.files().values().filter(|file| file.number == number).cloned().collect()
+    }
+
+    /// The files that are open.
+    pub(crate) fn numbers(&self) -> HashSet<INodeNo> {
+        self.files().values().map(|file| file.number).collect()
     }
 
     /// An open of the file with [`Tenure::Alone`], if there is one.
@@ -154,7 +168,7 @@ impl Volume {
         &self,
         parent: INodeNo,
         name: &std::ffi::OsStr,
-        read_only: bool,
+        mode: u32,
         flags: OpenFlags,
         exclusive: bool,
         truncate: bool,
@@ -170,7 +184,8 @@ impl Volume {
         let open = CreateParameters {
             share: tenure.share(),
             disposition: if exclusive { CreateDisposition::CREATE } else { CreateDisposition::OPEN_IF },
-            attributes: if read_only { FileAttributes::READONLY } else { FileAttributes::NORMAL },
+            attributes: made_attributes(&live, mode),
+            contexts: identity::making(mode),
             ..opening(&path, reads || tenure == Tenure::Alone, writes)
         };
         let file = self.open_when_free(&live, &open).await?;
@@ -201,7 +216,7 @@ impl Volume {
     async fn open_when_free(&self, live: &Live, open: &CreateParameters<'_>) -> Result<File, Errno> {
         let started = Instant::now();
         loop {
-            match live.tree.create(open).await {
+            match live.tree.create(&live.asked(open)).await {
                 Err(error)
                     if error.is(NtStatus::DELETE_PENDING) && started.elapsed() < limits::DELETED_WAIT_MAX =>
                 {
@@ -217,6 +232,7 @@ impl Volume {
         let mut facts = Facts::from(&file.created).possible()?;
         facts.links = match file.created.action {
             CreateAction::CREATED => Some(1),
+            _ if facts.links.is_some() => facts.links,
             _ => Some(self.links_of(live, file).await?),
         };
         if empties {
@@ -529,6 +545,11 @@ fn modes(flags: OpenFlags) -> (bool, bool) {
         OpenAccMode::O_WRONLY => (false, true),
         OpenAccMode::O_RDWR => (true, true),
     }
+}
+
+/// The attributes of a file that is made with this mode: on a server without modes, read-only where nobody may write.
+pub(crate) fn made_attributes(live: &Live, mode: u32) -> FileAttributes {
+    if mode & WRITE_BITS == 0 && !live.posix { FileAttributes::READONLY } else { FileAttributes::NORMAL }
 }
 
 pub(crate) fn opening(path: &str, reads: bool, writes: bool) -> CreateParameters<'_> {

@@ -128,7 +128,7 @@ impl Filesystem for ShareFs {
         }
         let name = name.to_owned();
         self.spawn(async move |volume: Arc<Volume>| {
-            entry(&volume, volume.make_file(parent, &name, read_only(mode, umask)).await, reply);
+            entry(&volume, volume.make_file(parent, &name, mode & !umask).await, reply);
         });
     }
 
@@ -137,13 +137,13 @@ impl Filesystem for ShareFs {
         _request: &Request,
         parent: INodeNo,
         name: &OsStr,
-        _mode: u32,
-        _umask: u32,
+        mode: u32,
+        umask: u32,
         reply: ReplyEntry,
     ) {
         let name = name.to_owned();
         self.spawn(async move |volume: Arc<Volume>| {
-            entry(&volume, volume.make_directory(parent, &name).await, reply);
+            entry(&volume, volume.make_directory(parent, &name, mode & !umask).await, reply);
         });
     }
 
@@ -213,8 +213,8 @@ impl Filesystem for ShareFs {
         let name = name.to_owned();
         let (exclusive, truncate) = (flags & O_EXCL != 0, flags & O_TRUNC != 0);
         self.spawn(async move |volume: Arc<Volume>| {
-            let (flags, read_only) = (OpenFlags(flags), read_only(mode, umask));
-            match volume.create_file(parent, &name, read_only, flags, exclusive, truncate).await {
+            let (flags, mode) = (OpenFlags(flags), mode & !umask);
+            match volume.create_file(parent, &name, mode, flags, exclusive, truncate).await {
                 Ok((number, facts, handle, how)) => {
                     let shown = facts.shown(number, &volume.view);
                     reply.created(&limits::ATTRIBUTES_TIME, &shown, Generation(0), handle, how);
@@ -517,11 +517,6 @@ impl Filesystem for ShareFs {
             done(outcome, reply);
         });
     }
-}
-
-/// True if a new file is read-only; that is all of a mode that SMB stores.
-const fn read_only(mode: u32, umask: u32) -> bool {
-    mode & !umask & 0o222 == 0
 }
 
 /// FALLOC_FL_PUNCH_HOLE and FALLOC_FL_ZERO_RANGE, each with FALLOC_FL_KEEP_SIZE.

@@ -4,6 +4,8 @@ use client::smb::{ClientTree, CreateParameters, Created, Error};
 use wire::create_context::CreateContextsRequest;
 use wire::{AccessMask, FileTime};
 
+use crate::modes::MODE_BITS;
+
 /// The properties of a file that a rename does not change: its number on the volume, the number of the volume
 /// (MS-SMB2 2.2.14.2.9), and its creation time.
 ///
@@ -32,6 +34,11 @@ pub(crate) enum Same {
 /// The create contexts that request the numbers.
 pub(crate) fn asking() -> CreateContextsRequest<'static> {
     CreateContextsRequest { query_on_disk_id: true, ..CreateContextsRequest::default() }
+}
+
+/// The create contexts of [`asking`] for a new file or directory with this mode, if the server has modes.
+pub(crate) fn making(mode: u32) -> CreateContextsRequest<'static> {
+    CreateContextsRequest { posix_mode: Some(mode & MODE_BITS), ..asking() }
 }
 
 /// The identity of a share's root; unknown if the user has no access to it.

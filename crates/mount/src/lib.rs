@@ -28,6 +28,7 @@ mod journals;
 mod limits;
 mod listing;
 mod locks;
+mod modes;
 mod names;
 mod open_lifetime;
 mod pending_cleanup;

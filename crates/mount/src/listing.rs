@@ -3,13 +3,16 @@
 //! A server's listing contains neither the number of links of a file nor the current size of an open file. So
 //! entries with attributes are queried one by one, many at a time; the kernel requests attributes only when a
 //! program needs them.
+//! The listing of a server with the POSIX extensions says everything. It is believed as long as the kernel believes
+//! attributes, except of files that are open here, which may have changed since.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::{Errno, FileHandle, FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 
 use crate::attributes::Facts;
+use crate::files::Entries;
 use crate::inodes::UNKNOWN;
 use crate::limits;
 use crate::names::join;
@@ -25,7 +28,7 @@ impl Volume {
         reply: &mut ReplyDirectory,
     ) -> Result<(), Errno> {
         let entries = self.entries(handle, offset).await?;
-        for (next, listed) in positions(&entries, offset) {
+        for (next, listed) in positions(&entries.all, offset) {
             let full = match listed {
                 Listed::Own(name) => {
                     let shown = if name == "." { number } else { UNKNOWN };
@@ -53,18 +56,24 @@ impl Volume {
     ) -> Result<(), Errno> {
         let entries = self.entries(handle, offset).await?;
         let directory = self.path(number)?;
-        let mut rest = positions(&entries, offset);
+        let open = self.files.numbers();
+        let mut rest = positions(&entries.all, offset);
         loop {
             let batch: Vec<_> = rest.by_ref().take(limits::LOOKS_AT_ONCE).collect();
             if batch.is_empty() {
                 return Ok(());
             }
-            let looks =
-                batch.into_iter().map(|(next, listed)| (next, listed, self.start_look(&directory, listed)));
-            for (next, listed, look) in looks.collect::<Vec<_>>() {
+            let looks = batch.into_iter().map(|(next, listed)| {
+                let known = listed.known(&entries, |name| {
+                    self.inodes().number(number, name).is_some_and(|number| open.contains(&number))
+                });
+                let look = if known.is_some() { None } else { self.start_look(&directory, listed) };
+                (next, listed, known, look)
+            });
+            for (next, listed, known, look) in looks.collect::<Vec<_>>() {
                 let found = match look {
                     Some(look) => look.await.map_err(|_| Errno::EIO)?.ok(),
-                    None => None,
+                    None => known,
                 };
                 if self.add(number, next, listed, found, reply) {
                     return Ok(());
@@ -129,13 +138,15 @@ impl Volume {
     }
 
     /// The entries of an open directory; a read from the start lists it again.
-    async fn entries(&self, handle: FileHandle, offset: u64) -> Result<Arc<Vec<Entry>>, Errno> {
+    async fn entries(&self, handle: FileHandle, offset: u64) -> Result<Arc<Entries>, Errno> {
         let directory = self.files.directory(handle)?;
         let mut known = directory.entries.lock().await;
         match &*known {
             Some(entries) if offset > 0 => Ok(Arc::clone(entries)),
             _ => {
-                let entries = Arc::new(self.list(&self.path(directory.number)?).await?);
+                let read = Instant::now();
+                let all = self.list(&self.path(directory.number)?).await?;
+                let entries = Arc::new(Entries { read, all });
                 *known = Some(Arc::clone(&entries));
                 Ok(entries)
             }
@@ -149,6 +160,17 @@ enum Listed<'a> {
     /// `.` or `..`.
     Own(&'static str),
     Entry(&'a Entry),
+}
+
+impl Listed<'_> {
+    /// The metadata from the listing, if it is complete and recent. `is_open` returns true for the name of a file that is
+    /// open here.
+    fn known(&self, entries: &Entries, is_open: impl Fn(&str) -> bool) -> Option<Facts> {
+        let Listed::Entry(entry) = self else { return None };
+        let is_told = entry.facts.unix.is_some() && !entry.facts.is_reparse_point();
+        let is_new = entries.read.elapsed() < limits::ATTRIBUTES_TIME;
+        (is_told && is_new && !is_open(&entry.server_name)).then_some(entry.facts)
+    }
 }
 
 /// The lines from a position on, each with the position after it.

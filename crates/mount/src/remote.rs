@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auth::Credentials;
-use client::smb::{ClientConnection, ClientTree, ConnectOptions, Error, Signing};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, Signing};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use wire::msg::ShareType;
@@ -89,6 +89,7 @@ pub async fn connect(target: &ShareAddress, credentials: &Credentials) -> Result
     let mut options = ConnectOptions::new().map_err(unreachable)?;
     options.server_name.clone_from(&target.host);
     // Signing prevents changes of the data on the network.
+    options.posix = true;
     options.signing = Signing::Required;
     options.connect_timeout = limits::CONNECT_TIME_MAX;
     options.request_timeout = limits::REQUEST_TIME_MAX;
@@ -150,6 +151,8 @@ pub(crate) struct Live {
     pub(crate) generation: u64,
     pub(crate) read_max: u32,
     pub(crate) write_max: u32,
+    /// True if the server has the POSIX extensions.
+    pub(crate) posix: bool,
 }
 
 impl Remote {
@@ -252,7 +255,16 @@ impl Live {
         let most = if negotiated.multi_credit { limits::TRANSFER_BYTES_MAX } else { 64 << 10 };
         let read_max = negotiated.max_read_size.clamp(512, most);
         let write_max = negotiated.max_write_size.clamp(512, most);
-        Ok(Self { tree, generation, read_max, write_max })
+        let posix = negotiated.posix;
+        Ok(Self { tree, generation, read_max, write_max, posix })
+    }
+
+    /// The parameters for this server: those of a POSIX open, if it has the POSIX extensions.
+    pub(crate) fn asked<'a>(&self, open: &CreateParameters<'a>) -> CreateParameters<'a> {
+        let mut open = open.clone();
+        let mode = open.contexts.posix_mode.take();
+        open.contexts.posix_mode = self.posix.then(|| mode.unwrap_or_default());
+        open
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use crate::attributes::View;
 use crate::filesystem::ShareFs;
 use crate::identity;
+use crate::modes::user_on_server;
 use crate::remote::{Remote, ShareAddress, Status};
 use crate::state::{FILE_SYSTEM_TYPE, State};
 use crate::volume::Volume;
@@ -46,7 +47,11 @@ pub async fn serve(
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let view = View { uid, gid, read_only: options.read_only };
+    let on_server = user_on_server(&tree, &options.user).await;
+    let view = View { uid, gid, read_only: options.read_only, on_server };
+    let has_modes = tree.connection().negotiated().is_ok_and(|negotiated| negotiated.posix);
+    // The server knows better than the modes that it shows, except what other users of this machine may.
+    let checks = options.others || !has_modes;
     let root = identity::of_root(&tree).await.map_err(io::Error::other)?;
     let remote = Remote::new(options.target.clone(), options.credentials.clone(), tree);
     let remote = remote.map_err(io::Error::other)?;
@@ -62,7 +67,7 @@ pub async fn serve(
     let file_system = ShareFs { volume: Arc::clone(&volume), runtime, state };
     let (at, how) = (directory.to_owned(), options.clone());
     // The handshake waits for the kernel.
-    let session = tokio::task::spawn_blocking(move || start(file_system, &at, &how)).await;
+    let session = tokio::task::spawn_blocking(move || start(file_system, &at, &how, checks)).await;
     let session = session.map_err(io::Error::other)??;
     // It is set only here.
     let _ = volume.notifier.set(session.notifier());
@@ -101,17 +106,25 @@ pub fn unmount(directory: &Path, lazily: bool) -> io::Result<()> {
     }
 }
 
-fn start(file_system: ShareFs, directory: &Path, options: &Options) -> io::Result<BackgroundSession> {
+/// Mounts. `checks` has the kernel apply the modes that are shown.
+fn start(
+    file_system: ShareFs,
+    directory: &Path,
+    options: &Options,
+    checks: bool,
+) -> io::Result<BackgroundSession> {
     let mut config = Config::default();
     config.acl = if options.others { SessionACL::All } else { SessionACL::Owner };
-    match mount(directory, options) {
+    match mount(directory, options, checks) {
         Ok(device) => Session::from_fd(file_system, device, config.acl, config)?.spawn(),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             config.mount_options = vec![
                 MountOption::FSName(options.target.source().replace(',', "\\,")),
                 MountOption::Subtype(SUBTYPE.into()),
-                MountOption::DefaultPermissions,
             ];
+            if checks {
+                config.mount_options.push(MountOption::DefaultPermissions);
+            }
             if options.read_only {
                 config.mount_options.push(MountOption::RO);
             }
@@ -122,12 +135,13 @@ fn start(file_system: ShareFs, directory: &Path, options: &Options) -> io::Resul
 }
 
 /// Mounts with the system call, which needs CAP_SYS_ADMIN. The session reads from the device.
-fn mount(directory: &Path, options: &Options) -> io::Result<OwnedFd> {
+fn mount(directory: &Path, options: &Options, checks: bool) -> io::Result<OwnedFd> {
     let device: File = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let others = if options.others { ",allow_other" } else { "" };
+    let checks = if checks { ",default_permissions" } else { "" };
     let fd = device.as_raw_fd();
-    let data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid},default_permissions{others}");
+    let data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid}{checks}{others}");
     let mut flags = MountFlags::NOSUID | MountFlags::NODEV;
     if options.read_only {
         flags |= MountFlags::RDONLY;

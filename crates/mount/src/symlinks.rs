@@ -28,7 +28,7 @@ impl Volume {
             disposition: CreateDisposition::CREATE,
             options: CreateOptions::NON_DIRECTORY_FILE | CreateOptions::OPEN_REPARSE_POINT,
             attributes: FileAttributes::NORMAL,
-            contexts: identity::asking(),
+            contexts: identity::making(LINK_MODE),
             ..CreateParameters::open(&path)
         };
         let file = self.open(&live, &create).await?;
@@ -88,6 +88,9 @@ async fn set_target(file: &File, target: &str) -> Result<(), Error> {
     ReparseData { tag: ReparseTag::SYMLINK, guid: None, data: &data }.encode(&mut buffer);
     file.ioctl(FsctlCode::SET_REPARSE_POINT, &buffer, 0).await.map(|_| ())
 }
+
+/// The mode of the file that becomes a link.
+const LINK_MODE: u32 = 0o644;
 
 /// The statuses of servers without symbolic links for FSCTL_SET_REPARSE_POINT; the last one is Samba's.
 const UNKNOWN: &[NtStatus] = &[

@@ -167,6 +167,10 @@ impl Volume {
             contexts: identity::asking(),
             ..CreateParameters::open(path)
         };
+        let open = live.asked(&open);
+        if live.posix {
+            return look_as_posix(live, &open).await;
+        }
         let (file, class) = (FileId::RELATED, FileInfoClass::STANDARD.0);
         let standard =
             query_info_part(file, InfoType::FILE, class, AdditionalInformation::NONE, STANDARD_BYTES);
@@ -187,6 +191,10 @@ impl Volume {
 
     /// The current metadata of an open file.
     pub(crate) async fn stat_open(&self, live: &Live, file: &File) -> Result<Facts, Errno> {
+        if file.created.contexts.posix.is_some() {
+            let info = file.posix_info().await.map_err(|error| self.failed(live, &error))?;
+            return Facts::from(&info).possible();
+        }
         let class = FileInfoClass::ALL.0;
         let answer = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, ALL_BYTES).await;
         let answer = answer.map_err(|error| self.failed(live, &error))?;
@@ -215,7 +223,7 @@ impl Volume {
 
     /// Opens a path.
     pub(crate) async fn open(&self, live: &Live, open: &CreateParameters<'_>) -> Result<File, Errno> {
-        live.tree.create(open).await.map_err(|error| self.failed_at(live, &error, open.name))
+        live.tree.create(&live.asked(open)).await.map_err(|error| self.failed_at(live, &error, open.name))
     }
 
     /// Opens the file that a name belonged to at its last look-up. If the name belongs to another file or to
@@ -355,7 +363,9 @@ impl Volume {
         let directory = self.open(&live, &directory).await?;
         let volume = Identity::of(&directory.created).numbers().map(|(_, volume)| volume);
         let bytes = limits::LISTING_BYTES.min(live.read_max).min(transact_max(&live));
-        let mut listing = directory.list(FileInfoClass::ID_BOTH_DIRECTORY, "*").bytes(bytes);
+        let is_posix = directory.created.contexts.posix.is_some();
+        let class = if is_posix { FileInfoClass::POSIX } else { FileInfoClass::ID_BOTH_DIRECTORY };
+        let mut listing = directory.list(class, "*").bytes(bytes);
         let mut entries = Vec::new();
         // Hidden entries count as well, because a server could send such entries without end.
         let (mut count, mut size) = (0usize, 0u64);
@@ -413,18 +423,33 @@ impl Volume {
     }
 }
 
+/// One CREATE that asks for nothing, as a server with the POSIX extensions answers it.
+async fn look_as_posix(live: &Live, open: &CreateParameters<'_>) -> Result<Facts, Error> {
+    let parts = vec![open.part()?, close_part(FileId::RELATED, CloseFlags::NONE)];
+    let tree = &live.tree;
+    let mut answers = tree.connection().submit_compound(tree.scope(), parts, true).await?.into_iter();
+    let created = answers.next().ok_or(Error::Protocol("a compound without answers"))?;
+    let created = created.response().await?.success()?;
+    Ok(Facts::from(&File::created(tree, &created)?.created))
+}
+
 /// The visible form of an entry; `None` if it is hidden.
 fn entry(entry: &OwnedEntry, volume: Option<u64>) -> Result<Option<Entry>, Errno> {
     if entry.name == "." || entry.name == ".." || entry.name.starts_with(HIDDEN) {
         return Ok(None);
     }
     let Some(name) = names::from_server(&entry.name) else { return Ok(None) };
+    // A POSIX open's listing has names as Linux has them. Here they are known in the form that every open takes.
+    let server_name = match entry.fields.posix {
+        Some(_) => names::to_server(name.as_ref())?,
+        None => entry.name.clone(),
+    };
     let mut facts = Facts::from(&entry.fields).possible()?;
     facts.identity = Identity::listed(entry.fields.file_id, volume, entry.fields.created);
     let tag = ReparseTag(entry.fields.reparse_tag);
     let linked = matches!(tag, ReparseTag::SYMLINK | ReparseTag::LX_SYMLINK | ReparseTag::NFS);
     facts.symlink = facts.is_reparse_point() && linked;
-    Ok(Some(Entry { name, server_name: entry.name.clone(), facts }))
+    Ok(Some(Entry { name, server_name, facts }))
 }
 
 fn transact_max(live: &Live) -> u32 {

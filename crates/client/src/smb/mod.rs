@@ -8,6 +8,7 @@
 //! Nothing here retries, reconnects or caches: one call is one exchange (a few for logons and listings), and the
 //! caller interprets the server's answer.
 
+mod accounts;
 mod breaks;
 mod connection;
 mod credits;
@@ -18,6 +19,7 @@ mod limits;
 mod negotiate;
 mod options;
 mod pipe;
+mod posix;
 mod protection;
 mod receive;
 mod send;

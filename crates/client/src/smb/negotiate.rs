@@ -7,6 +7,7 @@ use wire::msg::{
     GlobalCapabilities, HashAlgorithmId, NegotiateContext, NegotiateContexts, NegotiateRequest,
     NegotiateResponse, SecurityMode, U16List,
 };
+use wire::posix::{POSIX_VERSION, offers_posix};
 use wire::{Command, Dialect, Guid, Utf16, utf16le};
 
 use super::connection::{ClientConnection, Part, Scope};
@@ -38,6 +39,8 @@ pub struct Negotiated {
     pub multi_credit: bool,
     /// True if everything is signed for which a key exists.
     pub signing_required: bool,
+    /// True if the server has the POSIX extensions, and the client offered them.
+    pub posix: bool,
     /// `Connection.PreauthIntegrityHashValue`.
     pub preauth: PreauthHash,
 }
@@ -70,6 +73,7 @@ pub(crate) async fn negotiate(connection: &ClientConnection) -> Result<Negotiate
         signing_algorithm,
         multi_credit: dialect != Dialect::SMB202 && body.capabilities.contains(GlobalCapabilities::LARGE_MTU),
         signing_required: server_requires || options.signing == Signing::Required,
+        posix: options.posix && has_posix(&body)?,
         preauth,
     })
 }
@@ -118,6 +122,9 @@ fn request(options: &ConnectOptions, mut part: Part) -> Result<Part, Error> {
         let ids = options.signing_algorithms.iter().map(|algorithm| algorithm.id());
         contexts.push(NegotiateContext::Signing { algorithms: U16List::build(ids, &mut signing) });
     }
+    if options.posix {
+        contexts.push(NegotiateContext::Posix { versions: &POSIX_VERSION });
+    }
     let modern = options.dialects.contains(&Dialect::SMB311);
     let body = NegotiateRequest {
         security_mode: options.security_mode(),
@@ -132,6 +139,16 @@ fn request(options: &ConnectOptions, mut part: Part) -> Result<Part, Error> {
     };
     body.encode(&mut part.buffer, super::send::HEAD_ROOM);
     Ok(part)
+}
+
+/// Returns true if the server has the POSIX extensions.
+fn has_posix(body: &NegotiateResponse<'_>) -> Result<bool, Error> {
+    for context in body.contexts.iter() {
+        if let NegotiateContext::Posix { versions } = context? {
+            return Ok(offers_posix(versions));
+        }
+    }
+    Ok(false)
 }
 
 fn algorithms(

@@ -34,6 +34,8 @@ pub struct ConnectOptions {
     pub ciphers: Vec<Cipher>,
     /// The signing algorithms offered with 3.1.1, best first; if empty, the context is omitted.
     pub signing_algorithms: Vec<SigningAlgorithm>,
+    /// True to offer the POSIX extensions with 3.1.1.
+    pub posix: bool,
     /// `ClientGuid`.
     pub client_guid: Guid,
     /// `Capabilities`.
@@ -73,6 +75,7 @@ impl ConnectOptions {
                 SigningAlgorithm::AesCmac,
                 SigningAlgorithm::HmacSha256,
             ],
+            posix: false,
             client_guid,
             capabilities: GlobalCapabilities::LEASING
                 | GlobalCapabilities::LARGE_MTU

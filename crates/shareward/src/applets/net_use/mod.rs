@@ -67,6 +67,10 @@ The password is the one on the command line, or else the one in the credentials
 file, or else SHAREWARD_PASSWORD in the environment; otherwise the command asks
 for it. The password is never stored; only the name of the credentials file is.
 
+Through FUSE, chmod, modes and owners are the server's if it has the POSIX
+extensions of SMB 3.1.1, as Shareward and Samba 4.23 do. With other servers,
+chmod changes the read-only attribute of files and nothing else.
+
 An argument that starts with a slash is a directory if it contains another
 slash, or if it is not a switch and such a directory exists.
 

@@ -1,0 +1,108 @@
+//! Modes and owners of servers with the POSIX extensions.
+
+use client::smb::ClientTree;
+use fuser::{Errno, FileHandle, FileType, INodeNo};
+use wire::msg::CreateOptions;
+use wire::posix::PosixAttributes;
+use wire::security::Sid;
+use wire::{AccessMask, FileAttributes};
+
+use crate::volume::Volume;
+
+/// The mode and the owners of a file on the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unix {
+    /// The permissions, the set-id bits and the sticky bit.
+    pub(crate) mode: u16,
+    /// The owner; `None` if the server has no Unix user for it.
+    pub(crate) uid: Option<u32>,
+    /// The group; `None` if the server has no Unix group for it.
+    pub(crate) gid: Option<u32>,
+}
+
+impl From<&PosixAttributes> for Unix {
+    fn from(attributes: &PosixAttributes) -> Self {
+        Self {
+            mode: u16::try_from(attributes.mode.permissions()).unwrap_or_default(),
+            uid: unix_id(attributes.owner, USERS),
+            gid: unix_id(attributes.group, GROUPS),
+        }
+    }
+}
+
+impl Volume {
+    /// Changes a file's mode. Returns the new value of the read-only attribute if it has to change.
+    ///
+    /// Without the POSIX extensions, that attribute is all of a mode that the server stores. With them, a mode with a
+    /// write bit clears it, and no mode sets it.
+    pub(crate) async fn change_mode(
+        &self,
+        number: INodeNo,
+        handle: Option<FileHandle>,
+        mode: u32,
+    ) -> Result<Option<bool>, Errno> {
+        let facts = self.attributes(number, handle).await?;
+        let is_read_only = facts.attributes.contains(FileAttributes::READONLY);
+        let wants_read_only = mode & WRITE_BITS == 0;
+        if facts.unix.is_none() {
+            let is_file = facts.kind() == FileType::RegularFile;
+            return Ok((is_file && wants_read_only != is_read_only).then_some(wants_read_only));
+        }
+        let access = AccessMask::WRITE_DAC | AccessMask::READ_ATTRIBUTES;
+        let changed = self
+            .with_number(number, access, CreateOptions::NONE, async |file| {
+                file.set_posix_mode(mode & MODE_BITS).await
+            })
+            .await;
+        match changed {
+            // The error of chmod(2) for a user who does not own the file.
+            Err(errno) if errno.code() == Errno::EACCES.code() => return Err(Errno::EPERM),
+            changed => changed?,
+        };
+        Ok((is_read_only && !wants_read_only).then_some(false))
+    }
+}
+
+/// The user's uid on the server; `None` if the server has no modes or does not reveal it.
+pub(crate) async fn user_on_server(tree: &ClientTree, user: &str) -> Option<u32> {
+    let has_modes = tree.connection().negotiated().is_ok_and(|negotiated| negotiated.posix);
+    let name = user.rsplit('\\').next().filter(|name| has_modes && !name.is_empty())?;
+    // Without an answer, the user's files are shown with the uid on the server.
+    let sid = tree.session().sid_of(&format!(r"Unix User\{name}")).await.ok()??;
+    unix_id(sid, USERS)
+}
+
+/// The number of a Unix user or group in its SID: Samba's form, or that of Microsoft's NFS server.
+fn unix_id(sid: Sid, kind: u32) -> Option<u32> {
+    match (sid.authority(), sid.sub_authorities()) {
+        (22, [found, id]) | (5, [88, found, id]) if *found == kind => Some(*id),
+        _ => None,
+    }
+}
+
+const USERS: u32 = 1;
+const GROUPS: u32 = 2;
+
+pub(crate) const WRITE_BITS: u32 = 0o222;
+
+/// The bits of a mode beside the kind of the file.
+pub(crate) const MODE_BITS: u32 = 0o7777;
+
+#[cfg(test)]
+mod tests {
+    use wire::posix::{PosixKind, PosixMode};
+
+    use super::*;
+
+    #[test]
+    fn owners_are_unix_ids_where_the_server_says_so() {
+        let told = |owner, group| {
+            let mode = PosixMode::new(PosixKind::Directory, 0o1750);
+            let unix = Unix::from(&PosixAttributes { mode, owner, group, ..PosixAttributes::default() });
+            (unix.mode, unix.uid, unix.gid)
+        };
+        assert_eq!(told(Sid::unix_user(5), Sid::unix_group(6)), (0o1750, Some(5), Some(6)));
+        assert_eq!(told(Sid::of(5, [88, 1, 7]), Sid::of(5, [88, 2, 8])), (0o1750, Some(7), Some(8)));
+        assert_eq!(told(Sid::unix_group(5), Sid::of_domain([1, 2, 3], 513)), (0o1750, None, None));
+    }
+}
