@@ -36,6 +36,7 @@ mod net_use;
 mod numbers;
 mod ownership;
 mod paths;
+mod posix;
 mod protection;
 mod raw;
 mod reload;

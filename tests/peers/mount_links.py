@@ -161,6 +161,14 @@ def read_only_links():
 
 def modes():
     write("f", "")
+    os.chmod("f", 0o600)
+    if os.stat("f").st_mode & 0o7777 == 0o600:
+        # This server has the POSIX extensions: see mount_modes.py.
+        assert os.stat(there("f")).st_mode & 0o7777 == 0o600
+        os.chown("f", 4242, 4242)
+        assert os.stat("f").st_uid != 4242
+        os.unlink("f")
+        return
     os.mkdir("d")
     for name in ("f", "d"):
         for mode in (0o600, 0o755, 0o644, 0o1777, 0o666):

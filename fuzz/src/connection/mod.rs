@@ -194,6 +194,7 @@ impl World {
             client_guid: guid(choice & 3),
             signing: if choice & 4 == 4 { Signing::Required } else { Signing::IfRequired },
             seal_if_possible: choice & 8 == 8,
+            posix: true,
             ciphers: if choice & 0x80 == 0 { vec![Cipher::Aes128Gcm] } else { vec![Cipher::Aes256Ccm] },
             ..ConnectOptions::with_guid(guid(0)).dialect(dialects[usize::from(choice >> 4 & 7) % 5])
         };

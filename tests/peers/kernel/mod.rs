@@ -58,6 +58,12 @@ fn two_clients_in_every_dialect() {
 }
 
 #[test]
+fn modes_with_the_posix_extensions() {
+    let script = concat!("set -eu\n", include_str!("posix.sh"));
+    run("posix", None, script, &[]).map(|output| output.says("posix done"));
+}
+
+#[test]
 fn extended_attributes_and_holes() {
     run("", None, FILES, &[]).map(|output| output.says("xattrs done").says("holes done"));
 }

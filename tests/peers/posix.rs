@@ -1,0 +1,311 @@
+//! The POSIX extensions: requests of our client, and modes in a mount.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::Command;
+use std::time::Duration;
+
+use client::smb::{ClientTree, ConnectOptions, CreateParameters, Error, File};
+use testkit::{RunAs, Setup, Shareward, Subject, need, repository, run};
+use wire::create_context::CreateContextsRequest;
+use wire::fscc::{FileInfoClass, FsInfoClass};
+use wire::layout::FixedLayout as _;
+use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoType};
+use wire::posix::{FsPosixInfo, PosixKind, PosixMode};
+use wire::security::{Ace, AceFlags, Acl, SdControl, SecurityDescriptor, Sid};
+use wire::{AccessMask, Dialect, NtStatus, ShareAccess};
+
+use crate::net_use::{Machine, NEEDS};
+use crate::scripted::{DATA, logged_on, rename};
+
+fn server(setup: Setup) -> Subject {
+    Subject::Shareward(Shareward::start(&setup))
+}
+
+fn options() -> ConnectOptions {
+    ConnectOptions { posix: true, ..ConnectOptions::new().expect("options") }
+}
+
+async fn tree(subject: &Subject, user: &str) -> ClientTree {
+    let session = logged_on(subject, user, options()).await;
+    assert!(session.connection().negotiated().expect("negotiated").posix);
+    session.tree_connect(DATA).await.expect("tree connect")
+}
+
+/// A POSIX open, which makes what it makes with this mode.
+fn posix(open: CreateParameters<'_>, mode: u32) -> CreateParameters<'_> {
+    let contexts = CreateContextsRequest { posix_mode: Some(mode), ..CreateContextsRequest::default() };
+    CreateParameters { contexts, ..open }
+}
+
+fn making(name: &str) -> CreateParameters<'_> {
+    let access = AccessMask::FILE_ALL;
+    let open = CreateParameters::read_write(name);
+    CreateParameters { access, disposition: CreateDisposition::CREATE, ..open }
+}
+
+async fn make(tree: &ClientTree, name: &str, mode: u32) -> File {
+    tree.create(&posix(making(name), mode)).await.expect("create")
+}
+
+async fn status<T>(outcome: impl Future<Output = Result<T, Error>>) -> Option<NtStatus> {
+    outcome.await.err().and_then(|error| error.status())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extensions_are_offered_with_3_1_1_to_who_asks() {
+    let subject = server(Setup::default());
+    for (options, has) in [
+        (options(), true),
+        (ConnectOptions::new().expect("options"), false),
+        (options().dialect(Dialect::SMB302), false),
+    ] {
+        let session = logged_on(&subject, "alice", options).await;
+        assert_eq!(session.connection().negotiated().expect("negotiated").posix, has);
+    }
+    // Who has not negotiated them has no POSIX opens: the context is passed over.
+    let plain = crate::scripted::tree(&subject, "alice", "data").await;
+    let file = make(&plain, "plain", 0o600).await;
+    assert_eq!(file.created.contexts.posix, None);
+    assert_eq!(status(file.posix_info()).await, Some(NtStatus::INVALID_INFO_CLASS));
+    let refusing = server(Setup { extra: "posix_extensions = false".into(), ..Setup::default() });
+    let session = logged_on(&refusing, "alice", options()).await;
+    assert!(!session.connection().negotiated().expect("negotiated").posix);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn posix_opens_tell_and_set_modes() {
+    let subject = server(Setup::default());
+    let data = subject.share_dir("data");
+    let tree = tree(&subject, "alice").await;
+    let on_disk = |name: &str| fs::metadata(data.join(name)).expect("the file");
+    let file = make(&tree, "file", 0o640).await;
+    let told = file.created.contexts.posix.expect("a POSIX open");
+    assert_eq!((told.mode, told.links), (PosixMode::new(PosixKind::File, 0o640), 1));
+    assert_eq!(on_disk("file").mode() & 0o7777, 0o640);
+    fs::hard_link(data.join("file"), data.join("linked")).expect("link");
+    file.set_posix_mode(0o604).await.expect("chmod");
+    file.write(0, b"text".to_vec()).await.expect("write");
+    let info = file.posix_info().await.expect("information");
+    assert_eq!((info.posix.mode.0, info.posix.links, info.size), (0o604, 2, 4));
+    assert_eq!(info.file_id, on_disk("file").ino());
+    assert_eq!(on_disk("file").mode() & 0o7777, 0o604);
+
+    let directory =
+        CreateParameters { disposition: CreateDisposition::CREATE, ..CreateParameters::directory("d") };
+    let made = tree.create(&posix(directory, 0o1750)).await.expect("mkdir");
+    assert_eq!(made.created.contexts.posix.expect("a POSIX open").mode.0, 0o1750);
+    made.close().await.expect("close");
+    let root = tree.create(&posix(CreateParameters::directory(""), 0)).await.expect("open");
+    let listed = root.list(FileInfoClass::POSIX, "*").all(100).await.expect("a listing");
+    let found = |name: &str| {
+        let entry = listed.iter().find(|entry| entry.name == name).expect("an entry");
+        let posix = entry.fields.posix.expect("attributes");
+        (posix.mode.kind(), posix.mode.permissions(), posix.links, entry.fields.file_id)
+    };
+    assert_eq!(found("file"), (PosixKind::File, 0o604, 2, on_disk("file").ino()));
+    assert_eq!(found("linked"), found("file"));
+    assert_eq!(found("d"), (PosixKind::File, 0o1750, 1, on_disk("d").ino()));
+    assert_eq!(listed.len(), 5);
+    let space = root.query_info(InfoType::FILESYSTEM, FsInfoClass::POSIX.0, AdditionalInformation::NONE, 64);
+    let space = FsPosixInfo::decode(&space.await.expect("information")).expect("information");
+    assert!(space.block_size > 0 && space.total_blocks >= space.free_blocks);
+    // Opens without the context have none of it.
+    let plain = tree.create(&CreateParameters::directory("")).await.expect("open");
+    let mut listed = plain.list(FileInfoClass::POSIX, "*");
+    assert_eq!(status(listed.all(100)).await, Some(NtStatus::INVALID_INFO_CLASS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn posix_names_have_slashes_and_what_windows_forbids() {
+    let subject = server(Setup::default());
+    let data = subject.share_dir("data");
+    let tree = tree(&subject, "alice").await;
+    fs::create_dir(data.join("dir")).expect("create a directory");
+    fs::set_permissions(data.join("dir"), fs::Permissions::from_mode(0o777)).expect("chmod");
+    let file = make(&tree, r#"dir/a:b*"<>|?"#, 0o644).await;
+    assert!(data.join(r#"dir/a:b*"<>|?"#).exists());
+    rename(&file, "dir/c:d ").await.expect("rename");
+    assert!(data.join("dir/c:d ").exists());
+    let directory = tree.create(&posix(CreateParameters::directory("dir"), 0)).await.expect("open");
+    let names = directory.list(FileInfoClass::POSIX, "*").all(100).await.expect("a listing");
+    assert!(names.iter().any(|entry| entry.name == "c:d "), "{names:?}");
+    // Other opens see what stands for them, and streams.
+    let plain = tree.create(&CreateParameters::directory("dir")).await.expect("open");
+    let names = plain.list(FileInfoClass::NAMES, "*").all(100).await.expect("a listing");
+    assert!(names.iter().any(|entry| entry.name == "c\u{f022}d\u{f028}"), "{names:?}");
+    for refused in ["../up", "dir/../../up"] {
+        assert_eq!(
+            status(tree.create(&posix(making(refused), 0o600))).await,
+            Some(NtStatus::OBJECT_PATH_SYNTAX_BAD)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_posix_delete_takes_the_name_at_once() {
+    let subject = server(Setup::default());
+    let data = subject.share_dir("data");
+    let tree = tree(&subject, "alice").await;
+    for on_close in [false, true] {
+        let kept = make(&tree, "gone", 0o600).await;
+        kept.write(0, b"text".to_vec()).await.expect("write");
+        let options = if on_close { CreateOptions::DELETE_ON_CLOSE } else { CreateOptions::NONE };
+        let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
+        let deleting = CreateParameters { access, options, ..CreateParameters::open("gone") };
+        let deleting = tree.create(&posix(deleting, 0)).await.expect("open");
+        if !on_close {
+            deleting.set_delete_on_close(true).await.expect("set");
+        }
+        deleting.close().await.expect("close");
+        assert!(!data.join("gone").exists());
+        assert_eq!(&kept.read(0, 4).await.expect("read")[..], b"text");
+        assert_eq!(kept.posix_info().await.expect("information").posix.links, 0);
+        kept.close().await.expect("close");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_renamed_with_files_open_below() {
+    let subject = server(Setup::default());
+    let tree = tree(&subject, "alice").await;
+    let open = CreateParameters {
+        access: AccessMask::FILE_ALL,
+        disposition: CreateDisposition::CREATE,
+        ..CreateParameters::directory("d")
+    };
+    let directory = tree.create(&posix(open, 0o755)).await.expect("mkdir");
+    let below = make(&tree, "d/f", 0o644).await;
+    rename(&directory, "e").await.expect("rename");
+    below.write(0, b"text".to_vec()).await.expect("write");
+    assert_eq!(fs::read(subject.share_dir("data").join("e/f")).expect("read"), b"text");
+}
+
+/// With a stored descriptor, the mode decides all the same, in both directions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chmod_replaces_the_dacl_of_a_stored_descriptor() {
+    let subject = server(Setup::default());
+    let (alice, bob) = (tree(&subject, "alice").await, tree(&subject, "bob").await);
+    let read = |tree: ClientTree| async move {
+        let open = CreateParameters { access: AccessMask::READ_DATA, ..CreateParameters::open("file") };
+        status(tree.create(&open)).await
+    };
+    let plain = crate::scripted::tree(&subject, "alice", "data").await;
+    let made = plain.create(&making("file")).await.expect("create");
+    let everyone = Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE);
+    let dacl = |aces| SecurityDescriptor {
+        control: SdControl::DACL_PRESENT,
+        dacl: Some(Acl { aces }),
+        ..SecurityDescriptor::default()
+    };
+    made.set_security(AdditionalInformation::DACL, &dacl(vec![everyone.clone()])).await.expect("set");
+    made.close().await.expect("close");
+    assert_eq!(read(bob.clone()).await, None);
+    let open = |access| CreateParameters { access, ..CreateParameters::open("file") };
+    let control = AccessMask::WRITE_DAC | AccessMask::READ_CONTROL;
+    let file = alice.create(&posix(open(control), 0)).await.expect("open");
+    file.set_posix_mode(0o600).await.expect("chmod");
+    assert_eq!(read(bob.clone()).await, Some(NtStatus::ACCESS_DENIED));
+    assert_eq!(read(alice.clone()).await, None);
+    file.set_posix_mode(0o644).await.expect("chmod");
+    assert_eq!(read(bob.clone()).await, None);
+    // What else is in the DACL does not count: clients add it for servers that do not apply modes.
+    let mode = Ace::allow(Sid::of(5, [88, 3, 0o600]), AccessMask::NONE, AceFlags::NONE);
+    file.set_security(AdditionalInformation::DACL, &dacl(vec![mode, everyone])).await.expect("chmod");
+    assert_eq!(read(bob.clone()).await, Some(NtStatus::ACCESS_DENIED));
+    // Who may not change the DACL changes no mode.
+    assert_eq!(status(bob.create(&posix(open(control), 0))).await, Some(NtStatus::ACCESS_DENIED));
+    let looked = bob.create(&posix(open(AccessMask::READ_ATTRIBUTES), 0)).await.expect("open");
+    assert_eq!(status(looked.set_posix_mode(0o666)).await, Some(NtStatus::ACCESS_DENIED));
+    let disk = subject.share_dir("data").join("file");
+    assert_eq!(fs::metadata(disk).expect("the file").mode() & 0o7777, 0o600);
+}
+
+/// A server that root runs: modes tell users apart, and groups and owners can be changed as chown(2) lets one.
+#[tokio::test(flavor = "multi_thread")]
+async fn modes_tell_unix_users_apart() {
+    if !need(&["root", "unshare"]) {
+        return;
+    }
+    let subject = server(Setup { run_as: RunAs::Root, ..Setup::default() });
+    let (alice, bob, admin) =
+        (tree(&subject, "alice").await, tree(&subject, "bob").await, tree(&subject, "admin").await);
+    let disk = subject.share_dir("data").join("file");
+    let file = make(&alice, "file", 0o600).await;
+    let told = file.created.contexts.posix.expect("a POSIX open");
+    let found = fs::metadata(&disk).expect("the file");
+    assert_eq!((told.owner, told.group), (Sid::unix_user(found.uid()), Sid::unix_group(found.gid())));
+    let open = |access, share| CreateParameters { access, share, ..CreateParameters::open("file") };
+    let all = ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE;
+    let reading = posix(open(AccessMask::READ_DATA, all), 0);
+    assert_eq!(status(bob.create(&reading)).await, Some(NtStatus::ACCESS_DENIED));
+    file.set_posix_mode(0o644).await.expect("chmod");
+    bob.create(&reading).await.expect("open").close().await.expect("close");
+    let control = posix(open(AccessMask::WRITE_DAC | AccessMask::WRITE_OWNER, all), 0);
+    assert_eq!(status(bob.create(&control)).await, Some(NtStatus::ACCESS_DENIED));
+    // Nobody makes a file run as somebody else.
+    file.set_posix_mode(0o6755).await.expect("chmod");
+    assert_eq!(fs::metadata(&disk).expect("the file").mode() & 0o7777, 0o755);
+    let owned = |owner, group| SecurityDescriptor { owner, group, ..SecurityDescriptor::default() };
+    let (owner, group) = (AdditionalInformation::OWNER, AdditionalInformation::GROUP);
+    let bobs = make(&bob, "bobs", 0o644).await.created.contexts.posix.expect("a POSIX open");
+    for (which, given) in
+        [(owner, owned(Some(bobs.owner), None)), (group, owned(None, Some(Sid::unix_group(4242))))]
+    {
+        assert_eq!(status(file.set_security(which, &given)).await, Some(NtStatus::INVALID_OWNER));
+    }
+    // An administrator may, also in the form of Microsoft's NFS server.
+    let administered = CreateParameters {
+        options: CreateOptions::OPEN_FOR_BACKUP_INTENT,
+        ..posix(open(AccessMask::WRITE_OWNER, all), 0)
+    };
+    let administered = admin.create(&administered).await.expect("open");
+    let uid = bobs.owner.sub_authorities().last().copied().expect("a number");
+    let given = owned(Some(Sid::of(5, [88, 1, uid])), Some(Sid::of(5, [88, 2, 4242])));
+    administered.set_security(owner | group, &given).await.expect("chown");
+    let found = fs::metadata(&disk).expect("the file");
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (uid, 4242, 0o755));
+    bob.create(&control).await.expect("it is bob's now");
+    assert_eq!(status(alice.create(&control)).await, Some(NtStatus::ACCESS_DENIED));
+}
+
+/// Without the extensions, a mount keeps the read-only attribute and shows what it keeps.
+#[test]
+fn a_mount_without_the_extensions_shows_no_modes() {
+    if !need(NEEDS) {
+        return;
+    }
+    let subject = server(Setup { extra: "posix_extensions = false".into(), ..Setup::default() });
+    let machine = Machine::of(&subject);
+    let (one, two) = (machine.directory("one"), machine.directory("two"));
+    machine.mount("one", "data", &[]).success();
+    machine.mount("two", "data", &[]).success();
+    let mut python = Command::new("python3");
+    python.arg("-B").arg(repository().join("tests/peers/mount_links.py")).args([&one, &two]);
+    run(python, b"", Duration::from_secs(170)).success();
+    fs::write(format!("{one}/f"), "text").expect("write");
+    fs::set_permissions(format!("{one}/f"), fs::Permissions::from_mode(0o600)).expect("chmod");
+    assert_eq!(fs::metadata(format!("{one}/f")).expect("the file").mode() & 0o7777, 0o755);
+    machine.net_use(&[&one, "/delete"]).success();
+    machine.net_use(&[&two, "/delete"]).success();
+}
+
+/// Programs find the modes that they set, in a mount.
+#[test]
+fn a_mount_keeps_modes_and_link_counts() {
+    if !need(NEEDS) || !need(&["tar", "install", "cp", "unshare"]) {
+        return;
+    }
+    for run_as in [RunAs::Ordinary, RunAs::Root] {
+        let subject = server(Setup { run_as, ..Setup::default() });
+        let machine = Machine::of(&subject);
+        let one = machine.directory("one");
+        machine.mount("one", "data", &[]).success();
+        let mut python = Command::new("python3");
+        python.arg("-B").arg(repository().join("tests/peers/mount_modes.py"));
+        python.arg(&one).arg(subject.share_dir("data"));
+        python.arg(if run_as == RunAs::Root { "root" } else { "ordinary" });
+        run(python, b"", Duration::from_secs(170)).success().says("ok: programs");
+        machine.net_use(&[&one, "/delete"]).success();
+    }
+}
