@@ -213,6 +213,18 @@ async fn a_chmod_replaces_the_dacl_of_a_stored_descriptor() {
     let mode = Ace::allow(Sid::of(5, [88, 3, 0o600]), AccessMask::NONE, AceFlags::NONE);
     file.set_security(AdditionalInformation::DACL, &dacl(vec![mode, everyone])).await.expect("chmod");
     assert_eq!(read(bob.clone()).await, Some(NtStatus::ACCESS_DENIED));
+    // So it is with a file that is made with such a descriptor.
+    let mode = Ace::allow(Sid::of(5, [88, 3, 0o600]), AccessMask::NONE, AceFlags::NONE);
+    let everyone = Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE);
+    let brought = posix(making("brought"), 0o644);
+    let security_descriptor = Some(dacl(vec![mode, everyone]));
+    let contexts = CreateContextsRequest { security_descriptor, ..brought.contexts.clone() };
+    let brought = alice.create(&CreateParameters { contexts, ..brought }).await.expect("create");
+    assert_eq!(brought.created.contexts.posix.expect("a POSIX open").mode.permissions(), 0o600);
+    let shown = brought.query_info(InfoType::SECURITY, 0, AdditionalInformation::DACL, 1024).await;
+    let shown = SecurityDescriptor::decode(&shown.expect("a descriptor")).expect("a descriptor");
+    let rights = shown.dacl.expect("a list").aces.into_iter().map(|ace| format!("{ace:?}"));
+    assert!(!rights.into_iter().any(|ace| ace.contains("S-1-5-88")));
     // Who may not change the DACL changes no mode.
     assert_eq!(status(bob.create(&posix(open(control), 0))).await, Some(NtStatus::ACCESS_DENIED));
     let looked = bob.create(&posix(open(AccessMask::READ_ATTRIBUTES), 0)).await.expect("open");

@@ -8,7 +8,7 @@
 use vfs::{Handle, Stat};
 use wire::NtStatus;
 use wire::msg::AdditionalInformation;
-use wire::security::{AceFlags, Acl, Privileges, SecurityDescriptor, Sid};
+use wire::security::{AceFlags, Acl, Privileges, SdControl, SecurityDescriptor, Sid};
 
 use super::{Machine, Stored, Token, change, made_up, nfs, posix, store, stored};
 use crate::core::status::OrStatus;
@@ -50,6 +50,19 @@ pub(crate) fn change(
         }
         None => Ok(()),
     }
+}
+
+/// Separates the mode from the descriptor that a POSIX open brings for a new file. As in [`change`], the rest of a DACL
+/// with a mode does not count.
+pub(crate) fn of_creator(mut creator: SecurityDescriptor) -> (SecurityDescriptor, Option<u32>) {
+    creator.owner = creator.owner.map(nfs::unix_owner);
+    creator.group = creator.group.map(nfs::unix_owner);
+    let mode = creator.dacl.as_ref().and_then(nfs::mode_in);
+    if mode.is_some() {
+        creator.dacl = None;
+        creator.control = creator.control.without(SdControl::DACL_PRESENT);
+    }
+    (creator, mode)
 }
 
 /// Gives a new file the mode that its CREATE asks for. A file system without modes, or whose modes are not its files',

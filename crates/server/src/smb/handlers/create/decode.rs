@@ -12,6 +12,7 @@ use wire::security::SecurityDescriptor;
 use wire::{AccessMask, Dialect, FileAttributes, NtStatus, OplockLevel, ShareAccess};
 
 use super::durable::{self, Durability, Reclaim};
+use crate::core::security;
 use crate::smb::connection::Request;
 use crate::smb::handlers::ea::{self, EaChange};
 use crate::smb::handlers::{malformed, posix};
@@ -96,6 +97,13 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         // There are no snapshots.
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
+    let (security, mode) = match contexts.security_descriptor.clone() {
+        Some(creator) if posix.is_some() => {
+            let (creator, mode) = security::mode::of_creator(creator);
+            (Some(creator), mode)
+        }
+        creator => (creator, None),
+    };
     let written = create.name.to_text();
     let written = if posix.is_some() { posix::windows_path(&written) } else { written };
     let name = canonical(&written)?;
@@ -145,12 +153,12 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         }),
         allocation_size: contexts.allocation_size,
         query_maximal_access: contexts.maximal_access.is_some(),
-        security: contexts.security_descriptor.clone(),
+        security,
         query_disk_id: contexts.query_on_disk_id,
         eas: contexts.extended_attributes.map(ea::decode).transpose()?.unwrap_or_default(),
         durable,
         apple: contexts.aapl,
-        posix,
+        posix: posix.map(|asked| mode.unwrap_or(asked)),
         app_instance: durable::app_instance(&contexts, durable, dialect),
     }))
 }
