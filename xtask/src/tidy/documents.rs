@@ -40,27 +40,53 @@ fn paths(top: &Path, document: &Path, text: &str, findings: &mut Findings) {
         ".ci/",
         ".cargo/",
     ];
+    let folders = folders(text);
     for (line, quoted) in quoted(text) {
+        let folder = folders.get(line - 1).copied().flatten();
         let path = quoted.split("::").next().unwrap_or_default().trim_end_matches('/');
         let file = path.ends_with(".rs")
             || path.ends_with(".md")
             || path.ends_with(".sh")
             || path.ends_with(".toml");
         let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
-        let inside = known.iter().any(|start| quoted.starts_with(start)) || (file && !path.starts_with('/'));
+        let full = known.iter().any(|start| quoted.starts_with(start));
+        let below = folder.is_some() && quoted.ends_with('/');
+        let inside = full || below || (file && !path.starts_with('/'));
         if !plain || !inside {
             continue;
         }
         // `registry/src/open.rs` is short for `crates/registry/src/open.rs`, `open.rs` alone for a file somewhere.
-        let exists = top.join(path).exists()
-            || top.join("crates").join(path).exists()
-            || (!path.contains('/') && somewhere(top, path));
+        let exists = match folder {
+            Some(folder) if !full => {
+                [folder, &format!("{folder}/src")].iter().any(|it| top.join(it).join(path).exists())
+            }
+            _ => {
+                top.join(path).exists()
+                    || top.join("crates").join(path).exists()
+                    || (!path.contains('/') && somewhere(top, path))
+            }
+        };
         // These are files of a user, not of this tree.
         let users = ["shareward.toml", "smb.conf"].contains(&path);
         if !exists && !users {
             findings.error(document, line, format!("`{quoted}` does not exist"));
         }
     }
+}
+
+/// The folder that short names are relative to, for each line: the one in bold at the head of the paragraph.
+fn folders(text: &str) -> Vec<Option<&str>> {
+    let mut folder = None;
+    let mut folders = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix("**`").and_then(|rest| rest.split_once("`**")) {
+            Some((head, _)) => folder = Some(head),
+            None if line.starts_with('#') => folder = None,
+            None => {}
+        }
+        folders.push(folder);
+    }
+    folders
 }
 
 fn somewhere(top: &Path, name: &str) -> bool {
@@ -155,6 +181,16 @@ mod tests {
     fn quoted_pieces_are_found_outside_blocks() {
         let text = "see `a/b.rs` and `c`\n```\n`no`\n```\n`d`\n";
         assert_eq!(quoted(text), [(1, "a/b.rs"), (1, "c"), (5, "d")]);
+    }
+
+    #[test]
+    fn short_names_are_looked_for_in_the_folder_of_their_paragraph() {
+        let mut findings = Findings { errors: Vec::new(), warnings: Vec::new() };
+        let text = "**`xtask`**: chores\n- `tidy/doors.rs`, `tidy/`, `doors.rs`\n- `torture/`\n\n# Next\n`doors.rs`\n";
+        paths(&testkit::repository(), Path::new("A.md"), text, &mut findings);
+        assert_eq!(findings.errors.len(), 2, "{:?}", findings.errors);
+        assert!(findings.errors[0].contains("A.md:2: `doors.rs`"), "{:?}", findings.errors);
+        assert!(findings.errors[1].contains("A.md:3: `torture/`"), "{:?}", findings.errors);
     }
 
     #[test]

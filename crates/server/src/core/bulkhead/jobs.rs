@@ -122,7 +122,7 @@ impl Bulkhead {
     }
 
     fn call_job(&self, work: Box<dyn FnOnce() + Send>) {
-        super::slots::within(self.id, super::Mode::SpecialFile, work);
+        super::slots::within(self.id, super::Mode::Apart, work);
     }
 
     /// A future that ends when the ordered jobs are done or have taken too long; `None` if there are no jobs to wait

@@ -163,8 +163,7 @@ impl Bulkhead {
                         return Poll::Pending;
                     };
                     *waits = None;
-                    let polled =
-                        in_place(|| slots::within(self.id, Mode::SpecialFile, || request.poll(context)));
+                    let polled = in_place(|| slots::within(self.id, Mode::Apart, || request.poll(context)));
                     drop(place);
                     return polled;
                 }

@@ -29,7 +29,7 @@ pub(super) enum Mode {
     /// On a worker thread of the runtime, which runs no other task meanwhile.
     Inline,
     /// On a thread that the runtime does not need.
-    SpecialFile,
+    Apart,
     /// On such a thread, for a call that may take long without an error.
     Patient,
 }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn calls_nest_and_end_with_a_panic_too() {
         assert_eq!(current(), 0);
-        within(7, Mode::SpecialFile, || {
+        within(7, Mode::Apart, || {
             assert_eq!(current(), 7);
             assert_eq!(within(8, Mode::Patient, current), 8);
             assert_eq!(current(), 7);

@@ -1,4 +1,4 @@
-//! The control API (`control::route`) over the administrator's verbs, on a Unix socket and on a named pipe.
+//! The control API (`control::route`) over the operations of administrators, on a Unix socket and on a named pipe.
 
 mod answer;
 mod asked;

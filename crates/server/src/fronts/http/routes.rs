@@ -1,4 +1,4 @@
-//! The routes: each decodes a request, calls a verb, and encodes the result.
+//! The routes: each decodes a request, calls an operation of `admin`, and encodes the result.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! MS-LSAT and MS-LSAD over the administrator's verbs: names to SIDs and back, and the names of the machine.
+//! MS-LSAT and MS-LSAD over the operations of administrators: names to SIDs and back, and the names of the machine.
 
 use std::collections::HashSet;
 

@@ -29,7 +29,7 @@ enum At {
     /// In the connection's task.
     Here(Work),
     /// In a separate task, which ends when this is dropped.
-    SpecialFile(JoinHandle<Handled>, Arc<AtomicBool>),
+    Apart(JoinHandle<Handled>, Arc<AtomicBool>),
     Over,
 }
 
@@ -44,7 +44,7 @@ impl Handling {
 
     /// Ends it if it waits for a place of its share's bulkhead, because its client is gone.
     pub(super) fn stop_waiting(&self) {
-        if let At::SpecialFile(task, waits) = &self.at
+        if let At::Apart(task, waits) = &self.at
             && waits.load(Ordering::Relaxed)
         {
             task.abort();
@@ -56,9 +56,8 @@ impl Handling {
         connection.apart_bytes.fetch_add(self.bytes, Ordering::Relaxed);
         connection.apart_requests.fetch_add(1, Ordering::Relaxed);
         let waits = Arc::new(AtomicBool::new(false));
-        let apart =
-            SpecialFile { connection, bytes: self.bytes, work: Some(work), waits: Arc::clone(&waits) };
-        At::SpecialFile(bulkhead::spawn(apart), waits)
+        let apart = ApartTask { connection, bytes: self.bytes, work: Some(work), waits: Arc::clone(&waits) };
+        At::Apart(bulkhead::spawn(apart), waits)
     }
 }
 
@@ -77,7 +76,7 @@ impl Future for Handling {
             }
         }
         match &mut this.at {
-            At::SpecialFile(task, _) => match Pin::new(task).poll(context) {
+            At::Apart(task, _) => match Pin::new(task).poll(context) {
                 Poll::Ready(Ok(handled)) => Poll::Ready(handled),
                 // A panic, or the client is gone.
                 Poll::Ready(Err(_)) => Poll::Ready(Err(Violation::Failed)),
@@ -90,14 +89,14 @@ impl Future for Handling {
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        if let At::SpecialFile(task, _) = &self.at {
+        if let At::Apart(task, _) = &self.at {
             task.abort();
         }
     }
 }
 
 /// A request in a separate task.
-struct SpecialFile {
+struct ApartTask {
     connection: Arc<SmbConnection>,
     bytes: usize,
     work: Option<Work>,
@@ -105,7 +104,7 @@ struct SpecialFile {
     waits: Arc<AtomicBool>,
 }
 
-impl Future for SpecialFile {
+impl Future for ApartTask {
     type Output = Handled;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled> {
@@ -122,7 +121,7 @@ impl Future for SpecialFile {
     }
 }
 
-impl Drop for SpecialFile {
+impl Drop for ApartTask {
     fn drop(&mut self) {
         self.connection.apart_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.connection.apart_requests.fetch_sub(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! MS-SAMR over the administrator's verbs: the accounts, and changes of passwords by their users.
+//! MS-SAMR over the operations of administrators: the accounts, and changes of passwords by their users.
 
 mod accounts;
 mod domains;

@@ -1,4 +1,4 @@
-//! The calls that change passwords (MS-SAMR 3.1.5.10): this module decrypts their parameters, and the verb does the
+//! The calls that change passwords (MS-SAMR 3.1.5.10): this module decrypts their parameters, and the operation does the
 //! rest.
 //!
 //! The calls 55 and 63 encrypt the new password with RC4 and 73 with AES, with the old one as the key. An eavesdropper

@@ -1,4 +1,4 @@
-//! MS-SRVS over the administrator's verbs: each call decodes its parameters, calls a verb, and encodes the result at
+//! MS-SRVS over the operations of administrators: each call decodes its parameters, calls one, and encodes the result at
 //! the requested level.
 
 mod clock;
