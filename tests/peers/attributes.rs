@@ -28,7 +28,7 @@ async fn write(tree: &ClientTree, name: &str, data: &[u8]) {
 }
 
 #[tokio::test]
-async fn macs_get_their_attributes() {
+async fn aapl_listings_contain_finder_info_and_fork_size() {
     let subject = Subject::start(&Setup::default());
     let data = tree(&subject, "alice", "data").await;
     let mut finder_info = [0; 32];
@@ -169,7 +169,7 @@ async fn patterns_find_short_names_too() {
 }
 
 #[tokio::test]
-async fn only_administrators_may_audit() {
+async fn access_to_the_sacl_requires_an_administrator() {
     let subject = Subject::start(&Setup::default());
     let audited = |name| CreateParameters {
         access: AccessMask::FILE_GENERIC_READ | AccessMask::ACCESS_SYSTEM_SECURITY,
@@ -309,7 +309,7 @@ async fn a_readonly_file_shows_the_maximal_access_and_grants_less() {
 
 /// Others see at once that a file was written, and that a time was set: which then stays whatever that open writes.
 #[tokio::test]
-async fn write_times_move_at_once_and_stay_where_they_were_set() {
+async fn write_times_change_at_once_unless_a_client_has_set_them() {
     let subject = Subject::start(&Setup::default());
     let (data, others) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
     let file = data.create(&CreateParameters::read_write("written.txt")).await.expect("create");

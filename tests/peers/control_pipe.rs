@@ -57,7 +57,7 @@ pub(crate) async fn answer(pipe: &File) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn requests_in_pieces_and_one_after_another() {
+async fn a_pipe_takes_split_and_successive_requests() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let (_connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;
@@ -90,7 +90,7 @@ async fn the_rights_are_those_of_the_session() {
 }
 
 #[tokio::test]
-async fn a_read_waits_for_its_answer_and_for_no_longer_than_the_pipe() {
+async fn a_read_waits_for_its_answer_and_ends_with_the_pipe() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let (connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;
@@ -127,7 +127,7 @@ async fn a_read_waits_for_its_answer_and_for_no_longer_than_the_pipe() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_costs_no_more_than_the_buffer() {
+async fn unread_answers_do_not_block_the_connection() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let (connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;

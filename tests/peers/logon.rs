@@ -32,7 +32,7 @@ fn wrong_passwords_with_a_mic() {
 }
 
 #[test]
-fn nobody_gets_no_files() {
+fn an_anonymous_logon_gets_no_files() {
     let Some(subject) = Subject::with(&["smbclient"]) else { return };
     smbclient(
         &subject,

@@ -44,7 +44,7 @@ fn shell(text: &str, one: &str, scratch: &Path) -> Command {
 }
 
 #[test]
-fn names_numbers_and_modes_are_what_linux_promises() {
+fn links_inode_numbers_and_modes_behave_as_on_linux() {
     in_mounts(|one, two, _| script("mount_links.py", one, two));
 }
 
@@ -142,7 +142,7 @@ test -z "$(ls -A)"
 }
 
 #[test]
-fn trees_are_copied_without_a_complaint() {
+fn programs_copy_trees_without_errors() {
     if !need(&["rsync", "tar", "install", "cp", "diff"]) {
         return;
     }

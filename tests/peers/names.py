@@ -70,12 +70,12 @@ def names_and_sids(host, port, admin, admin_password, user, password):
     check(error == INVALID_HANDLE, "a handle that was closed is none (%x)" % error)
 
 
-def anonymous(host, port, admin, admin_password, user, password):
+def anonymous_callers_get_no_policy(host, port, admin, admin_password, user, password):
     error = error_of(lambda: policy(lsarpc(smb(host, port, "", ""))))
     check(error == ACCESS_DENIED, "anonymous callers learn no names (%x)" % error)
 
 
-def only_looking(host, port, admin, admin_password, user, password):
+def the_policy_opens_for_lookups_only(host, port, admin, admin_password, user, password):
     rpc = lsarpc(smb(host, port, user, password))
     error = error_of(lsad.hLsarOpenPolicy2, rpc, lsad.POLICY_CREATE_ACCOUNT)
     check(error == ACCESS_DENIED, "users make no accounts (%x)" % error)
@@ -85,7 +85,7 @@ def only_looking(host, port, admin, admin_password, user, password):
     check(error == INVALID_PARAMETER, "what the policy does not say is refused (%x)" % error)
 
 
-def the_third_way_to_open_the_policy(host, port, admin, admin_password, user, password):
+def open_policy3_opens_the_policy(host, port, admin, admin_password, user, password):
     def open_policy(rpc, access, version):
         name = "\\\\" + host + "\0"
         stub = struct.pack("<LLLL", 0x20000, len(name), 0, len(name)) + name.encode("utf-16-le")

@@ -18,19 +18,19 @@ fn names_and_sids() {
 }
 
 #[test]
-fn anonymous() {
-    check("anonymous", false); // it tells anybody
+fn anonymous_callers_get_no_policy() {
+    check("anonymous_callers_get_no_policy", false); // it tells anybody
 }
 
 #[test]
-fn only_looking() {
-    check("only_looking", false); // it makes up what is audited
+fn the_policy_opens_for_lookups_only() {
+    check("the_policy_opens_for_lookups_only", false); // it makes up what is audited
 }
 
 /// LsarOpenPolicy3, which Windows 11 calls before its editor of access lists shows anything; impacket lacks it.
 #[test]
-fn the_third_way_to_open_the_policy() {
-    check("the_third_way_to_open_the_policy", false); // Samba 4.17 lacks it too
+fn open_policy3_opens_the_policy() {
+    check("open_policy3_opens_the_policy", false); // Samba 4.17 lacks it too
 }
 
 #[test]

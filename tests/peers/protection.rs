@@ -79,7 +79,7 @@ fn a_first_session_setup_with_the_signed_flag_is_refused() {
 
 /// MS-SMB2 3.3.5.2.9.
 #[test]
-fn a_logon_in_progress_can_be_given_up() {
+fn logoff_ends_a_logon_in_progress() {
     let subject = Subject::start(&Setup::default());
     let mut raw = Raw::speaking(&subject, Dialect::SMB311, ENABLED);
     let begun = raw.begin_logon(credentials(&subject, "alice"));
@@ -184,7 +184,7 @@ fn transform_headers_with_other_flags_end_the_connection() {
 
 /// MS-SMB2 3.3.5.2.11.
 #[test]
-fn everything_about_an_encrypted_share_is_sealed() {
+fn an_encrypted_share_requires_and_sends_sealed_messages() {
     let subject = Subject::start(&Setup::default());
     let (mut raw, keys) = logged_on(&subject, "alice");
     let tree = raw.tree(&keys, "sealed", Signed(&keys));

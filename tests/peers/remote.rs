@@ -193,7 +193,7 @@ async fn ending_a_session_on_samba_warns_about_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn passwords_come_from_a_line() {
+async fn the_password_is_read_from_standard_input() {
     let server = Shareward::start(&setup());
     let words = format!("session --user root --server {} --login root", server.address());
     let asked = |input: &str| {

@@ -50,7 +50,7 @@ def open_user(rpc, domain, name, access=MAXIMUM_ALLOWED):
     return samr.hSamrOpenUser(rpc, domain, access, rid)["UserHandle"], rid
 
 
-def accounts(host, port, admin, admin_password, user, password):
+def accounts_are_enumerated_and_described(host, port, admin, admin_password, user, password):
     rpc = samr_pipe(smb(host, port, admin, admin_password))
     for connect in (samr.hSamrConnect, samr.hSamrConnect2, samr.hSamrConnect4):
         samr.hSamrCloseHandle(rpc, connect(rpc)["ServerHandle"])
@@ -188,7 +188,7 @@ def change_hashes(rpc, user, old, new):
     return error_of(samr.hSamrChangePasswordUser, rpc, handle, old, new)
 
 
-def own_password(host, port, admin, admin_password, user, password):
+def users_change_their_own_password(host, port, admin, admin_password, user, password):
     rpc = samr_pipe(smb(host, port, user, password))
     for change, new in ((change_rc4, "Nëw-1"), (change_aes, "Nëw-2")):
         status = change(rpc, user, password, new)
@@ -218,7 +218,7 @@ def fault_of(call, *arguments):
     return "none"
 
 
-def expired_password(host, port, admin, admin_password, user, password):
+def an_expired_password_is_changed_without_a_logon(host, port, admin, admin_password, user, password):
     """As Windows does it for a user who is told to change the password before the logon."""
     status = change_rc4(samr_pipe(smb(host, port, "", "")), user, "wrong", "New-1")
     check(status == WRONG_PASSWORD, "the old password is asked for (%x)" % status)
@@ -235,7 +235,7 @@ def call_of(rpc, opnum, stub):
     return rpc.recv()
 
 
-def des_in_the_open(host, port, admin, admin_password, user, password):
+def hashes_under_des_are_refused_without_encryption(host, port, admin, admin_password, user, password):
     # From 3.0 on impacket seals all that it can.
     connection = SMBConnection(host, host, sess_port=port, timeout=20, preferredDialect=SMB2_DIALECT_21)
     connection.login(user, password)

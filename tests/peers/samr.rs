@@ -27,8 +27,8 @@ fn check(name: &str, samba_does: bool) {
 }
 
 #[test]
-fn accounts() {
-    check("accounts", false);
+fn accounts_are_enumerated_and_described() {
+    check("accounts_are_enumerated_and_described", false);
 }
 
 /// As Windows since version 10.
@@ -38,18 +38,18 @@ fn only_administrators_list() {
 }
 
 #[test]
-fn own_password() {
-    check("own_password", false);
+fn users_change_their_own_password() {
+    check("users_change_their_own_password", false);
 }
 
 #[test]
-fn expired_password() {
-    check("expired_password", false);
+fn an_expired_password_is_changed_without_a_logon() {
+    check("an_expired_password_is_changed_without_a_logon", false);
 }
 
 #[test]
-fn des_in_the_open() {
-    check("des_in_the_open", false);
+fn hashes_under_des_are_refused_without_encryption() {
+    check("hashes_under_des_are_refused_without_encryption", false);
 }
 
 fn with_password(user: &User, password: &str) -> User {

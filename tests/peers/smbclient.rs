@@ -123,7 +123,7 @@ fn each_cipher_and_signing_algorithm() {
 }
 
 #[test]
-fn a_share_that_demands_encryption() {
+fn an_encrypted_share_refuses_clients_without_encryption() {
     round_trip("sealed", &[]);
     let Some(subject) = Subject::with(NEEDS) else { return };
     let plain = ["--option=client min protocol=SMB2_10", "--max-protocol=SMB2_10"];
@@ -147,7 +147,7 @@ fn a_big_file_round_trips() {
 }
 
 #[test]
-fn directories() {
+fn directories_are_created_renamed_and_removed() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     fs::write(subject.scratch().join("f"), "12345").expect("write a local file");
     as_alice(&subject, "data", &[], r"mkdir a; mkdir a\b; cd a\b; put f; ls; cd \; recurse on; ls")
@@ -164,7 +164,7 @@ fn directories() {
 }
 
 #[test]
-fn everything_about_a_file() {
+fn allinfo_shows_times_attributes_and_streams() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     fs::write(subject.scratch().join("f"), "12345").expect("write a local file");
     as_alice(&subject, "data", &[], "put f; allinfo f")
@@ -184,13 +184,13 @@ fn everything_about_a_file() {
 }
 
 #[test]
-fn space_on_the_disk() {
+fn du_and_volume_report_the_file_system() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     as_alice(&subject, "data", &[], "du; volume").success().says("blocks of size").never_says("NT_STATUS");
 }
 
 #[test]
-fn odd_names() {
+fn names_with_spaces_and_unicode_are_kept() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     fs::write(subject.scratch().join("f"), "odd").expect("write a local file");
     let long = "n".repeat(250);
@@ -209,7 +209,7 @@ fn odd_names() {
 }
 
 #[test]
-fn no_way_out_of_a_share() {
+fn symlinks_out_of_a_share_are_not_followed() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     fs::write(subject.scratch().join("secret"), "outside").expect("write a local file");
     let data = subject.share_dir("data");
@@ -262,7 +262,7 @@ fn smb1_alone_is_refused() {
 }
 
 #[test]
-fn an_smb1_negotiate_that_offers_smb2() {
+fn an_smb1_negotiate_that_offers_smb2_leads_to_smb2() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     as_alice(&subject, "data", &["--option=client min protocol=NT1"], "ls").success();
 }

@@ -49,7 +49,7 @@ async fn a_path_without_a_share_is_an_error_that_names_the_shares() {
 }
 
 #[test]
-fn our_server_names_the_shares_as_well() {
+fn a_path_without_a_share_is_an_error_on_our_server_too() {
     let server = Shareward::start(&Setup::default());
     for words in [&["who", "report.docx", "--share", "nope"][..], &["wait", "/nowhere", "--timeout", "0"]] {
         server.net(words).failure().says("the shares are: data, other, sealed");
@@ -62,7 +62,7 @@ fn our_server_names_the_shares_as_well() {
 }
 
 #[tokio::test]
-async fn a_stream_is_had_as_its_file_is() {
+async fn an_open_of_a_stream_counts_for_its_file() {
     let server = Shareward::start(&Setup::default());
     let subject = Subject::Shareward(server);
     let tree = crate::scripted::tree(&subject, "alice", "data").await;

@@ -96,7 +96,7 @@ fn refusal() -> Refusal {
 }
 
 #[test]
-fn answers() {
+fn answers_fit_their_schemas() {
     let shares = vec![SessionShare { name: "data".into(), kind: ShareKind::Disk, opens: 1 }];
     fits("PageOfSession", &Page::new(vec![Session { shares: Some(shares), ..Session::default() }], Some(1)));
     fits("PageOfOpenFile", &Page::whole(vec![file()]));
@@ -137,7 +137,7 @@ fn answers() {
 }
 
 #[test]
-fn bodies() {
+fn request_bodies_fit_their_schemas() {
     fits("CloseSessions", &CloseSessions::default());
     fits("ShareChange", &ShareChange { grants: Some(vec![grant()]), ..ShareChange::default() });
     fits("NewShare", &NewShare::default());
@@ -150,7 +150,7 @@ fn bodies() {
 }
 
 #[test]
-fn filters() {
+fn query_parameters_are_the_fields_of_the_queries() {
     let document = document();
     let parameters = |method: &str, route: &str| -> BTreeSet<String> {
         let all = document["paths"][route][method]["parameters"].as_array().cloned().unwrap_or_default();

@@ -51,7 +51,7 @@ fn some(text: &str) -> Option<String> {
 
 /// Every fixture is understood, and written again to the octet.
 #[test]
-fn stubs_of_an_independent_implementation() {
+fn stubs_of_another_implementation_decode_and_encode_again() {
     for Fixture { interface, direction, opnum, name, stub } in fixtures() {
         let (shown, again) = match (interface, direction) {
             ("srvsvc", "request") => {
@@ -77,7 +77,7 @@ fn stubs_of_an_independent_implementation() {
 }
 
 #[test]
-fn a_session_enum_by_its_fields() {
+fn a_session_enum_decodes_to_its_fields() {
     let request = SessionEnumRequest::decode(&fixture("request", 12, "level10")).unwrap();
     assert_eq!(
         request,
@@ -111,7 +111,7 @@ fn a_session_enum_by_its_fields() {
 }
 
 #[test]
-fn a_transport_and_a_share_by_their_fields() {
+fn answers_about_a_transport_and_a_share_decode_to_their_fields() {
     let response = ServerTransportEnumResponse::decode(&fixture("response", 26, "level0")).unwrap();
     let ServerTransportEnumStruct::Level0(entries) = response.info else { panic!() };
     assert_eq!(entries[0].transport_address, BufferSized(Some(vec![9, 8, 7])));
@@ -136,7 +136,7 @@ const BIND_ACK: &str = "
     030002000000000000000000000000000000000000000000";
 
 #[test]
-fn bind_and_bind_ack_to_the_octet() {
+fn the_bind_of_windows_has_the_expected_answer() {
     let mut server = Association::new(srvsvc::ENDPOINT);
     server.receive(&unhex(WINDOWS_BIND)).unwrap();
     assert_eq!(server.next_call(), Ok(None));
@@ -146,7 +146,7 @@ fn bind_and_bind_ack_to_the_octet() {
 }
 
 #[test]
-fn the_bind_of_our_client_to_the_octet() {
+fn the_bind_of_our_client_has_the_expected_bytes() {
     let bind = "05000b03100000004800000001000000d016d0160000000001000000
         00000100c84f324b7016d30112785a47bf6ee18803000000045d888aeb1cc9119fe808002b10486002000000";
     assert_eq!(ClientAssociation::new(srvsvc::INTERFACE).bind(), unhex(bind));

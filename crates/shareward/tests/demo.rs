@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 #[test]
-fn everything_has_its_effect_and_nothing_is_left_behind() {
+fn the_demo_succeeds_and_leaves_no_files() {
     let place = tempfile::tempdir().unwrap();
     let output = demo(&place, &[]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

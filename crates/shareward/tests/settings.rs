@@ -285,7 +285,7 @@ fn settings_and_counters() {
 }
 
 #[test]
-fn the_clock_and_what_is_offered() {
+fn time_and_view_show_the_server() {
     check(
         "the_clock_and_what_is_offered",
         Data::default(),
@@ -329,7 +329,7 @@ fn accounts_and_their_passwords() {
 }
 
 #[test]
-fn the_service() {
+fn start_pause_continue_and_stop_control_the_service() {
     check(
         "the_service",
         Data::default(),

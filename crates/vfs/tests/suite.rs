@@ -549,7 +549,7 @@ fn extended_attributes_and_streams() {
 }
 
 #[test]
-fn a_stream_can_become_the_data() {
+fn a_stream_can_be_renamed_to_the_data_of_an_empty_file() {
     check(|backend| {
         let actor = Actor::Process;
         let base = file(&*backend, "f");

@@ -11,7 +11,7 @@ use wire::{Account, FileGlobalId, OplockLevel, ShareName};
 use crate::world::{World, file_key, identity, share};
 
 #[test]
-fn a_session_comes_up_shows_and_ends() {
+fn a_session_is_listed_from_its_logon_to_its_end() {
     let mut world = World::new();
     let connection = world.connect(1);
     let (session, _) = world.state.create_session(connection, |_, _, _| 0, world.now).ok().unwrap();
@@ -189,7 +189,7 @@ fn file_snapshots_filter_by_user_client_share_and_path() {
 }
 
 #[test]
-fn who_has_a_file_may_have_a_stream_of_it() {
+fn files_below_includes_opens_of_streams() {
     let mut world = World::new();
     let client = world.client(1);
     let mut open = |number, path: &str| {

@@ -97,12 +97,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 768, ..ProptestConfig::default() })]
 
     #[test]
-    fn everything_stays_consistent_and_comes_to_rest(operations in prop::collection::vec(operation(), 1..150)) {
+    fn arbitrary_operations_keep_the_invariants(operations in prop::collection::vec(operation(), 1..150)) {
         run(Limits::default(), operations);
     }
 
     #[test]
-    fn everything_comes_to_rest_when_it_is_done_in_parts(operations in prop::collection::vec(operation(), 1..150)) {
+    fn arbitrary_operations_keep_the_invariants_with_small_limits(operations in prop::collection::vec(operation(), 1..150)) {
         let limits = Limits {
             work_per_hold: 2,
             orphans_per_user: 2,

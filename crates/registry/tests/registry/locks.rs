@@ -89,7 +89,7 @@ fn shared_locks_may_overlap_and_exclusive_locks_may_not() {
 }
 
 #[test]
-fn an_open_may_stack_shared_on_exclusive_and_not_the_other_way() {
+fn an_open_may_add_a_shared_lock_to_its_exclusive_one_but_not_the_reverse() {
     let mut it = Locker::new();
     let one = it.one.clone();
     assert_eq!(it.lock(&one, &[exclusive(0, 10)]), Ok(()));
@@ -117,7 +117,7 @@ fn a_range_of_no_bytes_conflicts_only_inside_another() {
 }
 
 #[test]
-fn a_range_ends_with_the_last_byte_there_can_be() {
+fn a_range_beyond_the_largest_offset_is_refused() {
     let mut it = Locker::new();
     let (one, two) = (it.one.clone(), it.two.clone());
     assert_eq!(it.lock(&one, &[exclusive(u64::MAX, 1)]), Ok(()));
@@ -369,7 +369,7 @@ fn unlock_each_returns_the_released_locks() {
 }
 
 #[test]
-fn no_request_overtakes_one_that_is_to_try_again() {
+fn a_request_that_is_to_try_again_keeps_its_range() {
     let mut it = Locker::new();
     let (one, two) = (it.one.clone(), it.two.clone());
     assert_eq!(it.lock(&one, &[exclusive(0, 10)]), Ok(()));

@@ -458,7 +458,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_registry_does_what_the_model_does(operations in prop::collection::vec(operation(), 1..120)) {
+    fn arbitrary_operations_have_the_outcomes_of_the_model(operations in prop::collection::vec(operation(), 1..120)) {
         let mut run = Run::new();
         for operation in operations {
             run.step(operation);

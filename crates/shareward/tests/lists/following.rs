@@ -75,7 +75,7 @@ fn ctrl_c_ends_a_view_cleanly() {
 }
 
 #[test]
-fn a_view_ends_with_its_reader() {
+fn watch_ends_when_its_reader_is_gone() {
     let server = start(Data { events: None, ..changing() });
     let (mut child, mut reader) = follower(&server);
     reader.read_line(&mut String::new()).unwrap();
@@ -114,7 +114,7 @@ fn a_terminal_cuts_paths_and_a_pipe_does_not() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_terminal_is_asked_and_shown_progress() {
+fn closing_in_a_terminal_asks_and_shows_progress() {
     let server = start(stock());
     let (told, code) = in_a_terminal(&server, "file 1 /close /force", "y\n");
     assert_eq!(code, Some(0), "{told}");
@@ -127,7 +127,7 @@ fn a_terminal_is_asked_and_shown_progress() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_terminal_is_drawn_over() {
+fn watch_redraws_a_terminal() {
     let mut data = changing();
     data.files.extend((11..30).map(|id| file(id, &format!("{id}.txt"), "alice")));
     let server = start(data);

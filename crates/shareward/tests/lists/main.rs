@@ -211,7 +211,7 @@ fn free() -> Who {
 }
 
 #[test]
-fn who_has_it() {
+fn who_lists_opens_and_refusals() {
     let who = |answer| Data { who: vec![answer], ..Data::default() };
     check(
         "who_has_it",
@@ -238,7 +238,7 @@ fn who_has_it() {
 }
 
 #[test]
-fn waiting() {
+fn wait_ends_with_the_last_open_or_the_time() {
     let one = Who { holders: vec![file(7, "plan/report.docx", "alice")], ..held() };
     check(
         "waiting_until_free",
@@ -260,7 +260,7 @@ fn waiting() {
 }
 
 #[test]
-fn nobody_may_ask() {
+fn commands_report_a_refusal() {
     let refusal = Error::new(number::ACCESS_DENIED, "Only administrators may ask.").with_hint("ask root");
     let data = Data { refusal: Some(refusal), ..stock() };
     check(
@@ -279,7 +279,7 @@ fn nobody_may_ask() {
 }
 
 #[test]
-fn nobody_answers() {
+fn commands_report_a_missing_server() {
     let nowhere = || PathBuf::from("/nonexistent/control.sock");
     let told = [
         ("net", "who /srv/x"),

@@ -108,7 +108,7 @@ fn psloggedon() {
 }
 
 #[test]
-fn links_and_what_they_start() {
+fn links_start_the_program_of_their_name() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path().display().to_string();
     let server = start(stock());
