@@ -14,6 +14,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use wire::FileTime;
+use wire::names::eq_ignore_case;
 use zeroize::Zeroizing;
 
 use crate::limits::{MAX_MECHANISM_LIST, MAX_NEGOTIATE, MAX_TOKEN};
@@ -379,11 +380,11 @@ impl Acceptor {
             Some((user, named)) => (named, user),
             None => (message.domain.as_str(), message.user.as_str()),
         };
-        if guest_domains.iter().any(|it| it == "*" || it.eq_ignore_ascii_case(named)) {
+        if guest_domains.iter().any(|it| it == "*" || eq_ignore_case(it, named)) {
             return true;
         }
         let own = ["", ".", "WORKGROUP", netbios_name, dns_name, domain, &message.workstation];
-        !user.contains(['@', '\\']) && own.iter().any(|it| it.eq_ignore_ascii_case(named))
+        !user.contains(['@', '\\']) && own.iter().any(|it| eq_ignore_case(it, named))
     }
 
     /// Verifies the response. For an unknown user everything is computed with a random hash, so that the time of a

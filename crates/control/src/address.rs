@@ -44,7 +44,7 @@ pub fn same_computer(a: &str, b: &str) -> bool {
 }
 
 fn same_name(a: &str, b: &str) -> bool {
-    let [a, b] = [a, b].map(|name| bare(name).to_ascii_lowercase());
+    let [a, b] = [a, b].map(|name| wire::names::upper(bare(name)));
     if a.is_empty() || b.is_empty() {
         return a == b;
     }

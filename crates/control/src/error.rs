@@ -39,6 +39,7 @@ impl Error {
             number::INVALID_PARAMETER
             | number::INVALID_NAME
             | number::NONE_MAPPED
+            | number::INVALID_COMPUTER
             | number::UNKNOWN_DEV_DIR => 400,
             number::DUPLICATE_SHARE | number::FILE_INVALID => 409,
             number::NET_NAME_NOT_FOUND

@@ -250,7 +250,7 @@ impl Moves {
     pub(crate) fn holds(&self, share: &ShareName, path: &FoldedName) -> bool {
         let Some(places) = self.places.get(share) else { return false };
         let mut above = path.path_and_ancestors().inspect(|_| cost::step());
-        above.any(|above| places.contains_key(&above))
+        above.any(|above| places.contains_key(above))
     }
 
     /// True if this path of a share, a directory above it or an object below it is being renamed.
@@ -259,7 +259,7 @@ impl Moves {
         let has_below = |separator| {
             cost::step();
             let below = path.followed_by(separator);
-            let next = places.range(&below..).next();
+            let next = places.range::<FoldedName, _>(&below..).next();
             next.is_some_and(|(place, _)| place.as_str().starts_with(below.as_str()))
         };
         self.holds(share, path) || has_below('\\') || has_below(':')
@@ -333,17 +333,23 @@ impl CarriedOut {
     /// True if the path may now name another file or none, because it begins with the old name or the new one.
     fn concerns(&self, path: &FoldedName) -> bool {
         let new = self.to.as_ref().map(FoldedName::of);
-        [Some(&self.from), new.as_ref()].into_iter().flatten().any(|it| path.rest_below(it).is_some())
+        [Some(&self.from), new.as_ref()].into_iter().flatten().any(|it| behind(path, it).is_some())
     }
 
     /// The rest of a path after the old name, with its separator; `None` if the rename does not concern the path.
     fn rest_of<'a>(&self, path: &'a Arc<str>) -> Option<&'a str> {
-        FoldedName::of(path).rest_below(&self.from)?;
+        behind(&FoldedName::of(path), &self.from)?;
         // A folded name may have another length, so this counts components.
         let components = self.from.as_str().matches(SEPARATORS).count();
         let end = path.match_indices(SEPARATORS).nth(components).map_or(path.len(), |(end, _)| end);
         path.get(end..)
     }
+}
+
+/// The part of a path behind the name of a file. The empty name is that of a share's root, which is never renamed: only the
+/// root itself and its streams are behind it.
+fn behind<'a>(path: &'a FoldedName, name: &FoldedName) -> Option<&'a str> {
+    path.rest_below(name).filter(|rest| rest.is_empty() || rest.starts_with(SEPARATORS))
 }
 
 fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {

@@ -350,7 +350,7 @@ impl ClientName {
     }
 
     fn is_called(&self, name: &str) -> bool {
-        name.eq_ignore_ascii_case(&self.name)
+        wire::names::eq_ignore_case(name, &self.name)
     }
 
     fn has_address(&self, address: IpAddr) -> bool {

@@ -9,7 +9,7 @@ use crate::output::inert;
 pub(crate) fn host_name(server: &dyn Administration, target: &ServerTarget) -> String {
     let told = administration::run(async { Ok(server.server().await.ok()) });
     let told = told.ok().flatten().map(|info| info.name).filter(|name| !name.is_empty());
-    told.or_else(|| target.server.clone()).unwrap_or_else(local_name).to_ascii_uppercase()
+    wire::names::upper(&told.or_else(|| target.server.clone()).unwrap_or_else(local_name))
 }
 
 /// This machine's name.

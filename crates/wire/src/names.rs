@@ -1,6 +1,7 @@
 //! The comparison of names, of which there is one for files, streams, shares and accounts: simple upper case of the basic
-//! plane, one character to one, as Windows does (MS-FSA 2.1.4.4 with the upcase table of NTFS).
+//! plane, one character to one (MS-FSA 2.1.4.4). The table is Rust's; that of NTFS differs in some Greek letters and µ.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 /// The upper case of `c` as names are compared.
@@ -85,10 +86,10 @@ impl FoldedName {
         &self.0
     }
 
-    /// The path that begins this one and ends before a component, or is all of it.
-    pub fn path_and_ancestors(&self) -> impl Iterator<Item = Self> {
+    /// The paths of all directories above this one, and this one.
+    pub fn path_and_ancestors(&self) -> impl Iterator<Item = &str> {
         let ends = self.0.match_indices(SEPARATORS).map(|(end, _)| end).chain([self.0.len()]);
-        ends.filter_map(|end| self.0.get(..end).map(|path| Self(path.into())))
+        ends.filter_map(|end| self.0.get(..end))
     }
 
     /// The beginning of all paths below this one, behind this separator.
@@ -99,6 +100,13 @@ impl FoldedName {
     /// As [`rest_below`], for paths in a share and streams of files there.
     pub fn rest_below(&self, directory: &Self) -> Option<&str> {
         rest_below(&self.0, &directory.0, &SEPARATORS)
+    }
+}
+
+/// Tables are searched for a part of a folded path without a copy of it; both compare alike.
+impl Borrow<str> for FoldedName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -224,7 +232,7 @@ mod tests {
             assert_eq!(rest_below(path, directory, &['\\', '/', ':']), rest, "{path} {directory}");
         }
         let path = FoldedName::new(r"A\Ü:s");
-        let all: Vec<FoldedName> = path.path_and_ancestors().collect();
+        let all: Vec<FoldedName> = path.path_and_ancestors().map(FoldedName::new).collect();
         assert_eq!(all, ["a", r"a\Ü", r"a\Ü:s"].map(FoldedName::new));
         assert!(all.iter().all(|it| path.rest_below(it).is_some()));
     }

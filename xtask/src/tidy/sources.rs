@@ -107,7 +107,7 @@ fn spawning(top: &Path, path: &Path, text: &str, findings: &mut Findings) {
     {
         return;
     }
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     for (index, line) in code.lines().enumerate().filter(|(_, line)| line.contains("tokio::spawn(")) {
         findings.error(path, index + 1, format!("bulkhead::spawn instead of {}", line.trim()));
     }

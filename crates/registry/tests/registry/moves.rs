@@ -110,6 +110,23 @@ fn create_with_a_lookup_before_a_rename_looks_again() {
 }
 
 #[test]
+fn change_of_the_roots_own_streams_concerns_nothing_below_the_root() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let root = of_path(&mut world, one, 1, "");
+    let root = world.open(AdmitRequest { is_directory: true, ..root });
+    let before = world.state.moves();
+    let mut moving = world.state.begin_move(root.file_id, names("", ""), ROOT, false).unwrap();
+    moving.moved_to("");
+    world.state.end_move(&moving);
+    for (path, has_moved) in [("", true), (":s", true), ("dir", false), ("dir\\f", false)] {
+        let request = of_path(&mut world, two, 2, path);
+        let request = AdmitRequest { looked_up: before, ..request };
+        assert_eq!(looks_again(&mut world, request), has_moved, "{path}");
+    }
+}
+
+#[test]
 fn renames_with_common_names_exclude_each_other() {
     let mut world = World::new();
     let one = world.client(1);

@@ -31,7 +31,7 @@ pub(crate) struct Configuration {
     pub(crate) deletions: Deletions,
 }
 
-/// The shares by their names in lower case.
+/// The shares by their names.
 type Shares = HashMap<ShareName, Arc<Share>>;
 
 /// The function that opens a share's files: those of a directory on this machine, or others in tests.

@@ -3,6 +3,7 @@
 use client::Administration;
 use control::{CloseFile, FileQuery, OpenFile, glob, permission};
 
+use wire::names::eq_ignore_case;
 use zeroize::Zeroizing;
 
 use super::{Applet, Family, Help};
@@ -327,7 +328,7 @@ impl Selection {
         self.id.is_none_or(|id| id == file.id)
             && self.user.as_ref().is_none_or(|user| is(user, &file.user))
             && self.mode.is_none_or(|wanted| wanted == mode(file))
-            && self.path.as_ref().is_none_or(|path| paths.into_iter().flatten().any(|it| is(path, it)))
+            && self.path.as_ref().is_none_or(|path| paths.into_iter().flatten().any(|it| is_path(path, it)))
     }
 }
 
@@ -336,7 +337,14 @@ fn is(wanted: &str, text: &str) -> bool {
     if wanted.contains(['*', '?']) {
         return glob::matches(wanted, text);
     }
-    wire::names::path_below(text, wanted) == Some("")
+    eq_ignore_case(wanted, text)
+}
+
+/// As [`is`], for paths, whose separators may be of both kinds. A path that begins with one is a path of the server, and
+/// another without it a path of a share.
+fn is_path(wanted: &str, text: &str) -> bool {
+    let [wanted, text] = [wanted, text].map(|path| path.replace('/', r"\"));
+    is(wanted.trim_end_matches('\\'), text.trim_end_matches('\\'))
 }
 
 fn disconnect(
@@ -386,9 +394,17 @@ mod tests {
             (r"Plan\A.txt", "plan/a.TXT", true),
             ("plan", r"plan\a.txt", false),
             ("plan/", "plan", true),
+            ("/plan/a.txt", r"plan\a.txt", false),
             ("*.txt", r"plan\a.txt", true),
+            ("/srv/*.txt", "/srv/plan.txt", true),
+        ] {
+            assert_eq!(is_path(wanted, text), same, "{wanted} {text}");
+        }
+        for (wanted, text, same) in [
             ("al?ce", "Alice", true),
             ("al?ce", "alicex", false),
+            ("MÜLLER", "müller", true),
+            ("ann/", "ann", false),
         ] {
             assert_eq!(is(wanted, text), same, "{wanted} {text}");
         }

@@ -159,7 +159,7 @@ fn ask(target: &ServerTarget, local_only: bool) -> Result<Vec<Machine>, Failure>
         let mut machines = Vec::new();
         for (server, answer) in asked.await {
             let (local, shares) = answer?;
-            let name = server.name.clone().unwrap_or_else(local_name).to_ascii_uppercase();
+            let name = wire::names::upper(&server.name.clone().unwrap_or_else(local_name));
             machines.push(Machine { name, local, shares });
         }
         Ok(machines)

@@ -47,8 +47,12 @@ pub(crate) fn end_sessions(
     caller: &Caller,
     which: &CloseSessions,
 ) -> Result<control::Ended, Error> {
-    let meant = Selection::of(which.computer.as_deref(), which.user.as_deref());
-    super::end_sessions(server, caller, meant).map(shown::ended)
+    let selection = Selection::of(which.computer.as_deref(), which.user.as_deref());
+    // Separators alone are no computer, and must not mean all of them.
+    if which.computer.as_ref().is_some_and(|it| !it.is_empty()) && selection.filter.client.is_none() {
+        return Err(Error::InvalidComputer);
+    }
+    super::end_sessions(server, caller, selection).map(shown::ended)
 }
 
 /// One open that the caller may see.

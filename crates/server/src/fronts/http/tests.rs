@@ -43,6 +43,7 @@ async fn requests_are_answered_with_status_and_code() {
         ("POST", "/v1/sessions/close", "{}", 400, 87),
         ("POST", "/v1/sessions/close", "{\"users\":\"alice\"}", 400, 87),
         ("POST", "/v1/sessions/close", "{\"user\":\"alice\"}", 404, 2312),
+        ("POST", "/v1/sessions/close", "{\"user\":\"root\",\"computer\":\"//\"}", 400, 2351),
     ] {
         let (told, error) = exchange(&path, method, address, body).await;
         assert_eq!((told, error["code"].as_u64()), (status, Some(code)), "{method} {address} {body}");

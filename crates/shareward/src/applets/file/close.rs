@@ -150,7 +150,8 @@ impl Closing {
             expect_user: given
                 .expect_user
                 .clone()
-                .or_else(|| Some(file.user.clone()).filter(|it| !it.is_empty())),
+                // An account is never a guest's name.
+                .or_else(|| Some(file.user.clone()).filter(|it| !it.is_empty() && file.guest != Some(true))),
             expect_path: given.expect_path.clone().or_else(|| Some(shown_path(file).to_owned())),
             ..given.clone()
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
+use wire::names::eq_ignore_case;
 
 use super::operand::{Local, Operand, conventional};
 use super::remembered::Remembered;
@@ -36,7 +37,7 @@ pub(super) fn one(
         }
         Operand::Remote(target) => {
             let remote = target.to_string();
-            connections.retain(|connection| connection.remote.eq_ignore_ascii_case(&remote));
+            connections.retain(|connection| eq_ignore_case(&connection.remote, &remote));
         }
         Operand::Local(Local::Any) | Operand::Password(_) => connections.clear(),
     }

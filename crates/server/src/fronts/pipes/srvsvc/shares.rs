@@ -9,6 +9,7 @@ use rpc::srvsvc::{
     ShareInfo0, ShareInfo1, ShareInfo2, ShareInfo501, ShareInfo502, ShareInfo503, ShareInfo1004,
     ShareInfo1005, ShareInfo1006, ShareInfo1501,
 };
+use wire::names::eq_ignore_case;
 
 use super::drive_path;
 use super::listing::{End, after, fill, saturated};
@@ -81,7 +82,7 @@ pub(super) fn check_device(
     request: &ShareCheckRequest,
 ) -> Result<ShareCheckResponse, Error> {
     let shares = admin::shares(server, caller, Right::ReadShares)?;
-    let shared = shares.iter().find(|it| path(it).eq_ignore_ascii_case(&request.device));
+    let shared = shares.iter().find(|it| eq_ignore_case(&path(it), &request.device));
     let share = shared.ok_or(Error::DeviceNotShared)?;
     Ok(ShareCheckResponse { share_type: share_type(&share.definition), status: Win32Error::SUCCESS })
 }
