@@ -7,8 +7,12 @@ use std::time::Duration;
 pub(crate) const LOST_STREAMS_MAX: usize = 1000;
 
 /// Bytes of the path in a file's mark ([`crate::Streams::Auto`]), which needs space among the attributes. Beyond, the
-/// mark is empty, and streams are only searched for in the directories above the file.
+/// mark has no path, and streams are only searched for in the directories above the file.
 pub(crate) const MARK_BYTES_MAX: usize = 128;
+
+/// Directories whose stores are not usable and that have a warning in the log. Beyond, no more are logged, so that
+/// clients of many such directories cannot fill the log.
+pub(crate) const STORE_WARNINGS_MAX: usize = 64;
 
 /// UTF-16 units in one component (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].
 pub const COMPONENT_UNITS_MAX: usize = 255;

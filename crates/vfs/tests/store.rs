@@ -92,6 +92,18 @@ fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> bool {
     Command::new(program).args(arguments).args(paths).status().is_ok_and(|status| status.success())
 }
 
+/// The entries of the store of a directory.
+fn entries(home: &Path) -> usize {
+    fs::read_dir(home.join(STORE)).map_or(0, Iterator::count)
+}
+
+fn mark(file: &Path) -> Option<Vec<u8>> {
+    let mut value = vec![0; 1024];
+    let length = rustix::fs::getxattr(file, "user.ShwStreams", &mut *value).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
 #[test]
 fn a_stream_is_the_same_through_all_shares_of_its_file() {
     let top = tree(&["inner"]);
@@ -121,7 +133,7 @@ fn a_stream_is_the_same_through_all_shares_of_its_file() {
     outer.remove("inner/f");
     inner.remove("g");
     for directory in [top.path().to_owned(), top.path().join("inner")] {
-        assert!(!directory.join(STORE).exists(), "nothing stays");
+        assert_eq!(entries(&directory), 0, "nothing stays");
     }
 }
 
@@ -136,7 +148,7 @@ fn streams_follow_a_file_that_is_moved_between_shares() {
     fs::rename(disk("a/f"), disk("b/deep/f")).unwrap();
     // The previous share of the file is closed, and later its directory is renamed.
     assert_eq!(b.get("deep/f:s").unwrap(), noise(LARGE));
-    assert!(!disk("a").join(STORE).exists() && disk("b").join(STORE).exists());
+    assert_eq!((entries(&disk("a")), entries(&disk("b"))), (0, 1));
     fs::rename(disk("a"), disk("elsewhere")).unwrap();
     assert_eq!(b.names("deep/f"), ["s"]);
     // Through an outer share that contains both.
@@ -302,7 +314,7 @@ fn no_stream_moves_for_an_attribute_that_cannot_fit() {
 }
 
 #[test]
-fn the_store_is_removed_with_its_last_stream() {
+fn nothing_but_the_empty_store_stays_of_streams_that_are_removed() {
     let top = tree(&["d"]);
     let share = Share::of(top.path());
     for name in ["f", "d", ""] {
@@ -314,7 +326,7 @@ fn the_store_is_removed_with_its_last_stream() {
         share.remove(&format!("{name}:s"));
         assert_eq!(share.names(name), ["t"]);
         share.remove(&format!("{name}:t"));
-        assert!(!top.path().join(STORE).exists(), "{name}");
+        assert_eq!(entries(top.path()), 0, "{name}");
         let disk = top.path().join(name);
         assert!(rustix::fs::getxattr(disk, "user.ShwStreams", &mut [0; 256][..]).is_err(), "{name}");
     }
@@ -338,7 +350,7 @@ fn concurrent_creations_and_removals_of_streams_are_independent() {
             });
         }
     });
-    assert!(!top.path().join(STORE).exists());
+    assert_eq!(entries(top.path()), 0);
 }
 
 /// An ext4 file system in a file, mounted until this is dropped.
@@ -382,6 +394,19 @@ fn streams_survive_changes_of_device_numbers_and_mount_points() {
     share.put("below/d/g:s", &noise(LARGE));
     // On a disk of its own.
     assert!(below.join(STORE).exists() && !disk("share").join(STORE).exists());
+    for name in ["below/gone", "below/d/gone"] {
+        share.file(name);
+        share.put(&format!("{name}:s"), &noise(LARGE));
+        assert_eq!(entries(&below), 3);
+        share.remove(name);
+        assert_eq!(entries(&below), 2, "{name}");
+    }
+    // As after a crash: the mark is missing.
+    share.file("below/unmarked");
+    share.put("below/unmarked:s", &noise(LARGE));
+    rustix::fs::removexattr(below.join("unmarked"), "user.ShwStreams").unwrap();
+    share.remove("below/unmarked");
+    assert_eq!(entries(&below), 2);
     drop((share, mounted, other));
 
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
@@ -402,6 +427,10 @@ fn streams_survive_changes_of_device_numbers_and_mount_points() {
     assert_eq!(inner.get("g:s").unwrap(), noise(LARGE));
 
     // A full and a read-only file system are reported as such.
+    share.file("h");
+    share.put("h:small", &noise(700));
+    assert_eq!(mark(&disk("one/h")), None);
+    let stored = entries(&disk("one"));
     fs::write(disk("one/filling"), vec![1; 5 << 20]).unwrap();
     while fs::OpenOptions::new()
         .append(true)
@@ -411,6 +440,18 @@ fn streams_survive_changes_of_device_numbers_and_mount_points() {
     let full = share.make("f:full", &noise(1 << 20)).map(drop);
     assert!(matches!(full, Err(Error::NoSpace)), "{full:?}");
     assert_eq!(share.get("f:s").unwrap(), noise(1 << 20));
+    // Nothing stays of a failure to create the directory, and of one after that.
+    let grown = share.open("h:small").unwrap();
+    for kept in [None, Some(1 << 10)] {
+        if let Some(room) = kept {
+            let filling = fs::OpenOptions::new().write(true).open(disk("one/filling")).unwrap();
+            filling.set_len(filling.metadata().unwrap().len() - room).unwrap();
+            filling.sync_all().unwrap();
+        }
+        assert!(grown.handle.write_at(&noise(LARGE), 0).is_err());
+        assert_eq!((entries(&disk("one")), mark(&disk("one/h"))), (stored, None), "{kept:?}");
+        assert_eq!(share.get("h:small").unwrap(), noise(700));
+    }
     let mut find = Command::new("find");
     let found = find.arg(disk("one").join(STORE)).args(["-type", "f", "!", "-name", ":*"]).output().unwrap();
     assert!(found.stdout.is_empty(), "nothing incomplete stays: {found:?}");
@@ -418,4 +459,203 @@ fn streams_survive_changes_of_device_numbers_and_mount_points() {
     let read_only = share.make("f:none", &noise(10)).map(drop);
     assert!(matches!(read_only, Err(Error::ReadOnly)), "{read_only:?}");
     assert_eq!(share.0.open(&share.1, &path("f:s"), Wanted::READ).unwrap().stat.size, 1 << 20);
+}
+
+#[test]
+fn files_that_the_server_cannot_read_are_usable() {
+    let top = tree(&[]);
+    if is_root() {
+        // The test again as another user, whose rights have limits.
+        fs::set_permissions(top.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let own = std::env::current_exe().unwrap();
+        let test = top.path().join("test");
+        fs::copy(own, &test).unwrap();
+        let test = test.to_str().unwrap();
+        let arguments = ["--reuid=64201", "--regid=64201", "--clear-groups", "env"];
+        let temporary = format!("TMPDIR={}", top.path().display());
+        let mut again = Command::new("setpriv");
+        again.args(arguments).args([
+            &temporary,
+            test,
+            "--exact",
+            "files_that_the_server_cannot_read_are_usable",
+        ]);
+        match again.status() {
+            Ok(status) => assert!(status.success()),
+            Err(error) => eprintln!("skipped: {error}"),
+        }
+        return;
+    }
+    let share = Share::of(top.path());
+    share.file("g");
+    share.put("g:s", &noise(LARGE));
+    for name in ["f", "g"] {
+        fs::write(top.path().join(name), "data").unwrap();
+        fs::set_permissions(top.path().join(name), PermissionsExt::from_mode(0o200)).unwrap();
+        let opened = share.0.open(&share.1, &path(name), Wanted { read: false, write: true }).unwrap();
+        opened.handle.flush().unwrap();
+        opened.handle.set_size(0).unwrap();
+        assert_eq!(opened.handle.streams().unwrap().len(), usize::from(name == "g"));
+        opened.handle.set_permissions(0).unwrap();
+        opened.handle.set_permissions(0o600).unwrap();
+    }
+    assert_eq!(share.get("g:s").unwrap(), noise(LARGE));
+}
+
+#[test]
+fn a_file_is_never_without_its_streams_while_they_move() {
+    let top = tree(&["a", "b"]);
+    let disk = |name: &str| top.path().join(name);
+    let (a, b) = (Share::of(&disk("a")), Share::of(&disk("b")));
+    a.file("f");
+    a.put("f:s", &noise(LARGE));
+    let held = fs::File::open(disk("a/f")).unwrap();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let marks = scope.spawn(|| {
+            let mut lost = 0;
+            while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                let mark = rustix::fs::fgetxattr(&held, "user.ShwStreams", &mut [0; 1024][..]);
+                lost += usize::from(mark.is_err());
+            }
+            lost
+        });
+        let mut missing = 0;
+        for _ in 0..200 {
+            for (from, to, share) in [("a/f", "b/f", &b), ("b/f", "a/f", &a)] {
+                fs::rename(disk(from), disk(to)).unwrap();
+                let two = [scope.spawn(|| share.names("f")), scope.spawn(|| share.names("f"))];
+                missing += two.into_iter().filter_map(|it| it.join().ok()).filter(|it| it != &["s"]).count();
+            }
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!((marks.join().unwrap(), missing), (0, 0));
+    });
+}
+
+#[test]
+fn streams_move_only_for_a_share_that_can_change_a_file_that_no_other_has() {
+    let top = tree(&["a", "b"]);
+    let disk = |name: &str| top.path().join(name);
+    let a = Share::of(&disk("a"));
+    a.file("f");
+    a.put("f:s", &noise(LARGE));
+    let state = || {
+        let stat = fs::metadata(disk("b/f")).unwrap();
+        (stat.ctime(), stat.ctime_nsec(), entries(&disk("a")), entries(&disk("b")))
+    };
+    // A name in both.
+    fs::hard_link(disk("a/f"), disk("b/f")).unwrap();
+    let before = state();
+    for _ in 0..2 {
+        assert_eq!(
+            (a.names("f"), Share::of(&disk("b")).names("f")),
+            (vec!["s".to_owned()], vec!["s".to_owned()])
+        );
+    }
+    assert_eq!(state(), before);
+    fs::remove_file(disk("a/f")).unwrap();
+    let before = state();
+    assert_eq!(Share::with(&disk("b"), Streams::Attributes).names("f"), ["s"]);
+    let options = LocalOptions { read_only: true, ..LocalOptions::default() };
+    let read_only = Share(LocalBackend::open(&disk("b"), options).unwrap(), Actor::Process);
+    assert_eq!(read_only.names("f"), ["s"]);
+    assert_eq!(state(), before);
+    assert_eq!(Share::of(&disk("b")).names("f"), ["s"]);
+    assert_eq!((entries(&disk("a")), entries(&disk("b"))), (0, 1));
+}
+
+#[test]
+fn no_second_directory_is_made_for_a_file_whose_streams_are_out_of_reach() {
+    let top = tree(&["data/sub", "other"]);
+    let disk = |name: &str| top.path().join(name);
+    if !is_root() || !run("mount", &["--bind"], &[&disk("data/sub"), &disk("other")]) {
+        return eprintln!("skipped: no bind mounts");
+    }
+    let _mounted = Disk(disk("other"));
+    let (data, other) = (Share::of(&disk("data")), Share::of(&disk("other")));
+    data.file("sub/f");
+    data.put("sub/f:s", &noise(LARGE));
+    let refused = other.make("f:t", &noise(LARGE)).map(drop);
+    assert!(matches!(refused, Err(Error::Limitation)), "{refused:?}");
+    other.put("f:small", b"small");
+    assert!(!disk("other").join(STORE).exists());
+    data.put("sub/f:u", &noise(LARGE));
+    // The refused one is empty.
+    assert_eq!(data.names("sub/f"), ["s", "small", "t", "u"]);
+    // A copied mark refuses nothing.
+    assert!(run("cp", &["--archive"], &[&disk("data/sub/f"), &disk("data/sub/g")]));
+    other.put("g:u", &noise(LARGE));
+    assert_eq!(
+        (data.names("sub/g"), data.get("sub/g:u").unwrap()),
+        (vec!["small".into(), "t".into(), "u".into()], noise(LARGE))
+    );
+}
+
+#[test]
+fn files_on_other_devices_than_their_directories_get_no_store() {
+    let top = tree(&["lower", "upper", "share", "image"]);
+    let disk = |name: &str| top.path().join(name);
+    fs::File::create(disk("image/a")).unwrap().set_len(8 << 20).unwrap();
+    if !is_root() || !run("mkfs.ext4", &["-q"], &[&disk("image/a")]) {
+        return eprintln!("skipped: no root, or no mkfs.ext4");
+    }
+    let Some(_lower) = Disk::mount(&disk("image/a"), &disk("lower"), "loop") else {
+        return eprintln!("skipped: no loop devices");
+    };
+    fs::write(disk("lower/f"), "").unwrap();
+    for name in ["upper/data", "upper/work"] {
+        fs::create_dir(disk(name)).unwrap();
+    }
+    let options = format!(
+        "xino=off,lowerdir={0}/lower,upperdir={0}/upper/data,workdir={0}/upper/work",
+        top.path().display()
+    );
+    if !run("mount", &["-t", "overlay", "-o", &options, "overlay"], &[&disk("share")]) {
+        return eprintln!("skipped: no overlayfs");
+    }
+    let _mounted = Disk(disk("share"));
+    if fs::metadata(disk("share/f")).unwrap().dev() == fs::metadata(disk("share")).unwrap().dev() {
+        return eprintln!("skipped: one device number for all");
+    }
+    let share = Share::of(&disk("share"));
+    share.put("f:small", b"small");
+    let refused = share.make("f:s", &noise(LARGE)).map(drop);
+    assert!(matches!(refused, Err(Error::Limitation)), "{refused:?}");
+    assert!(!disk("share").join(STORE).exists());
+}
+
+#[test]
+fn names_that_a_file_system_can_take_for_the_store_are_refused() {
+    let top = tree(&["x"]);
+    let share = Share::of(top.path());
+    let depot = Share::with(top.path(), Streams::Depot);
+    for name in [
+        ".Shareward-STREAMS",
+        ".\u{17f}hareward-streams",
+        "x/.shareward-\u{fb06}reams/y",
+        ".share\u{200d}ward-streams",
+    ] {
+        let refused = share.open(name).map(drop);
+        assert!(matches!(refused, Err(Error::AccessDenied)), "{name}: {refused:?}");
+    }
+    for name in [".\u{17f}treams", ".\u{fb05}reams", ".streams\u{ad}"] {
+        assert!(matches!(depot.open(name).map(drop), Err(Error::AccessDenied)), "{name}");
+        assert!(matches!(share.open(name).map(drop), Err(Error::NotFound)), "{name}");
+    }
+    share.file(".\u{17f}hareward-streams2");
+}
+
+#[test]
+fn an_empty_store_does_not_prevent_the_removal_of_its_directory() {
+    let top = tree(&["inner"]);
+    let (outer, inner) = (Share::of(top.path()), Share::of(&top.path().join("inner")));
+    inner.file("f");
+    inner.put("f:s", &noise(LARGE));
+    inner.remove("f");
+    assert!(top.path().join("inner").join(STORE).exists());
+    let directory = outer.0.open(&outer.1, &path("inner"), Wanted::NOTHING).unwrap();
+    assert!(outer.0.is_empty_directory(&*directory.handle).unwrap());
+    outer.remove("inner");
+    assert!(!top.path().join("inner").exists());
 }

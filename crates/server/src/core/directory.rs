@@ -26,7 +26,7 @@ use crate::core::start_error::StartError;
 /// The directory of a share.
 pub(crate) struct Directory {
     /// The settings that the open depends on: the name, which is the label, the path, and the options for links,
-    /// streams and names.
+    /// streams, names and changes.
     share: ShareSettings,
     open: Arc<OpenShare>,
     bulkhead: Arc<Bulkhead>,
@@ -66,7 +66,7 @@ impl Directory {
     /// True if a share with these settings has the same directory.
     pub(crate) fn is_of(&self, settings: &ShareSettings) -> bool {
         let opened_with = |share: &ShareSettings| {
-            let how = (share.follow_symlinks, share.streams, share.unicode_forms);
+            let how = (share.follow_symlinks, share.streams, share.unicode_forms, share.read_only);
             (share.path.clone(), share.name.clone(), how)
         };
         opened_with(&self.share) == opened_with(settings)
@@ -234,6 +234,7 @@ pub(crate) fn open_directory(share: &ShareSettings) -> vfs::Result<Arc<dyn Backe
         label: share.name.clone(),
         follow_symlinks: share.follow_symlinks,
         streams: share.streams,
+        read_only: share.read_only,
         forms: share.unicode_forms,
         ..LocalOptions::default()
     };

@@ -12,7 +12,7 @@ use super::metadata;
 use super::new_entry::{initialize, make_directory, undo};
 use super::open::{base_of, finish};
 use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
-use super::{depot, names, stream, xattr};
+use super::{depot, names, store, stream, xattr};
 use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -226,6 +226,9 @@ pub(super) fn name_gone(handle: &LocalHandle) {
 pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &LocalHandle) -> Result<()> {
     if let Some(wanted) = path.stream() {
         return stream::remove(actor, handle, wanted);
+    }
+    if handle.kind() == Kind::Directory {
+        store::clear(root, handle.fd())?;
     }
     let guard = root.credentials.assume(actor)?;
     let (parent, name) = path.split().ok_or(Error::AccessDenied)?;

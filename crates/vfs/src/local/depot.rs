@@ -267,7 +267,13 @@ impl Place<'_> {
 /// Creates a stream with `data`, replacing one of this name. The data is on the disk afterwards, so a
 /// previous copy can be removed.
 pub(super) fn keep(base: &LocalHandle, name: &str, data: &[u8]) -> Result<LocalHandle> {
-    find_or_make(base)?.put(name, data)
+    let place = find_or_make(base).inspect_err(|_| {
+        if base.root.options.streams == Streams::Auto {
+            store::unmark_unmade(base);
+        }
+    })?;
+    // A directory that was created for it must not stay.
+    place.put(name, data).inspect_err(|_| tidy(&place))
 }
 
 /// Flushes a file's streams.
@@ -310,7 +316,17 @@ pub(super) fn follow_permissions(base: &LocalHandle, before: u32) -> Result<()> 
 /// Removes the streams of a file after the removal of its last name.
 pub(super) fn forget(base: &LocalHandle) {
     let removed = || -> Result<()> {
-        let Some(place) = find(base)? else { return Ok(()) };
+        let unmarked = || match base.root.options.streams {
+            Streams::Auto => store::find_unmarked(base),
+            Streams::Attributes | Streams::Depot => Ok(None),
+        };
+        let place = match find(base)? {
+            Some(place) => place,
+            None => match unmarked()? {
+                Some(fd) => Place { base, fd, rights: Rights::Store },
+                None => return Ok(()),
+            },
+        };
         for entry in place.entries()?.iter().filter(|entry| place.is_own(entry)) {
             place.unlink(entry)?;
         }
@@ -324,12 +340,15 @@ pub(super) fn forget(base: &LocalHandle) {
     }
 }
 
-/// Removes the directory of a file's streams if it is empty.
+/// Removes the directory of a file's streams if it is empty, and first the mark: a crash must not leave a mark for a
+/// directory that is gone, because no other would be created.
 pub(super) fn tidy(place: &Place<'_>) {
-    if place.rights == Rights::Store
-        && store::remove(place.base, place.fd.as_fd()).is_ok_and(|is_gone| is_gone)
-    {
+    let is_empty = || Ok::<_, Error>(!place.entries()?.iter().any(|entry| place.is_own(entry)));
+    if place.rights == Rights::Store && is_empty().unwrap_or_default() {
         store::unmark(place.base);
+        if let Err(error) = store::remove(place.base, place.fd.as_fd()) {
+            tracing::debug!(file = ?place.base, %error, "cannot remove the empty directory of a file's streams");
+        }
     }
 }
 

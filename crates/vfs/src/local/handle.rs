@@ -579,6 +579,7 @@ impl Handle for LocalHandle {
     }
 
     fn streams(&self) -> Result<Vec<StreamInfo>> {
+        let _lock = self.lock_attributes();
         stream::list(self)
     }
 

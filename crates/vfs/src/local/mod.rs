@@ -83,6 +83,8 @@ pub struct LocalOptions {
     pub follow_symlinks: bool,
     /// The place of named streams.
     pub streams: Streams,
+    /// True if clients can change nothing, so that the server moves no streams on its own either.
+    pub read_only: bool,
     /// The normalization forms that count as one name.
     pub forms: Forms,
 }
@@ -108,6 +110,7 @@ impl Default for LocalOptions {
             directory_mode: 0o775,
             follow_symlinks: true,
             streams: Streams::default(),
+            read_only: false,
             forms: Forms::Exact,
         }
     }
@@ -278,7 +281,9 @@ impl Backend for LocalBackend {
     }
 
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool> {
-        directory::is_empty(change::own(handle)?.fd())
+        let directory = change::own(handle)?.fd();
+        store::clear(&self.root, directory)?;
+        directory::is_empty(directory)
     }
 
     fn space(&self, handle: &dyn Handle) -> Result<Space> {

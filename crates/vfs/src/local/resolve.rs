@@ -123,7 +123,7 @@ impl Root {
 
     /// Refuses a path that is, or leads through, a directory of streams.
     pub(super) fn check_shown(&self, path: &RelativePath) -> Result<()> {
-        if path.components().any(|component| component.eq_ignore_ascii_case(store::DIRECTORY_NAME)) {
+        if path.components().any(|component| can_be(component, store::DIRECTORY_NAME)) {
             return Err(Error::AccessDenied);
         }
         if self.options.streams != Streams::Depot {
@@ -132,7 +132,7 @@ impl Root {
         let mut start: usize = 0;
         for component in path.components() {
             // Each occurrence is checked, because symlinks may lead back to the root.
-            if component.eq_ignore_ascii_case(samba_depot::DIRECTORY_NAME)
+            if can_be(component, samba_depot::DIRECTORY_NAME)
                 && let Some(above) = path.as_str().get(..start.saturating_sub(1))
                 && let Ok((directory, _)) = self.directory(above)
                 && directory_key(directory.as_fd())? == (self.device, self.inode)
@@ -218,6 +218,32 @@ impl Root {
         }
         Ok((directory, disk))
     }
+}
+
+/// True if a file system may take a name for `hidden`, which is ASCII in lower case. Directories with casefolding (ext4,
+/// F2FS) fold all of Unicode, and ignore characters that are not visible.
+fn can_be(name: &str, hidden: &str) -> bool {
+    let mut rest = hidden.chars();
+    for character in name.chars() {
+        let is_next = match character {
+            '\u{17f}' => rest.next() == Some('s'),
+            '\u{fb05}' | '\u{fb06}' => rest.next() == Some('s') && rest.next() == Some('t'),
+            _ if character.is_ascii() => rest.next() == Some(character.to_ascii_lowercase()),
+            _ => is_ignorable(character),
+        };
+        if !is_next {
+            return false;
+        }
+    }
+    rest.next().is_none()
+}
+
+/// The property Default_Ignorable_Code_Point of Unicode.
+fn is_ignorable(character: char) -> bool {
+    matches!(u32::from(character),
+        0xad | 0x34f | 0x61c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
+        | 0x202a..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfff8
+        | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff)
 }
 
 /// Opens an entry of a directory by its name on disk without following symlinks: a symlink is an error or,

@@ -7,59 +7,122 @@
 //! distinguish the file from all others in its file system, including removed ones, and do not change when
 //! device numbers change, or when the file is renamed or linked.
 //!
-//! A file can be in several shares. So a file with streams has an attribute, the mark, with the place of its
-//! store. Its streams are searched for in the share's directory, in all directories above the file up to the
-//! top of the file system, and in the place of the mark. If they are found only there, they are moved into
-//! the share's directory, because the file was moved here from another place.
+//! A file can be in several shares. So a file with large streams has an attribute, the mark, with its own id and
+//! the place of its store. The streams of a marked file are searched for in the share's directory, in all
+//! directories above the file up to the top of its mount, and in the place of the mark. If they are found only
+//! there, they are moved into the share's directory, because the file was moved here from another place. A mark
+//! with the id of another file was copied from that file.
 
 use super::handle::LocalHandle;
-use super::resolve::{Root, device, mount, open_entry, resolve_at, statx, statx_fd};
+use super::inode::InodeKey;
+use super::resolve::{Root, device, directory_key, mount, open_entry, resolve_at, statx, statx_fd};
 use super::{Streams, flush, metadata, xattr};
 use crate::backend::Actor;
 use crate::error::{Error, Result};
-use crate::limits::{MARK_BYTES_MAX, RESOLVE_ATTEMPTS_MAX};
+use crate::limits::{MARK_BYTES_MAX, RESOLVE_ATTEMPTS_MAX, STORE_WARNINGS_MAX};
 use crate::stat::Kind;
+use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The directory of a store, which is hidden from clients everywhere.
 pub(super) const DIRECTORY: &[u8] = b".shareward-streams";
 /// [`DIRECTORY`] as a name that clients send.
 pub(super) const DIRECTORY_NAME: &str = ".shareward-streams";
 
-/// The attribute of a file with streams in a store: the path from the top of the file system to the store's
-/// parent directory. It is empty if the path does not fit.
+/// The attribute of a file with streams in a store, the mark: the file's id ([`id_of`]) and a NUL, and the path from
+/// the top of the mount to the store's parent directory. The id is absent until the directory of the streams exists,
+/// or if there is no room for it. The path is empty at the top, and if there is no room for it.
 const MARK: &[u8] = b"user.ShwStreams";
+
+/// The contents of a mark.
+struct Mark {
+    id: Option<Vec<u8>>,
+    path: Vec<u8>,
+}
+
+impl Mark {
+    /// The mark of a file, if it has one that the server may read.
+    fn of(base: &LocalHandle) -> Result<Option<Self>> {
+        let Some(value) = value_of_mark(base)? else { return Ok(None) };
+        let mut parts = value.splitn(2, |byte| *byte == 0);
+        let first = parts.next().unwrap_or_default().to_vec();
+        Ok(Some(match parts.next() {
+            Some(path) => Self { id: Some(first), path: path.to_vec() },
+            None => Self { id: None, path: first },
+        }))
+    }
+}
+
+fn value_of_mark(base: &LocalHandle) -> Result<Option<Vec<u8>>> {
+    match xattr::get(base.fd(), MARK) {
+        // A server without privileges, and a file that it may write but not read.
+        Err(Error::AccessDenied) => Ok(None),
+        value => value,
+    }
+}
 
 /// The directory of a file's streams, if there is one.
 pub(super) fn find(base: &LocalHandle) -> Result<Option<OwnedFd>> {
     if !matches!(base.kind(), Kind::File | Kind::Directory) {
         return Ok(None);
     }
-    let marked = xattr::get(base.fd(), MARK)?;
-    if marked.is_none() && base.root.options.streams == Streams::Attributes {
+    let root = &base.root;
+    let mark = Mark::of(base)?;
+    if mark.is_none() && root.options.streams == Streams::Attributes {
+        return Ok(None);
+    }
+    let store = match base.inode().0 == root.device {
+        true => open(root, root.fd.as_fd(), root.device)?,
+        false => None,
+    };
+    if store.is_none() && mark.is_none() {
         return Ok(None);
     }
     let of = statx_fd(base.fd())?;
     let Some(id) = id_of(&of) else { return Ok(None) };
-    if device(&of) == base.root.device
-        && let Some(found) = look(&base.root, base.root.fd.as_fd(), device(&of), &id)?
+    if let Some(store) = store
+        && let Some(found) = entry(store.as_fd(), &id)?
     {
-        if marked.is_none() {
+        if mark.is_none() && may_move(base) {
             // The mark may not have fit, or a crash came before it.
-            let _ = mark(base);
+            point(base, root.fd.as_fd(), &id);
         }
         return Ok(Some(found));
     }
-    match marked {
-        Some(marked) => elsewhere(base, &of, &id, &marked),
+    match mark {
+        // A copy's.
+        Some(Mark { id: Some(of_mark), .. }) if of_mark != id => Ok(None),
+        Some(mark) => elsewhere(base, &of, &id, &mark.path),
         None => Ok(None),
     }
 }
 
+/// The directory of the streams of an unmarked file in a file system below the share's, which a crash can leave
+/// behind. To look for it is expensive.
+pub(super) fn find_unmarked(base: &LocalHandle) -> Result<Option<OwnedFd>> {
+    let of = statx_fd(base.fd())?;
+    if device(&of) == base.root.device || !may_move(base) {
+        return Ok(None);
+    }
+    match (id_of(&of), home(base, &of)) {
+        (Some(id), Ok(home)) => look(&base.root, home.as_fd(), device(&of), &id),
+        _ => Ok(None),
+    }
+}
+
+/// False if the share changes nothing about stores.
+fn may_move(base: &LocalHandle) -> bool {
+    base.root.options.streams == Streams::Auto && !base.root.options.read_only
+}
+
 /// The directory of a marked file's streams outside of the share's store.
-fn elsewhere(base: &LocalHandle, of: &Statx, id: &[u8], marked: &[u8]) -> Result<Option<OwnedFd>> {
+fn elsewhere(base: &LocalHandle, of: &Statx, id: &[u8], path: &[u8]) -> Result<Option<OwnedFd>> {
     let (root, device) = (&base.root, device(of));
     let Some(mut directory) = nearest(base, of)? else { return Ok(None) };
     loop {
@@ -71,17 +134,21 @@ fn elsewhere(base: &LocalHandle, of: &Statx, id: &[u8], marked: &[u8]) -> Result
             None => break,
         }
     }
-    if marked.is_empty() {
+    if path.is_empty() {
         return Ok(None);
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
     // The path is outdated, or was set by another program.
-    let Ok(home) = resolve_at(directory.as_fd(), marked, flags, Mode::empty(), resolve) else {
+    let Ok(home) = resolve_at(directory.as_fd(), path, flags, Mode::empty(), resolve) else {
         return Ok(None);
     };
     let found = look(root, home.as_fd(), device, id)?;
+    // A file with several names may be in the other share, too.
+    let is_only_here = of.stx_nlink == 1 || base.kind() == Kind::Directory;
     if found.is_some()
+        && is_only_here
+        && may_move(base)
         && let Err(error) = bring(base, of, home.as_fd(), id)
     {
         tracing::debug!(file = ?base, %error, "cannot move the streams of a file from another store");
@@ -91,12 +158,12 @@ fn elsewhere(base: &LocalHandle, of: &Statx, id: &[u8], marked: &[u8]) -> Result
 
 /// Moves the directory of a file's streams from the store in `from` into the file's current one.
 fn bring(base: &LocalHandle, of: &Statx, from: BorrowedFd<'_>, id: &[u8]) -> Result<()> {
-    let store = open_or_make(&base.root, home(base, of)?.as_fd(), device(of))?;
+    let home = home(base, of)?;
+    let store = open_or_make(&base.root, home.as_fd(), device(of))?;
     let before = open(&base.root, from, device(of))?.ok_or(Error::NotFound)?;
     rustix::fs::renameat_with(&before, id, &store, id, RenameFlags::NOREPLACE)?;
-    unmark(base);
-    mark(base)?;
-    remove_if_empty(from, DIRECTORY).map(drop)
+    point(base, home.as_fd(), id);
+    Ok(())
 }
 
 /// Creates the directory of a file's streams.
@@ -104,29 +171,26 @@ pub(super) fn make(base: &LocalHandle, of: &Statx) -> Result<OwnedFd> {
     // Without birth times, it could be taken for that of a later file.
     let id = id_of(of).ok_or(Error::Limitation)?;
     let home = home(base, of)?;
-    for _ in 0..RESOLVE_ATTEMPTS_MAX {
-        let store = open_or_make(&base.root, home.as_fd(), device(of))?;
-        match rustix::fs::mkdirat(&store, &id, Mode::from_raw_mode(0o700)) {
-            // The store was just removed with its last entry.
-            Err(Errno::NOENT) => continue,
-            Err(Errno::EXIST) => {}
-            result => result?,
-        }
-        match open_entry(store.as_fd(), &id, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-            Err(Errno::NOENT) => {}
-            fd => {
-                let fd = fd?;
-                point(base, home.as_fd());
-                return Ok(fd);
-            }
-        }
+    if Mark::of(base)?.is_some_and(|mark| mark.id.as_deref() == Some(&*id)) {
+        // With a second directory, the streams would depend on the way to the file.
+        warn_once(home.as_fd(), "cannot store large streams: a file has others, which are out of reach");
+        return Err(Error::Limitation);
     }
-    Err(Error::Busy)
+    let store = open_or_make(&base.root, home.as_fd(), device(of))?;
+    match rustix::fs::mkdirat(&store, &id, Mode::from_raw_mode(0o700)) {
+        Err(Errno::EXIST) => {}
+        // The store was just removed, because it was empty.
+        Err(Errno::NOENT) => return Err(Error::Busy),
+        result => result?,
+    }
+    let fd = open_entry(store.as_fd(), &id, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    point(base, home.as_fd(), &id);
+    Ok(fd)
 }
 
-/// Marks a file as having streams in a store.
+/// Marks a file that will have streams in a store, if it is unmarked.
 pub(super) fn mark(base: &LocalHandle) -> Result<()> {
-    if xattr::get(base.fd(), MARK)?.is_some() {
+    if value_of_mark(base)?.is_some() {
         return Ok(());
     }
     let path = home(base, &statx_fd(base.fd())?).ok().and_then(|home| path_of(home.as_fd()));
@@ -136,15 +200,25 @@ pub(super) fn mark(base: &LocalHandle) -> Result<()> {
     }
 }
 
-/// Corrects the mark of a file, which may have been copied from another file.
-fn point(base: &LocalHandle, home: BorrowedFd<'_>) {
+/// Marks a file whose streams are in the store of `home`. Its mark may be incomplete, outdated, or copied from another
+/// file. It is replaced at once, so that the file is never without one.
+fn point(base: &LocalHandle, home: BorrowedFd<'_>, id: &[u8]) {
     let path = path_of(home).unwrap_or_default();
-    let pointed = match xattr::get(base.fd(), MARK) {
-        Ok(Some(before)) if before != path => xattr::set(base.fd(), MARK, &path),
-        other => other.map(drop),
+    let whole = [id, b"\0", &path].concat();
+    let put = || {
+        if value_of_mark(base)?.is_some_and(|before| before == whole) {
+            return Ok(());
+        }
+        for value in [&*whole, &*path] {
+            match xattr::set(base.fd(), MARK, value) {
+                Err(Error::Limitation) => {}
+                result => return result,
+            }
+        }
+        xattr::set(base.fd(), MARK, b"")
     };
-    if let Err(error) = pointed {
-        tracing::debug!(file = ?base, %error, "cannot correct the mark of a file with streams");
+    if let Err(error) = put() {
+        tracing::debug!(file = ?base, %error, "cannot set the mark of a file with streams");
     }
 }
 
@@ -155,24 +229,35 @@ pub(super) fn unmark(base: &LocalHandle) {
     }
 }
 
-/// Removes the directory of a file's streams, and the store if it is empty then; false if the directory still
-/// has streams.
+/// Removes the mark of a file for which no directory was created.
+pub(super) fn unmark_unmade(base: &LocalHandle) {
+    if let Ok(Some(Mark { id: None, .. })) = Mark::of(base)
+        && let Ok(None) = find(base)
+    {
+        unmark(base);
+    }
+}
+
+/// Removes the directory of a file's streams; false if it still has streams. The store stays, because its creation
+/// and removal would change the share's directory each time.
 pub(super) fn remove(base: &LocalHandle, place: BorrowedFd<'_>) -> Result<bool> {
     let Some(id) = id_of(&statx_fd(base.fd())?) else { return Ok(false) };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let store = rustix::fs::openat(place, c"..", flags, Mode::empty())?;
-    let is_gone = remove_if_empty(store.as_fd(), &id)?;
-    if is_gone {
-        let home = rustix::fs::openat(&store, c"..", flags, Mode::empty())?;
-        remove_if_empty(home.as_fd(), DIRECTORY)?;
-    }
-    Ok(is_gone)
-}
-
-fn remove_if_empty(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool> {
-    match rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR) {
+    match rustix::fs::unlinkat(&store, &id, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the store in a directory if it is empty, so that it does not prevent the removal of the directory.
+pub(super) fn clear(root: &Root, directory: BorrowedFd<'_>) -> Result<()> {
+    if open(root, directory, device(&statx_fd(directory)?))?.is_none() {
+        return Ok(());
+    }
+    match rustix::fs::unlinkat(directory, DIRECTORY, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -180,7 +265,12 @@ fn remove_if_empty(directory: BorrowedFd<'_>, name: &[u8]) -> Result<bool> {
 /// The directory of a file's streams in the store of a directory.
 fn look(root: &Root, home: BorrowedFd<'_>, device: u64, id: &[u8]) -> Result<Option<OwnedFd>> {
     let Some(store) = open(root, home, device)? else { return Ok(None) };
-    match open_entry(store.as_fd(), id, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
+    entry(store.as_fd(), id)
+}
+
+/// The directory of a file's streams in a store.
+fn entry(store: BorrowedFd<'_>, id: &[u8]) -> Result<Option<OwnedFd>> {
+    match open_entry(store, id, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => Ok(None),
         found => Ok(Some(found?)),
     }
@@ -197,7 +287,14 @@ fn open(root: &Root, home: BorrowedFd<'_>, device: u64) -> Result<Option<OwnedFd
     }
 }
 
-fn open_or_make(root: &Root, home: BorrowedFd<'_>, device: u64) -> Result<OwnedFd> {
+fn open_or_make(root: &Root, home: BorrowedFd<'_>, of: u64) -> Result<OwnedFd> {
+    if device(&statx_fd(home)?) != of {
+        warn_once(
+            home,
+            "cannot store large streams: files are on other devices than directories (overlayfs)",
+        );
+        return Err(Error::Limitation);
+    }
     for _ in 0..RESOLVE_ATTEMPTS_MAX {
         match rustix::fs::mkdirat(home, DIRECTORY, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -205,19 +302,34 @@ fn open_or_make(root: &Root, home: BorrowedFd<'_>, device: u64) -> Result<OwnedF
             Err(Errno::ACCESS | Errno::PERM) => return Err(Error::Limitation),
             Err(error) => return Err(error.into()),
         }
-        if let Some(store) = open(root, home, device)? {
+        if let Some(store) = open(root, home, of)? {
             return Ok(store);
         }
         if statx(home, DIRECTORY, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             break;
         }
-        // The store was removed with its last streams.
+        // The store was removed, because it was empty.
     }
-    tracing::warn!(
-        directory = %String::from_utf8_lossy(&path_from(home).unwrap_or_default()),
-        "cannot store large streams: .shareward-streams exists, but does not belong to this server with mode 0700"
+    warn_once(
+        home,
+        "cannot store large streams: .shareward-streams exists, but does not belong to this server with mode 0700",
     );
     Err(Error::Limitation)
+}
+
+/// The directories that the log has a warning about.
+static WARNED: Mutex<BTreeSet<InodeKey>> = Mutex::new(BTreeSet::new());
+
+/// Logs a warning about the store of a directory, unless there was one: clients can repeat the cause.
+fn warn_once(home: BorrowedFd<'_>, message: &str) {
+    let Ok(key) = directory_key(home) else { return };
+    let mut warned = WARNED.lock();
+    if warned.len() >= STORE_WARNINGS_MAX || !warned.insert(key) {
+        return;
+    }
+    drop(warned);
+    let directory = path_from(home).unwrap_or_default();
+    tracing::warn!(directory = %String::from_utf8_lossy(&directory), "{message}");
 }
 
 /// True if a directory is the process's on this device, and no other user can enter it.
@@ -252,10 +364,22 @@ fn nearest(base: &LocalHandle, of: &Statx) -> Result<Option<OwnedFd>> {
         Ok(None) | Err(Error::AccessDenied | Error::Busy) => {}
         Err(error) => return Err(error),
     }
+    if let Some(former) = former(base, device(of)) {
+        return Ok(Some(former));
+    }
     if device(of) != base.root.device {
         return Ok(None);
     }
     Ok(Some(rustix::io::fcntl_dupfd_cloexec(base.root.fd.as_fd(), 0)?))
+}
+
+/// The nearest directory that exists on the former path of a file whose name is gone.
+fn former(base: &LocalHandle, of: u64) -> Option<OwnedFd> {
+    let path = path_from(base.fd())?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let above = Path::new(OsStr::from_bytes(&path)).ancestors().skip(1);
+    let directory = above.into_iter().find_map(|path| rustix::fs::open(path, flags, Mode::empty()).ok())?;
+    (device(&statx_fd(directory.as_fd()).ok()?) == of).then_some(directory)
 }
 
 /// The parent of a directory within the same mount.

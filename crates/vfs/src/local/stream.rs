@@ -258,12 +258,14 @@ pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Resu
     let marked = depot::mark(base);
     let file = Arc::new(depot::keep(base, name, data)?);
     xattr::remove(base.fd(), &full_name(name))?;
-    if marked.is_err() {
-        // There is space for the mark now.
-        depot::mark(base)?;
-    }
     let found = Found { name: name.to_owned(), store: Store::Attribute };
     OPEN.moved(base, &found, |_| Place::Depot(name.to_owned(), file));
+    // There is space for the mark now.
+    if marked.is_err()
+        && let Err(error) = depot::mark(base)
+    {
+        tracing::warn!(file = ?base, %error, "cannot mark a file; its large streams may be missing in other shares");
+    }
     Ok(())
 }
 

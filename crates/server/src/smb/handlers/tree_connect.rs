@@ -24,9 +24,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let session = Arc::clone(request.session()?);
     let (share, tree) = connect(server, &session, name).await?;
     session.remember_tree(Arc::clone(&tree));
-    server.connected(&tree).await;
-    // Anonymous users and guests reach this only for a share that accepts them.
     if matches!(share.content, ShareContent::Disk(_)) {
+        server.connected(&tree).await;
+        // Anonymous users and guests reach this only for a share that accepts them.
         request.connection.raise_standing(Standing::Guest);
     }
     request.chain.tree_id = tree.id();

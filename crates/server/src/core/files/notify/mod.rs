@@ -378,8 +378,9 @@ impl Watches {
 
     fn root_beside<'a>(&self, tree: &'a Tree, there: &[Arc<WatchRoot>]) -> &'a WatchRoot {
         tree.watch_root.get_or_init(|| {
-            let (root, renamed) = self.roots.of(&tree.share.settings.path, tree.root(), there);
+            // The tables have the names that the roots have, at each moment that they can be read.
             let mut tables = self.tables();
+            let (root, renamed) = self.roots.of(&tree.share.settings.path, tree.root(), there);
             for it in renamed {
                 tables.rekey(|old| it.new_name(old));
                 tables.observed.known_as(|old| it.new_name(old));
