@@ -131,3 +131,13 @@ async fn nested_shares_tell_each_other_after_the_outer_directory_was_exchanged()
     nested_shares_tell_each_other_after("all", "data").await;
     nested_shares_tell_each_other_after("all", "all").await;
 }
+
+#[tokio::test]
+async fn a_connect_to_pipes_is_none_to_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(directory.path());
+    let (_one, _pipes) = connect_to(&server, "IPC$").await;
+    assert_eq!(server.server.files.watches.known_paths(), 0);
+    let (_two, _files) = connect(&server).await;
+    assert_eq!(server.server.files.watches.known_paths(), 1);
+}

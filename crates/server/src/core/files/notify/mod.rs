@@ -27,6 +27,7 @@ pub(crate) use visible_names::{Viewer, Visible};
 pub(crate) use watch::{Found, News, Watch};
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -377,16 +378,24 @@ impl Watches {
     }
 
     fn root_beside<'a>(&self, tree: &'a Tree, there: &[Arc<WatchRoot>]) -> &'a WatchRoot {
-        tree.watch_root.get_or_init(|| {
-            // The tables have the names that the roots have, at each moment that they can be read.
-            let mut tables = self.tables();
-            let (root, renamed) = self.roots.of(&tree.share.settings.path, tree.root(), there);
-            for it in renamed {
-                tables.rekey(|old| it.new_name(old));
-                tables.observed.known_as(|old| it.new_name(old));
-            }
-            root
-        })
+        tree.watch_root.get_or_init(|| self.root_at(&tree.share.settings.path, tree.root(), there))
+    }
+
+    fn root_at(&self, path: &Path, identity: FileKey, there: &[Arc<WatchRoot>]) -> Arc<WatchRoot> {
+        // Locked first, so that the tables never have other names than the roots.
+        let mut tables = self.tables();
+        let (root, renamed) = self.roots.of(path, identity, there);
+        for it in renamed {
+            tables.rekey(|old| it.new_name(old));
+            tables.observed.known_as(|old| it.new_name(old));
+        }
+        root
+    }
+
+    /// The number of paths that directories of shares are known by.
+    #[cfg(test)]
+    pub(crate) fn known_paths(&self) -> usize {
+        self.roots.known_paths()
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

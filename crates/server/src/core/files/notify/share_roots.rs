@@ -124,6 +124,13 @@ impl Roots {
     }
 }
 
+#[cfg(test)]
+impl Roots {
+    pub(super) fn known_paths(&self) -> usize {
+        self.0.lock().by_path.len()
+    }
+}
+
 impl Table {
     fn enter(&mut self, path: &str, identity: FileKey) -> Arc<WatchRoot> {
         let root = Arc::new(WatchRoot { name: Mutex::new(path.into()), identity });
@@ -176,5 +183,22 @@ mod tests {
         let (last, renamed) = asked("/srv/c", 1);
         assert_eq!((names(&[&last, &beside]), renamed), (vec!["/srv/c".into(), "/srv/ab".into()], vec![]));
         assert_eq!(roots.0.lock().by_path.len(), 2);
+    }
+
+    #[test]
+    fn a_root_keeps_its_name_while_the_tables_that_contain_it_are_in_use() {
+        let watches = super::super::Watches::default();
+        let at = |inode| watches.root_at(Path::new("/srv/a"), FileKey { device: 1, inode, stream: 0 }, &[]);
+        let first = at(1);
+        let tables = watches.tables();
+        let meanwhile = std::thread::scope(|scope| {
+            let second = scope.spawn(|| at(2));
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let meanwhile = first.name();
+            drop(tables);
+            assert_eq!(&*second.join().unwrap().name(), "/srv/a");
+            meanwhile
+        });
+        assert_eq!((&*meanwhile, &*first.name()), ("/srv/a", "1/srv/a"));
     }
 }
