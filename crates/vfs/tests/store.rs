@@ -500,7 +500,11 @@ fn files_that_the_server_cannot_read_are_usable() {
         let opened = share.0.open(&share.1, &path(name), Wanted { read: false, write: true }).unwrap();
         opened.handle.flush().unwrap();
         opened.handle.set_size(0).unwrap();
+        let changed =
+            || fs::metadata(top.path().join(name)).map(|stat| (stat.ctime(), stat.ctime_nsec())).unwrap();
+        let before = changed();
         assert_eq!(opened.handle.streams().unwrap().len(), usize::from(name == "g"));
+        assert_eq!(changed(), before, "the mark is left alone");
         opened.handle.set_permissions(0).unwrap();
         opened.handle.set_permissions(0o600).unwrap();
     }

@@ -228,7 +228,7 @@ pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &L
         return stream::remove(actor, handle, wanted);
     }
     if handle.kind() == Kind::Directory {
-        store::clear(root, handle.fd())?;
+        store::clear(root, handle.fd());
     }
     let guard = root.credentials.assume(actor)?;
     let (parent, name) = path.split().ok_or(Error::AccessDenied)?;

@@ -282,7 +282,7 @@ impl Backend for LocalBackend {
 
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool> {
         let directory = change::own(handle)?.fd();
-        store::clear(&self.root, directory)?;
+        store::clear(&self.root, directory);
         directory::is_empty(directory)
     }
 

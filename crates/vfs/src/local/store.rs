@@ -89,8 +89,10 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<OwnedFd>> {
     if let Some(store) = store
         && let Some(found) = entry(store.as_fd(), &id)?
     {
-        if mark.is_none() && may_move(base) {
-            // The mark may not have fit, or a crash came before it.
+        let is_foreign = |mark: &Mark| mark.id.as_ref().is_some_and(|of_mark| *of_mark != id);
+        // The mark may not have fit, or a crash came before it. One that cannot be read is left alone.
+        let is_missing = || matches!(xattr::get(base.fd(), MARK), Ok(None));
+        if may_move(base) && mark.as_ref().map_or_else(is_missing, is_foreign) {
             point(base, root.fd.as_fd(), &id);
         }
         return Ok(Some(found));
@@ -190,8 +192,13 @@ pub(super) fn make(base: &LocalHandle, of: &Statx) -> Result<OwnedFd> {
 
 /// Marks a file that will have streams in a store, if it is unmarked.
 pub(super) fn mark(base: &LocalHandle) -> Result<()> {
-    if value_of_mark(base)?.is_some() {
-        return Ok(());
+    match xattr::get(base.fd(), MARK) {
+        Ok(None) => {}
+        Ok(Some(_)) => return Ok(()),
+        // The server may not read it, but a file with streams has one.
+        Err(Error::AccessDenied) if find(base)?.is_none() => {}
+        Err(Error::AccessDenied) => return Ok(()),
+        Err(error) => return Err(error),
     }
     let path = home(base, &statx_fd(base.fd())?).ok().and_then(|home| path_of(home.as_fd()));
     match xattr::set(base.fd(), MARK, &path.unwrap_or_default()) {
@@ -252,13 +259,16 @@ pub(super) fn remove(base: &LocalHandle, place: BorrowedFd<'_>) -> Result<bool> 
 }
 
 /// Removes the store in a directory if it is empty, so that it does not prevent the removal of the directory.
-pub(super) fn clear(root: &Root, directory: BorrowedFd<'_>) -> Result<()> {
-    if open(root, directory, device(&statx_fd(directory)?))?.is_none() {
-        return Ok(());
-    }
-    match rustix::fs::unlinkat(directory, DIRECTORY, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
-        Err(error) => Err(error.into()),
+pub(super) fn clear(root: &Root, directory: BorrowedFd<'_>) {
+    let clear = || -> Result<()> {
+        if open(root, directory, device(&statx_fd(directory)?))?.is_some() {
+            rustix::fs::unlinkat(directory, DIRECTORY, AtFlags::REMOVEDIR)?;
+        }
+        Ok(())
+    };
+    match clear() {
+        Ok(()) | Err(Error::NotFound | Error::NotEmpty) => {}
+        Err(error) => tracing::debug!(%error, "cannot remove the empty store in a directory"),
     }
 }
 
