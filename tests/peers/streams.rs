@@ -375,6 +375,8 @@ async fn a_resource_fork_is_kept_on_ext4() {
     assert!(streams(&other, "copy").await[":AFP_Resource:$DATA"] == fork);
     delete(&other, "copy").await;
     let left = fs::read_dir(subject.share_dir("other")).expect("list").flatten();
-    let left: Vec<_> = left.map(|entry| entry.file_name().into_string().expect("a name")).collect();
-    assert_eq!(left, ["lost+found"]);
+    let mut left: Vec<_> = left.map(|entry| entry.file_name().into_string().expect("a name")).collect();
+    left.sort();
+    assert_eq!(left, [STORE, "lost+found"]);
+    assert_eq!(fs::read_dir(subject.share_dir("other").join(STORE)).expect("list").count(), 0);
 }
