@@ -2,18 +2,21 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use client::smb::{ClientTree, ConnectOptions, CreateParameters, Error, File};
 use testkit::{RunAs, Setup, Shareward, Subject, need, repository, run};
-use wire::create_context::CreateContextsRequest;
+use wire::create_context::{
+    CreateContextsRequest, DurableReconnectV2, DurableRequestV2, LeaseContext, LeaseFlags,
+};
 use wire::fscc::{FileInfoClass, FsInfoClass};
 use wire::layout::FixedLayout as _;
 use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoType};
 use wire::posix::{FsPosixInfo, PosixKind, PosixMode};
-use wire::security::{Ace, AceFlags, Acl, SdControl, SecurityDescriptor, Sid};
-use wire::{AccessMask, Dialect, NtStatus, ShareAccess};
+use wire::security::{Ace, AceBody, AceFlags, Acl, SdControl, SecurityDescriptor, Sid};
+use wire::{AccessMask, Dialect, Guid, LeaseState, NtStatus, ShareAccess};
 
 use crate::net_use::{Machine, NEEDS};
 use crate::scripted::{DATA, logged_on, rename};
@@ -223,8 +226,11 @@ async fn a_chmod_replaces_the_dacl_of_a_stored_descriptor() {
     assert_eq!(brought.created.contexts.posix.expect("a POSIX open").mode.permissions(), 0o600);
     let shown = brought.query_info(InfoType::SECURITY, 0, AdditionalInformation::DACL, 1024).await;
     let shown = SecurityDescriptor::decode(&shown.expect("a descriptor")).expect("a descriptor");
-    let rights = shown.dacl.expect("a list").aces.into_iter().map(|ace| format!("{ace:?}"));
-    assert!(!rights.into_iter().any(|ace| ace.contains("S-1-5-88")));
+    for ace in shown.dacl.expect("a list").aces {
+        let AceBody::Principal { sid, mask, .. } = &ace.body else { panic!("{ace:?}") };
+        assert_ne!(sid.sub_authorities().first(), Some(&88), "{ace:?}");
+        assert!(*sid != Sid::WORLD || !mask.intersects(AccessMask::WRITE_DATA), "{ace:?}");
+    }
     // Who may not change the DACL changes no mode.
     assert_eq!(status(bob.create(&posix(open(control), 0))).await, Some(NtStatus::ACCESS_DENIED));
     let looked = bob.create(&posix(open(AccessMask::READ_ATTRIBUTES), 0)).await.expect("open");
@@ -273,6 +279,13 @@ async fn modes_tell_unix_users_apart() {
     };
     let administered = admin.create(&administered).await.expect("open");
     let uid = bobs.owner.sub_authorities().last().copied().expect("a number");
+    let another = owned(None, Some(Sid::unix_group(4242)));
+    administered.set_security(group, &another).await.expect("chgrp");
+    let gid = fs::metadata(&disk).expect("the file").gid();
+    let owners = alice.create(&control).await.expect("open");
+    owners.set_security(group, &owned(None, Some(told.group))).await.expect("chgrp to a group of its owner");
+    assert_eq!((gid, fs::metadata(&disk).expect("the file").gid()), (4242, found.gid()));
+    owners.close().await.expect("close");
     let given = owned(Some(Sid::of(5, [88, 1, uid])), Some(Sid::of(5, [88, 2, 4242])));
     administered.set_security(owner | group, &given).await.expect("chown");
     let found = fs::metadata(&disk).expect("the file");
@@ -319,5 +332,142 @@ fn a_mount_keeps_modes_and_link_counts() {
         python.arg(if run_as == RunAs::Root { "root" } else { "ordinary" });
         run(python, b"", Duration::from_secs(170)).success().says("ok: programs");
         machine.net_use(&[&one, "/delete"]).success();
+    }
+}
+
+/// Makes a directory that everybody can write, with this mode in addition.
+fn open_to_all(path: &Path, mode: u32) {
+    fs::create_dir(path).expect("create a directory");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o777)).expect("chmod");
+}
+
+async fn make_directory(tree: &ClientTree, name: &str, mode: u32) {
+    let directory = CreateParameters::directory(name);
+    let directory = CreateParameters { disposition: CreateDisposition::CREATE, ..directory };
+    tree.create(&posix(directory, mode)).await.expect("mkdir").close().await.expect("close");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_files_have_their_modes_unless_a_default_acl_gives_less() {
+    if !need(&["root", "unshare"]) {
+        return;
+    }
+    for run_as in [RunAs::Ordinary, RunAs::Root] {
+        let subject = server(Setup { run_as, ..Setup::default() });
+        let data = subject.share_dir("data");
+        let tree = tree(&subject, "alice").await;
+        open_to_all(&data.join("acl"), 0);
+        open_to_all(&data.join("group"), 0o2000);
+        std::os::unix::fs::chown(data.join("group"), None, Some(4242)).expect("chgrp");
+        fs::set_permissions(data.join("group"), fs::Permissions::from_mode(0o2777)).expect("chmod");
+        // user::rwx, group::---, other::---
+        let entries: [(u16, u16); 3] = [(1, 7), (4, 0), (32, 0)];
+        let mut acl = 2u32.to_le_bytes().to_vec();
+        for (tag, rights) in entries {
+            acl.extend([tag.to_le_bytes(), rights.to_le_bytes()].concat());
+            acl.extend(u32::MAX.to_le_bytes());
+        }
+        let name = "system.posix_acl_default";
+        rustix::fs::setxattr(data.join("acl"), name, &acl, rustix::fs::XattrFlags::empty()).expect("set");
+        let mode = |name: &str| fs::metadata(data.join(name)).expect("a file").mode() & 0o7777;
+        // Neither the umask of the server nor its own needs count.
+        for (name, wanted) in [("open", 0o666), ("read-only", 0o444), ("private", 0o600)] {
+            make(&tree, name, wanted).await.write(0, b"text".to_vec()).await.expect("write");
+            assert_eq!(mode(name), wanted, "{run_as:?}");
+        }
+        for (name, wanted) in [("d", 0o1777), ("read-only d", 0o500)] {
+            make_directory(&tree, name, wanted).await;
+            assert_eq!(mode(name), wanted, "{run_as:?}");
+        }
+        make(&tree, "acl/f", 0o644).await;
+        make_directory(&tree, "acl/d", 0o755).await;
+        assert_eq!((mode("acl/f"), mode("acl/d")), (0o600, 0o700), "{run_as:?}");
+        make(&tree, "group/f", 0o640).await;
+        make_directory(&tree, "group/d", 0o750).await;
+        assert_eq!((mode("group/f"), mode("group/d")), (0o640, 0o2750), "{run_as:?}");
+        assert_eq!(fs::metadata(data.join("group/f")).expect("a file").gid(), 4242);
+    }
+}
+
+/// Linux with the options `modefromsid` and `idsfromsid`: the owner beside the mode takes nothing from the mode.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mode_counts_beside_an_owner_in_the_descriptor_of_a_create() {
+    if !need(&["root", "unshare"]) {
+        return;
+    }
+    for run_as in [RunAs::Ordinary, RunAs::Root] {
+        let subject = server(Setup { run_as, ..Setup::default() });
+        let (alice, bob, admin) =
+            (tree(&subject, "alice").await, tree(&subject, "bob").await, tree(&subject, "admin").await);
+        let told = make(&alice, "file", 0o600).await.created.contexts.posix.expect("a POSIX open");
+        let brought = |name: &'static str, mode, owner, group| {
+            let mode = Ace::allow(Sid::of(5, [88, 3, mode]), AccessMask::NONE, AceFlags::NONE);
+            let descriptor = SecurityDescriptor {
+                control: SdControl::DACL_PRESENT,
+                owner,
+                group,
+                dacl: Some(Acl { aces: vec![mode] }),
+                ..SecurityDescriptor::default()
+            };
+            let open = posix(making(name), 0o777);
+            let contexts =
+                CreateContextsRequest { security_descriptor: Some(descriptor), ..open.contexts.clone() };
+            CreateParameters { contexts, ..open }
+        };
+        let (owner, group) = (Some(told.owner), Some(told.group));
+        for (name, mode, refusal) in
+            [("shown", 0o644, None), ("private", 0o600, Some(NtStatus::ACCESS_DENIED))]
+        {
+            let made = alice.create(&brought(name, mode, owner, group)).await.expect("create");
+            made.close().await.expect("close");
+            let disk = subject.share_dir("data").join(name);
+            assert_eq!(fs::metadata(disk).expect("the file").mode() & 0o7777, mode);
+            let reading = CreateParameters { access: AccessMask::READ_DATA, ..CreateParameters::open(name) };
+            assert_eq!(status(bob.create(&reading)).await, refusal, "{run_as:?} {name}");
+            assert_eq!(status(alice.create(&reading)).await, None, "{run_as:?} {name}");
+        }
+        let another = Some(Sid::of(5, [88, 2, 4242]));
+        let refused = brought("another", 0o644, owner, another);
+        assert_eq!(status(alice.create(&refused)).await, Some(NtStatus::ACCESS_DENIED));
+        if run_as == RunAs::Root {
+            admin.create(&brought("another", 0o640, None, another)).await.expect("create");
+            let found = fs::metadata(subject.share_dir("data").join("another")).expect("the file");
+            assert_eq!((found.gid(), found.mode() & 0o7777), (4242, 0o640));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn posix_opens_are_reclaimed_by_their_names() {
+    let subject = server(Setup::default());
+    open_to_all(&subject.share_dir("data").join("dir"), 0);
+    for (number, name) in [(1, "dir/f"), (2, "a:b"), (3, "dir/c? ")] {
+        let (client, key, create_guid) = (Guid([number; 16]), Guid([number + 10; 16]), Guid([number; 16]));
+        let connected = async || {
+            let options = ConnectOptions { posix: true, ..ConnectOptions::with_guid(client) };
+            let session = logged_on(&subject, "alice", options).await;
+            let tree = session.tree_connect(DATA).await.expect("tree connect");
+            (session, tree)
+        };
+        let leased = |contexts| {
+            let state = LeaseState::READ | LeaseState::HANDLE | LeaseState::WRITE;
+            let lease = Some(LeaseContext { key, state, flags: LeaseFlags::NONE, v2: None });
+            let contexts = CreateContextsRequest { lease, posix_mode: Some(0o640), ..contexts };
+            CreateParameters { contexts, ..CreateParameters::read_write(name) }
+        };
+        let (session, tree) = connected().await;
+        let asked = DurableRequestV2 { timeout_ms: 60_000, flags: 0, create_guid };
+        let asked = CreateContextsRequest { durable_request_v2: Some(asked), ..Default::default() };
+        let file = tree.create(&leased(asked)).await.expect("create");
+        assert!(file.created.contexts.durable_v2.is_some(), "it is durable");
+        file.write(0, b"kept".to_vec()).await.expect("write");
+        let file_id = file.id();
+        session.connection().disconnect();
+        let (_session, tree) = connected().await;
+        let reclaim = DurableReconnectV2 { file_id, create_guid, flags: 0 };
+        let reclaim = CreateContextsRequest { durable_reconnect_v2: Some(reclaim), ..Default::default() };
+        let back = tree.create(&leased(reclaim)).await.expect("it is still there");
+        assert_eq!(back.created.contexts.posix.expect("a POSIX open").mode.permissions(), 0o640);
+        assert_eq!(&back.read(0, 16).await.expect("read")[..], b"kept");
     }
 }

@@ -91,12 +91,12 @@ pub trait Backend: Send + Sync {
     /// `complete` to initialize it. Until `complete` returns, opens of the file through any local share and
     /// listings that include its metadata wait.
     ///
-    /// ARCHIVE is added to `attributes`. A path with a stream creates the stream; its file must exist.
+    /// ARCHIVE is added to the attributes. A path with a stream creates the stream; its file must exist.
     fn make_file_in(
         &self,
         actor: &Actor,
         parent: &Parent,
-        attributes: FileAttributes,
+        new: New,
         wanted: Wanted,
         complete: Complete<'_>,
     ) -> Result<Opened>;
@@ -108,7 +108,7 @@ pub trait Backend: Send + Sync {
         &self,
         actor: &Actor,
         parent: &Parent,
-        attributes: FileAttributes,
+        new: New,
         complete: Complete<'_>,
     ) -> Result<Opened>;
 
@@ -120,7 +120,7 @@ pub trait Backend: Send + Sync {
         attributes: FileAttributes,
         wanted: Wanted,
     ) -> Result<Opened> {
-        self.make_file_in(actor, parent, attributes, wanted, &|_| Ok(()))
+        self.make_file_in(actor, parent, attributes.into(), wanted, &|_| Ok(()))
     }
 
     /// Creates a directory as [`Self::make_directory_in`] does, without initialization.
@@ -130,7 +130,7 @@ pub trait Backend: Send + Sync {
         parent: &Parent,
         attributes: FileAttributes,
     ) -> Result<Opened> {
-        self.make_directory_in(actor, parent, attributes, &|_| Ok(()))
+        self.make_directory_in(actor, parent, attributes.into(), &|_| Ok(()))
     }
 
     /// Renames `from` to the name in `to` if `from` still names `handle`'s file ([`crate::Error::Replaced`]
@@ -333,6 +333,23 @@ impl Wanted {
     pub const WRITE: Self = Self { read: false, write: true };
     /// Reading and writing.
     pub const BOTH: Self = Self { read: true, write: true };
+}
+
+/// The properties of a new file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct New {
+    /// The attributes.
+    pub attributes: FileAttributes,
+    /// The mode of open(2) or mkdir(2); `None` for the share's. The directory's default ACL or the process's umask
+    /// takes permissions away from it. The owner may read and write in addition, so that the file can be initialized:
+    /// `complete` takes these permissions away.
+    pub mode: Option<u32>,
+}
+
+impl From<FileAttributes> for New {
+    fn from(attributes: FileAttributes) -> Self {
+        Self { attributes, mode: None }
+    }
 }
 
 /// A symlink that the client must follow itself.

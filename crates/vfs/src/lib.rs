@@ -25,7 +25,7 @@ pub mod short_name;
 pub mod stat;
 
 pub use backend::{
-    Actor, Backend, Capabilities, Complete, Identity, NamedIn, Opened, Parent, Root, Space, Symlink,
+    Actor, Backend, Capabilities, Complete, Identity, NamedIn, New, Opened, Parent, Root, Space, Symlink,
     SymlinkTarget, Volume, Wanted,
 };
 pub use error::{Error, Result};

@@ -285,7 +285,7 @@ fn opens_and_listings_wait_until_a_new_file_is_complete() {
                     new.handle.set_security_record(RECORD)
                 };
                 let parent = one.parent(&Actor::Process, &file()).unwrap();
-                let none = FileAttributes::NONE;
+                let none = FileAttributes::NONE.into();
                 let made = match is_directory {
                     true => one.make_directory_in(&Actor::Process, &parent, none, &complete),
                     false => one.make_file_in(&Actor::Process, &parent, none, Wanted::BOTH, &complete),
@@ -305,7 +305,7 @@ fn a_file_whose_completion_fails_is_removed() {
     let refuse = |_: &Opened| Err(vfs::Error::NoSpace);
     for share in local.into_iter().chain([&memory as &dyn Backend]) {
         let parent = share.parent(&Actor::Process, &file()).unwrap();
-        let none = FileAttributes::NONE;
+        let none = FileAttributes::NONE.into();
         let made = [
             share.make_file_in(&Actor::Process, &parent, none, Wanted::BOTH, &refuse),
             share.make_directory_in(&Actor::Process, &parent, none, &refuse),
@@ -365,4 +365,19 @@ fn an_append_writes_at_the_offset_that_the_check_accepted() {
         // The data were written there, and truncated if the other thread has done that since.
         assert!(told.1 == b"appended" || told.1.is_empty(), "{told:?}");
     }
+}
+
+/// What is made with a mode never has another one that lets others in.
+#[test]
+fn a_new_file_has_its_mode_before_it_is_complete() {
+    let (_directory, one, _) = two_shares();
+    let private = |new: &Opened| {
+        assert_eq!(new.stat.mode & 0o077, 0o040);
+        Ok(())
+    };
+    let new = vfs::New { mode: Some(0o040), ..FileAttributes::NONE.into() };
+    let parent = one.parent(&Actor::Process, &file()).unwrap();
+    one.make_file_in(&Actor::Process, &parent, new, Wanted::BOTH, &private).unwrap();
+    let parent = one.parent(&Actor::Process, &RelativePath::new("d").unwrap()).unwrap();
+    one.make_directory_in(&Actor::Process, &parent, new, &private).unwrap();
 }

@@ -8,10 +8,8 @@ mod handle;
 
 use std::sync::Arc;
 
-use wire::FileAttributes;
-
 use crate::backend::{
-    Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
+    Actor, Backend, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Symlink, Volume, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -126,13 +124,13 @@ impl Backend for FaultyBackend {
         &self,
         actor: &Actor,
         parent: &Parent,
-        attributes: FileAttributes,
+        new: New,
         wanted: Wanted,
         complete: Complete<'_>,
     ) -> Result<Opened> {
         let parent = inner_parent(parent)?;
         let complete = |made: &Opened| complete(&self.opened(made.clone()));
-        let make = || self.inner.make_file_in(actor, &parent, attributes, wanted, &complete);
+        let make = || self.inner.make_file_in(actor, &parent, new, wanted, &complete);
         self.faults.call("make_file_in", make).map(|it| self.opened(it))
     }
 
@@ -140,12 +138,12 @@ impl Backend for FaultyBackend {
         &self,
         actor: &Actor,
         parent: &Parent,
-        attributes: FileAttributes,
+        new: New,
         complete: Complete<'_>,
     ) -> Result<Opened> {
         let parent = inner_parent(parent)?;
         let complete = |made: &Opened| complete(&self.opened(made.clone()));
-        let make = || self.inner.make_directory_in(actor, &parent, attributes, &complete);
+        let make = || self.inner.make_directory_in(actor, &parent, new, &complete);
         self.faults.call("make_directory_in", make).map(|it| self.opened(it))
     }
 

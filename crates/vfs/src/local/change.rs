@@ -13,7 +13,7 @@ use super::new_entry::{initialize, make_directory, undo};
 use super::open::{base_of, finish};
 use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
 use super::{depot, names, store, stream, xattr};
-use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
+use crate::backend::{Actor, Complete, New, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -32,7 +32,7 @@ pub(super) fn create_file(
     actor: &Actor,
     parent: &LocalHandle,
     path: &RelativePath,
-    (attributes, wanted): (FileAttributes, Wanted),
+    (new, wanted): (New, Wanted),
     complete: Complete<'_>,
 ) -> Result<Opened> {
     let lock = inode::lock(Purpose::Entries, parent.inode());
@@ -44,7 +44,8 @@ pub(super) fn create_file(
         (false, true) => OFlags::WRONLY,
         _ => OFlags::RDONLY,
     };
-    let mode = Mode::from_raw_mode(root.options.file_mode & 0o777);
+    let mode = new.mode.map_or(root.options.file_mode, |mode| mode | OWNER_OF_FILE);
+    let mode = Mode::from_raw_mode(mode & 0o777);
     let mut making = Making::begin(parent.inode());
     // RDONLY opens for read access even if only metadata is wanted; the handle's own check still refuses
     // reads. If the name is not found, the missing item is the directory.
@@ -52,7 +53,7 @@ pub(super) fn create_file(
         open_entry(parent.fd(), &leaf, access | OFlags::CREATE | OFlags::EXCL, mode).map_err(on_the_way)?;
     drop(guard);
     change.done(None, Some(&leaf));
-    let attributes = attributes | FileAttributes::ARCHIVE;
+    let attributes = new.attributes | FileAttributes::ARCHIVE;
     initialize(&fd, Kind::File, attributes, &mut making)
         .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
@@ -82,7 +83,7 @@ pub(super) fn create_directory(
     root: &Arc<Root>,
     actor: &Actor,
     parent: &Parent,
-    attributes: FileAttributes,
+    new: New,
     complete: Complete<'_>,
 ) -> Result<Opened> {
     let directory = own(&*parent.handle)?;
@@ -90,13 +91,14 @@ pub(super) fn create_directory(
     let change = OwnChange::begin(directory.fd())?;
     let guard = root.credentials.assume(actor)?;
     let leaf = free_name(root, &change, &parent.path)?;
-    let mode = Mode::from_raw_mode(root.options.directory_mode & 0o777);
+    let mode = new.mode.map_or(root.options.directory_mode & 0o777, |mode| mode | OWNER_OF_DIRECTORY);
+    let mode = Mode::from_raw_mode(mode & 0o1777);
     let mut making = Making::begin(directory.inode());
     let made = make_directory(root, actor, &change, &leaf, mode);
     drop(guard);
     change.done(None, Some(&leaf));
     let fd = made?;
-    initialize(&fd, Kind::Directory, attributes, &mut making)
+    initialize(&fd, Kind::Directory, new.attributes, &mut making)
         .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
     let made = finish(root, actor, fd, Wanted::READ, true, joined(&directory.path(), &leaf))?;
@@ -327,6 +329,10 @@ pub(super) fn is_temporary_name(name: &[u8]) -> bool {
     name.starts_with(TEMPORARY.as_bytes())
         && name.starts_with(format!("{TEMPORARY}{:x}-", std::process::id()).as_bytes())
 }
+
+/// The permissions that the owner has of a new file or directory until its initialization is complete.
+const OWNER_OF_FILE: u32 = 0o600;
+const OWNER_OF_DIRECTORY: u32 = 0o700;
 
 const TEMPORARY: &str = ".link-";
 

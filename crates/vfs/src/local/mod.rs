@@ -36,7 +36,8 @@ mod tunnel;
 mod xattr;
 
 use crate::backend::{
-    self, Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
+    self, Actor, Backend, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Symlink, Volume,
+    Wanted,
 };
 use crate::error::{Error, Result};
 use crate::fold::Forms;
@@ -53,7 +54,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wire::{FileAttributes, FileTime};
+use wire::FileTime;
 
 /// A share that is a directory.
 pub struct LocalBackend {
@@ -219,24 +220,24 @@ impl Backend for LocalBackend {
         &self,
         actor: &Actor,
         parent: &Parent,
-        attributes: FileAttributes,
+        new: New,
         wanted: Wanted,
         complete: Complete<'_>,
     ) -> Result<Opened> {
-        open::create_file(&self.root, actor, parent, attributes, wanted, complete)
+        open::create_file(&self.root, actor, parent, new, wanted, complete)
     }
 
     fn make_directory_in(
         &self,
         actor: &Actor,
         parent: &Parent,
-        attributes: FileAttributes,
+        new: New,
         complete: Complete<'_>,
     ) -> Result<Opened> {
         if parent.path.stream().is_some() {
             return Err(Error::NotADirectory);
         }
-        change::create_directory(&self.root, actor, parent, attributes, complete)
+        change::create_directory(&self.root, actor, parent, new, complete)
     }
 
     fn rename_in(

@@ -5,7 +5,7 @@ use super::open_stream::LocalStream;
 use super::resolve::{Root, statx_fd};
 use super::stream::{self, Found};
 use super::{change, incomplete_files, metadata, names, xattr};
-use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
+use crate::backend::{Actor, Complete, New, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -14,7 +14,6 @@ use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use wire::FileAttributes;
 
 /// Opens a path, or the stream it names.
 pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
@@ -112,14 +111,14 @@ pub(super) fn create_file(
     root: &Arc<Root>,
     actor: &Actor,
     parent: &Parent,
-    attributes: FileAttributes,
+    new: New,
     wanted: Wanted,
     complete: Complete<'_>,
 ) -> Result<Opened> {
     let holder = change::own(&*parent.handle)?;
     match parent.path.stream() {
         Some(stream) => create_stream(actor, holder, stream, wanted, complete),
-        None => change::create_file(root, actor, holder, &parent.path, (attributes, wanted), complete),
+        None => change::create_file(root, actor, holder, &parent.path, (new, wanted), complete),
     }
 }
 

@@ -5,7 +5,7 @@ mod locks;
 mod node;
 
 use crate::backend::{
-    Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Volume, Wanted,
+    Actor, Backend, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Volume, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -237,12 +237,12 @@ impl Backend for MemBackend {
         &self,
         actor: &Actor,
         parent: &Parent,
-        attributes: FileAttributes,
+        new: New,
         wanted: Wanted,
         complete: Complete<'_>,
     ) -> Result<Opened> {
         let Some(stream) = parent.path.stream() else {
-            let attributes = attributes | FileAttributes::ARCHIVE;
+            let attributes = new.attributes | FileAttributes::ARCHIVE;
             return self.create(actor, parent, Kind::File, (attributes, wanted), complete);
         };
         let file = own(&*parent.handle)?;
@@ -266,13 +266,13 @@ impl Backend for MemBackend {
         &self,
         actor: &Actor,
         parent: &Parent,
-        attributes: FileAttributes,
+        new: New,
         complete: Complete<'_>,
     ) -> Result<Opened> {
         if parent.path.stream().is_some() {
             return Err(Error::NotADirectory);
         }
-        self.create(actor, parent, Kind::Directory, (attributes, Wanted::READ), complete)
+        self.create(actor, parent, Kind::Directory, (new.attributes, Wanted::READ), complete)
     }
 
     fn rename_in(

@@ -34,18 +34,23 @@ pub(crate) fn change(
     if let Some(group) = group {
         check_group(token, group)?;
     }
-    let was_plain = stored(handle) == Stored::Nothing;
-    if !others.is_none() {
-        change::replace(machine, token, handle, others, &new)?;
-    }
+    let followed_mode = match stored(handle) {
+        Stored::Nothing => true,
+        Stored::Descriptor(before) => of_mode(handle, token, &before)?.dacl == before.dacl,
+        Stored::Unreadable => false,
+    };
+    // First what may fail: a descriptor with the new group beside the old group would be half of a change.
     if let Some(gid) = group.and_then(unix_group) {
         own_group(handle, gid)?;
+    }
+    if !others.is_none() {
+        change::replace(machine, token, handle, others, &new)?;
     }
     let is_chown = others.intersects(AdditionalInformation::OWNER | AdditionalInformation::GROUP);
     match mode {
         Some(mode) => set(handle, token, mode),
         // The descriptor that is stored by now is of the owners that were before.
-        None if was_plain && is_chown && !others.contains(AdditionalInformation::DACL) => {
+        None if followed_mode && is_chown && !others.contains(AdditionalInformation::DACL) => {
             set(handle, token, handle.stat().or_status()?.mode)
         }
         None => Ok(()),
@@ -65,16 +70,66 @@ pub(crate) fn of_creator(mut creator: SecurityDescriptor) -> (SecurityDescriptor
     (creator, mode)
 }
 
-/// Gives a new file the mode that its CREATE asks for. A file system without modes, or whose modes are not its files',
+/// Gives a new file in `parent`, which was made with this mode, the rest of what its CREATE asks for: the mode, as far
+/// as a default ACL permits it, and the security.
+pub(crate) fn endow(
+    handle: &dyn Handle,
+    token: &Token,
+    parent: &dyn Handle,
+    inherited: Option<&SecurityDescriptor>,
+    (mode, creator): (u32, Option<&SecurityDescriptor>),
+) -> Result<Option<SecurityDescriptor>, NtStatus> {
+    let mut creator = creator.cloned();
+    if let Some(creator) = &mut creator {
+        if let Some(gid) = creator.group.and_then(unix_group) {
+            own_group(handle, gid)?;
+            creator.group = None;
+        }
+        let stat = handle.stat().or_status()?;
+        creator.owner = creator.owner.filter(|owner| *owner != Sid::unix_user(stat.uid));
+        creator.group = creator.group.filter(|group| *group != Sid::unix_group(stat.gid));
+    }
+    give(handle, token, parent, mode).or_status()?;
+    let stat = handle.stat().or_status()?;
+    let creator = creator.as_ref();
+    let stored = super::endow(handle, &stat, token, inherited, creator).or_status()?;
+    let has_list = creator.is_some_and(|creator| creator.control.contains(SdControl::DACL_PRESENT))
+        || inherited.is_some_and(|parent| super::passes_on(parent, stat.is_directory()));
+    match stored {
+        // The list of rights that nobody has asked for would contradict the mode.
+        Some(descriptor) if !has_list => {
+            let descriptor = of_mode(handle, token, &descriptor)?;
+            store(handle, &descriptor).or_status()?;
+            Ok(Some(descriptor))
+        }
+        stored => Ok(stored),
+    }
+}
+
+/// Sets the mode of a new file that was made with it. A file system without modes, or whose modes are not its files',
 /// leaves it as it is, as it does for local programs.
-pub(crate) fn give(handle: &dyn Handle, token: &Token, mode: u32) -> vfs::Result<()> {
+fn give(handle: &dyn Handle, token: &Token, parent: &dyn Handle, mode: u32) -> vfs::Result<()> {
     let stat = handle.stat()?;
     // What is made in a directory with S_ISGID has the directory's group, and a directory S_ISGID itself.
-    let mode = mode | stat.mode & SET_GROUP | own_bits(token, &stat);
-    match handle.set_mode(settable(token, &stat, mode)) {
+    let mut wanted = settable(token, &stat, mode | stat.mode & SET_GROUP);
+    let lacking = wanted & PERMISSIONS & !stat.mode;
+    // Either the process's umask took them, which is not the client's, or the default ACL of the directory.
+    if lacking != 0 && parent.posix_permissions()?.is_some_and(|parent| parent.default_acl.is_some()) {
+        wanted &= !lacking;
+    }
+    wanted |= own_bits(token, &stat);
+    if wanted == stat.mode & MODE_BITS {
+        return Ok(());
+    }
+    match handle.set_mode(wanted) {
         Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
         outcome => outcome,
     }
+}
+
+/// Checks the group that a POSIX open asks for, as [`change`] does.
+pub(crate) fn may_have_group(token: &Token, creator: &SecurityDescriptor) -> bool {
+    creator.group.is_none_or(|group| check_group(token, group).is_ok())
 }
 
 /// Sets a file's mode, and the DACL of its descriptor if one is stored.
@@ -119,11 +174,18 @@ fn of_mode(
 }
 
 /// The bits of a mode that a client may set: the permissions; for directories also the sticky bit, and S_ISGID for
-/// those who are in the group. A set-id bit of a file can only be kept.
+/// those who are in the group. A set-id bit of a file can only be kept, and only by those for whom chmod(2) keeps it: it
+/// may have been cleared since `stat`, by a write.
 fn settable(token: &Token, stat: &Stat, mode: u32) -> u32 {
-    let mut bits = PERMISSIONS | stat.mode & (SET_USER | SET_GROUP);
+    let mut bits = PERMISSIONS;
+    if token.is(Sid::unix_user(stat.uid)) {
+        bits |= stat.mode & SET_USER;
+    }
+    if token.is(Sid::unix_group(stat.gid)) {
+        bits |= stat.mode & SET_GROUP;
+    }
     if stat.is_directory() {
-        bits |= STICKY;
+        bits |= STICKY | stat.mode & (SET_USER | SET_GROUP);
         if token.is(Sid::unix_group(stat.gid)) || token.privileges().contains(Privileges::RESTORE) {
             bits |= SET_GROUP;
         }
@@ -158,6 +220,8 @@ fn unix_group(sid: Sid) -> Option<u32> {
     }
 }
 
+/// The bits of a mode beside the kind of the file.
+const MODE_BITS: u32 = 0o7777;
 const PERMISSIONS: u32 = 0o777;
 const OWNER_READS: u32 = 0o400;
 const STICKY: u32 = 0o1000;
@@ -167,14 +231,14 @@ const SET_USER: u32 = 0o4000;
 #[cfg(test)]
 mod tests {
     use auth::IdentityKind;
-    use vfs::{Actor, Kind};
+    use vfs::{Actor, Backend as _, Kind, MemBackend, RelativePath, Wanted};
     use wire::{FileAttributes, FileTime};
 
     use super::*;
 
     #[test]
     fn only_members_of_the_group_set_its_bit_and_nobody_sets_set_id_bits_of_files() {
-        let stat = |kind, mode, gid| Stat {
+        let of = |uid, kind, mode, gid| Stat {
             device: 1,
             inode: 2,
             size: 0,
@@ -188,18 +252,34 @@ mod tests {
             attributes: FileAttributes::NORMAL,
             reparse_tag: 0,
             mode,
-            uid: 7,
+            uid,
             gid,
         };
+        let stat = |kind, mode, gid| of(7, kind, mode, gid);
         let token = Token::new(IdentityKind::User, &Actor::user(7, 7, vec![8]), &[], false);
         for (stat, set) in [
             (stat(Kind::File, 0o644, 8), 0o777),
             (stat(Kind::File, 0o4644, 8), 0o4777),
+            (of(9, Kind::File, 0o4644, 8), 0o777),
+            (stat(Kind::File, 0o2654, 8), 0o2777),
+            (stat(Kind::File, 0o2654, 9), 0o777),
             (stat(Kind::Directory, 0o755, 8), 0o3777),
             (stat(Kind::Directory, 0o755, 9), 0o1777),
             (stat(Kind::Directory, 0o2755, 9), 0o3777),
         ] {
             assert_eq!(settable(&token, &stat, 0o7777), set, "{stat:?}");
         }
+    }
+
+    #[test]
+    fn a_chgrp_that_the_file_system_refuses_leaves_the_descriptor_alone() {
+        let (backend, actor) = (MemBackend::new(), Actor::user(7, 7, vec![8]));
+        let token = Token::new(IdentityKind::User, &actor, &[], false);
+        let path = RelativePath::new("f").unwrap();
+        let file = backend.create_file(&actor, &path, FileAttributes::NONE, Wanted::BOTH).unwrap().handle;
+        let group = SecurityDescriptor { group: Some(Sid::unix_group(8)), ..SecurityDescriptor::default() };
+        let outcome = change(Machine([1, 2, 3]), &token, &*file, AdditionalInformation::GROUP, group);
+        assert_eq!(outcome, Err(NtStatus::NOT_SUPPORTED));
+        assert_eq!(file.security_record().unwrap(), None);
     }
 }

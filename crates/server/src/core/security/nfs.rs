@@ -33,14 +33,13 @@ pub(crate) fn take(dacl: &mut Acl) -> Option<u32> {
 
 /// The mode that an entry of the list says, with the set-id bits and the sticky bit; the last one counts.
 pub(crate) fn mode_in(dacl: &Acl) -> Option<u32> {
-    let modes = dacl.aces.iter().rev().filter_map(|ace| match &ace.body {
+    dacl.aces.iter().rev().find_map(|ace| match &ace.body {
         AceBody::Principal { sid, .. } => match (sid.authority(), sid.sub_authorities()) {
             (NT_AUTHORITY, [NFS, MODE, mode]) => Some(*mode & MODE_BITS),
             _ => None,
         },
         _ => None,
-    });
-    modes.into_iter().next()
+    })
 }
 
 /// The Unix user or group in the form of other Unix SIDs; other SIDs stay as they are.

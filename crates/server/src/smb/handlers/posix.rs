@@ -37,15 +37,25 @@ pub(crate) fn device(stat: &Stat) -> u32 {
 }
 
 /// A path of a POSIX open with the separators and characters of other opens. `/` separates as well as `\`; the other
-/// characters that Windows forbids become the private use characters that stand for them (`docs/names.md`).
+/// characters that Windows forbids, and a space or dot at the end of a name, become the private use characters that
+/// stand for them (`docs/names.md`).
 pub(crate) fn windows_path(path: &str) -> String {
-    path.chars()
-        .map(|c| match c {
-            '/' => '\\',
-            '\u{1}'..='\u{1f}' => char::from_u32(CONTROLS + u32::from(c)).unwrap_or(c),
-            c => FORBIDDEN.iter().find(|(plain, _)| *plain == c).map_or(c, |(_, private)| *private),
-        })
-        .collect()
+    let mapped = |c| match c {
+        '\u{1}'..='\u{1f}' => char::from_u32(CONTROLS + u32::from(c)).unwrap_or(c),
+        c => FORBIDDEN.iter().find(|(plain, _)| *plain == c).map_or(c, |(_, private)| *private),
+    };
+    let component = |name: &str| -> String {
+        let (start, end) = match name {
+            "." | ".." => (name, None),
+            _ => match (name.strip_suffix(' '), name.strip_suffix('.')) {
+                (Some(start), _) => (start, Some(SPACE)),
+                (None, Some(start)) => (start, Some(DOT)),
+                (None, None) => (name, None),
+            },
+        };
+        start.chars().map(mapped).chain(end).collect()
+    };
+    path.split(['/', '\\']).map(component).collect::<Vec<_>>().join("\\")
 }
 
 /// A listed name as a POSIX open shows it: what a private use character stands for, wherever that is no separator.
@@ -90,6 +100,8 @@ mod tests {
             ("dir/a:b", "dir\\a\u{f022}b"),
             ("dir\\plain", "dir\\plain"),
             ("tab\there?", "tab\u{f009}here\u{f025}"),
+            ("dir./ends /", "dir\u{f029}\\ends\u{f028}\\"),
+            ("./../...", ".\\..\\..\u{f029}"),
             ("a\u{f022}b", "a\u{f022}b"),
         ] {
             assert_eq!(windows_path(posix), windows);

@@ -88,7 +88,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     let dialect = negotiated.map(|it| it.dialect).unwrap_or_default();
     let contexts = CreateContextsRequest::decode(create.contexts).map_err(malformed)?;
     let posix = contexts.posix_mode.filter(|_| negotiated.is_some_and(|it| it.posix));
-    let durable = match Durability::of(&create, &contexts, dialect)? {
+    let durable = match Durability::of(&create, &contexts, (dialect, posix.is_some()))? {
         Durability::Request(durable) => durable,
         Durability::Reclaim(reclaim) => return Ok(Asked::Reclaim(reclaim)),
     };
@@ -104,8 +104,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         }
         creator => (creator, None),
     };
-    let written = create.name.to_text();
-    let written = if posix.is_some() { posix::windows_path(&written) } else { written };
+    let written = written(&create, posix.is_some());
     let name = canonical(&written)?;
     if name.eq_ignore_ascii_case(crate::core::files::quota::NAME) {
         return match create.create_disposition {
@@ -161,6 +160,12 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         posix: posix.map(|asked| mode.unwrap_or(asked)),
         app_instance: durable::app_instance(&contexts, durable, dialect),
     }))
+}
+
+/// The name in the characters of Windows.
+pub(super) fn written(create: &CreateRequest<'_>, is_posix: bool) -> String {
+    let name = create.name.to_text();
+    if is_posix { posix::windows_path(&name) } else { name }
 }
 
 /// Checks the fields of a CREATE on a disk share other than the name (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1);

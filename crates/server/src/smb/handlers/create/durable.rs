@@ -43,7 +43,7 @@ impl Durability {
     pub(super) fn of(
         create: &CreateRequest<'_>,
         contexts: &CreateContextsRequest<'_>,
-        dialect: Dialect,
+        (dialect, is_posix): (Dialect, bool),
     ) -> Result<Self, NtStatus> {
         let is_smb3 = dialect >= Dialect::SMB300;
         let request_v2 = contexts.durable_request_v2.filter(|_| is_smb3);
@@ -59,7 +59,7 @@ impl Durability {
             (None, None) => None,
         };
         if let Some((file_id, create_guid)) = reclaimed {
-            let path = create.name.to_text();
+            let path = super::decode::written(create, is_posix);
             return Ok(Self::Reclaim(Reclaim {
                 file_id,
                 create_guid,

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use registry::{FileKey, MoveCount};
-use vfs::{Actor, Backend, Capabilities, Handle, Kind, Parent, RelativePath, Stat, Wanted};
+use vfs::{Actor, Backend, Capabilities, Handle, Kind, New, Parent, RelativePath, Stat, Wanted};
 use wire::ioctl::ReparseTag;
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::security::Privileges;
@@ -413,6 +413,11 @@ fn create(
     if owner.is_some_and(|owner| !subject.token.may_give(owner)) {
         return Err(vfs::Error::AccessDenied.into());
     }
+    let posix = wish.posix.filter(|_| wish.path.stream().is_none());
+    let has_foreign_group = |creator| !security::mode::may_have_group(subject.token, creator);
+    if posix.is_some() && wish.security.as_ref().is_some_and(has_foreign_group) {
+        return Err(vfs::Error::AccessDenied.into());
+    }
     let inherited = subject.may_create(parent, wish.directory == Some(true))?;
     let attributes = wish.attributes.without(FileAttributes::NORMAL);
     let everything = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
@@ -425,24 +430,29 @@ fn create(
             return Ok(());
         }
         let (handle, token) = (&*new.handle, subject.token);
-        if let Some(mode) = wish.posix.filter(|_| wish.path.stream().is_none()) {
-            security::mode::give(handle, token, mode)?;
-        }
+        let refuse = |status| {
+            refused.set(Some(status));
+            vfs::Error::NotSupported
+        };
         let (given, wished) = (inherited.as_ref(), wish.security.as_ref());
-        descriptor.set(security::endow(handle, &new.stat, token, given, wished)?);
+        descriptor.set(match posix {
+            Some(mode) => {
+                let parent = &*parent.handle;
+                security::mode::endow(handle, token, parent, given, (mode, wished)).map_err(refuse)?
+            }
+            None => security::endow(handle, &new.stat, token, given, wished)?,
+        });
         if wish.path.stream().is_some() {
             return Ok(());
         }
-        furnish(handle, &new.stat, wish).map_err(|status| {
-            refused.set(Some(status));
-            vfs::Error::NotSupported
-        })
+        furnish(handle, &new.stat, wish).map_err(refuse)
     };
+    let new = New { attributes, mode: posix };
     let made = if wish.directory == Some(true) {
-        backend.make_directory_in(actor, parent, attributes, &complete)
+        backend.make_directory_in(actor, parent, new, &complete)
     } else {
         let wanted = wanted(access, wish.allocation_size.is_some());
-        backend.make_file_in(actor, parent, attributes, wanted, &complete)
+        backend.make_file_in(actor, parent, new, wanted, &complete)
     };
     let opened = made.map_err(|error| refused.take().map_or(NotMade::Vfs(error), NotMade::Refused))?;
     let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
