@@ -89,8 +89,7 @@ pub(crate) fn endow(
         creator.owner = creator.owner.filter(|owner| *owner != Sid::unix_user(stat.uid));
         creator.group = creator.group.filter(|group| *group != Sid::unix_group(stat.gid));
     }
-    give(handle, token, parent, mode).or_status()?;
-    let stat = handle.stat().or_status()?;
+    let stat = give(handle, token, parent, mode).or_status()?;
     let creator = creator.as_ref();
     let stored = super::endow(handle, &stat, token, inherited, creator).or_status()?;
     let has_list = creator.is_some_and(|creator| creator.control.contains(SdControl::DACL_PRESENT))
@@ -106,9 +105,9 @@ pub(crate) fn endow(
     }
 }
 
-/// Sets the mode of a new file that was made with it. A file system without modes, or whose modes are not its files',
-/// leaves it as it is, as it does for local programs.
-fn give(handle: &dyn Handle, token: &Token, parent: &dyn Handle, mode: u32) -> vfs::Result<()> {
+/// Sets the mode of a new file that was made with it; returns the metadata from before. A file system without modes, or
+/// whose modes are not its files', leaves it as it is, as it does for local programs.
+fn give(handle: &dyn Handle, token: &Token, parent: &dyn Handle, mode: u32) -> vfs::Result<Stat> {
     let stat = handle.stat()?;
     // What is made in a directory with S_ISGID has the directory's group, and a directory S_ISGID itself.
     let mut wanted = settable(token, &stat, mode | stat.mode & SET_GROUP);
@@ -119,11 +118,11 @@ fn give(handle: &dyn Handle, token: &Token, parent: &dyn Handle, mode: u32) -> v
     }
     wanted |= own_bits(token, &stat);
     if wanted == stat.mode & MODE_BITS {
-        return Ok(());
+        return Ok(stat);
     }
     match handle.set_mode(wanted) {
-        Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
-        outcome => outcome,
+        Ok(()) | Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(stat),
+        Err(error) => Err(error),
     }
 }
 
