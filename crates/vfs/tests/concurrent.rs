@@ -367,7 +367,7 @@ fn an_append_writes_at_the_offset_that_the_check_accepted() {
     }
 }
 
-/// What is made with a mode never has another one that lets others in.
+/// A new file never has a mode that lets others in whom its own mode keeps out.
 #[test]
 fn a_new_file_has_its_mode_before_it_is_complete() {
     let (_directory, one, _) = two_shares();
