@@ -118,6 +118,29 @@ def listings():
     sh("rm -r d")
 
 
+def stale_listings():
+    """What is changed while a directory is being read is not as the listing had it."""
+    os.mkdir("d")
+    names = ["d/%02d%s" % (number, "x" * 120) for number in range(40)]
+    for name in names:
+        write(name, "1")
+    with os.scandir("d") as listing:
+        # The kernel asks for a few names at a time, and the server has told them all.
+        next(listing)
+        for name in names[::2]:
+            os.unlink(name)
+        for name in names[1::2]:
+            write(name, "longer")
+            os.chmod(name, 0o600)
+        for _ in listing:
+            pass
+        for name in names[::2]:
+            assert not os.path.exists(name), name
+        for name in names[1::2]:
+            assert (os.stat(name).st_size, mode(name)) == (6, 0o600), name
+    sh("rm -r d")
+
+
 def programs():
     sh(
         """
@@ -156,6 +179,6 @@ def programs():
 
 os.umask(0o022)
 os.chdir(MOUNT)
-for test in (chmod, making, listings, programs):
+for test in (chmod, making, listings, stale_listings, programs):
     test()
     print("ok:", test.__name__)

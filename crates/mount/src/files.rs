@@ -73,6 +73,8 @@ pub(crate) struct OpenDirectory {
 pub(crate) struct Entries {
     /// When reading them began.
     pub(crate) read: Instant,
+    /// The changes through this mount that had been finished then.
+    pub(crate) changes: u64,
     pub(crate) all: Vec<Entry>,
 }
 

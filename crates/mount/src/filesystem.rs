@@ -102,7 +102,7 @@ impl Filesystem for ShareFs {
     ) {
         let changes = Changes { mode, size, accessed, modified };
         self.spawn(async move |volume: Arc<Volume>| {
-            attributes(&volume, number, volume.change(number, handle, changes).await, reply);
+            attributes(&volume, number, volume.changing(volume.change(number, handle, changes)).await, reply);
         });
     }
 
@@ -128,7 +128,7 @@ impl Filesystem for ShareFs {
         }
         let name = name.to_owned();
         self.spawn(async move |volume: Arc<Volume>| {
-            entry(&volume, volume.make_file(parent, &name, mode & !umask).await, reply);
+            entry(&volume, volume.changing(volume.make_file(parent, &name, mode & !umask)).await, reply);
         });
     }
 
@@ -143,19 +143,21 @@ impl Filesystem for ShareFs {
     ) {
         let name = name.to_owned();
         self.spawn(async move |volume: Arc<Volume>| {
-            entry(&volume, volume.make_directory(parent, &name, mode & !umask).await, reply);
+            entry(&volume, volume.changing(volume.make_directory(parent, &name, mode & !umask)).await, reply);
         });
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
-        self.spawn(async move |volume: Arc<Volume>| done(volume.remove_file(parent, &name).await, reply));
+        self.spawn(async move |volume: Arc<Volume>| {
+            done(volume.changing(volume.remove_file(parent, &name)).await, reply)
+        });
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         self.spawn(async move |volume: Arc<Volume>| {
-            done(volume.remove_directory(parent, &name).await, reply)
+            done(volume.changing(volume.remove_directory(parent, &name)).await, reply)
         });
     }
 
@@ -163,7 +165,7 @@ impl Filesystem for ShareFs {
         let (name, target) = (name.to_owned(), target.to_owned());
         self.spawn(async move |volume: Arc<Volume>| {
             let made = match target.to_str() {
-                Some(target) => volume.make_link(parent, &name, target).await,
+                Some(target) => volume.changing(volume.make_link(parent, &name, target)).await,
                 None => Err(Errno::EILSEQ),
             };
             entry(&volume, made, reply);
@@ -182,14 +184,14 @@ impl Filesystem for ShareFs {
     ) {
         let (name, to_name) = (name.to_owned(), to_name.to_owned());
         self.spawn(async move |volume: Arc<Volume>| {
-            done(volume.rename(parent, &name, to, &to_name, flags).await, reply);
+            done(volume.changing(volume.rename(parent, &name, to, &to_name, flags)).await, reply);
         });
     }
 
     fn link(&self, _request: &Request, number: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.to_owned();
         self.spawn(async move |volume: Arc<Volume>| {
-            entry(&volume, volume.link(number, parent, &name).await, reply);
+            entry(&volume, volume.changing(volume.link(number, parent, &name)).await, reply);
         });
     }
 
@@ -214,7 +216,7 @@ impl Filesystem for ShareFs {
         let (exclusive, truncate) = (flags & O_EXCL != 0, flags & O_TRUNC != 0);
         self.spawn(async move |volume: Arc<Volume>| {
             let (flags, mode) = (OpenFlags(flags), mode & !umask);
-            match volume.create_file(parent, &name, mode, flags, exclusive, truncate).await {
+            match volume.changing(volume.create_file(parent, &name, mode, flags, exclusive, truncate)).await {
                 Ok((number, facts, handle, how)) => {
                     let shown = facts.shown(number, &volume.view);
                     reply.created(&limits::ATTRIBUTES_TIME, &shown, Generation(0), handle, how);
@@ -256,20 +258,24 @@ impl Filesystem for ShareFs {
         let data = Bytes::copy_from_slice(data);
         // Pages of a mapping have fixed offsets.
         if append::appends(flags) && !write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
-            self.spawn(async move |volume: Arc<Volume>| match volume.append(handle, offset, &data).await {
-                Ok(appended) => {
-                    reply.written(appended.length);
-                    if appended.cached {
-                        volume.invalidate(number).await;
+            self.spawn(async move |volume: Arc<Volume>| {
+                match volume.changing(volume.append(handle, offset, &data)).await {
+                    Ok(appended) => {
+                        reply.written(appended.length);
+                        if appended.cached {
+                            volume.invalidate(number).await;
+                        }
                     }
+                    Err(errno) => reply.error(errno),
                 }
-                Err(errno) => reply.error(errno),
             });
             return;
         }
-        self.spawn(async move |volume: Arc<Volume>| match volume.write(handle, offset, data).await {
-            Ok(written) => reply.written(written),
-            Err(errno) => reply.error(errno),
+        self.spawn(async move |volume: Arc<Volume>| {
+            match volume.changing(volume.write(handle, offset, data)).await {
+                Ok(written) => reply.written(written),
+                Err(errno) => reply.error(errno),
+            }
         });
     }
 
@@ -303,7 +309,7 @@ impl Filesystem for ShareFs {
                 Some(owner) => volume.unlock_all(number, handle, owner).await,
                 None => Ok(()),
             };
-            done(volume.release(handle).await.and(unlocked), reply);
+            done(volume.changing(volume.release(handle)).await.and(unlocked), reply);
         });
     }
 
@@ -395,7 +401,7 @@ impl Filesystem for ShareFs {
             _ => return reply.error(Errno::EOPNOTSUPP),
         };
         self.spawn(async move |volume: Arc<Volume>| {
-            done(volume.zero(handle, offset, length, hole).await, reply);
+            done(volume.changing(volume.zero(handle, offset, length, hole)).await, reply);
         });
     }
 
@@ -457,14 +463,14 @@ impl Filesystem for ShareFs {
         };
         let (name, value) = (name.to_owned(), value.to_vec());
         self.spawn(async move |volume: Arc<Volume>| {
-            done(volume.set_attribute(number, &name, &value, when).await, reply);
+            done(volume.changing(volume.set_attribute(number, &name, &value, when)).await, reply);
         });
     }
 
     fn removexattr(&self, _request: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         self.spawn(async move |volume: Arc<Volume>| {
-            done(volume.remove_attribute(number, &name).await, reply)
+            done(volume.changing(volume.remove_attribute(number, &name)).await, reply)
         });
     }
 

@@ -1,10 +1,12 @@
 //! Answers to readdir: names only, or with all attributes for `stat`.
 //!
-//! A server's listing contains neither the number of links of a file nor the current size of an open file. So
-//! entries with attributes are queried one by one, many at a time; the kernel requests attributes only when a
-//! program needs them.
-//! The listing of a server with the POSIX extensions says everything. It is believed as long as the kernel believes
-//! attributes, except of files that are open here, which may have changed since.
+//! The kernel requests attributes only when a program needs them. A listing of a server without the POSIX extensions
+//! contains neither the number of links of a file nor the current size of an open file, so entries with attributes are
+//! queried one by one, many at a time.
+//!
+//! A listing of a server with these extensions contains all attributes. They count as long as the kernel would cache
+//! them, and until something is changed through this mount: a name may be gone by then, or a file have another size.
+//! Files that are open here are queried in any case.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,7 +66,7 @@ impl Volume {
                 return Ok(());
             }
             let looks = batch.into_iter().map(|(next, listed)| {
-                let known = listed.known(&entries, |name| {
+                let known = listed.known(&entries, self.changes(), |name| {
                     self.inodes().number(number, name).is_some_and(|number| open.contains(&number))
                 });
                 let look = if known.is_some() { None } else { self.start_look(&directory, listed) };
@@ -72,7 +74,9 @@ impl Volume {
             });
             for (next, listed, known, look) in looks.collect::<Vec<_>>() {
                 let found = match look {
-                    Some(look) => look.await.map_err(|_| Errno::EIO)?.ok(),
+                    Some(look) => {
+                        look.await.map_err(|_| Errno::EIO)?.ok().map(|it| (it, limits::ATTRIBUTES_TIME))
+                    }
                     None => known,
                 };
                 if self.add(number, next, listed, found, reply) {
@@ -98,7 +102,7 @@ impl Volume {
         number: INodeNo,
         next: u64,
         listed: Listed<'_>,
-        found: Option<Facts>,
+        found: Option<(Facts, Duration)>,
         reply: &mut ReplyDirectoryPlus,
     ) -> bool {
         let generation = Generation(0);
@@ -118,10 +122,7 @@ impl Volume {
             Listed::Entry(entry) => entry,
         };
         // If an entry could not be queried or is gone, its attributes are not cached.
-        let (facts, time) = match found {
-            Some(facts) => (facts, limits::ATTRIBUTES_TIME),
-            None => (entry.facts, Duration::ZERO),
-        };
+        let (facts, time) = found.unwrap_or((entry.facts, Duration::ZERO));
         let known = self.inodes().look_up(number, &entry.server_name, &facts);
         let full = reply.add(known, next, &entry.name, &time, &facts.shown(known, &self.view), generation);
         if full {
@@ -144,9 +145,9 @@ impl Volume {
         match &*known {
             Some(entries) if offset > 0 => Ok(Arc::clone(entries)),
             _ => {
-                let read = Instant::now();
+                let (read, changes) = (Instant::now(), self.changes());
                 let all = self.list(&self.path(directory.number)?).await?;
-                let entries = Arc::new(Entries { read, all });
+                let entries = Arc::new(Entries { read, changes, all });
                 *known = Some(Arc::clone(&entries));
                 Ok(entries)
             }
@@ -163,13 +164,21 @@ enum Listed<'a> {
 }
 
 impl Listed<'_> {
-    /// The metadata from the listing, if it is complete and recent. `is_open` returns true for the name of a file that is
-    /// open here.
-    fn known(&self, entries: &Entries, is_open: impl Fn(&str) -> bool) -> Option<Facts> {
+    /// The metadata from the listing and the time for which the kernel may cache it, if it is complete and as recent as
+    /// the kernel's caches. `changes` is the present number of changes; `is_open` returns true for the name of a file
+    /// that is open here.
+    fn known(
+        &self,
+        entries: &Entries,
+        changes: u64,
+        is_open: impl Fn(&str) -> bool,
+    ) -> Option<(Facts, Duration)> {
         let Listed::Entry(entry) = self else { return None };
         let is_told = entry.facts.unix.is_some() && !entry.facts.is_reparse_point();
-        let is_new = entries.read.elapsed() < limits::ATTRIBUTES_TIME;
-        (is_told && is_new && !is_open(&entry.server_name)).then_some(entry.facts)
+        let left =
+            limits::ATTRIBUTES_TIME.checked_sub(entries.read.elapsed()).filter(|left| !left.is_zero())?;
+        let is_current = entries.changes == changes && !is_open(&entry.server_name);
+        (is_told && is_current).then_some((entry.facts, left))
     }
 }
 
@@ -178,4 +187,29 @@ fn positions(entries: &[Entry], offset: u64) -> impl Iterator<Item = (u64, Liste
     let own = [".", ".."].into_iter().map(Listed::Own);
     let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
     (1u64..).zip(own.chain(entries.iter().map(Listed::Entry))).skip(skipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::modes::Unix;
+
+    #[test]
+    fn a_listing_counts_until_something_changes_or_a_second_has_passed() {
+        let unix = Some(Unix { mode: 0o644, uid: None, gid: None });
+        let entry = |unix| Entry {
+            name: "f".into(),
+            server_name: "f".into(),
+            facts: Facts { unix, ..Facts::default() },
+        };
+        let entries = |read| Entries { read, changes: 3, all: Vec::new() };
+        let (now, told) = (Instant::now(), entry(unix));
+        let (_, left) = Listed::Entry(&told).known(&entries(now), 3, |_| false).expect("it is recent");
+        assert!(left <= limits::ATTRIBUTES_TIME);
+        assert_eq!(Listed::Entry(&told).known(&entries(now), 4, |_| false), None);
+        assert_eq!(Listed::Entry(&told).known(&entries(now), 3, |name| name == "f"), None);
+        assert_eq!(Listed::Entry(&entry(None)).known(&entries(now), 3, |_| false), None);
+        let past = now.checked_sub(limits::ATTRIBUTES_TIME).expect("a time");
+        assert_eq!(Listed::Entry(&told).known(&entries(past), 3, |_| false), None);
+    }
 }

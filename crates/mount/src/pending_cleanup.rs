@@ -90,7 +90,7 @@ impl Volume {
     pub(crate) async fn finish_leftovers(&self) {
         loop {
             self.unfinished.added.notified().await;
-            while !self.try_leftovers().await {
+            while !self.changing(self.try_leftovers()).await {
                 tokio::time::sleep(limits::UNFINISHED_PAUSE).await;
             }
         }

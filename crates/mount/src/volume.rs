@@ -38,6 +38,8 @@ pub(crate) struct Volume {
     pub(crate) unflushed: Unflushed,
     pub(crate) unfinished: Unfinished,
     pub(crate) notifier: std::sync::OnceLock<Notifier>,
+    /// The number of finished calls that change something.
+    changes: AtomicU64,
     inodes: Mutex<Inodes>,
     hidden: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl Volume {
             unflushed: Unflushed::default(),
             unfinished: Unfinished::default(),
             notifier: std::sync::OnceLock::new(),
+            changes: AtomicU64::new(0),
             inodes: Mutex::new(Inodes::new(root)),
             hidden: AtomicU64::new(u64::from(std::process::id()) << 32),
         }
@@ -79,6 +82,18 @@ impl Volume {
 
     pub(crate) fn inodes(&self) -> MutexGuard<'_, Inodes> {
         self.inodes.lock()
+    }
+
+    /// Does something that changes files or names, and counts it before its caller hears of it.
+    pub(crate) async fn changing<T>(&self, work: impl Future<Output = T>) -> T {
+        let outcome = work.await;
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        outcome
+    }
+
+    /// The number of changes that have been finished. Metadata that was requested before the latest may be older.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The current connection; EIO if there is none.
