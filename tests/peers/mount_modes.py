@@ -64,10 +64,16 @@ def chmod():
         fails(errno.EOPNOTSUPP, os.chmod, "f", 0o200)
         assert mode("f") == 0o640
     os.chmod("f", 0o400)
+    assert os.access("f", os.R_OK) and not os.access("f", os.W_OK) and not os.access("f", os.X_OK)
     fails(errno.EACCES, open, "f", "w")
     assert open("f").read() == ""
     os.unlink("f")
     os.rmdir("d")
+    # A deleted file takes no mode any more, and programs that give it one go on.
+    with open("f", "w") as file:
+        os.unlink("f")
+        os.fchmod(file.fileno(), 0o600)
+        file.write("text")
 
 
 def making():
@@ -170,6 +176,16 @@ def programs():
         find . -perm 640 -name private | wc -l | grep -qx 3
         test -x tree/program
         chmod -x tree/program
+        ! test -x tree/program
+        chmod 444 tree/program
+        test -r tree/program
+        ! test -w tree/program
+        chmod u+w tree/program
+        test -w tree/program
+        chmod 555 tree
+        ! test -w tree
+        test -x tree
+        chmod 755 tree
         test -z "$(find tree -name program -perm /111)"
         rm -rf f g e tree copied packed.tar out h i
         test -z "$(ls -A)"

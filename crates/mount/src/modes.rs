@@ -1,12 +1,15 @@
 //! Modes and owners of servers with the POSIX extensions.
 
-use client::smb::ClientTree;
-use fuser::{Errno, FileHandle, FileType, INodeNo};
+use client::smb::{ClientTree, CreateParameters};
+use fuser::{AccessFlags, Errno, FileHandle, FileType, INodeNo};
+use wire::create_context::CreateContextsRequest;
 use wire::msg::CreateOptions;
 use wire::posix::PosixAttributes;
 use wire::security::Sid;
-use wire::{AccessMask, FileAttributes};
+use wire::{AccessMask, FileAttributes, FileTime};
 
+use crate::attributes::{Facts, View};
+use crate::identity;
 use crate::volume::Volume;
 
 /// The mode and the owners of a file on the server.
@@ -48,6 +51,10 @@ impl Volume {
             let is_file = facts.kind() == FileType::RegularFile;
             return Ok((is_file && wants_read_only != is_read_only).then_some(wants_read_only));
         }
+        if !self.inodes().is_linked(number) {
+            // A deleted file has no path, and its opens lack the right.
+            return Ok(None);
+        }
         let access = AccessMask::WRITE_DAC | AccessMask::READ_ATTRIBUTES;
         let changed = self
             .with_number(number, access, CreateOptions::NONE, async |file| {
@@ -61,6 +68,46 @@ impl Volume {
         };
         Ok((is_read_only && !wants_read_only).then_some(false))
     }
+}
+
+impl Volume {
+    /// access(2), if the kernel does not decide by the shown mode: EACCES unless the server grants all that is asked for.
+    pub(crate) async fn check_access(&self, number: INodeNo, asked: AccessFlags) -> Result<(), Errno> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let (facts, granted) = if self.inodes().is_linked(number) {
+            let live = self.live().await?;
+            let contexts =
+                CreateContextsRequest { maximal_access: Some(FileTime::NONE), ..identity::asking() };
+            let access = AccessMask::READ_ATTRIBUTES;
+            let options = CreateOptions::OPEN_REPARSE_POINT;
+            let open = CreateParameters { access, options, contexts, ..CreateParameters::open("") };
+            let file = self.open_number(&live, number, &open).await?;
+            self.close(&live, &file).await;
+            let told = file.created.contexts.maximal_access.filter(|told| told.status.is_success());
+            (Facts::from(&file.created), told.map(|told| told.access))
+        } else {
+            (self.attributes(number, None).await?, None)
+        };
+        if grants(&facts, &self.view, granted, asked) { Ok(()) } else { Err(Errno::EACCES) }
+    }
+}
+
+/// True if a file's metadata and the server's answer about the user's rights allow what is asked for. Without an answer,
+/// the mode counts as that of the owner.
+fn grants(facts: &Facts, view: &View, granted: Option<AccessMask>, asked: AccessFlags) -> bool {
+    let mode = facts.permissions(view);
+    let is_directory = facts.kind() == FileType::Directory;
+    // Nobody runs a file without any such bit, and nobody writes to a file with the read-only attribute; servers do not
+    // say so with the rights.
+    let runs = is_directory || mode & 0o111 != 0;
+    let writes = is_directory || !facts.attributes.contains(FileAttributes::READONLY);
+    let may =
+        |bit: u16, right: AccessMask| granted.map_or(mode & bit != 0, |granted| granted.contains(right));
+    (!asked.contains(AccessFlags::R_OK) || may(0o400, AccessMask::READ_DATA))
+        && (!asked.contains(AccessFlags::W_OK) || (writes && may(0o200, AccessMask::WRITE_DATA)))
+        && (!asked.contains(AccessFlags::X_OK) || (runs && may(0o100, AccessMask::EXECUTE)))
 }
 
 /// The user's uid on the server; `None` if the server has no modes or does not reveal it.
@@ -93,6 +140,29 @@ mod tests {
     use wire::posix::{PosixKind, PosixMode};
 
     use super::*;
+
+    #[test]
+    fn access_is_what_the_server_grants() {
+        let view = View { uid: 1, gid: 1, read_only: false, on_server: None };
+        let facts = |mode, attributes| {
+            let unix = Some(Unix { mode, uid: Some(7), gid: None });
+            Facts { unix, attributes, ..Facts::default() }
+        };
+        let (file, read_only) = (FileAttributes::NORMAL, FileAttributes::READONLY);
+        let reading = AccessMask::READ_DATA | AccessMask::EXECUTE;
+        let rights = |mode, attributes, granted| {
+            [AccessFlags::R_OK, AccessFlags::W_OK, AccessFlags::X_OK]
+                .map(|asked| grants(&facts(mode, attributes), &view, granted, asked))
+        };
+        assert_eq!(rights(0o644, file, Some(AccessMask::FILE_ALL)), [true, true, false]);
+        assert_eq!(rights(0o755, file, Some(reading)), [true, false, true]);
+        assert_eq!(rights(0o777, file, Some(AccessMask::READ_ATTRIBUTES)), [false; 3]);
+        assert_eq!(rights(0o755, read_only, Some(AccessMask::FILE_ALL)), [true, false, true]);
+        assert_eq!(rights(0o555, FileAttributes::DIRECTORY, Some(AccessMask::FILE_ALL)), [true; 3]);
+        assert_eq!(rights(0o540, file, None), [true, false, true]);
+        let both = AccessFlags::R_OK | AccessFlags::W_OK;
+        assert!(!grants(&facts(0o755, file), &view, Some(reading), both));
+    }
 
     #[test]
     fn owners_are_unix_ids_where_the_server_says_so() {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use client::smb::{CreateParameters, Error, File, OwnedEntry, close_part, query_info_data, query_info_part};
 use fuser::{Errno, INodeNo, Notifier};
 use parking_lot::{Mutex, MutexGuard};
+use wire::create_context::CreateContextsRequest;
 use wire::fscc::file_info::{NetworkOpenInfo, StandardInfo};
 use wire::fscc::fs_info::FsFullSizeInfo;
 use wire::fscc::name::utf16_length;
@@ -286,7 +287,8 @@ impl Volume {
         path: &str,
         how: &CreateParameters<'_>,
     ) -> Result<File, Errno> {
-        let open = CreateParameters { name: path, contexts: identity::asking(), ..how.clone() };
+        let contexts = CreateContextsRequest { query_on_disk_id: true, ..how.contexts.clone() };
+        let open = CreateParameters { name: path, contexts, ..how.clone() };
         let file = self.open(live, &open).await?;
         if self.inodes().is_of(number, Identity::of(&file.created)) {
             return Ok(file);
