@@ -41,7 +41,13 @@ pub(crate) struct View {
     pub(crate) read_only: bool,
     /// The user's uid on the server; `None` if unknown. Files of that uid are shown as files of `uid`.
     pub(crate) on_server: Option<u32>,
+    /// True if other users of this machine have access. The server's numbers of users and groups must not count as this
+    /// machine's then: the numbers of strangers would make them owners.
+    pub(crate) others: bool,
 }
+
+/// The user and the group of no one, which Linux shows for numbers without a meaning on this machine (overflowuid).
+pub(crate) const NOBODY: u32 = 65_534;
 
 impl From<&Created> for Facts {
     fn from(created: &Created) -> Self {
@@ -125,13 +131,13 @@ impl Facts {
     /// The permission bits; from a server with modes also the set-id bits and the sticky bit. READONLY clears the
     /// write bits of a file; for a directory it has another meaning (MS-FSCC 2.6).
     pub(crate) fn permissions(&self, view: &View) -> u16 {
-        let all = match (self.kind(), self.unix) {
+        let unix =
+            self.unix.map(|unix| if view.others { self.for_others(unix.mode, view) } else { unix.mode });
+        let all = match (self.kind(), unix) {
             (FileType::Symlink, _) => return 0o777,
-            (FileType::Directory, Some(unix)) => return unix.mode,
-            (_, Some(unix)) if self.attributes.contains(FileAttributes::READONLY) => {
-                return unix.mode & !0o222;
-            }
-            (_, Some(unix)) => return unix.mode,
+            (FileType::Directory, Some(mode)) => return mode,
+            (_, Some(mode)) if self.attributes.contains(FileAttributes::READONLY) => return mode & !0o222,
+            (_, Some(mode)) => return mode,
             (FileType::Directory, None) => return if view.read_only { 0o555 } else { 0o755 },
             _ => 0o755,
         };
@@ -139,9 +145,25 @@ impl Facts {
         if writable { all } else { all & 0o555 }
     }
 
+    /// A mode if other users of this machine have access: it permits them what it permits everyone except writing, as if
+    /// they were in no group of the server. Nobody here is the owner of a file of another user.
+    fn for_others(&self, mode: u16, view: &View) -> u16 {
+        let everyone = mode & 0o5;
+        let owner = if self.is_of_another(view) { everyone << 6 } else { mode & 0o700 };
+        (mode & 0o7000) | owner | (everyone << 3) | everyone
+    }
+
+    /// True if the server has modes and does not say that the file is the user's.
+    fn is_of_another(&self, view: &View) -> bool {
+        let owner = self.unix.map(|unix| unix.uid);
+        owner.is_some_and(|uid| uid.is_none() || uid != view.on_server)
+    }
+
     /// The attributes for `stat`.
     pub(crate) fn shown(&self, number: INodeNo, view: &View) -> FileAttr {
         let directory = self.kind() == FileType::Directory;
+        let unix = self.unix.filter(|_| !view.others);
+        let nobody = self.unix.filter(|_| view.others).map(|_| NOBODY);
         FileAttr {
             ino: number,
             size: if directory { 0 } else { self.size },
@@ -153,12 +175,12 @@ impl Facts {
             kind: self.kind(),
             perm: self.permissions(view),
             nlink: if directory { 2 } else { self.links.unwrap_or(1) },
-            uid: self
-                .unix
+            uid: unix
                 .and_then(|unix| unix.uid)
-                .filter(|uid| Some(*uid) != view.on_server)
+                .or(nobody)
+                .filter(|_| self.is_of_another(view))
                 .unwrap_or(view.uid),
-            gid: self.unix.and_then(|unix| unix.gid).unwrap_or(view.gid),
+            gid: unix.and_then(|unix| unix.gid).or(nobody).unwrap_or(view.gid),
             rdev: 0,
             blksize: 4096,
             flags: 0,
@@ -226,7 +248,7 @@ pub(crate) fn wire_time(time: SystemTime) -> FileTime {
 mod tests {
     use super::*;
 
-    const VIEW: View = View { uid: 7, gid: 8, read_only: false, on_server: Some(70) };
+    const VIEW: View = View { uid: 7, gid: 8, read_only: false, on_server: Some(70), others: false };
 
     #[test]
     fn times_round_trip_in_units_of_100_nanoseconds() {
@@ -258,6 +280,27 @@ mod tests {
         assert_eq!(shown(0o640, Some(71), FileAttributes::ARCHIVE), (0o640, 71, 90));
         assert_eq!(shown(0o640, Some(70), FileAttributes::READONLY), (0o440, 7, 90));
         assert_eq!(shown(0o1777, None, FileAttributes::DIRECTORY), (0o1777, 7, 90));
+    }
+
+    #[test]
+    fn numbers_of_the_server_give_other_users_of_this_machine_no_rights() {
+        let shown = |mode, uid, on_server| {
+            let unix = Some(Unix { mode, uid, gid: Some(90) });
+            let view = View { others: true, on_server, ..VIEW };
+            let shown = Facts { unix, ..Facts::default() }.shown(INodeNo(5), &view);
+            (shown.perm, shown.uid, shown.gid)
+        };
+        assert_eq!(shown(0o664, Some(70), Some(70)), (0o644, 7, NOBODY));
+        assert_eq!(shown(0o660, Some(70), Some(70)), (0o600, 7, NOBODY));
+        assert_eq!(shown(0o666, Some(71), Some(70)), (0o444, NOBODY, NOBODY));
+        assert_eq!(shown(0o700, None, Some(70)), (0, NOBODY, NOBODY));
+        for uid in [Some(70), None] {
+            assert_eq!(shown(0o1777, uid, None), (0o1555, NOBODY, NOBODY));
+        }
+        // Without modes, all files are the user's.
+        let view = View { others: true, ..VIEW };
+        let plain = Facts::default().shown(INodeNo(5), &view);
+        assert_eq!((plain.perm, plain.uid, plain.gid), (0o755, 7, 8));
     }
 
     #[test]

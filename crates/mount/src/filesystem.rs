@@ -17,6 +17,7 @@ use fuser::{
 use tokio::runtime::Handle;
 
 use crate::append;
+use crate::attributes::NOBODY;
 use crate::change::Changes;
 use crate::limits;
 use crate::locks::{self, Range};
@@ -84,7 +85,7 @@ impl Filesystem for ShareFs {
 
     fn setattr(
         &self,
-        _request: &Request,
+        request: &Request,
         number: INodeNo,
         mode: Option<u32>,
         _uid: Option<u32>,
@@ -100,6 +101,11 @@ impl Filesystem for ShareFs {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let view = &self.volume.view;
+        if view.others && request.uid() == NOBODY && view.uid != NOBODY && size.is_none() {
+            // The files that are shown as nobody's are not this user's.
+            return reply.error(Errno::EPERM);
+        }
         let changes = Changes { mode, size, accessed, modified };
         self.spawn(async move |volume: Arc<Volume>| {
             attributes(&volume, number, volume.changing(volume.change(number, handle, changes)).await, reply);

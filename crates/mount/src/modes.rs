@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn access_is_what_the_server_grants() {
-        let view = View { uid: 1, gid: 1, read_only: false, on_server: None };
+        let view = View { uid: 1, gid: 1, read_only: false, on_server: None, others: false };
         let facts = |mode, attributes| {
             let unix = Some(Unix { mode, uid: Some(7), gid: None });
             Facts { unix, attributes, ..Facts::default() }

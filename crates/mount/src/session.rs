@@ -48,7 +48,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let on_server = user_on_server(&tree, &options.user).await;
-    let view = View { uid, gid, read_only: options.read_only, on_server };
+    let view = View { uid, gid, read_only: options.read_only, on_server, others: options.others };
     let has_modes = tree.connection().negotiated().is_ok_and(|negotiated| negotiated.posix);
     // The server knows better than the modes that it shows, except what other users of this machine may.
     let checks = options.others || !has_modes;
