@@ -41,13 +41,32 @@ pub(crate) fn making(mode: u32) -> CreateContextsRequest<'static> {
     CreateContextsRequest { posix_mode: Some(mode & MODE_BITS), ..asking() }
 }
 
-/// The identity of a share's root; unknown if the user has no access to it.
-pub(crate) async fn of_root(tree: &ClientTree) -> Result<Identity, Error> {
+/// The root of a share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Root {
+    /// Its identity; unknown if the user has no access to it.
+    pub(crate) identity: Identity,
+    /// True if the share has the POSIX extensions: a server may have agreed to them for other shares only.
+    pub(crate) posix: bool,
+}
+
+/// Asks for the root of a share.
+pub(crate) async fn of_root(tree: &ClientTree) -> Result<Root, Error> {
+    let agreed = tree.connection().negotiated()?.posix;
     let access = AccessMask::READ_ATTRIBUTES;
-    let open = CreateParameters { access, contexts: asking(), ..CreateParameters::open("") };
-    match tree.create(&open).await {
-        Ok(root) => root.close().await.map(|()| Identity::of(&root.created)),
-        Err(Error::Status(..)) => Ok(Identity::UNKNOWN),
+    let open = |contexts| CreateParameters { access, contexts, ..CreateParameters::open("") };
+    let mut made = tree.create(&open(if agreed { making(0) } else { asking() })).await;
+    if agreed && matches!(made, Err(Error::Status(..))) {
+        // The share may not take the context at all.
+        made = tree.create(&open(asking())).await;
+    }
+    match made {
+        Ok(root) => {
+            let posix = root.created.contexts.posix.is_some();
+            root.close().await?;
+            Ok(Root { identity: Identity::of(&root.created), posix })
+        }
+        Err(Error::Status(..)) => Ok(Root { identity: Identity::UNKNOWN, posix: agreed }),
         Err(error) => Err(error),
     }
 }

@@ -110,10 +110,9 @@ fn grants(facts: &Facts, view: &View, granted: Option<AccessMask>, asked: Access
         && (!asked.contains(AccessFlags::X_OK) || (runs && may(0o100, AccessMask::EXECUTE)))
 }
 
-/// The user's uid on the server; `None` if the server has no modes or does not reveal it.
+/// The user's uid on a server with modes; `None` if it does not reveal it.
 pub(crate) async fn user_on_server(tree: &ClientTree, user: &str) -> Option<u32> {
-    let has_modes = tree.connection().negotiated().is_ok_and(|negotiated| negotiated.posix);
-    let name = user.rsplit('\\').next().filter(|name| has_modes && !name.is_empty())?;
+    let name = user.rsplit('\\').next().filter(|name| !name.is_empty())?;
     // Without an answer, the user's files are shown with the uid on the server.
     let sid = tree.session().sid_of(&format!(r"Unix User\{name}")).await.ok()??;
     unix_id(sid, USERS)

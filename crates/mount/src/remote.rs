@@ -88,8 +88,8 @@ pub async fn connect(target: &ShareAddress, credentials: &Credentials) -> Result
     let unreachable = |error: Error| ConnectError::Unreachable(target.host.clone(), error);
     let mut options = ConnectOptions::new().map_err(unreachable)?;
     options.server_name.clone_from(&target.host);
-    // Signing prevents changes of the data on the network.
     options.posix = true;
+    // Signing prevents changes of the data on the network.
     options.signing = Signing::Required;
     options.connect_timeout = limits::CONNECT_TIME_MAX;
     options.request_timeout = limits::REQUEST_TIME_MAX;
@@ -133,6 +133,8 @@ async fn resolve(target: &ShareAddress) -> Result<Vec<SocketAddr>, ConnectError>
 pub(crate) struct Remote {
     target: ShareAddress,
     credentials: Credentials,
+    /// True if the share had the POSIX extensions when it was mounted.
+    posix: bool,
     state: Mutex<State>,
 }
 
@@ -151,20 +153,21 @@ pub(crate) struct Live {
     pub(crate) generation: u64,
     pub(crate) read_max: u32,
     pub(crate) write_max: u32,
-    /// True if the server has the POSIX extensions.
+    /// True if the share has the POSIX extensions.
     pub(crate) posix: bool,
 }
 
 impl Remote {
-    /// Wraps an existing connection.
+    /// Wraps an existing connection. `posix` is true if the share has the POSIX extensions.
     pub(crate) fn new(
         target: ShareAddress,
         credentials: Credentials,
         tree: ClientTree,
+        posix: bool,
     ) -> Result<Arc<Self>, Error> {
-        let live = Live::new(tree, 1)?;
+        let live = Live::new(tree, 1, posix)?;
         let state = State { live: Some(live), generations: 1, failed_at: None };
-        Ok(Arc::new(Self { target, credentials, state: Mutex::new(state) }))
+        Ok(Arc::new(Self { target, credentials, posix, state: Mutex::new(state) }))
     }
 
     /// The current connection; reconnects if it is lost.
@@ -178,8 +181,9 @@ impl Remote {
             return Err(LOST);
         }
         let made = connect(&self.target, &self.credentials).await;
-        let made =
-            made.map_err(|_| LOST).and_then(|tree| Live::new(tree, state.generations.saturating_add(1)));
+        let made = made
+            .map_err(|_| LOST)
+            .and_then(|tree| Live::new(tree, state.generations.saturating_add(1), self.posix));
         match made {
             Ok(live) => {
                 state.generations = live.generation;
@@ -249,17 +253,17 @@ impl Remote {
 }
 
 impl Live {
-    fn new(tree: ClientTree, generation: u64) -> Result<Self, Error> {
+    fn new(tree: ClientTree, generation: u64, posix: bool) -> Result<Self, Error> {
         let negotiated = tree.connection().negotiated()?;
         // Without multi-credit requests, a request carries at most 64 KiB (MS-SMB2 3.1.5.2).
         let most = if negotiated.multi_credit { limits::TRANSFER_BYTES_MAX } else { 64 << 10 };
         let read_max = negotiated.max_read_size.clamp(512, most);
         let write_max = negotiated.max_write_size.clamp(512, most);
-        let posix = negotiated.posix;
+        let posix = posix && negotiated.posix;
         Ok(Self { tree, generation, read_max, write_max, posix })
     }
 
-    /// The parameters for this server: those of a POSIX open, if it has the POSIX extensions.
+    /// The parameters for this server: those of a POSIX open, if the share has the POSIX extensions.
     pub(crate) fn asked<'a>(&self, open: &CreateParameters<'a>) -> CreateParameters<'a> {
         let mut open = open.clone();
         let mode = open.contexts.posix_mode.take();

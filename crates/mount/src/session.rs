@@ -47,15 +47,14 @@ pub async fn serve(
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let on_server = user_on_server(&tree, &options.user).await;
-    let view = View { uid, gid, read_only: options.read_only, on_server, others: options.others };
-    let has_modes = tree.connection().negotiated().is_ok_and(|negotiated| negotiated.posix);
-    // The server knows better than the modes that it shows, except what other users of this machine may.
-    let checks = options.others || !has_modes;
     let root = identity::of_root(&tree).await.map_err(io::Error::other)?;
-    let remote = Remote::new(options.target.clone(), options.credentials.clone(), tree);
+    let on_server = if root.posix { user_on_server(&tree, &options.user).await } else { None };
+    let view = View { uid, gid, read_only: options.read_only, on_server, others: options.others };
+    // The server knows better than the modes that it shows, except what other users of this machine may.
+    let checks = options.others || !root.posix;
+    let remote = Remote::new(options.target.clone(), options.credentials.clone(), tree, root.posix);
     let remote = remote.map_err(io::Error::other)?;
-    let volume = Arc::new(Volume::new(Arc::clone(&remote), view, root));
+    let volume = Arc::new(Volume::new(Arc::clone(&remote), view, root.identity));
     let state = State {
         target: options.target.clone(),
         user: options.user.clone(),
