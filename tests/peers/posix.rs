@@ -471,3 +471,50 @@ async fn posix_opens_are_reclaimed_by_their_names() {
         assert_eq!(&back.read(0, 16).await.expect("read")[..], b"kept");
     }
 }
+
+
+/// Other users of this machine are nobody on the server, whatever their numbers.
+#[test]
+fn a_mount_for_other_users_gives_their_numbers_no_rights() {
+    if !need(NEEDS) || !need(&["unshare"]) {
+        return;
+    }
+    let subject = server(Setup { run_as: RunAs::Root, ..Setup::default() });
+    let foreign = subject.share_dir("data").join("foreign");
+    fs::write(&foreign, "text").expect("write");
+    fs::set_permissions(&foreign, fs::Permissions::from_mode(0o666)).expect("chmod");
+    std::os::unix::fs::chown(&foreign, Some(4242), Some(4242)).expect("chown");
+    let machine = Machine::of(&subject);
+    let one = machine.directory("one");
+    machine.mount("one", "data", &["--allow-others"]).success();
+    let mut python = Command::new("python3");
+    python.args(["-c", STRANGERS, &one]);
+    run(python, b"", Duration::from_secs(60)).success();
+    assert_eq!(fs::metadata(&foreign).expect("the file").mode() & 0o7777, 0o666);
+    machine.net_use(&[&one, "/delete"]).success();
+}
+
+const STRANGERS: &str = r#"
+import errno, os, sys
+os.chdir(sys.argv[1])
+def fails(expected, call, *words):
+    try: call(*words)
+    except OSError as error: assert error.errno == expected, (os.getuid(), call, words, error)
+    else: raise AssertionError((os.getuid(), call, words))
+with open("own", "w") as file: file.write("text")
+os.chmod("own", 0o660)
+shown = os.stat("foreign")
+assert (shown.st_uid, shown.st_gid, shown.st_mode & 0o7777) == (65534, 65534, 0o444), shown
+assert os.stat("own").st_mode & 0o077 == 0
+for user in (4242, 65534):
+    if os.fork() == 0:
+        os.setgroups([]); os.setgid(user); os.setuid(user)
+        assert open("foreign").read() == "text"
+        fails(errno.EACCES, open, "foreign", "a")
+        fails(errno.EPERM, os.chmod, "foreign", 0o777)
+        fails(errno.EPERM, os.utime, "foreign", (1, 1))
+        fails(errno.EACCES, open, "own")
+        os._exit(0)
+    assert os.wait()[1] == 0
+os.unlink("own")
+"#;
