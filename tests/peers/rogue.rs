@@ -18,16 +18,19 @@ use rpc::InterfaceId;
 use testkit::{need, run};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use wire::create_context::CreateContextsRequest;
 use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass};
 use wire::header::{Compound, Header};
 use wire::ioctl::{FsctlCode, ReparseData, ReparseTag, ValidateNegotiateResponse};
 use wire::layout::FixedLayout as _;
 use wire::msg::{
     CloseResponse, CreateRequest, CreateResponse, EchoResponse, ErrorResponse, GlobalCapabilities,
-    IoctlRequest, IoctlResponse, LockResponse, LogoffResponse, NegotiateResponse, OutputResponse,
-    QueryDirectoryRequest, ReadResponse, SecurityMode, SessionFlags, SessionSetupRequest,
-    SessionSetupResponse, ShareType, TreeConnectResponse, TreeDisconnectResponse,
+    HashAlgorithmId, IoctlRequest, IoctlResponse, LockResponse, LogoffResponse, NegotiateContext,
+    NegotiateContexts, NegotiateResponse, OutputResponse, QueryDirectoryRequest, ReadResponse, SecurityMode,
+    SessionFlags, SessionSetupRequest, SessionSetupResponse, ShareType, TreeConnectResponse,
+    TreeDisconnectResponse, U16List,
 };
+use wire::posix::POSIX_VERSION;
 use wire::{
     AsyncId, Command, Dialect, FileAttributes, FileTime, Guid, HeaderFlags, NtStatus, TreeId, TreeOrAsync,
 };
@@ -64,8 +67,23 @@ impl Rogue {
         Self::granting(u16::MAX, mischief).await
     }
 
+    /// As [`start`](Self::start), with SMB 3.1.1 and its POSIX extensions, which the share has not.
+    async fn promising_posix(
+        mischief: impl Fn(&Header, &[u8]) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(Dialect::SMB311, u16::MAX, mischief).await
+    }
+
     /// As [`start`](Self::start), with at most `credits` credits after the NEGOTIATE.
     async fn granting(
+        credits: u16,
+        mischief: impl Fn(&Header, &[u8]) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(Dialect::SMB210, credits, mischief).await
+    }
+
+    async fn of(
+        dialect: Dialect,
         credits: u16,
         mischief: impl Fn(&Header, &[u8]) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
@@ -75,7 +93,7 @@ impl Rogue {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("a client");
-                tokio::spawn(serve(stream, credits, Arc::clone(&mischief)));
+                tokio::spawn(serve(stream, dialect, credits, Arc::clone(&mischief)));
             }
         });
         Self { address }
@@ -93,10 +111,11 @@ impl Rogue {
     }
 }
 
-async fn serve(mut stream: TcpStream, credits: u16, mischief: Arc<Mischief>) {
+async fn serve(mut stream: TcpStream, dialect: Dialect, credits: u16, mischief: Arc<Mischief>) {
     let config = AcceptorConfig { netbios_name: "ROGUE".into(), ..AcceptorConfig::default() };
     let mut acceptor = Acceptor::new(config);
     let mut key = None;
+    let mut preauth = PreauthHash::new();
     let mut prefix = [0; 4];
     // Until the client has had enough.
     while stream.read_exact(&mut prefix).await.is_ok() {
@@ -109,8 +128,12 @@ async fn serve(mut stream: TcpStream, credits: u16, mischief: Arc<Mischief>) {
             if header.command == Command::CANCEL {
                 continue;
             }
+            let introduces = matches!(header.command, Command::NEGOTIATE | Command::SESSION_SETUP);
+            if introduces {
+                preauth.update(&frame);
+            }
             let (status, body) = mischief(&header, message)
-                .unwrap_or_else(|| as_others(&header, message, &mut acceptor, &mut key));
+                .unwrap_or_else(|| as_others(&header, message, &mut acceptor, &mut key, (dialect, &preauth)));
             let granted = if header.command == Command::NEGOTIATE {
                 header.credits
             } else {
@@ -132,6 +155,9 @@ async fn serve(mut stream: TcpStream, credits: u16, mischief: Arc<Mischief>) {
             if let Some(key) = key.as_ref().filter(|_| !unsigned) {
                 let key: &SigningKey = key;
                 key.sign(&mut message).expect("sign");
+            }
+            if introduces {
+                preauth.update(&message);
             }
             let length = u32::try_from(message.len()).expect("a length").to_be_bytes();
             if stream.write_all(&length).await.is_err() || stream.write_all(&message).await.is_err() {
@@ -157,13 +183,22 @@ fn as_others(
     message: &[u8],
     acceptor: &mut Acceptor,
     key: &mut Option<SigningKey>,
+    (dialect, preauth): (Dialect, &PreauthHash),
 ) -> Answer {
     match header.command {
         Command::NEGOTIATE => {
             let token = Acceptor::offer();
+            let (mut hashes, mut list) = (Vec::new(), Vec::new());
+            let hash_algorithms = U16List::build([HashAlgorithmId::SHA_512.0], &mut hashes);
+            let contexts = [
+                NegotiateContext::PreauthIntegrity { hash_algorithms, salt: b"salt" },
+                NegotiateContext::Posix { versions: &POSIX_VERSION },
+            ];
+            let contexts: &[_] = if dialect == Dialect::SMB311 { &contexts } else { &[] };
             let response = NegotiateResponse {
                 security_mode: SecurityMode::SIGNING_ENABLED,
-                dialect_revision: Dialect::SMB210,
+                dialect_revision: dialect,
+                contexts: NegotiateContexts::build(contexts, &mut list),
                 capabilities: GlobalCapabilities::LARGE_MTU,
                 max_transact_size: 1 << 20,
                 max_read_size: 1 << 20,
@@ -179,9 +214,12 @@ fn as_others(
             let (status, token) = match acceptor.step(request.security_buffer, &Everybody, now) {
                 Step::Continue(token) => (NtStatus::MORE_PROCESSING_REQUIRED, token),
                 Step::Done(logon) => {
-                    let nothing = PreauthHash::new();
-                    let keys = SessionKeys::derive(Dialect::SMB210, &logon.session_key, &nothing, None);
-                    *key = SigningKey::new(SigningAlgorithm::HmacSha256, &keys.signing).ok();
+                    let keys = SessionKeys::derive(dialect, &logon.session_key, preauth, None);
+                    let algorithm = match dialect {
+                        Dialect::SMB311 => SigningAlgorithm::AesCmac,
+                        _ => SigningAlgorithm::HmacSha256,
+                    };
+                    *key = SigningKey::new(algorithm, &keys.signing).ok();
                     (NtStatus::SUCCESS, logon.token)
                 }
                 Step::Refused { .. } => return refused(NtStatus::LOGON_FAILURE),
@@ -271,6 +309,37 @@ def fails(expected, call, *words):
     except OSError as error: assert error.errno == expected, (call, words, error)
     else: raise AssertionError("%s%r: %r" % (call.__name__, words, done))
 "#;
+
+/// The extensions can be an option of each share (Samba's are).
+#[tokio::test]
+async fn a_mount_of_a_share_without_the_extensions_asks_for_no_modes() {
+    if !need(NEEDS) {
+        return;
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let rogue = Rogue::promising_posix(move |header, message| {
+        if header.command == Command::CREATE {
+            let request = CreateRequest::decode(message).expect("a CREATE");
+            let contexts = CreateContextsRequest::decode(request.contexts).expect("contexts");
+            count.fetch_add(usize::from(contexts.posix_mode.is_some()), Ordering::Relaxed);
+        }
+        None
+    })
+    .await;
+    in_a_mount(
+        &rogue,
+        r#"
+assert os.stat("f").st_mode & 0o7777 == 0o755
+mounted = [line for line in open("/proc/self/mountinfo") if " %s " % os.getcwd() in line]
+# The kernel checks what is shown, as with any server without modes.
+assert "default_permissions" in mounted[0], mounted
+"#,
+    )
+    .await;
+    // `net use` asks with one connection, and the mount with another.
+    assert!(asked.load(Ordering::Relaxed) <= 2, "{asked:?}");
+}
 
 #[tokio::test]
 async fn an_endless_listing_is_aborted() {
