@@ -44,7 +44,7 @@ pub(crate) fn making(mode: u32) -> CreateContextsRequest<'static> {
 /// The root of a share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Root {
-    /// Its identity; unknown if the user has no access to it.
+    /// The identity of the root; unknown if the user has no access to it.
     pub(crate) identity: Identity,
     /// True if the share has the POSIX extensions: a server may have agreed to them for other shares only.
     pub(crate) posix: bool,

@@ -85,7 +85,7 @@ impl Volume {
         self.inodes.lock()
     }
 
-    /// Does something that changes files or names, and counts it before its caller hears of it.
+    /// Does something that changes files or names, and counts it before the caller can answer the kernel.
     pub(crate) async fn changing<T>(&self, work: impl Future<Output = T>) -> T {
         let outcome = work.await;
         self.changes.fetch_add(1, Ordering::AcqRel);
