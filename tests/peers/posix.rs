@@ -472,7 +472,6 @@ async fn posix_opens_are_reclaimed_by_their_names() {
     }
 }
 
-
 /// Other users of this machine are nobody on the server, whatever their numbers.
 #[test]
 fn a_mount_for_other_users_gives_their_numbers_no_rights() {
