@@ -3,8 +3,12 @@
 //! network drops what is sent on a connection, writes still succeed; only the kernel knows.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags, Timer};
 use registry::ConnectionId;
 use rustix::net::netlink::SOCK_DIAG;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
@@ -89,7 +93,7 @@ enum Progress {
 fn progress(socket: &TcpStream) -> Progress {
     let asked = || {
         let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
-        let query = query(local, peer).ok_or(io::ErrorKind::Unsupported)?;
+        let query = query(local, peer);
         let diagnosis =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(SOCK_DIAG))?;
         send(&diagnosis, &query, SendFlags::DONTWAIT)?;
@@ -100,63 +104,59 @@ fn progress(socket: &TcpStream) -> Progress {
     asked().ok().flatten().unwrap_or(Progress::Unknown)
 }
 
-/// A `struct inet_diag_req_v2` for one TCP socket, with its `struct nlmsghdr`: sock_diag(7).
-fn query(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
-    let mut query = Vec::with_capacity(QUERY_BYTES);
-    query.extend_from_slice(&(QUERY_BYTES as u32).to_ne_bytes());
-    query.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    query.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
-    query.extend_from_slice(&[0; 8]);
-    let (from, to) = (local.ip().to_canonical(), peer.ip().to_canonical());
-    let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    query.extend_from_slice(&[u8::try_from(family.as_raw()).ok()?, IPPROTO_TCP, 0, 0]);
-    query.extend_from_slice(&u32::MAX.to_ne_bytes());
-    query.extend_from_slice(&local.port().to_be_bytes());
-    query.extend_from_slice(&peer.port().to_be_bytes());
-    for address in [from, to] {
-        let bytes = match address {
-            IpAddr::V4(address) => Ipv6Addr::from(u128::from(address.to_bits()) << 96).octets(),
-            IpAddr::V6(address) => address.octets(),
-        };
-        query.extend_from_slice(&bytes);
-    }
-    let interface = if let SocketAddr::V6(local) = local { local.scope_id() } else { 0 };
-    query.extend_from_slice(&interface.to_ne_bytes());
-    query.extend_from_slice(&INET_DIAG_NOCOOKIE);
-    Some(query)
+/// The question about one TCP socket: sock_diag(7).
+fn query(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+    let [from, to] = [local, peer].map(|it| it.ip().to_canonical());
+    let socket_id = SocketId {
+        source_port: local.port(),
+        destination_port: peer.port(),
+        source_address: from,
+        destination_address: to,
+        interface_id: if let SocketAddr::V6(local) = local { local.scope_id() } else { 0 },
+        cookie: INET_DIAG_NOCOOKIE,
+    };
+    let request = InetRequest {
+        family: if from.is_ipv4() { AF_INET } else { AF_INET6 },
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states: StateFlags::all(),
+        socket_id,
+    };
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+    message.finalize();
+    let mut query = vec![0; message.buffer_len()];
+    message.serialize(&mut query);
+    query
 }
 
-/// Reads the progress from a `struct inet_diag_msg`.
+/// Reads the progress from an answer. While sent data waits for an acknowledgment, the timer is that of retransmissions.
+/// With a closed window it is another one: a peer that does not read is alive.
 fn read(answer: &[u8]) -> Option<Progress> {
-    let kind = answer.get(4..6)?;
-    if kind != SOCK_DIAG_BY_FAMILY.to_ne_bytes() {
+    let message = NetlinkMessage::<SockDiagMessage>::deserialize(answer).ok()?;
+    let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) = message.payload else {
         return None;
-    }
-    let (timer, retransmissions) = (*answer.get(18)?, *answer.get(19)?);
-    let unacknowledged = answer.get(76..80)?;
-    Some(if unacknowledged == [0; 4] {
-        Progress::Delivered
-    } else if timer == TIMER_RETRANSMIT && retransmissions >= limits::STALLED_RETRANSMISSIONS {
-        Progress::Stalled
-    } else {
-        Progress::UnderWay
+    };
+    Some(match response.header.timer {
+        _ if response.header.send_queue == 0 => Progress::Delivered,
+        Some(Timer::Retransmit(_, count)) if count >= limits::STALLED_RETRANSMISSIONS => Progress::Stalled,
+        _ => Progress::UnderWay,
     })
 }
 
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const NLM_F_REQUEST: u16 = 1;
-const IPPROTO_TCP: u8 = 6;
 const INET_DIAG_NOCOOKIE: [u8; 8] = [0xff; 8];
-/// `idiag_timer`: sent data waits for an acknowledgment. With a closed window the timer is another one: a
-/// peer that does not read is alive.
-const TIMER_RETRANSMIT: u8 = 1;
-const QUERY_BYTES: usize = 72;
 /// Both structures of the answer, and space for attributes.
 const ANSWER_BYTES: usize = 512;
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_sock_diag::constants::SOCK_DIAG_BY_FAMILY;
+
     use super::*;
+
+    /// `idiag_timer`: sent data waits for an acknowledgment.
+    const TIMER_RETRANSMIT: u8 = 1;
 
     async fn pair(address: &str) -> (TcpStream, TcpStream) {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
@@ -168,7 +168,9 @@ mod tests {
 
     fn answer(timer: u8, retransmissions: u8, unacknowledged: u32) -> [u8; 88] {
         let mut answer = [0; 88];
+        answer[..4].copy_from_slice(&88u32.to_ne_bytes());
         answer[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        answer[16] = AF_INET;
         (answer[18], answer[19]) = (timer, retransmissions);
         answer[76..80].copy_from_slice(&unacknowledged.to_ne_bytes());
         answer
