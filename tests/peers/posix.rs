@@ -426,6 +426,24 @@ async fn a_mode_counts_beside_an_owner_in_the_descriptor_of_a_create() {
             assert_eq!(status(bob.create(&reading)).await, refusal, "{run_as:?} {name}");
             assert_eq!(status(alice.create(&reading)).await, None, "{run_as:?} {name}");
         }
+        // A server that is not root keeps the permission to set the attributes of a file with a descriptor.
+        let kept = if run_as == RunAs::Root { 0 } else { 0o200 };
+        alice.create(&brought("read-only", 0o444, owner, group)).await.expect("create");
+        let disk = subject.share_dir("data").join("read-only");
+        assert_eq!(fs::metadata(disk).expect("the file").mode() & 0o7777, 0o444 | kept);
+        let access = AccessMask::WRITE_DAC | AccessMask::READ_ATTRIBUTES;
+        let private = CreateParameters { access, ..posix(CreateParameters::open("private"), 0) };
+        let changed = alice.create(&private).await.expect("open").set_posix_mode(0o400).await;
+        assert_eq!(changed.is_err_and(|error| error.is(NtStatus::NOT_SUPPORTED)), kept != 0, "{run_as:?}");
+        let reading = CreateParameters { access: AccessMask::READ_DATA, ..CreateParameters::open("private") };
+        assert_eq!(status(bob.create(&reading)).await, Some(NtStatus::ACCESS_DENIED), "{run_as:?}");
+        // A directory with S_ISGID decides on the group, not the client.
+        let shared = subject.share_dir("data").join("shared");
+        open_to_all(&shared, 0);
+        std::os::unix::fs::chown(&shared, None, Some(4242)).expect("chgrp");
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o2777)).expect("chmod");
+        alice.create(&brought("shared/f", 0o640, owner, group)).await.expect("create");
+        assert_eq!(fs::metadata(shared.join("f")).expect("the file").gid(), 4242, "{run_as:?}");
         let another = Some(Sid::of(5, [88, 2, 4242]));
         let refused = brought("another", 0o644, owner, another);
         assert_eq!(status(alice.create(&refused)).await, Some(NtStatus::ACCESS_DENIED));

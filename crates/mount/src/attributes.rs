@@ -153,6 +153,18 @@ impl Facts {
         (mode & 0o7000) | owner | (everyone << 3) | everyone
     }
 
+    /// The mode for the server if a program asks for this one. Programs compute it from the mode that is shown: the
+    /// permissions that it leaves as they are shown stay as they are on the server, unless it takes all that
+    /// is shown from the owner, the group or the others.
+    pub(crate) fn asked_mode(&self, asked: u32, view: &View) -> u32 {
+        let Some(unix) = self.unix.filter(|_| view.others) else { return asked };
+        let shown = u32::from(self.for_others(unix.mode, view));
+        let not_taken = |class: &u32| asked & class != 0 || shown & class == 0;
+        let classes = [0o700, 0o070, 0o007].into_iter().filter(not_taken);
+        let kept = !(asked ^ shown) & classes.fold(0, |all, class| all | class);
+        (asked & !kept) | (u32::from(unix.mode) & kept)
+    }
+
     /// True if the server has modes and does not say that the file is the user's.
     fn is_of_another(&self, view: &View) -> bool {
         let owner = self.unix.map(|unix| unix.uid);
@@ -296,6 +308,21 @@ mod tests {
         assert_eq!(shown(0o700, None, Some(70)), (0, NOBODY, NOBODY));
         for uid in [Some(70), None] {
             assert_eq!(shown(0o1777, uid, None), (0o1555, NOBODY, NOBODY));
+        }
+        let asked = |mode, asked| {
+            let unix = Some(Unix { mode, uid: Some(70), gid: None });
+            let view = View { others: true, ..VIEW };
+            Facts { unix, ..Facts::default() }.asked_mode(asked, &view)
+        };
+        for (mode, wanted, sent) in [
+            (0o664, 0o744, 0o764),
+            (0o604, 0o744, 0o704),
+            (0o664, 0o644, 0o664),
+            (0o660, 0o604, 0o664),
+            (0o660, 0o700, 0o760),
+            (0o666, 0o640, 0o660),
+        ] {
+            assert_eq!(asked(mode, wanted), sent, "{mode:o} {wanted:o}");
         }
         // Without modes, all files are the user's.
         let view = View { others: true, ..VIEW };

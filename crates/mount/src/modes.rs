@@ -55,11 +55,10 @@ impl Volume {
             // A deleted file has no path, and its opens lack the right.
             return Ok(None);
         }
+        let mode = facts.asked_mode(mode & MODE_BITS, &self.view);
         let access = AccessMask::WRITE_DAC | AccessMask::READ_ATTRIBUTES;
         let changed = self
-            .with_number(number, access, CreateOptions::NONE, async |file| {
-                file.set_posix_mode(mode & MODE_BITS).await
-            })
+            .with_number(number, access, CreateOptions::NONE, async |file| file.set_posix_mode(mode).await)
             .await;
         match changed {
             // The error of chmod(2) for a user who does not own the file.

@@ -345,7 +345,10 @@ pub(super) fn forget(base: &LocalHandle) {
 pub(super) fn tidy(place: &Place<'_>) {
     let is_empty = || Ok::<_, Error>(!place.entries()?.iter().any(|entry| place.is_own(entry)));
     if place.rights == Rights::Store && is_empty().unwrap_or_default() {
-        store::unmark(place.base);
+        // A mark without its directory would keep others from being made.
+        if !store::unmark(place.base) {
+            return;
+        }
         if let Err(error) = store::remove(place.base, place.fd.as_fd()) {
             tracing::debug!(file = ?place.base, %error, "cannot remove the empty directory of a file's streams");
         }

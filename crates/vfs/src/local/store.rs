@@ -229,11 +229,13 @@ fn point(base: &LocalHandle, home: BorrowedFd<'_>, id: &[u8]) {
     }
 }
 
-/// Removes the mark of a file.
-pub(super) fn unmark(base: &LocalHandle) {
-    if let Err(error) = xattr::remove(base.fd(), MARK) {
+/// Removes the mark of a file; false if that is impossible.
+pub(super) fn unmark(base: &LocalHandle) -> bool {
+    let removed = xattr::remove(base.fd(), MARK);
+    if let Err(error) = &removed {
         tracing::debug!(file = ?base, %error, "cannot remove the mark of a file without large streams");
     }
+    removed.is_ok()
 }
 
 /// Removes the mark of a file for which no directory was created.

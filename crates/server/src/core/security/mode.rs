@@ -3,7 +3,8 @@
 //! A mode is the file's Unix mode, which the operating system applies. Where a descriptor is stored as well, its DACL
 //! becomes what the mode says, so that the descriptor neither refuses nor grants what the mode does not. Users who are
 //! one Unix user are told apart by descriptors alone: without one, a mode changes nothing between them. A server that
-//! is not root reads attributes only of files that it may read: it takes that right from none of its own.
+//! is not root reads attributes only of files that it may read, and sets those only of files that it may write: it takes
+//! the former right from none of its own files, and the latter from none that keeps a descriptor.
 
 use vfs::{Handle, Stat};
 use wire::NtStatus;
@@ -77,20 +78,25 @@ pub(crate) fn endow(
     token: &Token,
     parent: &dyn Handle,
     inherited: Option<&SecurityDescriptor>,
-    (mode, creator): (u32, Option<&SecurityDescriptor>),
+    (mode, creator, has_eas): (u32, Option<&SecurityDescriptor>, bool),
 ) -> Result<Option<SecurityDescriptor>, NtStatus> {
     let mut creator = creator.cloned();
     if let Some(creator) = &mut creator {
         if let Some(gid) = creator.group.and_then(unix_group) {
-            own_group(handle, gid)?;
+            // A directory with S_ISGID decides on the group, as it does for local programs.
+            if parent.stat().or_status()?.mode & SET_GROUP == 0 {
+                own_group(handle, gid)?;
+            }
             creator.group = None;
         }
         let stat = handle.stat().or_status()?;
         creator.owner = creator.owner.filter(|owner| *owner != Sid::unix_user(stat.uid));
         creator.group = creator.group.filter(|group| *group != Sid::unix_group(stat.gid));
     }
-    let stat = give(handle, token, parent, mode).or_status()?;
-    let creator = creator.as_ref();
+    let (creator, is_directory) = (creator.as_ref(), handle.stat().or_status()?.is_directory());
+    let has_descriptor = creator.is_some_and(super::says_something)
+        || inherited.is_some_and(|parent| super::passes_on(parent, is_directory));
+    let stat = give(handle, token, parent, (mode, has_descriptor || has_eas)).or_status()?;
     let stored = super::endow(handle, &stat, token, inherited, creator).or_status()?;
     let has_list = creator.is_some_and(|creator| creator.control.contains(SdControl::DACL_PRESENT))
         || inherited.is_some_and(|parent| super::passes_on(parent, stat.is_directory()));
@@ -107,7 +113,12 @@ pub(crate) fn endow(
 
 /// Sets the mode of a new file that was made with it; returns the metadata from before. A file system without modes, or
 /// whose modes are not its files', leaves it as it is, as it does for local programs.
-fn give(handle: &dyn Handle, token: &Token, parent: &dyn Handle, mode: u32) -> vfs::Result<Stat> {
+fn give(
+    handle: &dyn Handle,
+    token: &Token,
+    parent: &dyn Handle,
+    (mode, has_attributes): (u32, bool),
+) -> vfs::Result<Stat> {
     let stat = handle.stat()?;
     // What is made in a directory with S_ISGID has the directory's group, and a directory S_ISGID itself.
     let mut wanted = settable(token, &stat, mode | stat.mode & SET_GROUP);
@@ -116,7 +127,7 @@ fn give(handle: &dyn Handle, token: &Token, parent: &dyn Handle, mode: u32) -> v
     if lacking != 0 && parent.posix_permissions()?.is_some_and(|parent| parent.default_acl.is_some()) {
         wanted &= !lacking;
     }
-    wanted |= own_bits(token, &stat);
+    wanted |= own_bits(token, &stat, has_attributes);
     if wanted == stat.mode & MODE_BITS {
         return Ok(stat);
     }
@@ -135,7 +146,7 @@ pub(crate) fn may_have_group(token: &Token, creator: &SecurityDescriptor) -> boo
 fn set(handle: &dyn Handle, token: &Token, mode: u32) -> Result<(), NtStatus> {
     let before = stored(handle);
     let stat = handle.stat().or_status()?;
-    let own = own_bits(token, &stat);
+    let own = own_bits(token, &stat, !matches!(handle.security_record(), Ok(None)));
     if mode & own != own {
         return Err(NtStatus::NOT_SUPPORTED);
     }
@@ -192,9 +203,14 @@ fn settable(token: &Token, stat: &Stat, mode: u32) -> u32 {
     mode & bits
 }
 
-/// The bits of a file's mode without which the server could not read its descriptor any more.
-fn own_bits(token: &Token, stat: &Stat) -> u32 {
-    if token.is_servers_own(stat) { OWNER_READS } else { 0 }
+/// The bits of a file's mode without which the server could not read its descriptor any more or, if the file has
+/// attributes of the server, set them.
+fn own_bits(token: &Token, stat: &Stat, has_attributes: bool) -> u32 {
+    match token.is_servers_own(stat) {
+        true if has_attributes => OWNER_READS | OWNER_WRITES,
+        true => OWNER_READS,
+        false => 0,
+    }
 }
 
 /// Refuses a group that the user is not in, as chown(2) does.
@@ -223,6 +239,7 @@ fn unix_group(sid: Sid) -> Option<u32> {
 const MODE_BITS: u32 = 0o7777;
 const PERMISSIONS: u32 = 0o777;
 const OWNER_READS: u32 = 0o400;
+const OWNER_WRITES: u32 = 0o200;
 const STICKY: u32 = 0o1000;
 const SET_GROUP: u32 = 0o2000;
 const SET_USER: u32 = 0o4000;

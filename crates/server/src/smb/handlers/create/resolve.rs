@@ -438,7 +438,8 @@ fn create(
         descriptor.set(match posix {
             Some(mode) => {
                 let parent = &*parent.handle;
-                security::mode::endow(handle, token, parent, given, (mode, wished)).map_err(refuse)?
+                let asked = (mode, wished, !wish.eas.is_empty());
+                security::mode::endow(handle, token, parent, given, asked).map_err(refuse)?
             }
             None => security::endow(handle, &new.stat, token, given, wished)?,
         });
