@@ -151,9 +151,9 @@ impl State {
         let rates = self.rates;
         let slowness = self.happens(rates.slows).then_some(rates.slowness);
         let fate = if self.happens(rates.fails) {
-            Fate::Fails(self.error())
+            Fate::Fails(self.error_of(name))
         } else if self.happens(rates.tears) {
-            Fate::Tears(self.error())
+            Fate::Tears(self.error_of(name))
         } else {
             Fate::Succeeds
         };
@@ -161,6 +161,15 @@ impl State {
         counts.0 = counts.0.saturating_add(1);
         counts.1 = counts.1.saturating_add(u64::from(!matches!(fate, Fate::Succeeds)));
         (fate, slowness)
+    }
+
+    /// An error of this call. A file system has locks of ranges or has none: that there are none is no failure, and
+    /// callers go on without them.
+    fn error_of(&mut self, name: &str) -> Error {
+        match self.error() {
+            Error::NotSupported if matches!(name, "set_range_lock" | "is_range_locked") => Error::Busy,
+            error => error,
+        }
     }
 
     /// Any error that a backend can report: one of its own, or the translation of an errno.
