@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::smb::{ClientTree, ConnectOptions, CreateParameters, Error, File};
 use testkit::{RunAs, Setup, Shareward, Subject, need, repository, run};
@@ -484,7 +484,19 @@ async fn posix_opens_are_reclaimed_by_their_names() {
         let (_session, tree) = connected().await;
         let reclaim = DurableReconnectV2 { file_id, create_guid, flags: 0 };
         let reclaim = CreateContextsRequest { durable_reconnect_v2: Some(reclaim), ..Default::default() };
-        let back = tree.create(&leased(reclaim)).await.expect("it is still there");
+        let begun = Instant::now();
+        let back = loop {
+            match tree.create(&leased(reclaim.clone())).await {
+                // The server has not seen the end of the connection yet.
+                Err(error)
+                    if error.is(NtStatus::OBJECT_NAME_NOT_FOUND)
+                        && begun.elapsed() < Duration::from_secs(10) =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                back => break back.expect("it is still there"),
+            }
+        };
         assert_eq!(back.created.contexts.posix.expect("a POSIX open").mode.permissions(), 0o640);
         assert_eq!(&back.read(0, 16).await.expect("read")[..], b"kept");
     }
