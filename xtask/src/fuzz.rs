@@ -57,7 +57,7 @@ pub(crate) fn replay() -> Counts {
     }
     let files = corpus_size();
     let started = Instant::now();
-    let mut command = shell::cargo(&["test", "--quiet", "--manifest-path"]);
+    let mut command = shell::cargo(&["test", "--quiet", "--locked", "--manifest-path"]);
     // The library and its replay test only: a target's binary wants cargo-fuzz's runtime.
     command.arg(manifest).args(["--lib", "--tests"]).env("CARGO_TARGET_DIR", shell::target_directory());
     let good = shell::succeeds(command);
