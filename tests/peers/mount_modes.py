@@ -5,19 +5,12 @@ import os
 import subprocess
 import sys
 
+from mounted import fails
+
 MOUNT, DISK = sys.argv[1:3]
 
 # Such a server reads attributes only of files that it may read.
 SERVER_IS_ROOT = sys.argv[3] == "root"
-
-
-def fails(expected, call, *arguments):
-    try:
-        call(*arguments)
-    except OSError as error:
-        assert error.errno == expected, (call, arguments, error)
-    else:
-        raise AssertionError("%s%r should have failed" % (call.__name__, arguments))
 
 
 def disk(name):

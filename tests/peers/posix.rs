@@ -66,7 +66,7 @@ async fn extensions_are_offered_with_3_1_1_to_who_asks() {
         let session = logged_on(&subject, "alice", options).await;
         assert_eq!(session.connection().negotiated().expect("negotiated").posix, has);
     }
-    // Who has not negotiated them has no POSIX opens: the context is passed over.
+    // The server ignores the context of a client that has not negotiated the extensions.
     let plain = crate::scripted::tree(&subject, "alice", "data").await;
     let file = make(&plain, "plain", 0o600).await;
     assert_eq!(file.created.contexts.posix, None);
@@ -212,7 +212,7 @@ async fn a_chmod_replaces_the_dacl_of_a_stored_descriptor() {
     assert_eq!(read(alice.clone()).await, None);
     file.set_posix_mode(0o644).await.expect("chmod");
     assert_eq!(read(bob.clone()).await, None);
-    // What else is in the DACL does not count: clients add it for servers that do not apply modes.
+    // The server ignores the other entries of the DACL: clients add them for servers that do not apply modes.
     let mode = Ace::allow(Sid::of(5, [88, 3, 0o600]), AccessMask::NONE, AceFlags::NONE);
     file.set_security(AdditionalInformation::DACL, &dacl(vec![mode, everyone])).await.expect("chmod");
     assert_eq!(read(bob.clone()).await, Some(NtStatus::ACCESS_DENIED));
@@ -231,7 +231,7 @@ async fn a_chmod_replaces_the_dacl_of_a_stored_descriptor() {
         assert_ne!(sid.sub_authorities().first(), Some(&88), "{ace:?}");
         assert!(*sid != Sid::WORLD || !mask.intersects(AccessMask::WRITE_DATA), "{ace:?}");
     }
-    // Who may not change the DACL changes no mode.
+    // A user without the right to change the DACL cannot change the mode.
     assert_eq!(status(bob.create(&posix(open(control), 0))).await, Some(NtStatus::ACCESS_DENIED));
     let looked = bob.create(&posix(open(AccessMask::READ_ATTRIBUTES), 0)).await.expect("open");
     assert_eq!(status(looked.set_posix_mode(0o666)).await, Some(NtStatus::ACCESS_DENIED));

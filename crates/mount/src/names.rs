@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 
 use fuser::Errno;
 use wire::fscc::name::utf16_length;
+use wire::private_use::{end_from_private, from_private, to_private, with_private_end};
 
 use crate::limits::{NAME_UNITS_MAX, SERVER_NAME_BYTES_MAX, SERVER_PATH_BYTES_MAX};
 
@@ -16,13 +17,8 @@ pub(crate) fn to_server(name: &OsStr) -> Result<String, Errno> {
     if name.is_empty() || name == "." || name == ".." || name.contains('/') {
         return Err(Errno::EINVAL);
     }
-    let body = name.trim_end_matches([' ', '.']);
-    let mut mapped: String = body.chars().map(|c| map(c, TO_SERVER)).collect();
-    let tail = name.get(body.len()..).unwrap_or_default();
-    mapped.extend(tail.chars().enumerate().map(|(index, c)| {
-        // Servers strip only the last character.
-        if index.saturating_add(1) == tail.len() { map(c, TAIL_TO_SERVER) } else { c }
-    }));
+    // Servers strip only the last character.
+    let mapped = with_private_end(name.chars().map(to_private).collect());
     if utf16_length(&mapped) > NAME_UNITS_MAX {
         return Err(Errno::ENAMETOOLONG);
     }
@@ -31,9 +27,9 @@ pub(crate) fn to_server(name: &OsStr) -> Result<String, Errno> {
 
 /// The Linux form of a name; `None` if it is not valid there.
 pub(crate) fn from_server(name: &str) -> Option<String> {
-    let mut shown: String = name.chars().map(|c| unmap(c, TO_SERVER)).collect();
+    let mut shown: String = name.chars().map(from_private).collect();
     if let Some(last) = shown.pop() {
-        shown.push(unmap(last, TAIL_TO_SERVER));
+        shown.push(end_from_private(last));
     }
     // A server would interpret a backslash as the start of another component.
     let possible = !name.contains('\\') && utf16_length(name) <= NAME_UNITS_MAX;
@@ -57,45 +53,15 @@ pub(crate) fn is_long(path: &str) -> bool {
 pub(crate) fn target_to_server(target: &str) -> String {
     let components = target.split('/').map(|part| match part {
         "" | "." | ".." => part.to_owned(),
-        part => part.chars().map(|c| map(c, TO_SERVER)).collect(),
+        part => part.chars().map(to_private).collect(),
     });
     components.collect::<Vec<_>>().join("\\")
 }
 
 /// The Linux form of a symbolic link's target.
 pub(crate) fn target_from_server(target: &str) -> String {
-    target.replace('\\', "/").chars().map(|c| unmap(c, TO_SERVER)).collect()
+    target.replace('\\', "/").chars().map(from_private).collect()
 }
-
-fn map(c: char, pairs: &[(char, char)]) -> char {
-    match c {
-        '\u{1}'..='\u{1f}' => char::from_u32(CONTROLS.saturating_add(c.into())).unwrap_or(c),
-        c => pairs.iter().find(|(from, _)| *from == c).map_or(c, |(_, to)| *to),
-    }
-}
-
-fn unmap(c: char, pairs: &[(char, char)]) -> char {
-    match c {
-        '\u{f001}'..='\u{f01f}' => char::from_u32(u32::from(c).saturating_sub(CONTROLS)).unwrap_or(c),
-        c => pairs.iter().find(|(_, to)| *to == c).map_or(c, |(from, _)| *from),
-    }
-}
-
-/// The start of the range for control characters.
-const CONTROLS: u32 = 0xf000;
-
-const TO_SERVER: &[(char, char)] = &[
-    ('"', '\u{f020}'),
-    ('*', '\u{f021}'),
-    (':', '\u{f022}'),
-    ('<', '\u{f023}'),
-    ('>', '\u{f024}'),
-    ('?', '\u{f025}'),
-    ('\\', '\u{f026}'),
-    ('|', '\u{f027}'),
-];
-
-const TAIL_TO_SERVER: &[(char, char)] = &[(' ', '\u{f028}'), ('.', '\u{f029}')];
 
 #[cfg(test)]
 mod tests {

@@ -68,7 +68,7 @@ pub async fn serve(
     // The handshake waits for the kernel.
     let session = tokio::task::spawn_blocking(move || start(file_system, &at, &how, checks)).await;
     let session = session.map_err(io::Error::other)??;
-    // It is set only here.
+    // No other call sets the notifier, so this one succeeds.
     let _ = volume.notifier.set(session.notifier());
     let watch = tokio::spawn(Arc::clone(&remote).watch());
     let finishing = Arc::clone(&volume);

@@ -25,6 +25,7 @@ pub mod masks;
 pub mod msg;
 pub mod names;
 pub mod posix;
+pub mod private_use;
 pub mod security;
 pub mod smb1;
 pub mod status;

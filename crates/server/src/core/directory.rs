@@ -200,7 +200,7 @@ fn begin(directory: &Arc<Directory>) -> vfs::Result<Option<mpsc::Receiver<vfs::R
     let look = move || {
         let found = directory.bulkhead.call_apart(|| directory.find().map(drop));
         drop(turn);
-        // It is no error if the caller no longer waits.
+        // The send fails if the caller no longer waits, which is no error.
         let _ = says.send(found);
     };
     std::thread::Builder::new().name(String::from("open share")).spawn(look)?;

@@ -62,8 +62,8 @@ impl Waiters {
 
 /// The place of a request in the table of waiting requests, for one call of the registry.
 ///
-/// It is taken before the registry gets the request, so that no result is missed. When the ticket is dropped, the place
-/// is released; if the registry still keeps the request waiting, it is cancelled there, and others continue.
+/// The caller takes the ticket before it passes the request to the registry, so that no result is missed. Dropping the
+/// ticket releases the place; if the registry still keeps the request waiting, it is cancelled there, and others continue.
 #[must_use = "a ticket that is dropped cancels its waiting request"]
 pub(crate) struct Ticket<'a> {
     server: &'a Server,

@@ -29,6 +29,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use wire::FoldedName;
+use wire::private_use::with_private_end;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -262,7 +263,7 @@ fn scan(fd: OwnedFd, forms: Forms, wanted: &str) -> Result<Scan> {
 }
 
 fn comparable(forms: Forms, wanted: &str) -> FoldedName {
-    fold_in(forms, &names::with_end_mapped(wanted))
+    fold_in(forms, &with_private_end(wanted.to_owned()))
 }
 
 fn comparable_disk(forms: Forms, name: &[u8]) -> FoldedName {

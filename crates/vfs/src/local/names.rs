@@ -6,19 +6,17 @@
 //! that is not UTF-8 becomes U+EF00 plus the byte (U+EF80..EFFF). A character on disk that is already in one
 //! of these ranges is shown as its bytes, so that different names on disk look different.
 
+use wire::private_use::{end_from_private, from_private, to_private, with_private_end};
+
 use crate::error::{Error, Result};
 use crate::fold::Forms;
 
 const BAD_BYTE: u32 = 0xef00;
-const SFM: u32 = 0xf000;
-const SFM_PUNCTUATION: [u8; 8] = *b"\"*:<>?\\|";
-const SFM_PUNCTUATION_FIRST: u32 = 0xf020;
-const SFM_SPACE: char = '\u{f028}';
-const SFM_DOT: char = '\u{f029}';
 
 /// The name on the wire for a name on disk.
 pub(super) fn decode(disk: &[u8]) -> String {
-    let plain = |byte: &u8| (b' '..0x7f).contains(byte) && !SFM_PUNCTUATION.contains(byte);
+    let is_allowed = |byte: u8| to_private(byte.into()) == char::from(byte);
+    let plain = |byte: &u8| (b' '..0x7f).contains(byte) && is_allowed(*byte);
     if disk.iter().all(plain)
         && !matches!(disk.last(), Some(b' ' | b'.'))
         && let Ok(text) = std::str::from_utf8(disk)
@@ -34,14 +32,7 @@ pub(super) fn decode(disk: &[u8]) -> String {
             push_bad_byte(&mut name, *byte);
         }
     }
-    let end = match name.chars().next_back() {
-        Some(' ') => SFM_SPACE,
-        Some('.') => SFM_DOT,
-        _ => return name,
-    };
-    name.pop();
-    name.push(end);
-    name
+    with_private_end(name)
 }
 
 /// The name on disk for a name on the wire. A name that is not the decoded form of any name on disk is
@@ -54,16 +45,9 @@ pub(super) fn encode(name: &str) -> Result<Vec<u8>> {
     let mut private = false;
     let mut buffer = [0; 4];
     for c in name.chars() {
-        let code = u32::from(c);
-        let byte = match code {
-            0xef80..=0xefff => Some(code - BAD_BYTE),
-            0xf001..=0xf01f => Some(code - SFM),
-            0xf020..=0xf027 => {
-                let index = (code - SFM_PUNCTUATION_FIRST) as usize;
-                SFM_PUNCTUATION.get(index).map(|byte| u32::from(*byte))
-            }
-            0xf028 => Some(u32::from(b' ')),
-            0xf029 => Some(u32::from(b'.')),
+        let byte = match u32::from(c) {
+            code @ 0xef80..=0xefff => Some(code - BAD_BYTE),
+            0xf001..=0xf029 => Some(end_from_private(from_private(c)).into()),
             _ => None,
         };
         match byte.and_then(|byte| u8::try_from(byte).ok()) {
@@ -74,7 +58,7 @@ pub(super) fn encode(name: &str) -> Result<Vec<u8>> {
             None => disk.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes()),
         }
     }
-    if private && decode(&disk) != with_end_mapped(name) {
+    if private && decode(&disk) != with_private_end(name.to_owned()) {
         return Err(Error::InvalidName);
     }
     checked(disk)
@@ -114,7 +98,8 @@ pub(super) fn matches(forms: Forms, disk: &[u8], wanted: &str) -> bool {
     if wanted.is_ascii() {
         return disk.eq_ignore_ascii_case(wanted.as_bytes());
     }
-    !is_alphanumeric(disk) && crate::fold::equal_in(forms, &decode(disk), &with_end_mapped(wanted))
+    !is_alphanumeric(disk)
+        && crate::fold::equal_in(forms, &decode(disk), &with_private_end(wanted.to_owned()))
 }
 
 /// True for ASCII that decodes to itself and therefore cannot match a name with other characters.
@@ -123,38 +108,18 @@ fn is_alphanumeric(disk: &[u8]) -> bool {
 }
 
 fn push_decoded(name: &mut String, c: char) {
-    let code = u32::from(c);
-    let mapped = match code {
-        0x01..=0x1f => char::from_u32(SFM + code),
+    match u32::from(c) {
         0xef80..=0xefff | 0xf001..=0xf029 => {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                 push_bad_byte(name, byte);
             }
-            return;
         }
-        _ if c.is_ascii() => SFM_PUNCTUATION
-            .iter()
-            .zip(SFM_PUNCTUATION_FIRST..)
-            .find(|(byte, _)| char::from(**byte) == c)
-            .and_then(|(_, code)| char::from_u32(code)),
-        _ => None,
-    };
-    name.push(mapped.unwrap_or(c));
+        _ => name.push(to_private(c)),
+    }
 }
 
 fn push_bad_byte(name: &mut String, byte: u8) {
     name.push(char::from_u32(BAD_BYTE + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER));
-}
-
-/// `name` with a space or dot at its end replaced by the mapped character, as its name on disk decodes.
-pub(super) fn with_end_mapped(name: &str) -> String {
-    if let Some(rest) = name.strip_suffix(' ') {
-        format!("{rest}{SFM_SPACE}")
-    } else if let Some(rest) = name.strip_suffix('.') {
-        format!("{rest}{SFM_DOT}")
-    } else {
-        name.to_owned()
-    }
 }
 
 /// The final check of a component before it is passed to the kernel: mapped characters can spell `.` and

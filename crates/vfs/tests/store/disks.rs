@@ -86,7 +86,7 @@ fn streams_survive_changes_of_device_numbers_and_mount_points() {
     assert_eq!(mark(&disk("one/h")), None);
     let stored = entries(&disk("one"));
     let fill = || {
-        // What is reserved for metadata is free after a sync.
+        // A sync frees the blocks that ext4 has reserved for metadata.
         for _ in 0..4 {
             let mut filling =
                 fs::OpenOptions::new().create(true).append(true).open(disk("one/filling")).unwrap();

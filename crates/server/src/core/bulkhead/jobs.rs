@@ -116,7 +116,7 @@ impl Bulkhead {
             drop(jobs);
             DONE.fetch_add(1, Ordering::Relaxed);
             self.done.notify_waiters();
-            // It is no error if no request waits.
+            // The send fails if no request waits for the job, which is no error.
             let _ = done.send(());
         }
     }

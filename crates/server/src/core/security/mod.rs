@@ -208,10 +208,10 @@ pub(crate) fn endow(
     creator: Option<&SecurityDescriptor>,
 ) -> vfs::Result<Option<SecurityDescriptor>> {
     let is_directory = stat.is_directory();
-    let creator = creator.filter(|creator| says_something(creator));
-    if creator.is_none() && !parent.is_some_and(|parent| passes_on(parent, is_directory)) {
+    if !has_descriptor(parent, creator, is_directory) {
         return Ok(None);
     }
+    let creator = creator.filter(|creator| says_something(creator));
     let descriptor = inherit(parent, creator, is_directory, token.owner_of(stat), token.group_of(stat));
     store(handle, &descriptor)?;
     Ok(Some(descriptor))
@@ -301,6 +301,15 @@ fn with_owners(kernel: AccessMask) -> AccessMask {
     } else {
         kernel
     }
+}
+
+/// True if [`endow`] stores a descriptor: the CREATE contains one, or entries are inherited.
+fn has_descriptor(
+    parent: Option<&SecurityDescriptor>,
+    creator: Option<&SecurityDescriptor>,
+    is_directory: bool,
+) -> bool {
+    creator.is_some_and(says_something) || parent.is_some_and(|parent| passes_on(parent, is_directory))
 }
 
 fn says_something(creator: &SecurityDescriptor) -> bool {

@@ -11,6 +11,7 @@ use wire::NtStatus;
 use wire::msg::AdditionalInformation;
 use wire::security::{AceFlags, Acl, Privileges, SdControl, SecurityDescriptor, Sid};
 
+use super::nfs::{MODE_BITS, PERMISSIONS};
 use super::{Machine, Stored, Token, change, made_up, nfs, posix, store, stored};
 use crate::core::status::OrStatus;
 
@@ -81,22 +82,23 @@ pub(crate) fn endow(
     (mode, creator, has_eas): (u32, Option<&SecurityDescriptor>, bool),
 ) -> Result<Option<SecurityDescriptor>, NtStatus> {
     let mut creator = creator.cloned();
-    if let Some(creator) = &mut creator {
-        if let Some(gid) = creator.group.and_then(unix_group) {
-            // A directory with S_ISGID decides on the group, as it does for local programs.
-            if parent.stat().or_status()?.mode & SET_GROUP == 0 {
-                own_group(handle, gid)?;
-            }
-            creator.group = None;
+    if let Some(creator) = &mut creator
+        && let Some(gid) = creator.group.and_then(unix_group)
+    {
+        // A directory with S_ISGID decides on the group, as it does for local programs.
+        if parent.stat().or_status()?.mode & SET_GROUP == 0 {
+            own_group(handle, gid)?;
         }
-        let stat = handle.stat().or_status()?;
+        creator.group = None;
+    }
+    let stat = handle.stat().or_status()?;
+    if let Some(creator) = &mut creator {
         creator.owner = creator.owner.filter(|owner| *owner != Sid::unix_user(stat.uid));
         creator.group = creator.group.filter(|group| *group != Sid::unix_group(stat.gid));
     }
-    let (creator, is_directory) = (creator.as_ref(), handle.stat().or_status()?.is_directory());
-    let has_descriptor = creator.is_some_and(super::says_something)
-        || inherited.is_some_and(|parent| super::passes_on(parent, is_directory));
-    let stat = give(handle, token, parent, (mode, has_descriptor || has_eas)).or_status()?;
+    let creator = creator.as_ref();
+    let has_descriptor = super::has_descriptor(inherited, creator, stat.is_directory());
+    give(handle, token, parent, (&stat, mode, has_descriptor || has_eas)).or_status()?;
     let stored = super::endow(handle, &stat, token, inherited, creator).or_status()?;
     let has_list = creator.is_some_and(|creator| creator.control.contains(SdControl::DACL_PRESENT))
         || inherited.is_some_and(|parent| super::passes_on(parent, stat.is_directory()));
@@ -111,29 +113,28 @@ pub(crate) fn endow(
     }
 }
 
-/// Sets the mode of a new file that was made with it; returns the metadata from before. A file system without modes, or
+/// Sets the mode of a new file that was made with it and has this metadata. A file system without modes, or
 /// whose modes are not its files', leaves it as it is, as it does for local programs.
 fn give(
     handle: &dyn Handle,
     token: &Token,
     parent: &dyn Handle,
-    (mode, has_attributes): (u32, bool),
-) -> vfs::Result<Stat> {
-    let stat = handle.stat()?;
-    // What is made in a directory with S_ISGID has the directory's group, and a directory S_ISGID itself.
-    let mut wanted = settable(token, &stat, mode | stat.mode & SET_GROUP);
+    (stat, mode, has_attributes): (&Stat, u32, bool),
+) -> vfs::Result<()> {
+    // A file inherits the group of a directory with S_ISGID; a directory inherits S_ISGID, too.
+    let mut wanted = settable(token, stat, mode | stat.mode & SET_GROUP);
     let lacking = wanted & PERMISSIONS & !stat.mode;
     // Either the process's umask took them, which is not the client's, or the default ACL of the directory.
     if lacking != 0 && parent.posix_permissions()?.is_some_and(|parent| parent.default_acl.is_some()) {
         wanted &= !lacking;
     }
-    wanted |= own_bits(token, &stat, has_attributes);
+    wanted |= own_bits(token, stat, has_attributes);
     if wanted == stat.mode & MODE_BITS {
-        return Ok(stat);
+        return Ok(());
     }
     match handle.set_mode(wanted) {
-        Ok(()) | Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(stat),
-        Err(error) => Err(error),
+        Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -235,9 +236,6 @@ fn unix_group(sid: Sid) -> Option<u32> {
     }
 }
 
-/// The bits of a mode beside the kind of the file.
-const MODE_BITS: u32 = 0o7777;
-const PERMISSIONS: u32 = 0o777;
 const OWNER_READS: u32 = 0o400;
 const OWNER_WRITES: u32 = 0o200;
 const STICKY: u32 = 0o1000;

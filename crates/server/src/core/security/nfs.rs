@@ -58,10 +58,10 @@ const GROUP: u32 = 2;
 const MODE: u32 = 3;
 
 /// The bits of a mode that a client may set, without the set-id bits.
-const PERMISSIONS: u32 = 0o777;
+pub(super) const PERMISSIONS: u32 = 0o777;
 
 /// The bits of a mode beside the kind of the file.
-const MODE_BITS: u32 = 0o7777;
+pub(super) const MODE_BITS: u32 = 0o7777;
 
 #[cfg(test)]
 mod tests {

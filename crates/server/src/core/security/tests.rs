@@ -59,7 +59,7 @@ fn records_equal_those_of_samba() {
     let mut ours = record::encode(&sambas_descriptor(), &hash, time).unwrap();
     // Only Samba uses the hash of the descriptor that it derives from permissions.
     ours[14..46].copy_from_slice(&sambas[14..46]);
-    // The same entries fit either revision of ACLs; this record came from text, which Samba encodes with the later one.
+    // Both revisions of ACLs can contain these entries. Samba made this record from text, for which it uses revision 4.
     let mut sambas = sambas;
     assert_eq!(std::mem::replace(&mut sambas[212], 2), 4);
     assert_eq!(ours, sambas);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use vfs::{Kind, Stat};
 use wire::ioctl::ReparseTag;
 use wire::posix::{PosixAttributes, PosixKind, PosixMode};
+use wire::private_use::{BACKSLASH, end_from_private, from_private, to_private, with_private_end};
 
 use crate::core::security::Token;
 
@@ -40,55 +41,27 @@ pub(crate) fn device(stat: &Stat) -> u32 {
 /// characters that Windows forbids, and a space or dot at the end of a name, become the private use characters that
 /// stand for them (`docs/names.md`).
 pub(crate) fn windows_path(path: &str) -> String {
-    let mapped = |c| match c {
-        '\u{1}'..='\u{1f}' => char::from_u32(CONTROLS + u32::from(c)).unwrap_or(c),
-        c => FORBIDDEN.iter().find(|(plain, _)| *plain == c).map_or(c, |(_, private)| *private),
-    };
     let component = |name: &str| -> String {
-        let (start, end) = match name {
-            "." | ".." => (name, None),
-            _ => match (name.strip_suffix(' '), name.strip_suffix('.')) {
-                (Some(start), _) => (start, Some(SPACE)),
-                (None, Some(start)) => (start, Some(DOT)),
-                (None, None) => (name, None),
-            },
-        };
-        start.chars().map(mapped).chain(end).collect()
+        match name {
+            "." | ".." => name.to_owned(),
+            _ => with_private_end(name.chars().map(to_private).collect()),
+        }
     };
     path.split(['/', '\\']).map(component).collect::<Vec<_>>().join("\\")
 }
 
-/// A listed name as a POSIX open shows it: what a private use character stands for, wherever that is no separator.
+/// A listed name as a POSIX open shows it: with the characters for which private use characters stand, except for the
+/// separator.
 pub(crate) fn posix_name(name: &str) -> Cow<'_, str> {
     if name.is_ascii() {
         return Cow::Borrowed(name);
     }
     let shown = |c| match c {
-        '\u{f001}'..='\u{f01f}' => char::from_u32(u32::from(c) - CONTROLS).unwrap_or(c),
-        SPACE => ' ',
-        DOT => '.',
-        c => FORBIDDEN.iter().find(|(_, private)| *private == c).map_or(c, |(plain, _)| *plain),
+        BACKSLASH => c,
+        c => end_from_private(from_private(c)),
     };
     Cow::Owned(name.chars().map(shown).collect())
 }
-
-/// The private use character before that for the first control character.
-const CONTROLS: u32 = 0xf000;
-
-/// A space and a dot at the end of a name, which other opens lose.
-const SPACE: char = '\u{f028}';
-const DOT: char = '\u{f029}';
-
-/// The characters that Windows forbids in names, except for the separator, and what stands for them.
-const FORBIDDEN: &[(char, char)] = &[
-    ('"', '\u{f020}'),
-    ('*', '\u{f021}'),
-    (':', '\u{f022}'),
-    ('<', '\u{f023}'),
-    ('>', '\u{f024}'),
-    ('?', '\u{f025}'),
-    ('|', '\u{f027}'),
-];
 
 #[cfg(test)]
 mod tests {

@@ -216,7 +216,7 @@ impl Watches {
             return false;
         }
         let known = tables.leased_paths.entry(directory).or_insert_with(|| host.clone()).clone();
-        // The same directory may be known by another path, for example through another share.
+        // A client may have leased this directory by another path, for example through another share.
         tables.leases.entry(known).or_insert(Leases { directory, opens: 0, watcher }).opens += 1;
         self.leased.store(tables.leases.len(), Ordering::Release);
         true
