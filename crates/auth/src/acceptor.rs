@@ -17,6 +17,7 @@ use wire::FileTime;
 use wire::names::eq_ignore_case;
 use zeroize::Zeroizing;
 
+use crate::domain_user::{DomainUser, Method};
 use crate::limits::{MAX_MECHANISM_LIST, MAX_NEGOTIATE, MAX_TOKEN};
 use crate::ntlm::av_pair::ClientChallenge;
 use crate::ntlm::{
@@ -97,6 +98,9 @@ pub struct Logon {
     /// response can be used only once here: it answers a challenge that no other logon gets, and a logon has its own
     /// deadline. Windows, for local accounts, and Samba accept any time, too.
     pub client_time: Option<FileTime>,
+    /// The end of the user's ticket, after which the session has to be authenticated again (MS-SMB2 3.3.5.5.3,
+    /// `Session.ExpirationTime`); `None` if the logon has no end.
+    pub expires: Option<FileTime>,
 }
 
 /// The identity that a client claims, before any proof.
@@ -121,6 +125,11 @@ pub struct Identity {
     pub kind: IdentityKind,
     /// The name that the client's computer sent, which is not checked.
     pub workstation: Option<String>,
+    /// The protocol of the logon.
+    pub method: Method,
+    /// The user as its domain describes it; `None` for accounts of the users file, guests and anonymous users. If it is
+    /// there, `user` is its qualified name (`CORP\\carol`).
+    pub domain_user: Option<Box<DomainUser>>,
 }
 
 /// The kinds of logon.
@@ -340,9 +349,12 @@ impl Acceptor {
                 domain,
                 kind: verified.kind,
                 workstation: Some(workstation).filter(|name| !name.is_empty()),
+                method: Method::Ntlm,
+                domain_user: None,
             },
             session_key: *verified.session_key,
             client_time,
+            expires: None,
         })))
     }
 

@@ -11,6 +11,7 @@
 pub mod acceptor;
 mod bytes;
 mod der;
+mod domain_user;
 mod gmac;
 pub mod initiator;
 pub mod kdf;
@@ -28,6 +29,7 @@ pub mod users;
 pub use acceptor::{
     Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, Identity, IdentityKind, Logon, Step,
 };
+pub use domain_user::{DomainUser, Method};
 pub use initiator::{ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions};
 pub use kdf::{CipherKey, SessionKeys};
 pub use preauth::PreauthHash;

@@ -13,10 +13,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("auth", &["wire"]),
     ("registry", &["wire"]),
     ("vfs", &["wire"]),
-    ("server", &["auth", "control", "registry", "rpc", "vfs", "wire"]),
-    ("client", &["auth", "control", "rpc", "wire"]),
+    ("gss", &[]),
+    ("domain", &["auth", "client", "gss", "rpc", "wire"]),
+    ("server", &["auth", "control", "domain", "registry", "rpc", "vfs", "wire"]),
+    ("client", &["auth", "control", "gss", "rpc", "wire"]),
     ("mount", &["auth", "client", "wire"]),
-    ("shareward", &["auth", "client", "control", "mount", "server", "wire"]),
+    ("shareward", &["auth", "client", "control", "domain", "gss", "mount", "server", "wire"]),
     ("testkit", &[]),
 ];
 

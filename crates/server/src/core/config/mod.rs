@@ -1,5 +1,6 @@
 //! The server's settings: the contents of `shareward.toml`, with defaults.
 
+mod domain;
 mod edit;
 mod parse;
 mod source;
@@ -12,6 +13,7 @@ use wire::eq_ignore_case;
 
 pub use wire::security::ShareRight as GrantRight;
 
+pub use domain::{DomainSettings, IdRange, IdRule};
 pub use edit::{NotEditable, edit};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
 pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
@@ -61,6 +63,8 @@ pub struct Settings {
     /// True if clients cannot read or write ranges that local programs have locked, even if they lock nothing
     /// themselves.
     pub strict_locking: bool,
+    /// The domain that the server is a member of; `None` if there is none.
+    pub domain: Option<DomainSettings>,
     /// The roles of users that are not administrators.
     pub roles: Vec<Role>,
     /// The shares, in the order of the file, without IPC$.
@@ -353,6 +357,7 @@ impl Settings {
             unix_identities: root,
             posix_locking: true,
             strict_locking: false,
+            domain: None,
             roles: Vec::new(),
             shares: Vec::new(),
             source: None,
