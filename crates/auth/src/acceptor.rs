@@ -387,7 +387,7 @@ impl Acceptor {
     /// True if unknown users of this domain become guests. Clients without a domain send their own computer, the
     /// server, or WORKGROUP. A user with another domain has an account there, and the logon is refused.
     fn domain_has_guests(&self, message: &Authenticate) -> bool {
-        let AcceptorConfig { netbios_name, dns_name, domain, guest_domains, .. } = &*self.config;
+        let AcceptorConfig { netbios_name, dns_name, domain, dns_domain, guest_domains, .. } = &*self.config;
         let (named, user) = match message.user.rsplit_once('@').filter(|_| message.domain.is_empty()) {
             Some((user, named)) => (named, user),
             None => (message.domain.as_str(), message.user.as_str()),
@@ -395,7 +395,9 @@ impl Acceptor {
         if guest_domains.iter().any(|it| it == "*" || eq_ignore_case(it, named)) {
             return true;
         }
-        let own = ["", ".", "WORKGROUP", netbios_name, dns_name, domain, &message.workstation];
+        // The users of a real domain, which has a DNS name, have accounts there.
+        let workgroup = if dns_domain.is_empty() { domain } else { netbios_name };
+        let own = ["", ".", "WORKGROUP", netbios_name, dns_name, workgroup, &message.workstation];
         !user.contains(['@', '\\']) && own.iter().any(|it| eq_ignore_case(it, named))
     }
 

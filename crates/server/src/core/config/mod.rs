@@ -1,6 +1,7 @@
 //! The server's settings: the contents of `shareward.toml`, with defaults.
 
 mod domain;
+mod domain_table;
 mod edit;
 mod parse;
 mod source;
@@ -317,14 +318,27 @@ impl Settings {
     /// by their settings. Unknown users become guests if any share accepts guests.
     pub(crate) fn acceptor_config(&self) -> auth::AcceptorConfig {
         let name = self.name.to_ascii_uppercase();
+        let (domain, dns_domain) = match &self.domain {
+            Some(domain) => (domain.name.clone(), domain.realm.to_ascii_lowercase()),
+            None => (name.clone(), String::new()),
+        };
         auth::AcceptorConfig {
-            dns_name: self.name.to_ascii_lowercase(),
-            domain: name.clone(),
+            dns_name: self.dns_name(),
+            domain,
             netbios_name: name,
-            dns_domain: String::new(),
+            dns_domain,
             allow_anonymous: true,
             guest_for_unknown: self.shares.iter().any(|share| share.guest),
             guest_domains: self.guest_domains.clone(),
+        }
+    }
+
+    /// The server's DNS name, in lower case: in a domain, its name in the domain's zone.
+    pub(crate) fn dns_name(&self) -> String {
+        let host = self.name.to_ascii_lowercase();
+        match &self.domain {
+            Some(domain) => format!("{host}.{}", domain.realm.to_ascii_lowercase()),
+            None => host,
         }
     }
 

@@ -11,6 +11,7 @@ use wire::{Dialect, eq_ignore_case};
 
 use crate::core::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
 
+use super::domain_table::DomainTable;
 use super::{
     Allow, Caching, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME, Role, SMB_PORT, Settings,
     ShareSettings, Signing,
@@ -88,6 +89,7 @@ fn remove_within(value: &mut DeValue<'_>, at: usize) -> bool {
 struct File {
     #[serde(default)]
     server: ServerTable,
+    domain: Option<DomainTable>,
     #[serde(default, rename = "role")]
     roles: Vec<RoleTable>,
     #[serde(default, rename = "share")]
@@ -171,7 +173,8 @@ struct GrantTable {
     right: Spanned<String>,
 }
 
-struct Reader<'a> {
+/// The reader of the tables, which collects errors.
+pub(super) struct Reader<'a> {
     text: &'a str,
     base: &'a Path,
     errors: Vec<ConfigError>,
@@ -254,6 +257,7 @@ impl Reader<'_> {
         settings.posix_locking = table.posix_locking.unwrap_or(settings.posix_locking);
         let strict_locking = self.strict_locking(table.strict_locking, table.posix_locking);
         settings.strict_locking = strict_locking.unwrap_or(settings.strict_locking);
+        settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         for share in file.shares {
             let share = self.share(share, &settings.shares);
@@ -397,11 +401,16 @@ impl Reader<'_> {
         }
     }
 
-    fn path(&self, path: Spanned<PathBuf>) -> PathBuf {
+    pub(super) fn path(&self, path: Spanned<PathBuf>) -> PathBuf {
         self.base.join(path.into_inner())
     }
 
-    fn word<T: Copy>(&mut self, what: &str, word: &Spanned<String>, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        what: &str,
+        word: &Spanned<String>,
+        words: &[(&str, T)],
+    ) -> Option<T> {
         let found = words.iter().find(|(name, _)| name.eq_ignore_ascii_case(word.get_ref()));
         if found.is_none() {
             let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();
@@ -410,7 +419,7 @@ impl Reader<'_> {
         found.map(|(_, value)| *value)
     }
 
-    fn error<T>(&mut self, at: &Spanned<T>, message: String) {
+    pub(super) fn error<T>(&mut self, at: &Spanned<T>, message: String) {
         self.errors.push(located(self.text, at.span().start, message));
     }
 }
