@@ -99,11 +99,20 @@ impl SessionQuery {
     }
 }
 
-/// True if `wanted`, which is `user` or `DOMAIN\user`, is this account. An unknown domain is not compared.
+/// True if `wanted`, which is `user`, `DOMAIN\user` or `user@realm`, is this account. An unknown domain is not compared.
 pub(crate) fn same_user(wanted: &str, domain: Option<&str>, user: &str) -> bool {
-    let wanted = Account::new(wanted);
     let (domain, user) = user.rsplit_once('\\').map_or((domain, user), |(domain, user)| (Some(domain), user));
-    wanted.user == AccountName::new(user) && domain.is_none_or(|domain| wanted.is_in(domain))
+    let is = |wanted: &Account| {
+        wanted.user == AccountName::new(user) && domain.is_none_or(|domain| wanted.is_in(domain))
+    };
+    if is(&Account::new(wanted)) {
+        return true;
+    }
+    // The realm is the DNS name of the domain, whose NetBIOS name usually is the first label.
+    wanted.rsplit_once('@').is_some_and(|(name, realm)| {
+        let label = realm.split('.').next().unwrap_or_default();
+        [realm, label].iter().any(|it| is(&Account::new(&format!("{it}\\{name}"))))
+    })
 }
 
 /// The body of `POST /v1/sessions/close`: the sessions of a computer, of a user, or of a user at a computer

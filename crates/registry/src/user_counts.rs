@@ -25,7 +25,7 @@ impl UserKey {
 
     /// True for the user of an account in this domain. A guest of the same name is another user.
     pub(crate) fn is_account(&self, account: &Account, domain: &str) -> bool {
-        self.kind == UserKind::Account && self.account == account.user && account.is_in(domain)
+        self.kind == UserKind::Account && account.is_named(domain, &self.account)
     }
 }
 

@@ -145,6 +145,9 @@ impl AccountName {
 }
 
 /// An account as administrators spell it: `user`, or `DOMAIN\user` where the domain counts too.
+///
+/// Users of a domain that the server is a member of have their domain in their name: `CORP\carol` is another account
+/// than `carol`, which is one of the server itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     domain: Option<FoldedName>,
@@ -168,9 +171,20 @@ impl Account {
         self.domain.as_ref().is_none_or(|own| *own == FoldedName::new(domain))
     }
 
-    /// True if the account called `user` in this domain is the one.
+    /// True if the account called `user` is the one. If `user` has a domain in it, that counts; otherwise `domain`
+    /// does, which the client of the account named.
     pub fn is(&self, domain: &str, user: &str) -> bool {
-        self.user == AccountName::new(user) && self.is_in(domain)
+        self.is_named(domain, &AccountName::new(user))
+    }
+
+    /// As [`Self::is`], for a name that is folded already.
+    pub fn is_named(&self, domain: &str, user: &AccountName) -> bool {
+        match user.as_str().split_once('\\') {
+            Some((domain, user)) => {
+                self.user.as_str() == user && self.domain.as_ref().is_some_and(|own| own.as_str() == domain)
+            }
+            None => self.user == *user && self.is_in(domain),
+        }
     }
 }
 
@@ -215,6 +229,16 @@ mod tests {
             assert_eq!(upcase(upcase(c)), upcase(c), "{c:?}");
             assert_eq!(once.as_str().is_ascii(), c.is_ascii(), "{c:?}");
         }
+    }
+
+    #[test]
+    fn accounts_of_domains_are_other_accounts_than_those_without() {
+        let is = |spelled, domain, user| Account::new(spelled).is(domain, user);
+        assert!(is("ALICE", "ANY", "alice") && is(r"any\ALICE", "ANY", "alice"));
+        assert!(!is(r"other\alice", "ANY", "alice"));
+        assert!(is(r"corp\Carol", "", r"CORP\carol"));
+        assert!(!is("carol", "CORP", r"CORP\carol"), "a plain name is an account of the server");
+        assert!(!is(r"EU\carol", "CORP", r"CORP\carol"));
     }
 
     #[test]

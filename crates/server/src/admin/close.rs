@@ -93,11 +93,14 @@ fn expected(
     let shown = OpenFile {
         path: file.path.to_string(),
         server_path: server_path(server, &file),
-        user: format!(r"{}\{}", file.domain, file.user),
-        guest: Some(file.user_kind != UserKind::Account),
         ..OpenFile::default()
     };
-    if how.expects(&shown) {
+    // A guest is not the account whose name it claims.
+    let is_users = |user: &str| {
+        file.user_kind == UserKind::Account && server.account_named(user).is(&file.domain, &file.user)
+    };
+    let of_path = CloseFile { expect_user: None, ..how.clone() };
+    if how.expect_user.as_deref().is_none_or(is_users) && of_path.expects(&shown) {
         return Ok(file);
     }
     let what = describe(&file);

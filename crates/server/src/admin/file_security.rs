@@ -86,7 +86,7 @@ fn open_with<'a>(
     let share = server.share(share).ok_or(Error::NoSuchShare)?;
     // The share does not exist for users who cannot list it.
     let refused = if user.kind == IdentityKind::User { Error::AccessDenied } else { Error::NoSuchShare };
-    let through_share = share.access_of(user).ok_or(refused)?;
+    let through_share = share.access_of(server, user).ok_or(refused)?;
     let files = files(&share)?;
     let backend = backend(&files)?;
     let path = relative(path)?;
@@ -155,7 +155,7 @@ mod tests {
         let server = Server::new(settings, UserDb::default()).unwrap();
         let asked = |kind, share: &str| {
             let (actor, token) = (Actor::Process, Token::default());
-            let user = User { name: String::new(), kind, actor, token, administrator: false };
+            let user = User { name: String::new(), kind, actor, domain: None, token, administrator: false };
             let caller = Caller { session_user: Some(Arc::new(user)), ..Caller::default() };
             file_security(&server, &caller, share, "", AdditionalInformation::OWNER).map(drop)
         };

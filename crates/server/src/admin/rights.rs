@@ -156,6 +156,7 @@ pub(crate) fn scope(caller: &Caller, right: Right, own: Own) -> Result<Scope, Er
 mod tests {
     use super::*;
     use crate::core::config::{Allow, Role};
+    use crate::core::domain::Member;
     use crate::core::roles::Roles;
 
     fn caller(user: &str, administrator: bool) -> Caller {
@@ -201,8 +202,9 @@ mod tests {
             role(Allow::Administer, &["dora"], &[], &[]),
         ];
         let of = |user: &str, groups: &[&str]| {
-            let groups = groups.iter().map(ToString::to_string).collect();
-            let roles = Roles::of(&roles, user, || groups);
+            let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
+            let settings = crate::core::config::Settings::conventional(false, |_| None);
+            let roles = Roles::of(&roles, &Member::local(&settings, user, || groups.clone()));
             Caller { administrator: roles.administer, roles, ..caller(user, false) }
         };
         let shares = |caller: &Caller, right| {

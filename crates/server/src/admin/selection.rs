@@ -5,6 +5,7 @@ use registry::{ClientName, Filter};
 use wire::Account;
 
 use super::Error;
+use crate::core::server::Server;
 
 /// The conditions that select sessions, tree connects or opens; without conditions, all match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +19,13 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// The condition of a client and a user, as administrators spell them. An empty text is no condition.
-    pub(crate) fn of(client: Option<&str>, user: Option<&str>) -> Self {
-        let account = user.map(Account::new).filter(|it| it.user != Default::default());
+    pub(crate) fn of(server: &Server, client: Option<&str>, user: Option<&str>) -> Self {
+        let account = user.filter(|it| !it.is_empty()).map(|it| server.account_named(it));
+        Self::of_account(client, account)
+    }
+
+    fn of_account(client: Option<&str>, account: Option<Account>) -> Self {
+        let account = account.filter(|it| it.user != Default::default());
         Self {
             filter: Filter { client: client.and_then(client_name), account, ..Filter::default() },
             ..Self::default()
@@ -27,12 +33,16 @@ impl Selection {
     }
 
     /// As [`Self::of`], with the client in a parameter of MS-SRVS, which begins with two backslashes (MS-SRVS 3.1.4.5).
-    pub(crate) fn of_parameters(client: Option<&str>, user: Option<&str>) -> Result<Self, Error> {
+    pub(crate) fn of_parameters(
+        server: &Server,
+        client: Option<&str>,
+        user: Option<&str>,
+    ) -> Result<Self, Error> {
         let client = client.filter(|it| !it.is_empty());
         if client.is_some_and(|it| !it.starts_with(r"\\") || client_name(it).is_none()) {
             return Err(Error::InvalidComputer);
         }
-        Ok(Self::of(client, user))
+        Ok(Self::of(server, client, user))
     }
 }
 
@@ -48,10 +58,11 @@ mod tests {
 
     #[test]
     fn computers_of_parameters_begin_with_backslashes() {
-        let of_client = |text| Selection::of_parameters(Some(text), None);
-        assert_eq!(Selection::of_parameters(None, None), Ok(Selection::default()));
+        let server = server("");
+        let of_client = |text| Selection::of_parameters(&server, Some(text), None);
+        assert_eq!(Selection::of_parameters(&server, None, None), Ok(Selection::default()));
         assert_eq!(of_client(""), Ok(Selection::default()));
-        assert_eq!(of_client(r"\\[::FFFF:192.0.2.1]"), Ok(Selection::of(Some("192.0.2.1"), None)));
+        assert_eq!(of_client(r"\\[::FFFF:192.0.2.1]"), Ok(Selection::of(&server, Some("192.0.2.1"), None)));
         for bad in ["192.0.2.1", r"\192.0.2.1", r"\\"] {
             assert_eq!(of_client(bad), Err(Error::InvalidComputer), "{bad}");
         }
@@ -59,13 +70,46 @@ mod tests {
 
     #[test]
     fn the_domain_counts_where_it_is_given() {
+        let server = server("");
         let is = |meant, domain, user| {
-            Selection::of(None, Some(meant)).filter.account.is_some_and(|it: Account| it.is(domain, user))
+            Selection::of(&server, None, Some(meant))
+                .filter
+                .account
+                .is_some_and(|it: Account| it.is(domain, user))
         };
         assert!(is("ALICE", "DOM", "alice"));
         assert!(is(r"dom\alice", "DOM", "Alice"));
         assert!(!is(r"other\alice", "DOM", "alice"));
-        assert_eq!(Selection::of(None, Some("")), Selection::default());
-        assert_eq!(Selection::of(None, Some(r"dom\")), Selection::default());
+        assert_eq!(Selection::of(&server, None, Some("")), Selection::default());
+        assert_eq!(Selection::of(&server, None, Some(r"dom\")), Selection::default());
+    }
+
+    #[test]
+    fn all_spellings_of_a_user_of_the_domain_select_it() {
+        let server = server("[domain]\nrealm = 'corp.test'\n");
+        let is = |meant, user| {
+            Selection::of(&server, None, Some(meant)).filter.account.is_some_and(|it| it.is("CLIENT", user))
+        };
+        for meant in [r"corp\CAROL", "carol@corp.test", "Carol@CORP", r"corp.test\carol", "carol"] {
+            assert!(is(meant, r"CORP\carol"), "{meant}");
+            assert!(!is(meant, "carol"), "{meant}");
+        }
+        // A local account has precedence over one of the domain.
+        for meant in ["alice", r"files\alice", r".\Alice"] {
+            assert!(is(meant, "alice") && !is(meant, r"CORP\alice"), "{meant}");
+        }
+        assert!(is(r"CORP\alice", r"CORP\alice") && !is(r"CORP\alice", "alice"));
+        assert!(is(r"EU\bob", r"EU\bob") && is("bob@eu.test", r"EU\bob"));
+        assert_eq!(Selection::of(&server, None, Some("")), Selection::default());
+    }
+
+    /// A server with the local account alice.
+    fn server(settings: &str) -> std::sync::Arc<Server> {
+        let mut defaults = crate::core::config::Settings::conventional(false, |_| None);
+        defaults.name = String::from("FILES");
+        let settings = crate::core::config::parse(settings, std::path::Path::new("/"), defaults).unwrap();
+        let mut accounts = auth::UserDb::default();
+        accounts.add("alice", 1, "password", wire::FileTime::NONE).unwrap();
+        Server::new(settings, accounts).unwrap()
     }
 }

@@ -56,5 +56,7 @@ fn may_know(server: &Server, caller: &Caller, share: &ShareSnapshot) -> bool {
         return true;
     }
     let served = server.share(&share.definition.name);
-    served.is_some_and(|it| caller.session_user.as_ref().is_some_and(|user| it.access_of(user).is_some()))
+    served.is_some_and(|it| {
+        caller.session_user.as_ref().is_some_and(|user| it.access_of(server, user).is_some())
+    })
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{Caller, Ended, Error, Right, audit, check};
 use crate::core::audit::{account_locked, loggable};
+use crate::core::domain::Member;
 use crate::core::guesses::{Guessed, Origin, Turn};
 use crate::core::server::Server;
 
@@ -35,7 +36,8 @@ pub(crate) fn users(server: &Server, caller: &Caller) -> Result<Vec<User>, Error
 
 /// True if the account administers the server. Does not check rights: part of [`users`].
 pub(crate) fn is_administrator(server: &Server, name: &str) -> bool {
-    server.settings().is_administrator(name)
+    let settings = server.settings();
+    settings.is_administrator(&Member::local(&settings, name, Vec::new))
 }
 
 /// The recent wrong passwords of the account. Does not check rights: part of [`users`].

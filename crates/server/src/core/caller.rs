@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use nix::unistd::Uid;
 
+use crate::core::config::Settings;
+use crate::core::domain::Member;
 use crate::core::identity;
 use crate::core::roles::Roles;
 use crate::core::server::Server;
@@ -33,44 +35,48 @@ impl Caller {
     pub(crate) fn of_session(server: &Server, session: &Session, peer: SocketAddr) -> Self {
         let user = session.user();
         let account = user.as_ref().filter(|user| user.kind == auth::IdentityKind::User);
-        let name = account.map(|user| user.name.clone()).unwrap_or_default();
         let settings = server.settings();
-        let roles = Roles::of(&settings.roles, &name, || identity::group_names(&name));
+        let member = account.map_or_else(Member::nobody, |user| server.member(&settings, user));
+        let roles = Roles::of(&settings.roles, &member);
         Self {
             lists_shares: user.as_ref().is_some_and(|user| settings.lists_shares(user.kind)),
-            administrator: settings.is_administrator(&name) || roles.administer,
-            user: name,
+            administrator: settings.is_administrator(&member) || roles.administer,
+            user: account.map(|user| user.name.clone()).unwrap_or_default(),
             roles,
             from: peer.ip().to_canonical().to_string(),
-            session_user: user,
+            session_user: user.clone(),
         }
     }
 
     /// The user root on the machine itself.
     pub(crate) fn of_root(server: &Server) -> Self {
-        Self::on_machine(server, Uid::from_raw(0), Some(String::from("root")), Vec::new)
+        let settings = server.settings();
+        let root = String::from("root");
+        let member = Member::local(&settings, &root, Vec::new);
+        Self::on_machine(&settings, Uid::from_raw(0), Some(root.clone()), &member)
     }
 
     /// The user of a process on this machine, with the rights of the settings in force. A Unix user has the files and
-    /// sessions of the account with the same name. Names and groups come from a name service, which may hang.
+    /// sessions of the account with the same name, or of the user of the domain that the name service knows by it.
+    /// Names and groups come from a name service, which may hang.
     pub(crate) fn of_process(server: &Server, uid: Uid) -> Self {
-        let name = identity::user_name(uid.as_raw());
-        let groups = || name.as_deref().map(identity::group_names).unwrap_or_default();
-        Self::on_machine(server, uid, name.clone(), groups)
+        let settings = server.settings();
+        let Some(unix_name) = identity::user_name(uid.as_raw()) else {
+            return Self::on_machine(&settings, uid, None, &Member::nobody());
+        };
+        let groups = || identity::group_names(&unix_name);
+        if let Some((domain, user)) = server.domain_user_of_unix(uid.as_raw(), &unix_name) {
+            let member = server.member_of_process(&domain, &user, groups);
+            return Self::on_machine(&settings, uid, Some(user.qualified_name()), &member);
+        }
+        let member = Member::local(&settings, &unix_name, groups);
+        Self::on_machine(&settings, uid, Some(unix_name.clone()), &member)
     }
 
-    fn on_machine(
-        server: &Server,
-        uid: Uid,
-        name: Option<String>,
-        groups: impl FnOnce() -> Vec<String>,
-    ) -> Self {
-        let settings = server.settings();
-        let is_listed = |name: &String| settings.is_administrator(name);
-        let roles =
-            name.as_deref().map_or_else(Roles::default, |name| Roles::of(&settings.roles, name, groups));
+    fn on_machine(settings: &Settings, uid: Uid, name: Option<String>, member: &Member<'_>) -> Self {
+        let roles = Roles::of(&settings.roles, member);
         Self {
-            administrator: owns_server(uid) || roles.administer || name.as_ref().is_some_and(is_listed),
+            administrator: owns_server(uid) || roles.administer || settings.is_administrator(member),
             user: name.unwrap_or_else(|| format!("uid {uid}")),
             roles,
             lists_shares: false,

@@ -12,6 +12,7 @@ use crate::core::accounts::Accounts;
 use crate::core::bulkhead::Bulkhead;
 use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::core::directory::{self, Directory};
+use crate::core::domain::Domain;
 use crate::core::limits;
 use crate::core::security::UserSids;
 use crate::core::server::Server;
@@ -117,6 +118,8 @@ impl Server {
         self.open_shares(&settings);
         let user_sids = UserSids::load(&settings.state_directory);
         *self.identity.user_sids.write() = Arc::new(user_sids);
+        let before = self.domain();
+        *self.identity.domain.write() = Domain::of(&settings, before.as_ref());
         self.configuration.accounts.replace(accounts);
         *self.configuration.settings.write() = settings;
         self.refresh_users();

@@ -24,8 +24,12 @@ struct Account {
 
 /// The names of the Unix groups of the account with this name; empty if there is no such account.
 pub(crate) fn group_names(name: &str) -> Vec<String> {
-    let ids = account(name, Patience::Full).map(|account| account.groups).unwrap_or_default();
-    ids.into_iter().filter_map(group_name).collect()
+    group_ids(name).into_iter().filter_map(group_name).collect()
+}
+
+/// The ids of the Unix groups of the account with this name; empty if there is no such account.
+pub(crate) fn group_ids(name: &str) -> Vec<u32> {
+    account(name, Patience::Full).map(|account| account.groups).unwrap_or_default()
 }
 
 /// The id of the Unix group with this name; `None` if there is no such group.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use wire::{ShareName, eq_ignore_case};
+use wire::ShareName;
 
 use crate::core::config::{Allow, Role};
+use crate::core::domain::Member;
 
 /// The part of the server that a permission is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,17 +42,13 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
-    /// The permissions of the account `user`. `groups` looks up its Unix groups, if any role is for a group.
-    pub(crate) fn of(roles: &[Role], user: &str, groups: impl FnOnce() -> Vec<String>) -> Self {
+    /// The permissions of a user. Its Unix groups are looked up if a role is for a group.
+    pub(crate) fn of(roles: &[Role], user: &Member<'_>) -> Self {
         let mut all = Self::default();
-        if user.is_empty() {
-            return all;
-        }
-        let by_group = roles.iter().any(|role| !role.groups.is_empty());
-        let groups = if by_group { groups() } else { Vec::new() };
-        let is_one = |names: &[String], name: &str| names.iter().any(|it| eq_ignore_case(it, name));
         for role in roles {
-            if !is_one(&role.users, user) && !groups.iter().any(|group| role.groups.contains(group)) {
+            let is_meant =
+                role.users.iter().any(|it| user.is(it)) || role.groups.iter().any(|it| user.is_in(it));
+            if !is_meant {
                 continue;
             }
             match role.allow {
@@ -68,8 +65,8 @@ impl Roles {
 
     /// True if one of the roles makes the user an administrator. Groups are looked up only if such a role is for a
     /// group.
-    pub(crate) fn administers(roles: &[Role], user: &str, groups: impl FnOnce() -> Vec<String>) -> bool {
+    pub(crate) fn administers(roles: &[Role], user: &Member<'_>) -> bool {
         let meant: Vec<_> = roles.iter().filter(|role| role.allow == Allow::Administer).cloned().collect();
-        Self::of(&meant, user, groups).administer
+        Self::of(&meant, user).administer
     }
 }

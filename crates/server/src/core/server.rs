@@ -18,6 +18,7 @@ use crate::core::config::Settings;
 use crate::core::configuration::{Configuration, OpenShare};
 use crate::core::delayed_logons::DelayedLogons;
 use crate::core::directory::open_directory;
+use crate::core::domain::Domain;
 use crate::core::effects::SmbShell;
 use crate::core::files::host_locks::HostLocks;
 use crate::core::files::notify::Watches;
@@ -55,6 +56,8 @@ pub(crate) struct ServerIdentity {
     pub(crate) guid: Guid,
     pub(crate) machine: OnceLock<Machine>,
     pub(super) user_sids: RwLock<Arc<UserSids>>,
+    /// The domain that the server is a member of.
+    pub(super) domain: RwLock<Option<Arc<Domain>>>,
     /// The addresses of the configuration, with the ports that the system chose.
     listening: OnceLock<Vec<SocketAddr>>,
 }
@@ -153,6 +156,7 @@ impl Server {
                 guid,
                 machine: OnceLock::new(),
                 user_sids: RwLock::new(Arc::new(UserSids::load(&settings.state_directory))),
+                domain: RwLock::new(Domain::of(&settings, None)),
                 listening: OnceLock::new(),
             },
             configuration: Configuration::new(settings, accounts, open_share),

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use auth::DomainUser;
 use auth::preauth::PreauthHash;
 use auth::sealing::{Cipher, SealingError, SealingKey};
 use auth::signing::SigningKey;
@@ -86,11 +87,13 @@ pub(crate) struct SealingKeys {
 /// The user of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
-    /// The account's name as in the users file; empty for anonymous callers.
+    /// The account's name as in the users file, or as `CORP\\carol`; empty for anonymous callers.
     pub(crate) name: String,
     pub(crate) kind: auth::IdentityKind,
     /// The user to whom the file system applies its permissions.
     pub(crate) actor: vfs::Actor,
+    /// The user as its domain describes it; `None` for accounts of the users file, guests and anonymous callers.
+    pub(crate) domain: Option<Arc<DomainUser>>,
     /// The identity of the user in security descriptors.
     pub(crate) token: Token,
     /// True if the user may administer the server.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use auth::IdentityKind;
+use auth::{DomainUser, IdentityKind};
 
 use crate::core::config::{Allow, Role, Settings};
 use crate::core::roles::Roles;
@@ -12,21 +12,31 @@ use crate::core::server::Server;
 use crate::core::session::{Session, User};
 
 impl Server {
-    /// The user with this name and kind, with the groups and privileges of the settings.
+    /// The user with this name and kind, with the groups and privileges of the settings. `domain` describes the user of
+    /// a domain.
     pub(crate) fn user_with(
         &self,
         settings: &Settings,
         name: String,
         kind: IdentityKind,
         actor: vfs::Actor,
+        domain: Option<Arc<DomainUser>>,
     ) -> User {
-        let is_account = kind == IdentityKind::User;
-        let administrator = is_account && settings.is_administrator(&name);
-        let accounts = self.accounts();
-        let account = accounts.user(&name).filter(|_| is_account);
-        let of_account = account.map(|account| self.sids_of(account)).unwrap_or_default();
-        let token = Token::new(kind, &actor, &of_account, administrator);
-        User { name, kind, actor, token, administrator }
+        let mut user = User { name, kind, actor, domain, token: Token::default(), administrator: false };
+        let administrator = settings.is_administrator(&self.member(settings, &user));
+        user.administrator = administrator;
+        let ids = self.domain().map(|it| it.ids.clone()).unwrap_or_default();
+        user.token = match &user.domain {
+            Some(domain) => Token::of_domain_user(&user.actor, domain, user.administrator),
+            None => {
+                let accounts = self.accounts();
+                let account = accounts.user(&user.name).filter(|_| kind == IdentityKind::User);
+                let of_account = account.map(|account| self.sids_of(account)).unwrap_or_default();
+                Token::new(kind, &user.actor, &of_account, user.administrator)
+            }
+        };
+        user.token = user.token.with_ids(ids);
+        user
     }
 
     /// Sets the user of a session. The user was looked up with `settings`.
@@ -65,8 +75,9 @@ impl Server {
         let Some(user) = session.user().filter(|user| user.kind == IdentityKind::User) else { return true };
         loop {
             let settings = self.settings();
-            let administers = settings.is_administrator(&user.name)
-                || Roles::administers(&settings.roles, &user.name, Vec::new);
+            let member = self.member(&settings, &user).without_unix_groups();
+            let administers =
+                settings.is_administrator(&member) || Roles::administers(&settings.roles, &member);
             let has_groups = |role: &Role| role.allow == Allow::Administer && !role.groups.is_empty();
             if !administers && settings.roles.iter().any(has_groups) {
                 return false;
@@ -83,11 +94,11 @@ impl Server {
         let refresh = move || {
             for session in sessions {
                 let Some(user) = session.user() else { continue };
-                let groups = || crate::core::identity::group_names(&user.name);
                 loop {
                     let settings = server.settings();
-                    let administers = settings.is_administrator(&user.name)
-                        || Roles::administers(&settings.roles, &user.name, groups);
+                    let member = server.member(&settings, &user);
+                    let administers =
+                        settings.is_administrator(&member) || Roles::administers(&settings.roles, &member);
                     if server.set_standing(&session, administers, &settings) {
                         break;
                     }
@@ -112,12 +123,12 @@ impl Server {
             let Some(before) = session.user() else { return };
             let settings = self.settings();
             if before.kind != IdentityKind::User
-                || before.administrator == settings.is_administrator(&before.name)
+                || before.administrator == settings.is_administrator(&self.member(&settings, &before))
             {
                 return;
             }
-            let User { name, kind, actor, .. } = User::clone(&before);
-            let after = self.user_with(&settings, name, kind, actor);
+            let User { name, kind, actor, domain, .. } = User::clone(&before);
+            let after = self.user_with(&settings, name, kind, actor, domain);
             // If a logon has changed the user in between, the loop examines the new user.
             if session.replace_user(&before, after) {
                 tracing::info!(

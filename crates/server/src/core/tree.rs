@@ -9,9 +9,11 @@ use wire::create_context::AaplServerCaps;
 use wire::{AccessMask, TreeId};
 
 use crate::core::bulkhead::Bulkhead;
-use crate::core::config::{Grant, GrantRight, Grantee, ShareSettings};
+use crate::core::config::{GrantRight, ShareSettings};
 use crate::core::directory::{Directory, Files};
+use crate::core::domain::Member;
 use crate::core::files::notify::WatchRoot;
+use crate::core::server::Server;
 use crate::core::session::User;
 
 /// The contents of a share.
@@ -41,18 +43,18 @@ impl Share {
     }
 
     /// The access that the share itself allows the user; `None` if the user may not connect.
-    pub(crate) fn access_of(&self, user: &User) -> Option<AccessMask> {
+    pub(crate) fn access_of(&self, server: &Server, user: &User) -> Option<AccessMask> {
         let settings = &self.settings;
         if let ShareContent::Pipes = self.content {
             return Some(AccessMask::FILE_ALL);
         }
-        let listed = settings.users.is_empty()
-            || settings.users.iter().any(|name| wire::eq_ignore_case(name, &user.name));
+        let member = server.member(&server.settings(), user);
+        let listed = settings.users.is_empty() || settings.users.iter().any(|name| member.is(name));
         let admitted = match user.kind {
             IdentityKind::User => listed,
             IdentityKind::Guest | IdentityKind::Anonymous => settings.guest,
         };
-        let granted = granted(settings, user).filter(|_| admitted)?;
+        let granted = granted(settings, &member).filter(|_| admitted)?;
         Some(if settings.read_only { granted & GrantRight::Read.access() } else { granted })
     }
 }
@@ -127,20 +129,10 @@ impl Tree {
 
 /// The highest right that a grant gives the user; full access if there are no grants. Guests do not have the grants of
 /// accounts whose names they claim.
-fn granted(settings: &ShareSettings, user: &User) -> Option<AccessMask> {
+fn granted(settings: &ShareSettings, user: &Member<'_>) -> Option<AccessMask> {
     if settings.grants.is_empty() {
         return Some(AccessMask::FILE_ALL);
     }
-    let is_by_group = |grant: &Grant| matches!(grant.who, Grantee::Group(_));
-    let groups = if user.kind == IdentityKind::User && settings.grants.iter().any(is_by_group) {
-        crate::core::identity::group_names(&user.name)
-    } else {
-        Vec::new()
-    };
-    let is_meant = |grant: &&Grant| match user.kind {
-        IdentityKind::User => grant.is_for(&user.name, &groups),
-        IdentityKind::Guest | IdentityKind::Anonymous => grant.is_for_everyone(),
-    };
-    let right = settings.grants.iter().filter(is_meant).map(|grant| grant.right).max()?;
+    let right = settings.grants.iter().filter(|grant| grant.is_for(user)).map(|grant| grant.right).max()?;
     Some(right.access())
 }

@@ -30,8 +30,12 @@ pub(crate) fn sessions<'a>(
     caller: &'a Caller,
     query: &'a SessionQuery,
 ) -> Result<impl Iterator<Item = Looked<Session>> + 'a, Error> {
-    let meant =
-        Selection { mine: query.mine.unwrap_or_default(), ..meant(&query.client, &query.user, &None) };
+    let meant = Selection {
+        mine: query.mine.unwrap_or_default(),
+        ..meant(server, &query.client, &query.user, &None)
+    };
+    // The selection has compared the user already, in all the forms that its name has.
+    let query = SessionQuery { user: None, ..query.clone() };
     let all = crate::admin::sessions(server, caller, meant, after(query.after))?;
     let shares = shares_of_sessions(server, caller, None);
     Ok(all.map(move |it| {
@@ -46,7 +50,8 @@ pub(crate) fn files<'a>(
     caller: &'a Caller,
     query: &'a FileQuery,
 ) -> Result<impl Iterator<Item = Looked<OpenFile>> + 'a, Error> {
-    let mut meant = meant(&query.client, &query.user, &query.share);
+    let mut meant = meant(server, &query.client, &query.user, &query.share);
+    let query = FileQuery { user: None, ..query.clone() };
     meant.filter.session = query.session.and_then(SessionGlobalId::new);
     meant.mine = query.mine.unwrap_or_default();
     let now = shown::timestamp(server.now());
@@ -65,7 +70,7 @@ pub(crate) fn connections<'a>(
     caller: &'a Caller,
     query: &ConnectionQuery,
 ) -> Result<impl Iterator<Item = Looked<Connection>> + 'a, Error> {
-    let meant = meant(&query.client, &query.user, &query.share);
+    let meant = meant(server, &query.client, &query.user, &query.share);
     let all = crate::admin::connections(server, caller, meant, after(query.after))?;
     Ok(all.map(move |it| Looked {
         id: it.global_id.value().into(),
@@ -75,13 +80,17 @@ pub(crate) fn connections<'a>(
 
 /// The remembered refusals that the query matches, the earliest first.
 pub(crate) fn refusals<'a>(
-    server: &Server,
+    server: &'a Server,
     caller: &'a Caller,
     query: &'a RefusalQuery,
 ) -> Result<impl Iterator<Item = Looked<Refusal>> + 'a, Error> {
+    let account = Selection::of(server, None, query.user.as_deref()).filter.account;
     let all = crate::admin::refusals(server, caller)?.into_iter();
     let all = all.filter(|it| query.after.is_none_or(|after| it.number > after));
-    Ok(all.map(|it| Looked { id: it.number, shown: shown::matching_refusal(&it, query) }))
+    Ok(all.map(move |it| Looked {
+        id: it.number,
+        shown: shown::matching_refusal(&it, account.as_ref(), query),
+    }))
 }
 
 /// The shares that all sessions, or this one, are connected to, as far as the caller may see them. Part of
@@ -109,8 +118,13 @@ pub(super) fn shares_of_sessions(
     all
 }
 
-fn meant(client: &Option<String>, user: &Option<String>, share: &Option<String>) -> Selection {
-    let mut meant = Selection::of(client.as_deref(), user.as_deref());
+fn meant(
+    server: &Server,
+    client: &Option<String>,
+    user: &Option<String>,
+    share: &Option<String>,
+) -> Selection {
+    let mut meant = Selection::of(server, client.as_deref(), user.as_deref());
     meant.filter.share = share.as_deref().map(ShareName::new);
     meant
 }

@@ -47,7 +47,7 @@ pub(crate) fn end_sessions(
     caller: &Caller,
     which: &CloseSessions,
 ) -> Result<control::Ended, Error> {
-    let selection = Selection::of(which.computer.as_deref(), which.user.as_deref());
+    let selection = Selection::of(server, which.computer.as_deref(), which.user.as_deref());
     // Separators alone are no computer, and must not mean all of them.
     if which.computer.as_ref().is_some_and(|it| !it.is_empty()) && selection.filter.client.is_none() {
         return Err(Error::InvalidComputer);

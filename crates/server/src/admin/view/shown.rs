@@ -10,7 +10,7 @@ use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot}
 use wire::{AccessMask, Account, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
 
 use super::lists::SharesOfSessions;
-use crate::admin::{self, Counts, Right, Selection, saturated};
+use crate::admin::{self, Counts, Right, saturated};
 use crate::core::server::Server;
 
 pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &SharesOfSessions) -> Session {
@@ -152,11 +152,15 @@ pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item =
     refusals.into_iter().map(|it| refusal(&it))
 }
 
-/// The refusal in the form of the control API, if all filters match.
-pub(super) fn matching_refusal(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
+/// The refusal in the form of the control API, if all filters match; `account` is the user of the query.
+pub(super) fn matching_refusal(
+    refusal: &registry::Refusal,
+    account: Option<&Account>,
+    query: &RefusalQuery,
+) -> Option<Refusal> {
     let is_account = refusal.user_kind == registry::UserKind::Account;
-    let is_users = |account: Account| is_account && account.is(&refusal.domain, &refusal.user);
-    let is_users = Selection::of(None, query.user.as_deref()).filter.account.is_none_or(is_users);
+    let is_users = |account: &Account| is_account && account.is(&refusal.domain, &refusal.user);
+    let is_users = account.is_none_or(is_users);
     Some(self::refusal(refusal)).filter(|shown| is_users && is_meant(shown, query))
 }
 
@@ -325,17 +329,19 @@ mod tests {
         };
         let shown: Vec<Refusal> = refusals(vec![at(5), at(6)]).collect();
         assert_eq!(shown.iter().map(|it| it.id).collect::<Vec<_>>(), [5, 6]);
+        fn is_meant(refusal: &registry::Refusal, query: &RefusalQuery) -> bool {
+            matching_refusal(refusal, Some(&Account::new("ALICE")), query).is_some()
+        }
         let query = RefusalQuery {
-            user: Some("ALICE".into()),
             client: Some(r"\\192.0.2.1".into()),
             path: Some("A/b".into()),
             ..RefusalQuery::default()
         };
-        assert!(matching_refusal(&at(5), &query).is_some());
+        assert!(is_meant(&at(5), &query));
         let of_guest = registry::Refusal { user_kind: registry::UserKind::Guest, ..at(5) };
-        assert!(matching_refusal(&of_guest, &query).is_none(), "a guest who calls itself so");
+        assert!(!is_meant(&of_guest, &query), "a guest who calls itself so");
         let other = RefusalQuery { share: Some("dat".into()), ..query };
-        assert!(matching_refusal(&at(5), &other).is_none());
+        assert!(!is_meant(&at(5), &other));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use wire::eq_ignore_case;
+use crate::core::domain::Member;
 
 pub use wire::security::ShareRight as GrantRight;
 
@@ -40,7 +40,7 @@ pub struct Settings {
     pub control_socket: Option<PathBuf>,
     /// The directory of the files that outlive a restart.
     pub state_directory: PathBuf,
-    /// The users that may administer the server.
+    /// The users that may administer the server, and groups of the domain with such users.
     pub administrators: Vec<String>,
     /// The policy on signing.
     pub signing: Signing,
@@ -79,9 +79,9 @@ pub struct Settings {
 pub struct Role {
     /// The permission.
     pub allow: Allow,
-    /// Names of accounts, compared without regard to case.
+    /// Names of users, compared without regard to case.
     pub users: Vec<String>,
-    /// Unix groups.
+    /// Groups of a domain, or Unix groups.
     pub groups: Vec<String>,
     /// Names of the shares that the role is for, compared without regard to case; empty for the whole server.
     pub shares: Vec<String>,
@@ -155,9 +155,9 @@ pub struct Grant {
 /// The user or group of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grantee {
-    /// The account, in any case, or [`EVERYONE`].
+    /// The user, in any case, or [`EVERYONE`].
     User(String),
-    /// The accounts in this Unix group.
+    /// The users in this group: `CORP\\staff`, `staff@corp.example` or a SID for one of a domain, else a Unix group.
     Group(String),
 }
 
@@ -165,11 +165,11 @@ pub enum Grantee {
 pub const EVERYONE: &str = "Everyone";
 
 impl Grant {
-    /// True if the grant applies to this account, which is in these Unix groups.
-    pub fn is_for(&self, user: &str, groups: &[String]) -> bool {
+    /// True if the grant applies to the user.
+    pub(crate) fn is_for(&self, user: &Member<'_>) -> bool {
         match &self.who {
-            Grantee::User(name) => self.is_for_everyone() || eq_ignore_case(name, user),
-            Grantee::Group(name) => groups.contains(name),
+            Grantee::User(name) => self.is_for_everyone() || user.is(name),
+            Grantee::Group(name) => user.is_in(name),
         }
     }
 
@@ -342,9 +342,10 @@ impl Settings {
         }
     }
 
-    /// True if the account with this name is an administrator.
-    pub(crate) fn is_administrator(&self, name: &str) -> bool {
-        self.administrators.iter().any(|it| eq_ignore_case(it, name))
+    /// True if the user is an administrator: the settings list it, or it is a member of the group Domain Admins of the
+    /// server's domain.
+    pub(crate) fn is_administrator(&self, user: &Member<'_>) -> bool {
+        self.administrators.iter().any(|it| user.is(it)) || user.is_domain_administrator()
     }
 
     /// The default settings, with the conventional directories: the system's for root, the XDG directories for an

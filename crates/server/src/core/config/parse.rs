@@ -706,8 +706,9 @@ mod tests {
         let settings =
             read("[server]\nadministrators = ['jürgen']\n[[role]]\nallow = 'close'\nusers = ['ähm']\n");
         let settings = settings.unwrap();
-        assert!(settings.is_administrator("JÜRGEN"));
-        let roles = crate::core::roles::Roles::of(&settings.roles, "ÄHM", Vec::new);
+        let member = |name| crate::core::domain::Member::local(&settings, name, Vec::new);
+        assert!(settings.is_administrator(&member("JÜRGEN")));
+        let roles = crate::core::roles::Roles::of(&settings.roles, &member("ÄHM"));
         assert_eq!(roles.close, crate::core::roles::Reach::Everything);
     }
 

@@ -48,15 +48,17 @@ pub(crate) fn replace(
     };
     let descriptor = before.replaced(new, which);
     if which.contains(AdditionalInformation::OWNER) {
-        own(machine, handle, descriptor.owner)?;
+        own(machine, token, handle, descriptor.owner)?;
     }
     store(handle, &descriptor).or_status()
 }
 
-/// Changes the owner of the file on the disk as well, if the new owner is a Unix user and the server may change it.
+/// Changes the owner of the file on the disk as well, if the new owner is a Unix user or a user of the
+/// domain with a uid, and the server may change it.
 /// Otherwise only the descriptor has the new owner.
-fn own(machine: Machine, handle: &dyn Handle, owner: Option<Sid>) -> Result<(), NtStatus> {
-    let Some(uid) = owner.and_then(|owner| machine.unix_user(owner)) else { return Ok(()) };
+fn own(machine: Machine, token: &Token, handle: &dyn Handle, owner: Option<Sid>) -> Result<(), NtStatus> {
+    let uid_of = |owner| machine.unix_user(owner).or_else(|| token.uid(owner));
+    let Some(uid) = owner.and_then(uid_of) else { return Ok(()) };
     let stat = handle.stat().or_status()?;
     if stat.uid == uid {
         return Ok(());

@@ -188,7 +188,7 @@ fn made_up(handle: &dyn Handle, token: &Token) -> Result<SecurityDescriptor, NtS
     let stat = handle.stat().or_status()?;
     let permissions = handle.posix_permissions().or_status()?;
     let owners = (token.owner_of(&stat), token.group_of(&stat));
-    Ok(posix::describe(&stat, owners, permissions.as_ref()))
+    Ok(posix::describe(&stat, owners, token, permissions.as_ref()))
 }
 
 /// Stores a file's descriptor.

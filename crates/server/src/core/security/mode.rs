@@ -42,7 +42,7 @@ pub(crate) fn change(
         Stored::Unreadable => false,
     };
     // First what may fail: a descriptor with the new group beside the old group would be half of a change.
-    if let Some(gid) = group.and_then(unix_group) {
+    if let Some(gid) = group.and_then(|group| unix_group(token, group)) {
         own_group(handle, gid)?;
     }
     if !others.is_none() {
@@ -83,7 +83,7 @@ pub(crate) fn endow(
 ) -> Result<Option<SecurityDescriptor>, NtStatus> {
     let mut creator = creator.cloned();
     if let Some(creator) = &mut creator
-        && let Some(gid) = creator.group.and_then(unix_group)
+        && let Some(gid) = creator.group.and_then(|group| unix_group(token, group))
     {
         // A directory with S_ISGID decides on the group, as it does for local programs.
         if parent.stat().or_status()?.mode & SET_GROUP == 0 {
@@ -93,8 +93,9 @@ pub(crate) fn endow(
     }
     let stat = handle.stat().or_status()?;
     if let Some(creator) = &mut creator {
-        creator.owner = creator.owner.filter(|owner| *owner != Sid::unix_user(stat.uid));
-        creator.group = creator.group.filter(|group| *group != Sid::unix_group(stat.gid));
+        let (user, group) = (Sid::unix_user(stat.uid), Sid::unix_group(stat.gid));
+        creator.owner = creator.owner.filter(|it| ![user, token.user_sid(stat.uid)].contains(it));
+        creator.group = creator.group.filter(|it| ![group, token.group_sid(stat.gid)].contains(it));
     }
     let creator = creator.as_ref();
     let has_descriptor = super::has_descriptor(inherited, creator, stat.is_directory());
@@ -171,7 +172,7 @@ fn of_mode(
     let permissions = handle.posix_permissions().or_status()?;
     let owner = before.owner.unwrap_or_else(|| token.owner_of(&stat));
     let group = before.group.unwrap_or_else(|| token.group_of(&stat));
-    let mut said = posix::describe(&stat, (owner, group), permissions.as_ref());
+    let mut said = posix::describe(&stat, (owner, group), token, permissions.as_ref());
     let passed_on = AceFlags::OBJECT_INHERIT | AceFlags::CONTAINER_INHERIT;
     let kept = before.dacl.iter().flat_map(|dacl| &dacl.aces).filter(|ace| ace.flags.intersects(passed_on));
     let kept: Vec<_> = kept.cloned().collect();
@@ -229,10 +230,10 @@ fn own_group(handle: &dyn Handle, gid: u32) -> Result<(), NtStatus> {
 }
 
 /// The Unix group that a SID stands for.
-fn unix_group(sid: Sid) -> Option<u32> {
+fn unix_group(token: &Token, sid: Sid) -> Option<u32> {
     match sid.sub_authorities() {
         [_, gid] if sid == Sid::unix_group(*gid) => Some(*gid),
-        _ => None,
+        _ => token.gid(sid),
     }
 }
 
@@ -242,33 +243,39 @@ const STICKY: u32 = 0o1000;
 const SET_GROUP: u32 = 0o2000;
 const SET_USER: u32 = 0o4000;
 
+/// Metadata for tests: a file of root without permissions.
+#[cfg(test)]
+pub(super) fn stat_for_tests() -> Stat {
+    Stat {
+        device: 1,
+        inode: 2,
+        size: 0,
+        allocation: 0,
+        links: 1,
+        kind: vfs::Kind::File,
+        created: wire::FileTime::NONE,
+        accessed: wire::FileTime::NONE,
+        modified: wire::FileTime::NONE,
+        changed: wire::FileTime::NONE,
+        attributes: wire::FileAttributes::NORMAL,
+        reparse_tag: 0,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use auth::IdentityKind;
     use vfs::{Actor, Backend as _, Kind, MemBackend, RelativePath, Wanted};
-    use wire::{FileAttributes, FileTime};
+    use wire::FileAttributes;
 
     use super::*;
 
     #[test]
     fn only_members_of_the_group_set_its_bit_and_nobody_sets_set_id_bits_of_files() {
-        let of = |uid, kind, mode, gid| Stat {
-            device: 1,
-            inode: 2,
-            size: 0,
-            allocation: 0,
-            links: 1,
-            kind,
-            created: FileTime::NONE,
-            accessed: FileTime::NONE,
-            modified: FileTime::NONE,
-            changed: FileTime::NONE,
-            attributes: FileAttributes::NORMAL,
-            reparse_tag: 0,
-            mode,
-            uid,
-            gid,
-        };
+        let of = |uid, kind, mode, gid| Stat { kind, mode, uid, gid, ..stat_for_tests() };
         let stat = |kind, mode, gid| of(7, kind, mode, gid);
         let token = Token::new(IdentityKind::User, &Actor::user(7, 7, vec![8]), &[], false);
         for (stat, set) in [

@@ -10,20 +10,24 @@ use wire::cursor::Put;
 use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, DecodeError, ReadCursor};
 
+use super::Token;
+
 /// The descriptor with the rights of the permission bits, or of the ACLs if there are any.
 pub(super) fn describe(
     stat: &Stat,
     (owner, group): (Sid, Sid),
+    token: &Token,
     permissions: Option<&PosixPermissions>,
 ) -> SecurityDescriptor {
     let directory = stat.is_directory();
     let stored = |acl: fn(&PosixPermissions) -> Option<&Vec<u8>>| entries(acl(permissions?)?).ok();
     let access = stored(|it| it.access_acl.as_ref()).unwrap_or_else(|| of_mode(stat.mode));
     let mut aces = Vec::with_capacity(access.len().saturating_mul(2));
-    describe_acl(&access, (owner, group), directory, AceFlags::NONE, &mut aces);
+    describe_acl(&access, (owner, group), token, (directory, AceFlags::NONE), &mut aces);
     if let Some(default) = stored(|it| it.default_acl.as_ref()).filter(|acl| directory && !acl.is_empty()) {
         let flags = AceFlags::OBJECT_INHERIT | AceFlags::CONTAINER_INHERIT | AceFlags::INHERIT_ONLY;
-        describe_acl(&default, (Sid::CREATOR_OWNER, Sid::CREATOR_GROUP), directory, flags, &mut aces);
+        let owners = (Sid::CREATOR_OWNER, Sid::CREATOR_GROUP);
+        describe_acl(&default, owners, token, (directory, flags), &mut aces);
     }
     SecurityDescriptor::new(owner, group, Acl { aces })
 }
@@ -33,8 +37,8 @@ pub(super) fn describe(
 fn describe_acl(
     acl: &[Entry],
     (owner, group): (Sid, Sid),
-    directory: bool,
-    flags: AceFlags,
+    token: &Token,
+    (directory, flags): (bool, AceFlags),
     aces: &mut Vec<Ace>,
 ) {
     let with_tag = |tag| acl.iter().filter(move |entry| entry.tag == tag);
@@ -42,9 +46,9 @@ fn describe_acl(
     let mask = with_tag(tag::MASK).next().map(|entry| entry.permissions);
     let masked = |entry: &Entry| rights((entry.permissions & mask.unwrap_or(7)).into(), directory);
     let users: Vec<(Sid, AccessMask)> =
-        with_tag(tag::USER).map(|entry| (Sid::unix_user(entry.id), masked(entry))).collect();
+        with_tag(tag::USER).map(|entry| (token.user_sid(entry.id), masked(entry))).collect();
     let own_group = with_tag(tag::GROUP_OBJ).map(|entry| (group, masked(entry)));
-    let named_groups = with_tag(tag::GROUP).map(|entry| (Sid::unix_group(entry.id), masked(entry)));
+    let named_groups = with_tag(tag::GROUP).map(|entry| (token.group_sid(entry.id), masked(entry)));
     let groups: Vec<(Sid, AccessMask)> = own_group.chain(named_groups).collect();
     let others = with_tag(tag::OTHER).map(all).fold(AccessMask::NONE, |sum, it| sum | it);
     let of_groups = groups.iter().fold(others, |sum, (_, it)| sum | *it);

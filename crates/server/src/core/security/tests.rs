@@ -138,7 +138,7 @@ fn stat(mode: u32) -> Stat {
 fn derived_descriptor_grants_the_rights_of_permission_bits() {
     let data = AccessMask::READ_DATA | AccessMask::WRITE_DATA;
     for mode in 0..0o1000_u32 {
-        let descriptor = posix::describe(&stat(mode), UNIX_OWNERS, None);
+        let descriptor = posix::describe(&stat(mode), UNIX_OWNERS, &Token::default(), None);
         for (sids, shift) in [
             (vec![Sid::unix_user(1000), Sid::unix_group(100), Sid::WORLD], 6),
             (vec![Sid::unix_user(1000), Sid::WORLD], 6),
@@ -179,7 +179,7 @@ proptest! {
             (0x01, owner, u32::MAX), (0x02, ann, 1), (0x02, bob, 2), (0x04, group, u32::MAX), (0x08, staff, 7),
             (0x08, crew, 8), (0x10, mask, u32::MAX), (0x20, other, u32::MAX),
         ]);
-        let descriptor = posix::describe(&stat(0o640), UNIX_OWNERS, Some(&acl));
+        let descriptor = posix::describe(&stat(0o640), UNIX_OWNERS, &Token::default(), Some(&acl));
         let (uid, gids): (u32, &[u32]) = match who {
             0 => (1000, &[100, 7]),
             1 => (1, &[100, 7]),
@@ -349,5 +349,5 @@ fn users_who_share_a_unix_user_do_not_own_each_others_files() {
 }
 
 fn made_up_of(stat: &Stat, token: &Token) -> SecurityDescriptor {
-    posix::describe(stat, (token.owner_of(stat), token.group_of(stat)), None)
+    posix::describe(stat, (token.owner_of(stat), token.group_of(stat)), token, None)
 }

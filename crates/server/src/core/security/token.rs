@@ -3,12 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use auth::IdentityKind;
+use auth::{DomainUser, IdentityKind};
 use aws_lc_rs::digest;
 use vfs::{Actor, Stat};
 use wire::security::{Privileges, Sid};
 
 use super::domain_users;
+use crate::core::domain::Ids;
 use crate::core::state_file;
 
 /// The SIDs and privileges of a logged-on user.
@@ -19,6 +20,10 @@ pub(crate) struct Token {
     privileges: Privileges,
     /// The uid of the server's process, if all users' files on the disk belong to it.
     shared_uid: Option<u32>,
+    /// The Unix id and SID of a domain's user, and those of its primary group.
+    own: Option<[(u32, Sid); 2]>,
+    /// The Unix ids of other users and groups of the domain.
+    ids: Ids,
 }
 
 impl Token {
@@ -45,6 +50,33 @@ impl Token {
             }
         }
         sids.extend(of_account);
+        Self::finished(kind, sids, shared_uid, administrator)
+    }
+
+    /// Creates the token of a user of a domain: its SID, those of its groups as the controller named them, and then those
+    /// of its Unix ids, so that files belong to the user under all of its names.
+    pub(crate) fn of_domain_user(actor: &Actor, user: &DomainUser, administrator: bool) -> Self {
+        let mut sids = vec![user.sid, user.primary_group];
+        sids.extend(user.groups.iter().filter(|group| **group != user.primary_group));
+        let (mut shared_uid, mut own) = (None, None);
+        match actor {
+            Actor::User(identity) => {
+                own = Some([(identity.uid, user.sid), (identity.gid, user.primary_group)]);
+                sids.push(Sid::unix_user(identity.uid));
+                sids.push(Sid::unix_group(identity.gid));
+                sids.extend(identity.groups.iter().copied().map(Sid::unix_group));
+            }
+            Actor::Process => shared_uid = Some(nix::unistd::geteuid().as_raw()),
+        }
+        Self { own, ..Self::finished(IdentityKind::User, sids, shared_uid, administrator) }
+    }
+
+    fn finished(
+        kind: IdentityKind,
+        mut sids: Vec<Sid>,
+        shared_uid: Option<u32>,
+        administrator: bool,
+    ) -> Self {
         sids.extend([Sid::WORLD, Sid::NETWORK]);
         match kind {
             IdentityKind::User => sids.extend([Sid::AUTHENTICATED_USERS, Sid::USERS]),
@@ -60,14 +92,53 @@ impl Token {
                 | Privileges::RESTORE
                 | Privileges::MANAGE_VOLUME;
         }
-        Self { sids, privileges, shared_uid }
+        Self { sids, privileges, shared_uid, own: None, ids: Ids::default() }
     }
 
-    /// The owner of a file without a stored descriptor, from the view of this user: the file's Unix user. If all users
-    /// act as the server's process, its files belong to the user who asks, until a descriptor is stored.
+    /// The token with the table of the Unix ids of the domain's users and groups.
+    pub(crate) fn with_ids(self, ids: Ids) -> Self {
+        Self { ids, ..self }
+    }
+
+    /// The owner of a file without a stored descriptor, from the view of this user: the file's Unix user, or the user of
+    /// the domain with that uid. If all users act as the server's process, its files belong to the user who asks, until
+    /// a descriptor is stored.
     pub(crate) fn owner_of(&self, stat: &Stat) -> Sid {
-        let shared = self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied());
-        shared.unwrap_or(Sid::unix_user(stat.uid))
+        self.if_shared(stat).unwrap_or_else(|| self.user_sid(stat.uid))
+    }
+
+    /// As [`Self::owner_of`], for clients that show Unix users: they cannot tell the uid from the SID of a domain.
+    pub(crate) fn unix_owner_of(&self, stat: &Stat) -> Sid {
+        self.if_shared(stat).unwrap_or(Sid::unix_user(stat.uid))
+    }
+
+    /// The SID of a Unix user: that of the user of the domain with this uid, if there is one.
+    pub(crate) fn user_sid(&self, uid: u32) -> Sid {
+        let own = self.own.map(|[user, _]| user).filter(|(own, _)| *own == uid).map(|(_, sid)| sid);
+        own.or_else(|| self.ids.user_sid(uid)).unwrap_or(Sid::unix_user(uid))
+    }
+
+    /// The SID of a Unix group: that of the group of the domain with this gid, if there is one.
+    pub(crate) fn group_sid(&self, gid: u32) -> Sid {
+        let own = self.own.map(|[_, group]| group).filter(|(own, _)| *own == gid).map(|(_, sid)| sid);
+        own.or_else(|| self.ids.group_sid(gid)).unwrap_or(Sid::unix_group(gid))
+    }
+
+    /// The uid of a user of the domain; `None` for other SIDs.
+    pub(crate) fn uid(&self, sid: Sid) -> Option<u32> {
+        let own = self.own.map(|[user, _]| user).filter(|(_, own)| *own == sid).map(|(uid, _)| uid);
+        own.or_else(|| self.ids.uid(sid))
+    }
+
+    /// The gid of a group of the domain; `None` for other SIDs.
+    pub(crate) fn gid(&self, sid: Sid) -> Option<u32> {
+        let own = self.own.map(|[_, group]| group).filter(|(_, own)| *own == sid).map(|(gid, _)| gid);
+        own.or_else(|| self.ids.gid(sid))
+    }
+
+    /// The SID that all files of the server's process have for this user, if the file is one of them.
+    fn if_shared(&self, stat: &Stat) -> Option<Sid> {
+        self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied())
     }
 
     /// True if the file belongs to the server's process, which is no more to the kernel than any other user.
@@ -77,7 +148,13 @@ impl Token {
 
     /// The group of such a file.
     pub(crate) fn group_of(&self, stat: &Stat) -> Sid {
-        let shared = self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied());
+        let shared = self.if_shared(stat);
+        shared.map_or_else(|| self.group_sid(stat.gid), |own| domain_users(own).unwrap_or(own))
+    }
+
+    /// As [`Self::group_of`], for clients that show Unix groups.
+    pub(crate) fn unix_group_of(&self, stat: &Stat) -> Sid {
+        let shared = self.if_shared(stat);
         shared.map_or(Sid::unix_group(stat.gid), |own| domain_users(own).unwrap_or(own))
     }
 
@@ -221,6 +298,7 @@ const FIRST_NAMED_RID: u32 = 0x4000_0000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::domain::ByRid;
 
     #[test]
     fn users_without_unix_account_have_distinct_sids() {
@@ -244,6 +322,46 @@ mod tests {
         for wrong in ["", "S-1-5-21-1-2", "S-1-5-32-544", "S-1-5-21-1-2-3-4"] {
             assert_eq!(Machine::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn files_of_domain_users_have_their_sids_and_the_other_way_round() {
+        let domain = [7, 8, 9];
+        let sid = |rid| Sid::of_domain(domain, rid);
+        let ids = Ids::new(ByRid { domain, first: 10_000 });
+        let user = DomainUser {
+            name: String::from("carol"),
+            domain: String::from("CORP"),
+            dns_domain: String::new(),
+            principal_name: None,
+            full_name: String::new(),
+            sid: sid(1104),
+            primary_group: sid(513),
+            groups: vec![sid(513), sid(1200)],
+        };
+        let actor = Actor::user(11_104, 10_513, vec![10_513, 11_200]);
+        let token = Token::of_domain_user(&actor, &user, false).with_ids(ids.clone());
+        let stat = |uid, gid| Stat { uid, gid, ..super::super::mode::stat_for_tests() };
+        assert_eq!(token.owner_of(&stat(11_104, 0)), sid(1104));
+        assert_eq!(token.owner_of(&stat(11_105, 0)), sid(1105), "another user of the domain");
+        assert_eq!(token.owner_of(&stat(1000, 0)), Sid::unix_user(1000));
+        assert_eq!(token.group_of(&stat(0, 11_200)), sid(1200));
+        assert_eq!(token.unix_owner_of(&stat(11_104, 0)), Sid::unix_user(11_104));
+        for own in [sid(1104), sid(1200), Sid::unix_user(11_104), Sid::unix_group(11_200), Sid::USERS] {
+            assert!(token.is(own), "{own}");
+        }
+        assert!(!token.is(Sid::ADMINISTRATORS) && !token.is(sid(1105)));
+        assert_eq!((token.uid(sid(1105)), token.gid(sid(1200))), (Some(11_105), Some(11_200)));
+        // The name service may give an id that is in no table.
+        let actor = Actor::user(70_000, 70_001, Vec::new());
+        let token = Token::of_domain_user(&actor, &user, true).with_ids(ids);
+        assert_eq!(token.owner_of(&stat(70_000, 0)), sid(1104));
+        assert_eq!(token.group_of(&stat(0, 70_001)), sid(513));
+        assert_eq!(token.uid(sid(1104)), Some(70_000));
+        assert!(token.is(Sid::ADMINISTRATORS));
+        // Users who all act as one Unix user have their files by their own SIDs.
+        let shared = Token::of_domain_user(&Actor::Process, &user, false);
+        assert_eq!(shared.owner_of(&stat(nix::unistd::geteuid().as_raw(), 0)), sid(1104));
     }
 
     #[test]

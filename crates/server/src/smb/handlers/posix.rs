@@ -23,8 +23,8 @@ pub(crate) fn attributes(token: &Token, stat: &Stat, links: u32) -> PosixAttribu
         links,
         reparse_tag: stat.reparse_tag,
         mode: PosixMode::new(kind, stat.mode),
-        owner: token.owner_of(stat),
-        group: token.group_of(stat),
+        owner: token.unix_owner_of(stat),
+        group: token.unix_group_of(stat),
     }
 }
 

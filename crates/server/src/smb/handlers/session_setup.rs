@@ -18,6 +18,7 @@ use super::logon_exchange::{Judged, LogonExchange};
 use super::malformed;
 use crate::core::audit::{logon_refused, taken_as_guest};
 use crate::core::config::{Encryption, GUEST_ACCOUNT, Settings, Signing};
+use crate::core::domain::NotAdmitted;
 use crate::core::effects::SmbShell;
 use crate::core::roles::Roles;
 use crate::core::server::Server;
@@ -370,7 +371,7 @@ impl Proven<'_> {
                 guest: identity.kind == IdentityKind::Guest,
                 encrypted: established.must_seal,
                 signed: established.must_sign,
-                administrator: user.administrator || may_administer(settings, &user),
+                administrator: user.administrator || may_administer(server, settings, &user),
             },
         };
         let standing = facts.standing();
@@ -447,14 +448,27 @@ impl Proven<'_> {
 }
 
 /// True if a role lets the user administer the server, as in [`Caller`](crate::core::caller::Caller).
-fn may_administer(settings: &Settings, user: &User) -> bool {
-    user.kind == IdentityKind::User
-        && Roles::administers(&settings.roles, &user.name, || crate::core::identity::group_names(&user.name))
+fn may_administer(server: &Server, settings: &Settings, user: &User) -> bool {
+    Roles::administers(&settings.roles, &server.member(settings, user))
 }
 
 /// The user with the permissions that apply, and with the administrator flag.
 fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NotBegun> {
+    if let Some(user) = &identity.domain_user {
+        return server.domain_user(settings, user).map_err(|reason| NotBegun {
+            status: match reason {
+                NotAdmitted::NotGranted(_) => NtStatus::LOGON_TYPE_NOT_GRANTED,
+                NotAdmitted::Unknown(_) => NtStatus::LOGON_FAILURE,
+            },
+            reason: reason.to_string(),
+        });
+    }
     let is_user = identity.kind == IdentityKind::User;
+    if is_user && settings.domain.is_some() && identity.user.contains('\\') {
+        let reason =
+            "the name of the account in the users file has a backslash, as only those of a domain have";
+        return Err(NotBegun { status: NtStatus::LOGON_FAILURE, reason: reason.to_owned() });
+    }
     let actor = if settings.unix_identities {
         let account = if is_user { identity.user.as_str() } else { GUEST_ACCOUNT };
         crate::core::identity::actor_of(account).ok_or_else(|| NotBegun {
@@ -469,7 +483,7 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
         vfs::Actor::Process
     };
     let name = if identity.kind == IdentityKind::Anonymous { String::new() } else { identity.user.clone() };
-    Ok(server.user_with(settings, name, identity.kind, actor))
+    Ok(server.user_with(settings, name, identity.kind, actor, None))
 }
 
 pub(super) fn end(connection: &SmbConnection, session: &Session, reason: EndReason) {

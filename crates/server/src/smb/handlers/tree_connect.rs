@@ -71,7 +71,7 @@ async fn connect(
         if share.settings.encrypt && !can_seal {
             return Err(NtStatus::ACCESS_DENIED);
         }
-        let maximal_access = share.access_of(&user).ok_or(NtStatus::ACCESS_DENIED)?;
+        let maximal_access = share.access_of(server, &user).ok_or(NtStatus::ACCESS_DENIED)?;
         let files = match share.directory() {
             Some(directory) => Some(directory.connect().await.ok_or(NtStatus::BAD_NETWORK_NAME)?),
             None => None,

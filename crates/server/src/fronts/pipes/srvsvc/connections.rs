@@ -23,7 +23,7 @@ pub(super) fn enumerate(
     let of_client = qualifier.starts_with(r"\\");
     let mut meant = Selection::default();
     if of_client {
-        meant = Selection::of_parameters(Some(qualifier), None)?;
+        meant = Selection::of_parameters(server, Some(qualifier), None)?;
     } else {
         let share = admin::share(server, caller, qualifier, Right::ReadConnections)?;
         meant.filter.share = Some(ShareName::new(&share.definition.name));

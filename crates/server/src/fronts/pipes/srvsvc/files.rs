@@ -17,7 +17,7 @@ pub(super) fn enumerate(
     caller: &Caller,
     request: &FileEnumRequest,
 ) -> Result<FileEnumResponse, Error> {
-    let all = admin::files(server, caller, meant(request)?, after(request.resume_handle))?;
+    let all = admin::files(server, caller, meant(server, request)?, after(request.resume_handle))?;
     let (room, id) = (request.preferred_maximum_length, |it: &FileSnapshot| it.global_id.value());
     let (info, end) = match request.info.level() {
         2 => fill(all, room, id, level_2, FileEnumStruct::Level2),
@@ -58,12 +58,12 @@ pub(super) fn close(
 }
 
 /// The filters of a request. `UserName` is a client if it begins with two backslashes (MS-SRVS 3.1.4.2).
-fn meant(request: &FileEnumRequest) -> Result<Selection, Error> {
+fn meant(server: &Server, request: &FileEnumRequest) -> Result<Selection, Error> {
     let base_path = request.base_path.clone().filter(|it| !it.is_empty());
     let name = request.user_name.as_deref();
     let meant = match name {
-        Some(client) if client.starts_with(r"\\") => Selection::of_parameters(name, None)?,
-        _ => Selection::of(None, name),
+        Some(client) if client.starts_with(r"\\") => Selection::of_parameters(server, name, None)?,
+        _ => Selection::of(server, None, name),
     };
     Ok(Selection { base_path, ..meant })
 }
@@ -104,12 +104,14 @@ mod tests {
 
     #[test]
     fn user_name_with_backslashes_is_a_client() {
+        let server =
+            crate::core::fixture::Fixture::with_open(registry::OpenTarget::Pipe("srvsvc".into())).server;
         for (name, expected) in [
-            (r"\\192.0.2.1", Selection::of(Some("192.0.2.1"), None)),
-            (r"DOM\alice", Selection::of(None, Some(r"dom\ALICE"))),
+            (r"\\192.0.2.1", Selection::of(&server, Some("192.0.2.1"), None)),
+            (r"DOM\alice", Selection::of(&server, None, Some(r"dom\ALICE"))),
             ("", Selection::default()),
         ] {
-            assert_eq!(meant(&request(Some(name))), Ok(expected), "{name}");
+            assert_eq!(meant(&server, &request(Some(name))), Ok(expected), "{name}");
         }
     }
 }

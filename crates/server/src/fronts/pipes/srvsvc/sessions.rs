@@ -16,7 +16,8 @@ pub(super) fn enumerate(
     caller: &Caller,
     request: &SessionEnumRequest,
 ) -> Result<SessionEnumResponse, Error> {
-    let meant = Selection::of_parameters(request.client_name.as_deref(), request.user_name.as_deref())?;
+    let meant =
+        Selection::of_parameters(server, request.client_name.as_deref(), request.user_name.as_deref())?;
     let all = admin::sessions(server, caller, meant.clone(), after(request.resume_handle))?;
     let (room, id) = (request.preferred_maximum_length, |it: &SessionSnapshot| it.global_id.value());
     let view = View { server };
@@ -44,7 +45,8 @@ pub(super) fn delete(
     caller: &Caller,
     request: &SessionDelRequest,
 ) -> Result<SessionDelResponse, Error> {
-    let meant = Selection::of_parameters(request.client_name.as_deref(), request.user_name.as_deref())?;
+    let meant =
+        Selection::of_parameters(server, request.client_name.as_deref(), request.user_name.as_deref())?;
     admin::end_sessions(server, caller, meant)?;
     Ok(SessionDelResponse { status: Win32Error::SUCCESS })
 }

@@ -1,0 +1,339 @@
+//! The comparison of users with the names in settings.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use auth::{DomainUser, IdentityKind};
+use vfs::Actor;
+use wire::security::Sid;
+use wire::{AccountName, eq_ignore_case};
+
+use super::unix::unix_names;
+use super::{Domain, Written, qualified};
+use crate::core::config::Settings;
+use crate::core::identity;
+use crate::core::server::Server;
+use crate::core::session::User;
+
+/// A user, as the names of users and groups in settings are compared with it.
+///
+/// `CORP\carol`, `carol@corp.example`, the user principal name and, if there is no local account of that name, `carol`
+/// mean one user of the domain; `SERVER\carol` and `carol` mean the local account. `CORP\staff`, `staff@corp.example`
+/// and a SID mean a group of the domain; other names of groups are Unix groups.
+pub(crate) struct Member<'a> {
+    /// The names that mean the user; empty for a caller without an account.
+    names: Vec<AccountName>,
+    /// The SIDs of a domain's user and of its groups.
+    sids: Vec<Sid>,
+    /// The SID of the group Domain Admins of the user's domain, if that is the server's.
+    domain_admins: Option<Sid>,
+    domain: Option<Arc<Domain>>,
+    unix_groups: OnceCell<Vec<String>>,
+    find_unix_groups: Box<dyn Fn() -> Vec<String> + 'a>,
+}
+
+impl<'a> Member<'a> {
+    /// A caller without an account, whom no name means.
+    pub(crate) fn nobody() -> Self {
+        Self::new(Vec::new(), Vec::new)
+    }
+
+    /// A local account. Its Unix groups are looked up if they are needed.
+    pub(crate) fn local(settings: &Settings, name: &str, unix_groups: impl Fn() -> Vec<String> + 'a) -> Self {
+        if name.is_empty() {
+            return Self::nobody();
+        }
+        let full = [name.to_owned(), format!("{}\\{name}", settings.name), format!(".\\{name}")];
+        Self::new(full.iter().map(|it| AccountName::new(it)).collect(), unix_groups)
+    }
+
+    /// A user of a domain. `is_shadowed` is true if a local account has the plain name.
+    fn of_domain(
+        domain: &Arc<Domain>,
+        user: &DomainUser,
+        is_shadowed: bool,
+        unix_groups: impl Fn() -> Vec<String> + 'a,
+    ) -> Self {
+        let mut names = vec![qualified(&user.domain, &user.name)];
+        if !user.dns_domain.is_empty() {
+            names.push(format!("{}\\{}", user.dns_domain, user.name));
+            names.push(format!("{}@{}", user.name, user.dns_domain));
+        }
+        // Without a domain in it, the name could be that of a local account.
+        names.extend(user.principal_name.clone().filter(|it| is_principal(it)));
+        let is_of_servers = domain.is_called(&user.domain);
+        if is_of_servers {
+            names.push(format!("{}\\{}", domain.settings.realm, user.name));
+            names.push(format!("{}@{}", user.name, domain.settings.realm));
+            if !is_shadowed {
+                names.push(user.name.clone());
+            }
+        }
+        let mut sids = vec![user.sid];
+        sids.extend(&user.groups);
+        Self {
+            sids,
+            domain_admins: domain_admins(user.sid).filter(|_| is_of_servers),
+            domain: Some(Arc::clone(domain)),
+            ..Self::new(names.iter().map(|it| AccountName::new(it)).collect(), unix_groups)
+        }
+    }
+
+    fn new(names: Vec<AccountName>, unix_groups: impl Fn() -> Vec<String> + 'a) -> Self {
+        Self {
+            names,
+            sids: Vec::new(),
+            domain_admins: None,
+            domain: None,
+            unix_groups: OnceCell::new(),
+            find_unix_groups: Box::new(unix_groups),
+        }
+    }
+
+    /// The user without Unix groups, which may take a while to look up.
+    pub(crate) fn without_unix_groups(self) -> Self {
+        Self { find_unix_groups: Box::new(Vec::new), unix_groups: OnceCell::new(), ..self }
+    }
+
+    /// True for a caller without an account.
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// True if the name of a user in the settings means this user, or is a group of a domain that the user is in.
+    pub(crate) fn is(&self, written: &str) -> bool {
+        let name = AccountName::new(written);
+        !self.is_nobody() && (self.names.contains(&name) || self.has_sid(written))
+    }
+
+    /// True if the user is in the group.
+    pub(crate) fn is_in(&self, group: &str) -> bool {
+        if self.is_nobody() {
+            return false;
+        }
+        if self.has_sid(group) {
+            return true;
+        }
+        let unix_groups = self.unix_groups.get_or_init(&self.find_unix_groups);
+        // The names of local groups have one spelling, those of a domain have not.
+        let is_qualified = group.contains(['\\', '@']);
+        unix_groups.iter().any(|it| it == group || is_qualified && eq_ignore_case(it, group))
+    }
+
+    /// True if the user is in the group Domain Admins of the server's domain, whose members are administrators of every
+    /// member of the domain, as on Windows.
+    pub(crate) fn is_domain_administrator(&self) -> bool {
+        self.domain_admins.is_some_and(|group| self.sids.contains(&group))
+    }
+
+    /// True if the name is that of a SID that the user has.
+    fn has_sid(&self, written: &str) -> bool {
+        let Some(domain) = self.domain.as_ref().filter(|_| !self.sids.is_empty()) else { return false };
+        domain.known_sid(written).is_some_and(|sid| self.sids.contains(&sid))
+    }
+}
+
+impl Server {
+    /// The user of a domain with a process on this machine, as the names in settings are compared with it.
+    pub(crate) fn member_of_process<'a>(
+        &self,
+        domain: &Arc<Domain>,
+        user: &DomainUser,
+        unix_groups: impl Fn() -> Vec<String> + 'a,
+    ) -> Member<'a> {
+        let is_shadowed = self.accounts().user(&user.name).is_some();
+        Member::of_domain(domain, user, is_shadowed, unix_groups)
+    }
+
+    /// The user of a session, as the names in settings are compared with it.
+    pub(crate) fn member<'a>(&self, settings: &Settings, user: &'a User) -> Member<'a> {
+        if user.kind != IdentityKind::User {
+            return Member::nobody();
+        }
+        match (&user.domain, self.domain()) {
+            (Some(known), Some(domain)) => {
+                let is_shadowed = self.accounts().user(&known.name).is_some();
+                Member::of_domain(&domain, known, is_shadowed, || unix_groups_of(known, &user.actor))
+            }
+            // The server has left the domain, so only the qualified name means the user.
+            (Some(_), None) => Member::new(vec![AccountName::new(&user.name)], Vec::new),
+            (None, _) => Member::local(settings, &user.name, || identity::group_names(&user.name)),
+        }
+    }
+}
+
+/// True for a name of the form `name@realm`.
+fn is_principal(name: &str) -> bool {
+    matches!(Written::new(name), Written::Principal { .. })
+}
+
+/// The names of the Unix groups of a domain's user.
+fn unix_groups_of(user: &DomainUser, actor: &Actor) -> Vec<String> {
+    match actor {
+        Actor::User(identity) => {
+            let groups = identity.groups.iter().chain([&identity.gid]);
+            groups.filter_map(|gid| identity::group_name(*gid)).collect()
+        }
+        Actor::Process => {
+            let found = unix_names(user).into_iter().map(|name| identity::group_names(&name));
+            found.into_iter().find(|groups| !groups.is_empty()).unwrap_or_default()
+        }
+    }
+}
+
+/// The SID of the group Domain Admins of a user's domain (DOMAIN_GROUP_RID_ADMINS, MS-DTYP 2.4.2.4).
+fn domain_admins(user: Sid) -> Option<Sid> {
+    match (user.authority(), user.sub_authorities()) {
+        (5, [21, a, b, c, _]) => Some(Sid::of_domain([*a, *b, *c], DOMAIN_ADMINS)),
+        _ => None,
+    }
+}
+
+const DOMAIN_ADMINS: u32 = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use auth::UserDb;
+
+    use super::*;
+    use crate::core::config::parse;
+    use crate::core::domain::NotAdmitted;
+
+    fn sid(rid: u32) -> Sid {
+        Sid::of_domain([1, 2, 3], rid)
+    }
+
+    fn carol() -> DomainUser {
+        DomainUser {
+            name: String::from("carol"),
+            domain: String::from("CORP"),
+            dns_domain: String::from("corp.test"),
+            principal_name: Some(String::from("carol.jones@corp.example")),
+            full_name: String::from("Carol Jones"),
+            sid: sid(1104),
+            primary_group: sid(513),
+            groups: vec![sid(513), sid(1201)],
+        }
+    }
+
+    fn server(settings: &str) -> Arc<Server> {
+        let mut defaults = Settings::conventional(false, |_| None);
+        defaults.name = String::from("FILES");
+        let text =
+            format!("[server]\nadministrators = ['CORP\\boss']\n[domain]\nrealm = 'corp.test'\n{settings}");
+        let settings = parse(&text, Path::new("/"), defaults).unwrap();
+        let mut accounts = UserDb::default();
+        accounts.add("alice", 1, "password", wire::FileTime::NONE).unwrap();
+        Server::new(settings, accounts).unwrap()
+    }
+
+    fn user(server: &Server, user: &DomainUser) -> User {
+        server.domain_user(&server.settings(), user).unwrap()
+    }
+
+    #[test]
+    fn every_spelling_of_a_user_of_the_domain_means_it() {
+        let server = server("");
+        let settings = server.settings();
+        let user_of = |it: &DomainUser| user(&server, it);
+        let known = user_of(&carol());
+        assert_eq!(known.name, "CORP\\carol");
+        let member = server.member(&settings, &known);
+        for written in [
+            "CORP\\carol",
+            "corp\\CAROL",
+            "corp.test\\carol",
+            "carol@corp.test",
+            "Carol.Jones@Corp.Example",
+            "carol",
+            "S-1-5-21-1-2-3-1104",
+        ] {
+            assert!(member.is(written), "{written}");
+        }
+        for written in
+            ["FILES\\carol", ".\\carol", "EU\\carol", "carol@eu.test", "caro", "S-1-5-21-1-2-3-1105"]
+        {
+            assert!(!member.is(written), "{written}");
+        }
+    }
+
+    #[test]
+    fn plain_name_of_a_local_account_is_not_the_user_of_the_domain() {
+        let server = server("");
+        let settings = server.settings();
+        let of_domain = user(&server, &DomainUser { name: String::from("alice"), ..carol() });
+        let local =
+            server.user_with(&settings, String::from("alice"), IdentityKind::User, Actor::Process, None);
+        let (of_domain, local) = (server.member(&settings, &of_domain), server.member(&settings, &local));
+        assert!(local.is("alice") && local.is("files\\ALICE") && local.is(".\\alice"));
+        assert!(!local.is("CORP\\alice") && !local.is("alice@corp.test"));
+        assert!(!of_domain.is("alice") && !of_domain.is("FILES\\alice") && of_domain.is("CORP\\alice"));
+    }
+
+    #[test]
+    fn principal_name_without_realm_means_no_local_account() {
+        let server = server("");
+        let principal_name = Some(String::from("alice"));
+        let known = user(&server, &DomainUser { principal_name, ..carol() });
+        assert!(!server.member(&server.settings(), &known).is("alice"));
+        for name in ["alice@corp.test", "FILES\\alice", ""] {
+            let named = DomainUser { name: String::from(name), ..carol() };
+            let refused = server.domain_user(&server.settings(), &named);
+            assert!(matches!(refused, Err(NotAdmitted::Unknown(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn users_of_trusted_domains_have_their_domain_in_their_name() {
+        let server = server("");
+        let (domain, dns_domain) = (String::from("EU"), String::from("eu.test"));
+        let known = user(&server, &DomainUser { domain, dns_domain, ..carol() });
+        let member = server.member(&server.settings(), &known);
+        assert!(member.is("EU\\carol") && member.is("carol@eu.test"));
+        assert!(!member.is("carol") && !member.is("CORP\\carol") && !member.is("carol@corp.test"));
+    }
+
+    #[test]
+    fn groups_of_the_domain_are_matched_by_sid() {
+        let server = server("");
+        let known = user(&server, &carol());
+        let member = server.member(&server.settings(), &known);
+        assert!(member.is_in("S-1-5-21-1-2-3-1201") && member.is("S-1-5-21-1-2-3-1201"));
+        assert!(!member.is_in("S-1-5-21-1-2-3-1202") && !member.is_in("root"));
+        assert!(!Member::nobody().is_in("S-1-5-21-1-2-3-1201"));
+    }
+
+    #[test]
+    fn domain_admins_administer_members_of_the_domain() {
+        let server = server("");
+        let is_administrator = |it: &DomainUser| user(&server, it).administrator;
+        assert!(!is_administrator(&carol()));
+        assert!(is_administrator(&DomainUser { groups: vec![sid(512)], ..carol() }));
+        assert!(is_administrator(&DomainUser { name: String::from("Boss"), ..carol() }));
+        let of_another = Sid::of_domain([1, 2, 4], 512);
+        assert!(!is_administrator(&DomainUser { groups: vec![of_another], ..carol() }));
+        let trusted = DomainUser { domain: String::from("EU"), groups: vec![sid(512)], ..carol() };
+        assert!(!is_administrator(&trusted), "the administrators of another domain");
+    }
+
+    #[test]
+    fn only_members_of_logon_groups_log_on() {
+        let server = server("logon_groups = ['S-1-5-21-1-2-3-1201']\n");
+        assert!(server.domain_user(&server.settings(), &carol()).is_ok());
+        let refused = server.domain_user(&server.settings(), &DomainUser { groups: Vec::new(), ..carol() });
+        assert!(matches!(refused, Err(NotAdmitted::NotGranted(_))));
+    }
+
+    #[test]
+    fn user_keeps_the_groups_of_the_controller_when_settings_change() {
+        let server = server("");
+        let known = user(&server, &carol());
+        let settings = server.settings();
+        let User { name, kind, actor, domain, .. } = known.clone();
+        let again = server.user_with(&settings, name, kind, actor, domain);
+        assert_eq!(again.token, known.token);
+        assert!(again.token.is(sid(1201)));
+    }
+}

@@ -1,0 +1,150 @@
+//! The server as a member of a domain: the Unix ids and the names of the domain's users and groups, and the names that
+//! mean a user in settings and filters.
+
+mod ids;
+mod logon;
+mod member;
+mod unix;
+
+use std::sync::Arc;
+
+use wire::security::Sid;
+use wire::{Account, FoldedName, eq_ignore_case};
+
+use crate::core::config::{DomainSettings, Settings};
+use crate::core::server::Server;
+
+#[cfg(test)]
+pub(crate) use ids::ByRid;
+pub(crate) use ids::Ids;
+pub(crate) use logon::NotAdmitted;
+pub(crate) use member::Member;
+
+/// The domain that the server is a member of, with its tables.
+#[derive(Debug)]
+pub(crate) struct Domain {
+    pub(crate) settings: DomainSettings,
+    /// The Unix ids of its users and groups.
+    pub(crate) ids: Ids,
+}
+
+impl Domain {
+    /// The domain of these settings, if they have one. `before` is kept if its settings are the same.
+    pub(crate) fn of(settings: &Settings, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+        let domain = settings.domain.as_ref()?;
+        if let Some(before) = before.filter(|it| it.settings == *domain) {
+            return Some(Arc::clone(before));
+        }
+        Some(Arc::new(Self { settings: domain.clone(), ids: Ids::open(settings) }))
+    }
+
+    /// True for the NetBIOS or DNS name of the domain.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        is_called(&self.settings, name)
+    }
+
+    /// The SID of the group with this name, as far as it is known without asking a controller: a SID in text form, or a
+    /// name that was looked up before.
+    pub(crate) fn known_sid(&self, name: &str) -> Option<Sid> {
+        name.parse().ok()
+    }
+}
+
+/// True for the NetBIOS or DNS name of the domain with these settings.
+fn is_called(domain: &DomainSettings, name: &str) -> bool {
+    eq_ignore_case(name, &domain.name) || eq_ignore_case(name, &domain.realm)
+}
+
+/// A name as a person writes it, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written<'a> {
+    /// `DOMAIN\name`.
+    Qualified { domain: &'a str, name: &'a str },
+    /// `name@realm`.
+    Principal { name: &'a str, realm: &'a str },
+    /// A name without a domain.
+    Plain(&'a str),
+}
+
+impl<'a> Written<'a> {
+    fn new(text: &'a str) -> Self {
+        if let Some((domain, name)) = text.split_once('\\') {
+            return Self::Qualified { domain, name };
+        }
+        match text.rsplit_once('@') {
+            Some((name, realm)) if !name.is_empty() && !realm.is_empty() => Self::Principal { name, realm },
+            _ => Self::Plain(text),
+        }
+    }
+}
+
+/// True if the text before a backslash means the server itself.
+fn is_own(settings: &Settings, domain: &str) -> bool {
+    domain == "." || eq_ignore_case(domain, &settings.name)
+}
+
+/// The name of a user of a domain by which the server knows it: `CORP\carol`.
+pub(crate) fn qualified(domain: &str, name: &str) -> String {
+    format!("{}\\{name}", wire::names::upper(domain))
+}
+
+impl Server {
+    /// The domain that the server is a member of.
+    pub(crate) fn domain(&self) -> Option<Arc<Domain>> {
+        self.identity.domain.read().clone()
+    }
+
+    /// The account that a filter means: `SERVER\carol` and plain names are local accounts; other names are users of
+    /// domains, and so are plain names that no local account has. Without a domain, the text before a backslash is
+    /// compared with the domain that the client named.
+    pub(crate) fn account_named(&self, text: &str) -> Account {
+        Account::new(&self.account_name(text))
+    }
+
+    fn account_name(&self, text: &str) -> String {
+        let settings = self.settings();
+        let Some(domain) = self.domain() else { return text.to_owned() };
+        let accounts = self.accounts();
+        if accounts.user(text).is_some() {
+            return text.to_owned();
+        }
+        match Written::new(text) {
+            Written::Qualified { domain: own, name } if is_own(&settings, own) => name.to_owned(),
+            Written::Qualified { domain: named, name } if domain.is_called(named) => {
+                qualified(&domain.settings.name, name)
+            }
+            Written::Qualified { .. } => text.to_owned(),
+            Written::Principal { name, realm } => {
+                // The name may be a user principal name, which differs from the account's name.
+                if let Some(name) = self.name_of_principal(text) {
+                    return name;
+                }
+                let label = realm.split('.').next().unwrap_or_default();
+                let named = if domain.is_called(realm) { &domain.settings.name } else { label };
+                qualified(named, name)
+            }
+            Written::Plain("") => String::new(),
+            Written::Plain(name) => qualified(&domain.settings.name, name),
+        }
+    }
+
+    /// The name of the user with a session whose user principal name this is.
+    fn name_of_principal(&self, text: &str) -> Option<String> {
+        let wanted = FoldedName::new(text);
+        let mut last = None;
+        loop {
+            let batch = self.registry.lock("user_of_principal").sessions_after(last, BATCH);
+            last = Some(batch.last()?.0);
+            for (_, session) in batch {
+                let Some(user) = session.user() else { continue };
+                let principal = user.domain.as_ref().and_then(|it| it.principal_name.as_deref());
+                if principal.is_some_and(|it| FoldedName::new(it) == wanted) {
+                    return Some(user.name.clone());
+                }
+            }
+        }
+    }
+}
+
+/// The number of sessions that are listed under one hold of the registry's lock.
+const BATCH: usize = 256;
