@@ -1,5 +1,7 @@
 //! The Debian packages and other programs that the tests need, and their installation.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::shell;
@@ -21,6 +23,13 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gcc", "/usr/bin/cc"),
     ("fuse3", "/usr/bin/fusermount3"),
     ("rsync", "/usr/bin/rsync"),
+    ("samba-ad-dc", "/usr/share/doc/samba-ad-dc/copyright"),
+    ("samba-ad-provision", "/usr/share/samba/setup/provision_users.ldif"),
+    ("winbind", "/usr/sbin/winbindd"),
+    ("libnss-winbind", "/usr/share/doc/libnss-winbind/copyright"),
+    ("krb5-user", "/usr/bin/kinit"),
+    ("adcli", "/usr/sbin/adcli"),
+    ("faketime", "/usr/bin/faketime"),
 ];
 
 /// The file system exerciser, a program that no distribution has.
@@ -72,8 +81,55 @@ fn install_packages() -> bool {
     };
     let mut install = vec!["-qq", "-y", "--no-install-recommends", "install"];
     install.extend(&missing);
+    let (_no_services, _name_service) = (NoServices::begin(), NameService::read());
     let done = shell::succeeds(apt(&["-qq", "update"])) && shell::succeeds(apt(&install));
     done && self::missing().is_empty()
+}
+
+/// Keeps packages from starting their services on a machine with systemd, which does not look at RUNLEVEL: a domain
+/// controller, winbindd and smbd would take ports. Dropping it ends that.
+struct NoServices(bool);
+
+impl NoServices {
+    /// The program that `invoke-rc.d` and `deb-systemd-invoke` ask.
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn begin() -> Self {
+        let ours = !Path::new(Self::POLICY).exists()
+            && fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n").is_ok()
+            && fs::set_permissions(Self::POLICY, Permissions::from_mode(0o755)).is_ok();
+        Self(ours)
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.0 {
+            fs::remove_file(Self::POLICY).ok();
+        }
+    }
+}
+
+/// The configuration of the name service, which libnss-winbind changes when it is installed: here, only the hosts of
+/// the tests' domain use winbind, with a configuration of their own. Dropping it restores the file.
+struct NameService(Option<String>);
+
+impl NameService {
+    const FILE: &str = "/etc/nsswitch.conf";
+
+    fn read() -> Self {
+        Self(fs::read_to_string(Self::FILE).ok())
+    }
+}
+
+impl Drop for NameService {
+    fn drop(&mut self) {
+        if let Some(text) = &self.0
+            && fs::read_to_string(Self::FILE).is_ok_and(|now| now != *text)
+        {
+            fs::write(Self::FILE, text).ok();
+        }
+    }
 }
 
 fn missing() -> Vec<&'static str> {

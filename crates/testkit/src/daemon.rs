@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 use crate::limits::{LOG_TAIL_LINES, POLL, PORTS, READY_MAX, START_ATTEMPTS, STOP_MAX};
 use crate::paths;
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
 /// A running server whose log is in a file. Dropping it ends it; dropping it in a panic shows the log.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -22,7 +25,16 @@ pub(crate) struct Daemon {
     killed: bool,
     name: &'static str,
     log: PathBuf,
-    address: SocketAddr,
+    place: Place,
+}
+
+/// The place where a server listens.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The address and port.
+    pub(crate) address: SocketAddr,
+    /// The network namespace, as a file; `None` for that of this process.
+    pub(crate) namespace: Option<PathBuf>,
 }
 
 impl Daemon {
@@ -31,7 +43,8 @@ impl Daemon {
         let mut said = String::new();
         for _ in 0..START_ATTEMPTS {
             let port = free_port();
-            match Self::attempt(name, log, port, command(port)) {
+            let place = Place { address: SocketAddr::from(([127, 0, 0, 1], port)), namespace: None };
+            match Self::attempt(name, log, place, command(port)) {
                 Ok(daemon) => return daemon,
                 Err(reason) => said = reason,
             }
@@ -44,28 +57,32 @@ impl Daemon {
         panic!("{said}\n{}", tail(log));
     }
 
+    /// Starts the command for a place that nobody else uses, and waits until it answers SMB2 there.
+    pub(crate) fn start_at(name: &'static str, log: &Path, place: Place, command: Command) -> Self {
+        Self::attempt(name, log, place, command).unwrap_or_else(|reason| panic!("{reason}\n{}", tail(log)))
+    }
+
     /// Starts `command` again on the same port, after [`stop`](Self::stop).
     pub(crate) fn start_again(&mut self, command: Command) {
-        let again = Self::attempt(self.name, &self.log, self.address.port(), command);
+        let again = Self::attempt(self.name, &self.log, self.place.clone(), command);
         *self = again.unwrap_or_else(|reason| panic!("{reason}\n{}", tail(&self.log)));
     }
 
-    fn attempt(name: &'static str, log: &Path, port: u16, mut command: Command) -> Result<Self, String> {
+    fn attempt(name: &'static str, log: &Path, place: Place, mut command: Command) -> Result<Self, String> {
         let file = File::options().create(true).append(true).open(log);
         let file = file.map_err(|error| format!("cannot create {}: {error}", log.display()))?;
         let errors = file.try_clone().map_err(|error| format!("cannot use {}: {error}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0);
         let child = command.spawn().map_err(|error| format!("cannot start {name} ({command:?}): {error}"))?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let watchdog = watchdog(child.id());
-        let mut daemon = Self { child, watchdog, killed: false, name, log: log.to_path_buf(), address };
+        let mut daemon = Self { child, watchdog, killed: false, name, log: log.to_path_buf(), place };
         let started = Instant::now();
-        while !answers(address) {
+        while !daemon.answers() {
             if let Ok(Some(status)) = daemon.child.try_wait() {
                 return Err(format!("{name} ended at once ({status})"));
             }
             if started.elapsed() > READY_MAX {
-                return Err(format!("{name} does not answer on {address} after {READY_MAX:?}"));
+                return Err(format!("{name} does not answer on {} after {READY_MAX:?}", daemon.address()));
             }
             thread::sleep(POLL);
         }
@@ -73,7 +90,7 @@ impl Daemon {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.place.address
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -82,7 +99,7 @@ impl Daemon {
 
     /// True if the server answers a NEGOTIATE.
     pub(crate) fn answers(&self) -> bool {
-        answers(self.address)
+        self.place.answers()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -128,8 +145,8 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
-            eprintln!("--- the log of {} on {}:\n{}", self.name, self.address, tail(&self.log));
-            if let Some(kept) = keep(&self.log, self.name, self.address) {
+            eprintln!("--- the log of {} on {}:\n{}", self.name, self.address(), tail(&self.log));
+            if let Some(kept) = keep(&self.log, self.name, self.address()) {
                 eprintln!("--- all of it: {}", kept.display());
             }
         }
@@ -151,6 +168,22 @@ pub(crate) fn kill_group(pid: u32, name: &str) {
 fn signal(target: &str, name: &str) {
     let script = "kill -s \"$1\" -- \"$2\" 2>/dev/null";
     Command::new("sh").args(["-c", script, "sh", name, target]).status().ok();
+}
+
+impl Place {
+    /// True if a server answers a NEGOTIATE there.
+    fn answers(&self) -> bool {
+        let Some(namespace) = &self.namespace else { return answers(self.address) };
+        // A thread of its own, because it stays in the namespace.
+        thread::scope(|threads| {
+            let asked = threads.spawn(|| {
+                let Ok(namespace) = File::open(namespace) else { return false };
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).is_ok()
+                    && answers(self.address)
+            });
+            asked.join().unwrap_or(false)
+        })
+    }
 }
 
 /// Sends an SMB2 NEGOTIATE and waits for the start of an answer: a hung server still has the kernel accept

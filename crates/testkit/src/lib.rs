@@ -4,6 +4,7 @@
 //! - [`Shareward`] and [`Samba`]: one of them, for tests of a particular server.
 //! - [`peer`]: smbclient, rpcclient, `net rpc`, smbtorture, impacket and the kernel client, each as one call that
 //!   returns an [`Output`].
+//! - [`Domain`]: an Active Directory domain with its own controller and hosts, on this machine.
 //! - [`need`]: skips a test visibly if a peer is not installed.
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod torture;
 
 mod cable;
 mod daemon;
+mod domain;
 mod limits;
 mod need;
 mod output;
@@ -23,6 +25,7 @@ mod stuck;
 mod subject;
 
 pub use cable::Cable;
+pub use domain::{Domain, FIRST_ID, Host, SambaMember, Tickets, password};
 pub use need::{TOOLS, find, is_root, need, skip};
 pub use output::{Output, run};
 pub use paths::{repository, shareward_binary};

@@ -29,3 +29,6 @@ pub(crate) const KERNEL_SPARE: Duration = Duration::from_secs(60);
 /// Ports handed to servers: below the range the kernel gives to clients (32768 and up on Linux), so that no
 /// client's socket can sit on a port between our look and the server's bind.
 pub(crate) const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A domain is made from nothing in 15 seconds on an idle machine with two processors; tests run beside it.
+pub(crate) const DOMAIN_MAX: Duration = Duration::from_secs(180);

@@ -1,6 +1,9 @@
 //! The configuration of a server under test, for every subject.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::domain::Host;
 
 /// An account.
 #[derive(Clone, Debug)]
@@ -61,6 +64,9 @@ pub struct Setup {
     pub run_as: RunAs,
     /// The directory of the Unix accounts for a server that runs as root; `None` for the server's own directory.
     pub accounts: Option<PathBuf>,
+    /// The host of a domain that our server runs on as root, on port 445 and with the host's name; `None` for this
+    /// machine.
+    pub host: Option<Arc<Host>>,
     /// True to listen on `::1` as well, on the same port.
     pub ipv6: bool,
     /// The limit of descriptors of our server; `None` for the test's own limit.
@@ -98,6 +104,7 @@ impl Default for Setup {
             binary: None,
             run_as: RunAs::Ordinary,
             accounts: None,
+            host: None,
             ipv6: false,
             descriptors: None,
             extra: String::new(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -46,10 +46,17 @@ impl Shareward {
         for user in &setup.users {
             files.user(&["add", &user.name], &format!("{}\n", user.password)).success();
         }
-        let daemon = Daemon::start("shareward", &files.path("server.log"), |port| {
-            files.write_config(port);
-            files.serve()
-        });
+        let log = files.path("server.log");
+        let daemon = match &setup.host {
+            Some(host) => {
+                files.write_config(445);
+                Daemon::start_at("shareward", &log, host.place(), files.serve())
+            }
+            None => Daemon::start("shareward", &log, |port| {
+                files.write_config(port);
+                files.serve()
+            }),
+        };
         Self { daemon, files }
     }
 
@@ -158,8 +165,10 @@ impl Files {
     fn prepare(setup: &Setup) -> Self {
         let root =
             tempfile::Builder::new().prefix("shareward-test.").tempdir().expect("a temporary directory");
-        let accounts = (setup.run_as == RunAs::Root)
-            .then(|| Accounts::write(setup.accounts.as_deref().unwrap_or(root.path()), &setup.users));
+        let accounts = (setup.run_as == RunAs::Root).then(|| {
+            let etc = setup.host.as_ref().map(|host| host.file("/etc"));
+            Accounts::write(etc.as_deref().or(setup.accounts.as_deref()).unwrap_or(root.path()), &setup.users)
+        });
         let files = Self { root, setup: setup.clone(), accounts };
         let binary = setup.binary.clone().unwrap_or_else(paths::shareward_binary);
         // `nobody` may not have access to the build directory, which can also be on another file system.
@@ -207,9 +216,10 @@ impl Files {
     fn command_within(&self, limits: &[&str]) -> Command {
         let binary = self.path("shareward");
         let program = if limits.is_empty() { binary.clone() } else { PathBuf::from("prlimit") };
-        let mut command = match &self.accounts {
-            Some(accounts) => accounts.within(&program),
-            None => {
+        let mut command = match (&self.setup.host, &self.accounts) {
+            (Some(host), _) => host.command(&program),
+            (None, Some(accounts)) => accounts.within(&program),
+            (None, None) => {
                 let mut command = Command::new(&program);
                 if is_root() {
                     command.uid(NOBODY).gid(NOBODY);
@@ -246,8 +256,12 @@ impl Files {
         let administrators =
             listed(self.setup.users.iter().filter(|u| u.administrator).map(|u| u.name.as_str()).collect());
         let also = if self.setup.ipv6 { format!(", \"[::1]:{port}\"") } else { String::new() };
+        let (address, name) = match &self.setup.host {
+            Some(host) => (host.address(), host.name().to_uppercase()),
+            None => (Ipv4Addr::LOCALHOST, String::from("TESTED")),
+        };
         let mut text = format!(
-            "[server]\nlisten = [\"127.0.0.1:{port}\"{also}]\nname = \"TESTED\"\ncontrol_socket = \"{root}/run/control.sock\"\n\
+            "[server]\nlisten = [\"{address}:{port}\"{also}]\nname = {name:?}\ncontrol_socket = \"{root}/run/control.sock\"\n\
              users_file = \"{root}/users\"\nstate_dir = \"{root}/state\"\nadministrators = [{administrators}]\n{}\n",
             self.setup.extra
         );
