@@ -92,6 +92,7 @@ impl Service {
             let _ = task.await;
         }
         self.server.logons.log.sum_up();
+        self.server.logons.granted_log.sum_up();
         self.server.shut_down().await;
         // The tasks of the connections write their last answers and end.
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;

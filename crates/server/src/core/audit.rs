@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 
-use auth::Claim;
+use auth::{Claim, Identity, IdentityKind, Method};
 use registry::AddressGroup;
 
 use crate::core::limits::LOGGED_NAME_MAX;
+use crate::core::logon_log::LogKind;
 
 /// Records that a client without an account was refused a named pipe.
 pub(crate) fn pipe_refused(peer: &SocketAddr, pipe: &str) {
@@ -28,6 +29,41 @@ pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'
     );
 }
 
+/// Records a logon that has led to a session, or has bound one to a further connection: the account, the domain that
+/// the client named, its address and the protocol.
+pub(crate) fn logon_granted(peer: &SocketAddr, identity: &Identity, session: u32) {
+    tracing::info!(
+        target: "audit",
+        account = loggable(&identity.user),
+        domain = loggable(&identity.domain),
+        from = %peer.ip().to_canonical(),
+        workstation = identity.workstation.as_deref().map(loggable),
+        method = method_of(identity),
+        session,
+        "logon granted"
+    );
+}
+
+/// Records that a user who has proved who it is gets no session.
+pub(crate) fn proven_logon_refused(peer: &SocketAddr, identity: &Identity, reason: &str) {
+    let claim = Claim {
+        user: identity.user.clone(),
+        domain: identity.domain.clone(),
+        workstation: identity.workstation.clone().unwrap_or_default(),
+    };
+    logon_refused(peer, Some(&claim), method_of(identity), reason);
+}
+
+/// The method of a logon in the log.
+fn method_of(identity: &Identity) -> &'static str {
+    match (identity.kind, identity.method) {
+        (IdentityKind::Anonymous, _) => "anonymous",
+        (IdentityKind::Guest, _) => "guest",
+        (IdentityKind::User, Method::Kerberos) => "Kerberos",
+        (IdentityKind::User, Method::Ntlm) => "NTLM",
+    }
+}
+
 /// Records that a client without an account has become a guest.
 pub(crate) fn taken_as_guest(peer: &SocketAddr, claim: Option<&Claim>) {
     let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
@@ -37,6 +73,7 @@ pub(crate) fn taken_as_guest(peer: &SocketAddr, claim: Option<&Claim>) {
         domain = shown(|it| &it.domain),
         from = %peer.ip().to_canonical(),
         workstation = shown(|it| &it.workstation),
+        method = "guest",
         "unknown user: logged on as a guest"
     );
 }
@@ -69,8 +106,8 @@ pub(crate) struct Untold {
     pub(crate) count: u64,
 }
 
-/// Records the number of entries that were left out.
-pub(crate) fn logons_untold(untold: &Untold) {
+/// Records the number of entries about logons of this kind that were left out.
+pub(crate) fn logons_untold(kind: LogKind, untold: &Untold) {
     let from = match untold.from {
         Some(AddressGroup::V4(address)) => address.to_string(),
         Some(AddressGroup::V6([a, b, c, d])) => {
@@ -78,12 +115,21 @@ pub(crate) fn logons_untold(untold: &Untold) {
         }
         None => String::from("other addresses"),
     };
-    tracing::warn!(
-        target: "audit",
-        from,
-        count = untold.count,
-        "more logons were refused, or became guests', than the log has entries for"
-    );
+    let count = untold.count;
+    match kind {
+        LogKind::Refused => tracing::warn!(
+            target: "audit",
+            from,
+            count,
+            "more logons were refused, or became guests', than the log has entries for"
+        ),
+        LogKind::Granted => tracing::info!(
+            target: "audit",
+            from,
+            count,
+            "more logons were granted than the log has entries for"
+        ),
+    }
 }
 
 /// Records that wrong passwords have locked an account.

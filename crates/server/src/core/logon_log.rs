@@ -1,5 +1,6 @@
-//! The limit on log entries about logons: an entry for each refused logon, unless there are so many that the log would
-//! fill the disk. Entries that are left out are counted and reported in a summary.
+//! The limit on log entries about logons: an entry for each logon, unless there are so many that the log would fill the
+//! disk. Entries that are left out are counted and reported in a summary. Refused and granted logons have limits of
+//! their own, so that a client cannot hide guesses behind its logons.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,8 +18,18 @@ use crate::core::limits::{
 };
 use crate::core::server::Server;
 
+/// The logons that a log is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogKind {
+    /// Refused logons, and those that became guests'.
+    Refused,
+    /// Granted logons.
+    Granted,
+}
+
 /// The recent entries about logons, and the counts of those that were left out.
 pub(crate) struct LogonLog {
+    kind: LogKind,
     told: Mutex<Told>,
     /// Notified when an entry was left out.
     has_untold: Notify,
@@ -35,19 +46,18 @@ struct Told {
     untold_elsewhere: u64,
 }
 
-impl Default for LogonLog {
-    fn default() -> Self {
+impl LogonLog {
+    /// Creates a log without entries.
+    pub(crate) fn new(kind: LogKind) -> Self {
         let told = Told {
             lines: ExpiringTable::new(LOGON_LOG_ADDRESSES),
             clocks: ExpiringTable::new(LOGON_LOG_ADDRESSES),
             untold: BTreeMap::new(),
             untold_elsewhere: 0,
         };
-        Self { told: Mutex::new(told), has_untold: Notify::new() }
+        Self { kind, told: Mutex::new(told), has_untold: Notify::new() }
     }
-}
 
-impl LogonLog {
     /// True if the log has room for an entry about a logon from this address. If not, the logon is counted.
     pub(crate) fn has_room(&self, address: IpAddr, now: Time) -> bool {
         let group = AddressGroup::of(address);
@@ -86,7 +96,7 @@ impl LogonLog {
     /// and one for the rest.
     pub(crate) fn sum_up(&self) {
         for untold in self.take() {
-            logons_untold(&untold);
+            logons_untold(self.kind, &untold);
         }
     }
 
@@ -115,9 +125,14 @@ impl LogonLog {
 /// Logs a summary a while after the first entry was left out, as long as the server runs.
 pub(crate) async fn sum_up(server: Arc<Server>) {
     loop {
-        server.logons.log.has_untold.notified().await;
+        let (refused, granted) = (&server.logons.log, &server.logons.granted_log);
+        tokio::select! {
+            () = refused.has_untold.notified() => {}
+            () = granted.has_untold.notified() => {}
+        }
         tokio::time::sleep(LOGON_SUMMARY).await;
-        server.logons.log.sum_up();
+        refused.sum_up();
+        granted.sum_up();
     }
 }
 
@@ -133,7 +148,7 @@ mod tests {
 
     #[test]
     fn log_entries_of_one_address_are_limited_and_counted() {
-        let log = LogonLog::default();
+        let log = LogonLog::new(LogKind::Refused);
         let told = (0..10_000).filter(|_| log.has_room(address(1), START)).count();
         assert_eq!(told, usize::try_from(LOGON_LINES_OF_ADDRESS.at_once).unwrap());
         assert!(log.has_room(address(2), START), "other addresses have entries");
@@ -146,7 +161,7 @@ mod tests {
 
     #[test]
     fn log_entries_of_all_addresses_are_limited_and_counted() {
-        let log = LogonLog::default();
+        let log = LogonLog::new(LogKind::Refused);
         let count = u32::try_from(LOGON_LOG_ADDRESSES).unwrap() * 2;
         let told = (0..count).filter(|n| log.has_room(address(*n), START)).count();
         assert_eq!(told, usize::try_from(LOGON_LINES.at_once).unwrap());
@@ -158,7 +173,7 @@ mod tests {
 
     #[test]
     fn clock_difference_is_reported_once_for_each_address() {
-        let log = LogonLog::default();
+        let log = LogonLog::new(LogKind::Refused);
         assert!(log.is_news_of_clock(address(1), START) && log.is_news_of_clock(address(2), START));
         assert!(!log.is_news_of_clock(address(1), START.after_ms(1)));
     }

@@ -27,7 +27,7 @@ use crate::core::files::times::WriteTimes;
 use crate::core::guesses::Guesses;
 use crate::core::input_budget::InputBudget;
 use crate::core::limits;
-use crate::core::logon_log::LogonLog;
+use crate::core::logon_log::{LogKind, LogonLog};
 use crate::core::pipe_usage::PipeUsage;
 use crate::core::run_state::Running;
 use crate::core::security::{Machine, UserSids, domain_users};
@@ -76,13 +76,14 @@ pub(crate) struct SharedByFiles {
 }
 
 /// The tables that the logons of all connections have in common.
-#[derive(Default)]
 pub(crate) struct SharedByLogons {
     guesses: Mutex<Guesses>,
     /// The logons that are delayed.
     pub(crate) delayed: DelayedLogons,
-    /// The limit on log entries about logons.
+    /// The limit on log entries about logons that are refused.
     pub(crate) log: LogonLog,
+    /// The limit on log entries about logons that are granted.
+    pub(crate) granted_log: LogonLog,
 }
 
 /// The limits on the threads, the memory and the requests of all clients and callers together.
@@ -246,6 +247,17 @@ impl ServerIdentity {
     /// The addresses that the server listens on.
     pub(crate) fn listening(&self) -> &[SocketAddr] {
         self.listening.get().map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+impl Default for SharedByLogons {
+    fn default() -> Self {
+        Self {
+            guesses: Mutex::default(),
+            delayed: DelayedLogons::default(),
+            log: LogonLog::new(LogKind::Refused),
+            granted_log: LogonLog::new(LogKind::Granted),
+        }
     }
 }
 

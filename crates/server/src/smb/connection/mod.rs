@@ -353,9 +353,14 @@ impl SmbConnection {
         sessions.get(&id).filter(|channel| !channel.session.has_ended()).cloned()
     }
 
-    /// Returns true if the log has room for a line about a logon from the client's address.
+    /// Returns true if the log has room for a line about a refused logon from the client's address.
     pub(crate) fn has_log_room(&self) -> bool {
         self.server.logons.log.has_room(self.peer.ip(), self.server.now())
+    }
+
+    /// Returns true if the log has room for a line about a granted logon from the client's address.
+    pub(crate) fn has_log_room_for_granted(&self) -> bool {
+        self.server.logons.granted_log.has_room(self.peer.ip(), self.server.now())
     }
 
     /// The session with the keys of an encrypted request, even if it has ended: its client then receives

@@ -16,7 +16,7 @@ use wire::{Dialect, NtStatus, SessionId};
 
 use super::logon_exchange::{Judged, LogonExchange};
 use super::malformed;
-use crate::core::audit::{logon_refused, taken_as_guest};
+use crate::core::audit::{logon_granted, proven_logon_refused, taken_as_guest};
 use crate::core::config::{Encryption, GUEST_ACCOUNT, Settings, Signing};
 use crate::core::domain::NotAdmitted;
 use crate::core::effects::SmbShell;
@@ -104,9 +104,10 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             if binds {
                 request.signer = Some(proven.bind().inspect_err(|status| {
                     if connection.has_log_room() {
-                        logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
+                        proven_logon_refused(&connection.peer, &done.identity, &format!("{status}"));
                     }
                 })?);
+                proven.log_granted();
                 SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &done.token }
                     .encode(answer.body(), base);
                 return Ok(NtStatus::SUCCESS);
@@ -115,7 +116,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                 Ok(flags) => flags,
                 Err(NotBegun { status, reason }) => {
                     if connection.has_log_room() {
-                        logon_refused(&connection.peer, claim.as_ref(), "NTLM", &reason);
+                        proven_logon_refused(&connection.peer, &done.identity, &reason);
                     }
                     if session.user().is_none() {
                         end(connection, &session, EndReason::LogonFailed);
@@ -123,8 +124,12 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                     return Err(status);
                 }
             };
-            if done.identity.kind == IdentityKind::Guest && connection.has_log_room() {
-                taken_as_guest(&connection.peer, claim.as_ref());
+            match done.identity.kind {
+                IdentityKind::Guest if connection.has_log_room() => {
+                    taken_as_guest(&connection.peer, claim.as_ref());
+                }
+                IdentityKind::Guest => {}
+                IdentityKind::User | IdentityKind::Anonymous => proven.log_granted(),
             }
             SessionSetupResponse { session_flags: flags, security_buffer: &done.token }
                 .encode(answer.body(), base);
@@ -319,6 +324,14 @@ impl Proven<'_> {
         tracing::info!(session = session.global_id().value(), conn = connection.id.0, "session bound");
         connection.raise_standing(Standing::User);
         Ok(key)
+    }
+
+    /// Records the logon in the log.
+    fn log_granted(&self) {
+        let Self { connection, session, logon, .. } = self;
+        if connection.has_log_room_for_granted() {
+            logon_granted(&connection.peer, &logon.identity, session.global_id().value());
+        }
     }
 
     /// Makes the session valid, for the first time or again (MS-SMB2 3.3.5.5.3).
