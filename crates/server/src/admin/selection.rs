@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn computers_of_parameters_begin_with_backslashes() {
-        let server = server("");
+        let (server, _state) = server("");
         let of_client = |text| Selection::of_parameters(&server, Some(text), None);
         assert_eq!(Selection::of_parameters(&server, None, None), Ok(Selection::default()));
         assert_eq!(of_client(""), Ok(Selection::default()));
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_domain_counts_where_it_is_given() {
-        let server = server("");
+        let (server, _state) = server("");
         let is = |meant, domain, user| {
             Selection::of(&server, None, Some(meant))
                 .filter
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn all_spellings_of_a_user_of_the_domain_select_it() {
-        let server = server("[domain]\nrealm = 'corp.test'\n");
+        let (server, _state) = server("[domain]\nrealm = 'corp.test'\n");
         let is = |meant, user| {
             Selection::of(&server, None, Some(meant)).filter.account.is_some_and(|it| it.is("CLIENT", user))
         };
@@ -104,12 +104,14 @@ mod tests {
     }
 
     /// A server with the local account alice.
-    fn server(settings: &str) -> std::sync::Arc<Server> {
+    fn server(settings: &str) -> (std::sync::Arc<Server>, tempfile::TempDir) {
         let mut defaults = crate::core::config::Settings::conventional(false, |_| None);
         defaults.name = String::from("FILES");
+        let state = tempfile::tempdir().unwrap();
+        defaults.state_directory = state.path().into();
         let settings = crate::core::config::parse(settings, std::path::Path::new("/"), defaults).unwrap();
         let mut accounts = auth::UserDb::default();
         accounts.add("alice", 1, "password", wire::FileTime::NONE).unwrap();
-        Server::new(settings, accounts).unwrap()
+        (Server::new(settings, accounts).unwrap(), state)
     }
 }

@@ -2,71 +2,130 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use auth::DomainUser;
+use domain::ids::{DomainRange, Error, IdMap, Kind, Rules};
 use wire::security::Sid;
 
-use crate::core::config::Settings;
+use crate::core::config::{DomainSettings, IdRule, Settings};
 
-/// A table of Unix ids and SIDs. No function waits for the network.
-pub(crate) trait UnixIds: Send + Sync {
-    /// The uid of a user; `None` if it has none.
-    fn uid(&self, user: Sid) -> Option<u32>;
-    /// The gid of a group; `None` if it has none.
-    fn gid(&self, group: Sid) -> Option<u32>;
-    /// The user of a domain with this uid.
-    fn user_sid(&self, uid: u32) -> Option<Sid>;
-    /// The group of a domain with this gid.
-    fn group_sid(&self, gid: u32) -> Option<Sid>;
-    /// Records the SID of a domain, on which the ids of its users depend.
-    fn learn_domain(&self, name: &str, domain: Sid);
-    /// Records the uid that the name service gives a user.
-    fn record_user(&self, user: Sid, uid: u32);
+/// The table of Unix ids and SIDs of a server; empty if it is a member of no domain, or the table cannot be opened. No
+/// question waits.
+#[derive(Clone, Default)]
+pub(crate) struct Ids(Option<Arc<Open>>);
+
+struct Open {
+    map: IdMap,
+    /// The rules that the map was opened with.
+    rules: Rules,
+    /// True after the log has reported that an id of the name service contradicts the rules.
+    told: AtomicBool,
 }
 
-/// The table of a server; empty if it is a member of no domain, or the table cannot be opened.
-#[derive(Clone, Default)]
-pub(crate) struct Ids(Option<Arc<dyn UnixIds>>);
-
 impl Ids {
-    /// Opens the table in the state directory.
-    pub(super) fn open(_settings: &Settings) -> Self {
-        Self(None)
+    /// Opens the table in the state directory. A table that is open already stays so, because sessions use it: other
+    /// rules for ids apply from the next start on.
+    pub(super) fn open(settings: &Settings, domain: &DomainSettings, before: Option<&Self>) -> Self {
+        let rules = rules(domain);
+        if let Some(open) = before.and_then(|before| before.0.as_ref()) {
+            if open.rules != rules {
+                tracing::warn!(
+                    "the settings give the domain's users other Unix ids; this takes effect when the server is restarted"
+                );
+            }
+            return Self(Some(Arc::clone(open)));
+        }
+        match IdMap::open(&settings.state_directory, rules.clone()) {
+            Ok(map) => Self(Some(Arc::new(Open { map, rules, told: AtomicBool::new(false) }))),
+            Err(error) => {
+                tracing::error!(%error, "cannot open the table of the domain's Unix ids; users of the domain cannot log on unless the name service knows them");
+                Self(None)
+            }
+        }
     }
 
+    /// A table for tests: the ids of one domain are the first id and the relative id.
     #[cfg(test)]
-    pub(crate) fn new(ids: impl UnixIds + 'static) -> Self {
-        Self(Some(Arc::new(ids)))
+    pub(crate) fn by_rid(state_directory: &std::path::Path, domain: [u32; 3], first: u32) -> Self {
+        let range = DomainRange { domain: String::from("CORP"), first, last: first + 99_999 };
+        let rules = Rules::Rid(vec![range]);
+        let map = IdMap::open(state_directory, rules.clone()).unwrap();
+        let [a, b, c] = domain;
+        map.learn_domain("CORP", Sid::of(5, [21, a, b, c])).unwrap();
+        Self(Some(Arc::new(Open { map, rules, told: AtomicBool::new(false) })))
+    }
+
+    /// True if there is a table.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.is_some()
     }
 
     /// The uid of a user; `None` if it has none.
     pub(crate) fn uid(&self, user: Sid) -> Option<u32> {
-        self.0.as_ref()?.uid(user)
+        self.0.as_ref()?.map.uid(user)
     }
 
     /// The gid of a group; `None` if it has none.
     pub(crate) fn gid(&self, group: Sid) -> Option<u32> {
-        self.0.as_ref()?.gid(group)
+        self.0.as_ref()?.map.gid(group)
     }
 
     /// The user of a domain with this uid.
     pub(crate) fn user_sid(&self, uid: u32) -> Option<Sid> {
-        self.0.as_ref()?.user_sid(uid)
+        self.0.as_ref()?.map.user_sid(uid)
     }
 
     /// The group of a domain with this gid.
     pub(crate) fn group_sid(&self, gid: u32) -> Option<Sid> {
-        self.0.as_ref()?.group_sid(gid)
+        self.0.as_ref()?.map.group_sid(gid)
     }
 
-    pub(super) fn learn_domain(&self, name: &str, domain: Sid) {
-        if let Some(ids) = &self.0 {
-            ids.learn_domain(name, domain);
+    /// Makes a user whom a controller has described known, with its domain and groups, so that they have ids. Writes to
+    /// the disk if anything is new.
+    pub(super) fn learn(&self, user: &DomainUser) {
+        let Some(Open { map, .. }) = self.0.as_deref() else { return };
+        let learned = || {
+            if let Some((domain, _)) = user.sid.split_rid() {
+                map.learn_domain(&user.domain, domain)?;
+            }
+            let sids: Vec<_> = [user.sid, user.primary_group].iter().chain(&user.groups).copied().collect();
+            map.admit(&sids)?;
+            map.remember(user.sid, Kind::User, &user.qualified_name())
+        };
+        if let Err(error) = learned() {
+            let user = crate::core::audit::loggable(&user.qualified_name());
+            tracing::warn!(%error, user, "cannot keep the Unix ids of a user and its groups; those without ids have no access by them");
         }
     }
 
-    pub(super) fn record_user(&self, user: Sid, uid: u32) {
-        if let Some(ids) = &self.0 {
-            ids.record_user(user, uid);
+    /// Keeps the uid that the name service gives a user.
+    pub(super) fn record(&self, user: &DomainUser, uid: u32) {
+        let Some(Open { map, told, .. }) = self.0.as_deref() else { return };
+        let recorded: Result<(), Error> = map.record(user.sid, Kind::User, uid);
+        if let Err(error) = recorded
+            && !told.swap(true, Ordering::Relaxed)
+        {
+            let user = crate::core::audit::loggable(&user.qualified_name());
+            tracing::warn!(%error, user, uid, "the name service gives a user an id that contradicts the settings; files may be shown with another owner");
+        }
+    }
+}
+
+/// The rules of these settings.
+fn rules(domain: &DomainSettings) -> Rules {
+    match (domain.ids, domain.id_ranges.as_slice()) {
+        (IdRule::Autorid, [range, ..]) => {
+            Rules::Autorid { first: range.first, last: range.last, range_size: domain.autorid_range_size }
+        }
+        (IdRule::NameService | IdRule::Autorid, _) => Rules::Recorded,
+        (IdRule::Auto | IdRule::Rid, ranges) => {
+            let of = |it: &crate::core::config::IdRange| DomainRange {
+                domain: it.domain.clone(),
+                first: it.first,
+                last: it.last,
+            };
+            Rules::Rid(ranges.iter().map(of).collect())
         }
     }
 }
@@ -86,48 +145,4 @@ impl fmt::Debug for Ids {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Ids").field(&self.0.is_some()).finish()
     }
-}
-
-/// Users and groups of one domain, whose ids are the first id and the relative id.
-#[cfg(test)]
-pub(crate) struct ByRid {
-    pub(crate) domain: [u32; 3],
-    pub(crate) first: u32,
-}
-
-#[cfg(test)]
-impl ByRid {
-    fn id(&self, sid: Sid) -> Option<u32> {
-        let (domain, rid) = sid.split_rid()?;
-        let [a, b, c] = self.domain;
-        (domain == Sid::of(5, [21, a, b, c])).then(|| self.first + rid)
-    }
-
-    fn sid(&self, id: u32) -> Option<Sid> {
-        let rid = id.checked_sub(self.first).filter(|rid| *rid < 100_000)?;
-        Some(Sid::of_domain(self.domain, rid))
-    }
-}
-
-#[cfg(test)]
-impl UnixIds for ByRid {
-    fn uid(&self, user: Sid) -> Option<u32> {
-        self.id(user)
-    }
-
-    fn gid(&self, group: Sid) -> Option<u32> {
-        self.id(group)
-    }
-
-    fn user_sid(&self, uid: u32) -> Option<Sid> {
-        self.sid(uid)
-    }
-
-    fn group_sid(&self, gid: u32) -> Option<Sid> {
-        self.sid(gid)
-    }
-
-    fn learn_domain(&self, _: &str, _: Sid) {}
-
-    fn record_user(&self, _: Sid, _: u32) {}
 }

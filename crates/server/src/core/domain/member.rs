@@ -218,15 +218,31 @@ mod tests {
         }
     }
 
-    fn server(settings: &str) -> Arc<Server> {
+    /// A server with a state directory of its own.
+    struct Here {
+        server: Arc<Server>,
+        _state: tempfile::TempDir,
+    }
+
+    impl std::ops::Deref for Here {
+        type Target = Server;
+
+        fn deref(&self) -> &Server {
+            &self.server
+        }
+    }
+
+    fn server(settings: &str) -> Here {
         let mut defaults = Settings::conventional(false, |_| None);
         defaults.name = String::from("FILES");
+        let state = tempfile::tempdir().unwrap();
+        defaults.state_directory = state.path().into();
         let text =
             format!("[server]\nadministrators = ['CORP\\boss']\n[domain]\nrealm = 'corp.test'\n{settings}");
         let settings = parse(&text, Path::new("/"), defaults).unwrap();
         let mut accounts = UserDb::default();
         accounts.add("alice", 1, "password", wire::FileTime::NONE).unwrap();
-        Server::new(settings, accounts).unwrap()
+        Here { server: Server::new(settings, accounts).unwrap(), _state: state }
     }
 
     fn user(server: &Server, user: &DomainUser) -> User {

@@ -14,8 +14,6 @@ use wire::{Account, FoldedName, eq_ignore_case};
 use crate::core::config::{DomainSettings, Settings};
 use crate::core::server::Server;
 
-#[cfg(test)]
-pub(crate) use ids::ByRid;
 pub(crate) use ids::Ids;
 pub(crate) use logon::NotAdmitted;
 pub(crate) use member::Member;
@@ -35,7 +33,8 @@ impl Domain {
         if let Some(before) = before.filter(|it| it.settings == *domain) {
             return Some(Arc::clone(before));
         }
-        Some(Arc::new(Self { settings: domain.clone(), ids: Ids::open(settings) }))
+        let ids = Ids::open(settings, domain, before.map(|it| &it.ids));
+        Some(Arc::new(Self { settings: domain.clone(), ids }))
     }
 
     /// True for the NetBIOS or DNS name of the domain.

@@ -15,21 +15,22 @@ impl Domain {
     /// The Unix identity of a user: the name service's, or the ids of the table, as the settings say. The error is the
     /// reason for the log.
     pub(crate) fn actor_of(&self, user: &DomainUser) -> Result<Actor, String> {
-        if let Some((domain, _)) = user.sid.split_rid() {
-            self.ids.learn_domain(&user.domain, domain);
-        }
+        self.ids.learn(user);
         let rule = self.settings.ids;
         if matches!(rule, IdRule::Auto | IdRule::NameService)
             && let Some(actor) = unix_names(user).iter().find_map(|name| identity::actor_of(name))
         {
             if let Actor::User(identity) = &actor {
-                self.ids.record_user(user.sid, identity.uid);
+                self.ids.record(user, identity.uid);
             }
             return Ok(actor);
         }
         if rule == IdRule::NameService {
             let names = unix_names(user).join(" or ");
             return Err(format!("the name service does not know {names}, and ids = \"nss\""));
+        }
+        if !self.ids.is_open() {
+            return Err(String::from("the table of the domain's Unix ids cannot be opened"));
         }
         let Some(uid) = self.ids.uid(user.sid) else {
             return Err(format!(

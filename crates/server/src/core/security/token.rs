@@ -298,7 +298,6 @@ const FIRST_NAMED_RID: u32 = 0x4000_0000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::domain::ByRid;
 
     #[test]
     fn users_without_unix_account_have_distinct_sids() {
@@ -328,7 +327,8 @@ mod tests {
     fn files_of_domain_users_have_their_sids_and_the_other_way_round() {
         let domain = [7, 8, 9];
         let sid = |rid| Sid::of_domain(domain, rid);
-        let ids = Ids::new(ByRid { domain, first: 10_000 });
+        let directory = tempfile::tempdir().unwrap();
+        let ids = Ids::by_rid(directory.path(), domain, 10_000);
         let user = DomainUser {
             name: String::from("carol"),
             domain: String::from("CORP"),
