@@ -37,7 +37,7 @@ pub enum Error {
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         version: i64,
     },
     /// Another process has the map open.
@@ -88,7 +88,7 @@ pub enum Error {
     OtherDomain {
         /// The domain's name.
         name: String,
-        /// Its SID.
+        /// The domain's SID.
         sid: Box<Sid>,
         /// The other domain.
         known: String,
@@ -116,7 +116,7 @@ pub enum Error {
     Line {
         /// The number of the line, from 1.
         line: usize,
-        /// Its text.
+        /// The text of the line.
         text: String,
     },
 }
