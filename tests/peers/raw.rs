@@ -178,7 +178,7 @@ impl Raw {
         heard.header.session_id
     }
 
-    fn secrets(&self, key: &[u8; 16], preauth: &PreauthHash) -> Secrets {
+    fn secrets(&self, key: &[u8], preauth: &PreauthHash) -> Secrets {
         let cipher = match self.dialect {
             Dialect::SMB311 => Some(Cipher::Aes128Gcm),
             Dialect::SMB300 | Dialect::SMB302 => Some(Cipher::Aes128Ccm),

@@ -1,5 +1,7 @@
 //! The client's side of a logon (RFC 4178 4.2; MS-NLMP 3.1.5).
 
+mod kerberos;
+
 use core::fmt;
 
 use thiserror::Error;
@@ -14,6 +16,9 @@ use crate::ntlm::{
 };
 use crate::random::{Random, RandomFailed, SystemRandom};
 use crate::spnego::{Malformed, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
+use kerberos::Choice;
+
+pub use kerberos::{KerberosError, KerberosExchange, KerberosStep};
 
 /// The user who logs on.
 #[derive(Clone)]
@@ -58,12 +63,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The options of a client. The defaults are those of Windows, except that Kerberos is not offered.
+/// The options of a client's NTLM. The defaults are those of Windows.
 #[derive(Clone, Debug)]
 pub struct InitiatorOptions {
     /// Speaks NTLM without SPNEGO around it.
     pub raw_ntlmssp: bool,
-    /// Offers Kerberos first, without a token for it.
+    /// Offers Kerberos first, without a token for it. For tests of servers.
     pub offer_kerberos_first: bool,
     /// Sends the first NTLM message with the offer.
     pub optimistic_token: bool,
@@ -103,8 +108,9 @@ pub enum ClientStep {
     Token(Vec<u8>),
     /// The logon is complete on this side.
     Done {
-        /// `ExportedSessionKey` (MS-NLMP 3.1.1.1).
-        session_key: [u8; 16],
+        /// The key that both sides have: `ExportedSessionKey` of NTLM (MS-NLMP 3.1.1.1), 16 bytes; of Kerberos 16 or
+        /// 32, as long as the keys of its encryption type.
+        session_key: Zeroizing<Vec<u8>>,
     },
 }
 
@@ -118,15 +124,18 @@ impl fmt::Debug for ClientStep {
 }
 
 /// The reason that a logon fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 pub enum InitiatorError {
     /// The server's `mechListMIC` is wrong, or missing although it is required.
     #[error("the server's message integrity code is missing or wrong")]
     BadMic,
+    /// Kerberos failed: the server's answer to the ticket is wrong or an error.
+    #[error("{0}")]
+    Kerberos(#[source] KerberosError),
     /// The server's token is not the one that the protocol requires at this point.
     #[error("the server's security token is malformed")]
     Malformed,
-    /// The server chose a mechanism that is not NTLMSSP.
+    /// The server chose a mechanism that was not offered: none of this program's, or one that the caller forbids.
     #[error("no common authentication mechanism")]
     NoCommonMechanism,
     /// A step was asked for after the logon had ended.
@@ -146,7 +155,9 @@ pub enum InitiatorError {
 /// One logon, from the first token to the last: `step(None)`, then a step for every token of the
 /// server. The last token may be empty.
 pub struct Initiator {
-    credentials: Credentials,
+    /// The user of NTLM; `None` if the server must accept Kerberos.
+    credentials: Option<Credentials>,
+    kerberos: Option<(Box<dyn KerberosExchange>, Vec<u8>)>,
     target: String,
     options: InitiatorOptions,
     random: Box<dyn Random>,
@@ -154,10 +165,30 @@ pub struct Initiator {
 }
 
 impl Initiator {
-    /// A logon of `credentials` at the server named `target`.
+    /// A logon of `credentials` at the server named `target`, with NTLM.
     pub fn new(credentials: Credentials, target: impl Into<String>) -> Self {
+        Self::any(Some(credentials), None, target)
+    }
+
+    /// A logon with Kerberos at the server named `target`: `exchange` has made `token`, its first one. If the server
+    /// does not take Kerberos, the logon goes on with NTLM as `fallback`; without that it fails.
+    pub fn with_kerberos(
+        exchange: Box<dyn KerberosExchange>,
+        token: Vec<u8>,
+        fallback: Option<Credentials>,
+        target: impl Into<String>,
+    ) -> Self {
+        Self::any(fallback, Some((exchange, token)), target)
+    }
+
+    fn any(
+        credentials: Option<Credentials>,
+        kerberos: Option<(Box<dyn KerberosExchange>, Vec<u8>)>,
+        target: impl Into<String>,
+    ) -> Self {
         Self {
             credentials,
+            kerberos,
             target: target.into(),
             options: InitiatorOptions::default(),
             random: Box::new(SystemRandom),
@@ -179,12 +210,9 @@ impl Initiator {
         self
     }
 
-    /// The session key, once the AUTHENTICATE message is made.
-    pub fn session_key(&self) -> Option<[u8; 16]> {
-        match &self.state {
-            State::Authenticated(session) => Some(*session.key),
-            _ => None,
-        }
+    /// True if the server is to answer a token of Kerberos.
+    pub const fn is_kerberos(&self) -> bool {
+        matches!(self.state, State::Kerberos(_))
     }
 
     /// Processes the server's token (`None` at first) and returns the next one.
@@ -196,18 +224,69 @@ impl Initiator {
             }
             State::Authenticated(session) => {
                 session.accept(token.unwrap_or_default())?;
-                Ok(ClientStep::Done { session_key: *session.key })
+                Ok(ClientStep::Done { session_key: Zeroizing::new(session.key.to_vec()) })
             }
+            State::Kerberos(negotiation) => match token {
+                Some(token) if !token.is_empty() => self.answer_kerberos(negotiation, token),
+                _ => negotiation.end(),
+            },
             State::Finished => Err(InitiatorError::OutOfOrder),
         }
     }
 
-    fn begin(&mut self) -> Vec<u8> {
+    /// Offers Kerberos under both of its identifiers, with its token, and NTLM after it if that may follow.
+    fn begin_kerberos(&mut self, exchange: Box<dyn KerberosExchange>, token: Vec<u8>) -> Vec<u8> {
+        let mut mechanisms = vec![Mechanism::MsKerberos, Mechanism::Kerberos];
+        if self.credentials.is_some() {
+            mechanisms.push(Mechanism::NtlmSsp);
+        }
+        let init = NegTokenInit::new(mechanisms, Some(token));
+        let bytes = init.encode();
+        self.state = State::Kerberos(kerberos::Negotiation::new(exchange, init.mechanism_list));
+        bytes
+    }
+
+    fn answer_kerberos(
+        &mut self,
+        negotiation: Box<kerberos::Negotiation>,
+        token: &[u8],
+    ) -> Result<ClientStep, InitiatorError> {
+        match negotiation.answer(expect_response(token)?)? {
+            Choice::Kerberos(negotiation, step) => {
+                if matches!(step, ClientStep::Token(_)) {
+                    self.state = State::Kerberos(negotiation);
+                }
+                Ok(step)
+            }
+            Choice::Ntlm(_) if self.credentials.is_none() => Err(InitiatorError::NoCommonMechanism),
+            Choice::Ntlm(list) => {
+                let token = Negotiate { flags: self.flags() }.encode();
+                let next = NegTokenResp { token: Some(token.clone()), ..NegTokenResp::default() };
+                // The choice of a mechanism that was not the first one must be proved (RFC 4178 5).
+                self.state = State::Negotiating(Negotiation {
+                    token,
+                    mechanism_list: Some(list),
+                    sent: true,
+                    mic_required: true,
+                });
+                Ok(ClientStep::Token(next.encode()))
+            }
+        }
+    }
+
+    fn flags(&self) -> NegotiateFlags {
         let mut flags = WANTED_FLAGS;
         if self.options.key_exchange {
             flags |= NegotiateFlags::KEY_EXCHANGE;
         }
-        let negotiate = Negotiate { flags }.encode();
+        flags
+    }
+
+    fn begin(&mut self) -> Vec<u8> {
+        if let Some((exchange, token)) = self.kerberos.take() {
+            return self.begin_kerberos(exchange, token);
+        }
+        let negotiate = Negotiate { flags: self.flags() }.encode();
         if self.options.raw_ntlmssp {
             self.state = State::Negotiating(Negotiation {
                 token: negotiate.clone(),
@@ -272,13 +351,14 @@ impl Initiator {
         }
         let mut message =
             Authenticate { flags, workstation: self.options.workstation.clone(), ..Authenticate::default() };
-        let exchange_key = match self.credentials.nt_hash.clone() {
+        let credentials = self.credentials.clone().ok_or(InitiatorError::NoCommonMechanism)?;
+        let exchange_key = match &credentials.nt_hash {
             None => {
                 message.flags |= NegotiateFlags::ANONYMOUS;
                 message.lm_response = vec![0];
                 Zeroizing::new([0; 16])
             }
-            Some(nt_hash) => self.respond(&challenge, &nt_hash, &mut message)?,
+            Some(nt_hash) => self.respond(&challenge, &credentials, nt_hash, &mut message)?,
         };
         let mut key = exchange_key.clone();
         if flags.contains(NegotiateFlags::KEY_EXCHANGE) {
@@ -315,6 +395,7 @@ impl Initiator {
     fn respond(
         &mut self,
         challenge: &Challenge,
+        credentials: &Credentials,
         nt_hash: &[u8; 16],
         message: &mut Authenticate,
     ) -> Result<Zeroizing<[u8; 16]>, InitiatorError> {
@@ -339,7 +420,7 @@ impl Initiator {
             pairs,
         }
         .encode();
-        let Credentials { user, domain, .. } = &self.credentials;
+        let Credentials { user, domain, .. } = credentials;
         let key = Zeroizing::new(compute::response_key(nt_hash, user, domain));
         let proof = compute::proof(&key, &challenge.challenge, &blob);
         message.nt_response = [proof.as_slice(), &blob].concat();
@@ -385,6 +466,7 @@ impl From<RandomFailed> for InitiatorError {
 
 enum State {
     Start,
+    Kerberos(Box<kerberos::Negotiation>),
     Negotiating(Negotiation),
     Authenticated(Session),
     Finished,
@@ -414,13 +496,13 @@ impl Session {
         NtlmSeal::new(self.flags, &self.key, sender).ok_or(InitiatorError::TooWeak)
     }
 
-    /// Checks the server's last token. A server that sends none has accepted by its status.
+    /// Checks the server's last token. A server that sends none has accepted by its status, unless it owes the MIC.
     fn accept(&self, token: &[u8]) -> Result<(), InitiatorError> {
         let Some(list) = &self.mechanism_list else {
             return if token.is_empty() { Ok(()) } else { Err(InitiatorError::Malformed) };
         };
         if token.is_empty() {
-            return Ok(());
+            return if self.mic_due { Err(InitiatorError::BadMic) } else { Ok(()) };
         }
         let response = expect_response(token)?;
         if !matches!(response.state, None | Some(NegState::AcceptCompleted)) {

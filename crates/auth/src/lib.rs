@@ -30,7 +30,10 @@ pub use acceptor::{
     Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, Identity, IdentityKind, Logon, Step,
 };
 pub use domain_user::{DomainUser, Method};
-pub use initiator::{ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions};
+pub use initiator::{
+    ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions, KerberosError, KerberosExchange,
+    KerberosStep,
+};
 pub use kdf::{CipherKey, SessionKeys};
 pub use preauth::PreauthHash;
 pub use random::{Random, RandomFailed, SystemRandom};

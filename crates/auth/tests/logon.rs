@@ -49,7 +49,7 @@ fn alice(password: &str) -> Credentials {
 fn run(
     acceptor: &mut Acceptor,
     initiator: &mut Initiator,
-) -> Result<(Logon, Result<[u8; 16], InitiatorError>), Refusal> {
+) -> Result<(Logon, Result<Vec<u8>, InitiatorError>), Refusal> {
     let mut answer: Option<Vec<u8>> = None;
     for _ in 0..5 {
         let token = match initiator.step(answer.as_deref()) {
@@ -60,7 +60,7 @@ fn run(
             Step::Continue(token) => answer = Some(token),
             Step::Done(logon) => {
                 let client = initiator.step(Some(&logon.token)).map(|step| match step {
-                    ClientStep::Done { session_key } => session_key,
+                    ClientStep::Done { session_key } => session_key.to_vec(),
                     ClientStep::Token(_) => panic!("the client goes on"),
                 });
                 return Ok((*logon, client));
@@ -78,7 +78,7 @@ fn logon(
 ) -> Result<Logon, Refusal> {
     let mut initiator = Initiator::new(credentials, "server").with_options(options);
     let (logon, client_key) = run(&mut Acceptor::new(config), &mut initiator)?;
-    assert_eq!(client_key, Ok(logon.session_key));
+    assert_eq!(client_key.unwrap(), logon.session_key);
     Ok(logon)
 }
 
@@ -515,7 +515,7 @@ fn a_wrong_mechanism_list_mic_is_refused_and_the_servers_is_right() {
         let mut server = NtlmSeal::new(flags, &logon.session_key, Sender::Server).unwrap();
         assert!(server.verify(&init.mechanism_list, &last.mechanism_list_mic.clone().unwrap()));
         let forged = NegTokenResp { mechanism_list_mic: Some(vec![1; 16]), ..last };
-        assert_eq!(initiator.step(Some(&forged.encode())).err(), Some(InitiatorError::BadMic));
+        assert!(matches!(initiator.step(Some(&forged.encode())).err(), Some(InitiatorError::BadMic)));
     }
 }
 
@@ -524,8 +524,8 @@ fn the_client_reports_a_reject() {
     let mut initiator = Initiator::new(alice("right"), "server");
     initiator.step(None).unwrap();
     let reject = NegTokenResp { state: Some(NegState::Reject), ..NegTokenResp::default() }.encode();
-    assert_eq!(initiator.step(Some(&reject)).err(), Some(InitiatorError::Rejected));
-    assert_eq!(initiator.step(Some(&reject)).err(), Some(InitiatorError::OutOfOrder));
+    assert!(matches!(initiator.step(Some(&reject)).err(), Some(InitiatorError::Rejected)));
+    assert!(matches!(initiator.step(Some(&reject)).err(), Some(InitiatorError::OutOfOrder)));
 }
 
 proptest! {

@@ -18,13 +18,16 @@ mod remote;
 mod remote_client;
 pub mod smb;
 mod srvs;
+mod tickets;
 
 pub use administration::{Administration, Answer, Events};
 pub use control_client::{ControlClient, Sockets, Transport};
 pub use error::Error;
+pub use gss::{ErrorKind, default_realm};
 pub use remote::{
     NamedServer, NotAServerAddress, PipeStream, Remote, ServerAddress, ServerWord, servers_of_file,
     servers_of_list,
 };
 pub use remote_client::RemoteClient;
 pub use srvs::{CallError, Rpc, SrvsClient};
+pub use tickets::{Begun, TicketError, TicketSource, Tickets};

@@ -19,6 +19,10 @@ pub const ADDRESSES_TRIED: usize = 4;
 /// silently; a new logon costs three exchanges.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
 
+/// The time that getting a ticket may take. The Kerberos library asks each key distribution center several times before
+/// it gives up, which takes ten seconds or more with two of them.
+pub const TICKET_TIME_MAX: Duration = Duration::from_secs(30);
+
 /// The bytes in transit through a pipe, in each direction: the payload of one credit (MS-SMB2 3.1.5.2).
 pub const PIPE_STREAM_BYTES: usize = 64 << 10;
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use auth::Credentials;
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, OpenFile,
     PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery,
@@ -11,6 +10,7 @@ use control::{
 use tokio::sync::OnceCell;
 
 use crate::remote::{Remote, ServerAddress};
+use crate::smb::LogonCredentials;
 use crate::{Administration, Answer, ControlClient, Error, Events, SrvsClient};
 
 /// A server on another machine. The first question finds out which API it speaks.
@@ -21,7 +21,7 @@ pub struct RemoteClient {
 
 impl RemoteClient {
     /// The server at that place, with those credentials.
-    pub fn new(place: ServerAddress, credentials: Credentials) -> Self {
+    pub fn new(place: ServerAddress, credentials: impl Into<LogonCredentials>) -> Self {
         Self { remote: Arc::new(Remote::new(place, credentials)), way: OnceCell::new() }
     }
 

@@ -3,14 +3,17 @@
 use core::fmt;
 use core::time::Duration;
 use std::ffi::CString;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind};
 use crate::native;
 use crate::objects::{CredObject, NameObject};
 
-/// Somebody's tickets, with which an [`Initiator`](crate::Initiator) can begin.
+/// Somebody's tickets, with which an [`Initiator`](crate::Initiator) can begin. Clones are the same tickets.
+#[derive(Clone)]
 pub struct Credential {
-    pub(crate) object: CredObject,
+    /// Used by one thread at a time.
+    object: Arc<Mutex<CredObject>>,
 }
 
 /// Whose tickets they are.
@@ -26,13 +29,13 @@ impl Credential {
     /// The tickets of the user who runs this. If the user has several principals, each service gets the tickets of
     /// the principal that `~/.k5identity` and the realms say (kinit(1), k5identity(5)).
     pub fn of_user() -> Result<Self, Error> {
-        Ok(Self { object: CredObject::of_caches(None)? })
+        Ok(Self::of(CredObject::of_caches(None)?))
     }
 
     /// The tickets of this principal among those of the user who runs this. Without a realm, it is the default one.
     pub fn of_principal(principal: &str) -> Result<Self, Error> {
         let name = NameObject::import(principal, native::USER_NAME)?;
-        Ok(Self { object: CredObject::of_caches(Some(&name))? })
+        Ok(Self::of(CredObject::of_caches(Some(&name))?))
     }
 
     /// New tickets of this principal, which the key distribution center gives for the password. They are in a cache
@@ -49,7 +52,7 @@ impl Credential {
     }
 
     fn by_password(name: &NameObject, password: &str) -> Result<Self, Error> {
-        let made = Self { object: CredObject::by_password(name, password)? };
+        let made = Self::of(CredObject::by_password(name, password)?);
         made.owner()?;
         Ok(made)
     }
@@ -62,12 +65,21 @@ impl Credential {
             CString::new(text).map_err(|_| Error::local(ErrorKind::Other, "a name contains a zero byte"))
         };
         let store = [(c"client_keytab", text(keytab)?), (c"ccache", text(cache)?)];
-        Ok(Self { object: CredObject::of_store(&name, &store)? })
+        Ok(Self::of(CredObject::of_store(&name, &store)?))
+    }
+
+    fn of(object: CredObject) -> Self {
+        Self { object: Arc::new(Mutex::new(object)) }
+    }
+
+    pub(crate) fn object(&self) -> MutexGuard<'_, CredObject> {
+        // A panic elsewhere leaves the handle as it was.
+        self.object.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose tickets they are. Those [of the user](Self::of_user) are those of the default cache from then on.
     pub fn owner(&self) -> Result<Owner, Error> {
-        let (name, lifetime) = self.object.inquire()?;
+        let (name, lifetime) = self.object().inquire()?;
         Ok(Owner { principal: name.text()?, lifetime })
     }
 }

@@ -56,6 +56,11 @@ impl Error {
         Self { kind: ErrorKind::NoLibrary, major: 0, minor: 0, text }
     }
 
+    /// The error of a service that did not prove that it has the key of its name.
+    pub fn not_mutual() -> Self {
+        Self::local(ErrorKind::NotMutual, "the service did not prove that it has the key of its name")
+    }
+
     pub(crate) fn local(kind: ErrorKind, text: &str) -> Self {
         Self { kind, major: 0, minor: 0, text: text.to_owned() }
     }

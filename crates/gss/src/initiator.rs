@@ -52,16 +52,13 @@ impl Initiator {
             return Err(Error::local(ErrorKind::Other, "the exchange had already ended"));
         }
         let wanted = native::MUTUAL | native::REPLAY | native::SEQUENCE | native::INTEGRITY;
-        let progress = self.context.initiate(&self.credential.object, &self.target, wanted, token)?;
+        let progress = self.context.initiate(&self.credential.object(), &self.target, wanted, token)?;
         if progress.needs_more {
             return Ok(Step::Token(progress.token));
         }
         let proved = native::MUTUAL | native::INTEGRITY;
         if progress.flags & proved != proved {
-            return Err(Error::local(
-                ErrorKind::NotMutual,
-                "the service did not prove that it has the key of its name",
-            ));
+            return Err(Error::not_mutual());
         }
         self.done = true;
         Ok(Step::Done(Some(progress.token).filter(|token| !token.is_empty())))

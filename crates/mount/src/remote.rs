@@ -5,8 +5,9 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Instant;
 
-use auth::Credentials;
-use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, Signing};
+use client::smb::{
+    ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, LogonCredentials, Signing,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use wire::msg::ShareType;
@@ -84,7 +85,10 @@ impl ShareAddress {
 }
 
 /// Connects to the server, logs on, and connects to the share.
-pub async fn connect(target: &ShareAddress, credentials: &Credentials) -> Result<ClientTree, ConnectError> {
+pub async fn connect(
+    target: &ShareAddress,
+    credentials: &LogonCredentials,
+) -> Result<ClientTree, ConnectError> {
     let unreachable = |error: Error| ConnectError::Unreachable(target.host.clone(), error);
     let mut options = ConnectOptions::new().map_err(unreachable)?;
     options.server_name.clone_from(&target.host);
@@ -106,7 +110,7 @@ pub async fn connect(target: &ShareAddress, credentials: &Credentials) -> Result
 async fn log_on(
     connection: &ClientConnection,
     target: &ShareAddress,
-    credentials: &Credentials,
+    credentials: &LogonCredentials,
 ) -> Result<ClientTree, ConnectError> {
     let session = connection.logon(credentials.clone()).await.map_err(|error| match error {
         Error::Io(_) | Error::TimedOut(_) => ConnectError::Unreachable(target.host.clone(), error),
@@ -132,7 +136,7 @@ async fn resolve(target: &ShareAddress) -> Result<Vec<SocketAddr>, ConnectError>
 #[derive(Debug)]
 pub(crate) struct Remote {
     target: ShareAddress,
-    credentials: Credentials,
+    credentials: LogonCredentials,
     /// True if the share had the POSIX extensions when it was mounted.
     posix: bool,
     state: Mutex<State>,
@@ -161,7 +165,7 @@ impl Remote {
     /// Wraps an existing connection. `posix` is true if the share has the POSIX extensions.
     pub(crate) fn new(
         target: ShareAddress,
-        credentials: Credentials,
+        credentials: LogonCredentials,
         tree: ClientTree,
         posix: bool,
     ) -> Result<Arc<Self>, Error> {

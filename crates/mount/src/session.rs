@@ -9,8 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use auth::Credentials;
-use client::smb::ClientTree;
+use client::smb::{ClientTree, LogonCredentials};
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use rustix::mount::{MountFlags, UnmountFlags};
 
@@ -28,7 +27,7 @@ pub struct Options {
     /// The share.
     pub target: ShareAddress,
     /// The credentials for the logon and for reconnections.
-    pub credentials: Credentials,
+    pub credentials: LogonCredentials,
     /// The user's name, for display.
     pub user: String,
     /// True for a read-only mount.

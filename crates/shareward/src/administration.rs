@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use crate::cli;
-use crate::credentials::{self, Credentials};
+use crate::credentials::{self, Credentials, Protocol, Wanted};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::Console;
@@ -30,6 +30,8 @@ pub(crate) struct ServerTarget {
     pub(crate) credentials: Option<PathBuf>,
     /// The password, if the program takes one on its command line; `*` asks for it.
     pub(crate) password: Option<Zeroizing<String>>,
+    /// `--kerberos` or `--ntlm`: the only protocol for the logon.
+    pub(crate) protocol: Protocol,
 }
 
 impl ServerTarget {
@@ -87,9 +89,9 @@ impl Servers {
 /// The servers that the command line names; without `--server`, the one on this machine.
 pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
     let Some(text) = &target.server else {
-        if target.login.is_some() || target.credentials.is_some() {
+        if target.login.is_some() || target.credentials.is_some() || target.protocol != Protocol::Any {
             return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)
-                .hint("--login and --credentials require --server")
+                .hint("--login, --credentials, --kerberos and --ntlm require --server")
                 .into());
         }
         return Ok(Servers { servers: vec![Server { name: None, administration: here(target) }] });
@@ -106,15 +108,22 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
     let mut servers = Vec::new();
     for NamedServer { user, place } in named {
         let user = user.or_else(|| target.login.clone());
-        let credentials = match asked.get(&user) {
-            Some(credentials) => credentials.clone(),
-            None => {
-                let file = target.credentials.as_deref();
-                let password = target.password.as_ref().map(|password| password.as_str());
-                let credentials = credentials::obtain(user.as_deref(), password, file, &mut console)?;
-                asked.insert(user, credentials.clone());
-                credentials
-            }
+        let wanted = Wanted {
+            user: user.as_deref(),
+            password: target.password.as_ref().map(|password| password.as_str()),
+            file: target.credentials.as_deref(),
+            protocol: target.protocol,
+        };
+        let credentials = match credentials::ticket(&wanted, place.host(), &mut console)? {
+            Some(credentials) => credentials,
+            None => match asked.get(&user) {
+                Some(credentials) => credentials.clone(),
+                None => {
+                    let credentials = credentials::obtain(&wanted, &mut console)?;
+                    asked.insert(user, credentials.clone());
+                    credentials
+                }
+            },
         };
         let name = Some(place.to_string());
         let client = RemoteClient::new(place, credentials.logon());

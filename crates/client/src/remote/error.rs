@@ -7,6 +7,7 @@ use wire::{Command, NtStatus};
 use super::{ServerAddress, ends_session};
 use crate::Error;
 use crate::smb;
+use crate::tickets::TicketError;
 
 /// The failure of anything but opening a pipe.
 pub(super) fn of_smb(error: smb::Error, place: &ServerAddress) -> Error {
@@ -18,8 +19,31 @@ pub(super) fn of_smb(error: smb::Error, place: &ServerAddress) -> Error {
         smb::Error::Logon(auth::InitiatorError::NoCommonMechanism) => refused(
             LOGON_FAILURE,
             "The user name or password is incorrect.",
-            format!("{place} takes no NTLM; it may want Kerberos, which is not built into this program"),
+            format!("{place} takes no NTLM; get a Kerberos ticket with 'kinit', or use --login USER@REALM"),
         ),
+        smb::Error::Logon(auth::InitiatorError::Kerberos(error)) => {
+            let error = match error.downcast::<gss::Error>() {
+                Ok(error) => TicketError::Kerberos(*error),
+                Err(error) => return Error::Nonsense(error.to_string()),
+            };
+            of_ticket(&error, place)
+        }
+        smb::Error::Ticket(error) => of_ticket(&error, place),
+        smb::Error::NoKerberos => refused(
+            number::NOT_SUPPORTED,
+            "The request is not supported.",
+            format!("{place} takes no Kerberos"),
+        ),
+        smb::Error::TicketRefused(status, principal) => {
+            let hint = format!(
+                "{place} refused the Kerberos ticket of {principal} ({status}); --login names another user, and \
+                 --ntlm uses a password"
+            );
+            let Error::Refused(error) = of_status(status, Command::SESSION_SETUP, place) else {
+                return Error::Nonsense(hint);
+            };
+            Error::Refused(error.with_hint(hint))
+        }
         smb::Error::Logon(error) => {
             refused(LOGON_FAILURE, "The user name or password is incorrect.", format!("{place}: {error}"))
         }
@@ -133,6 +157,22 @@ fn of_status(status: NtStatus, command: Command, place: &ServerAddress) -> Error
         _ => (59, "An unexpected network error occurred."),
     };
     refused(number, message, hint)
+}
+
+/// There is no ticket, or the server's answer to it is wrong.
+fn of_ticket(error: &TicketError, place: &ServerAddress) -> Error {
+    let number = error.number();
+    let message = match number {
+        1311 => "There are currently no logon servers available to service the logon request.",
+        1312 => "A specified logon session does not exist. It may already have been terminated.",
+        1330 => "The password for this account has expired.",
+        1331 => "This user can't sign in because this account is currently disabled.",
+        1396 => "The target account name is incorrect.",
+        1398 => "There is a time and/or date difference between the client and server.",
+        number::NOT_SUPPORTED => "The request is not supported.",
+        _ => "The user name or password is incorrect.",
+    };
+    refused(number, message, format!("{place}: {}", error.advice()))
 }
 
 fn refused(number: u32, message: &str, hint: String) -> Error {

@@ -11,7 +11,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use auth::Credentials;
 use control::number;
 use rpc::{Call, Endpoint};
 use tokio::net::lookup_host;
@@ -25,7 +24,9 @@ pub use stream::PipeStream;
 
 use crate::control_client::Transport;
 use crate::limits::{ADDRESSES_TRIED, CONNECTION_IDLE_MAX};
-use crate::smb::{self, ClientConnection, ClientSession, ClientTree, ConnectOptions, Pipe, Signing};
+use crate::smb::{
+    self, ClientConnection, ClientSession, ClientTree, ConnectOptions, LogonCredentials, Pipe, Signing,
+};
 use crate::srvs::{CallError, Rpc};
 use crate::{Error, remote};
 
@@ -33,7 +34,7 @@ use crate::{Error, remote};
 #[derive(Debug)]
 pub struct Remote {
     place: ServerAddress,
-    credentials: Credentials,
+    credentials: LogonCredentials,
     live: Mutex<Option<Live>>,
 }
 
@@ -48,8 +49,8 @@ struct Live {
 
 impl Remote {
     /// The server at `place`, with these credentials.
-    pub fn new(place: ServerAddress, credentials: Credentials) -> Self {
-        Self { place, credentials, live: Mutex::default() }
+    pub fn new(place: ServerAddress, credentials: impl Into<LogonCredentials>) -> Self {
+        Self { place, credentials: credentials.into(), live: Mutex::default() }
     }
 
     /// The server's place.
@@ -158,7 +159,8 @@ impl Rpc for Remote {
     }
 
     fn user(&self) -> Option<String> {
-        let user = self.credentials.user().split('@').next().unwrap_or_default();
+        let user = self.credentials.user();
+        let user = user.split('@').next().unwrap_or_default();
         Some(user.to_owned()).filter(|user| !user.is_empty())
     }
 

@@ -5,6 +5,8 @@ use std::io;
 use auth::{InitiatorError, RandomFailed, SealingError, SigningError};
 use wire::{Command, DecodeError, NtStatus};
 
+use crate::tickets::TicketError;
+
 /// The reason that an exchange with a server failed. [`Error::Io`] and [`Error::Protocol`] end the connection; it can
 /// be used after all others.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,15 @@ pub enum Error {
     /// The logon failed on this side.
     #[error(transparent)]
     Logon(#[from] InitiatorError),
+    /// There is no ticket for the server, and the logon must not go on without one.
+    #[error("no Kerberos ticket for the server: {0}")]
+    Ticket(#[from] TicketError),
+    /// The server does not offer Kerberos, and the logon must not go on without it.
+    #[error("the server does not take Kerberos")]
+    NoKerberos,
+    /// The server refused the ticket of this principal with this status.
+    #[error("the server refused the Kerberos ticket of {1}: {0}")]
+    TicketRefused(NtStatus, String),
     /// The server did not check the user's password: the session is a guest's or anonymous (MS-SMB2 3.2.5.3.1).
     #[error("the server logged the user on as a guest without checking the password")]
     MadeGuest,
@@ -51,7 +62,7 @@ impl Error {
     /// The status, if the server sent one.
     pub const fn status(&self) -> Option<NtStatus> {
         match self {
-            Self::Status(status, _) => Some(*status),
+            Self::Status(status, _) | Self::TicketRefused(status, _) => Some(*status),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@
 mod accounts;
 mod breaks;
 mod connection;
+mod credentials;
 mod credits;
 mod directory;
 mod error;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use breaks::{Break, Breaks};
 pub use connection::{ClientConnection, InFlight, Part, Response, Scope};
+pub use credentials::LogonCredentials;
 pub use directory::{Listing, OwnedEntry};
 pub use error::Error;
 pub use file::{

@@ -1,5 +1,6 @@
 //! NEGOTIATE (MS-SMB2 3.2.4.2.2.2, 3.2.5.2) and its later check (3.2.5.5).
 
+use auth::spnego::{Mechanism, Token};
 use auth::{Cipher, PreauthHash, Random, SigningAlgorithm, SystemRandom};
 use wire::ioctl::{ValidateNegotiateRequest, ValidateNegotiateResponse};
 use wire::layout::FixedLayout;
@@ -41,6 +42,8 @@ pub struct Negotiated {
     pub signing_required: bool,
     /// True if the server has the POSIX extensions, and the client offered them.
     pub posix: bool,
+    /// True unless the server's list of mechanisms lacks Kerberos (MS-SPNG 3.2.5.2). A server may send no list.
+    pub kerberos: bool,
     /// `Connection.PreauthIntegrityHashValue`.
     pub preauth: PreauthHash,
 }
@@ -74,8 +77,18 @@ pub(crate) async fn negotiate(connection: &ClientConnection) -> Result<Negotiate
         multi_credit: dialect != Dialect::SMB202 && body.capabilities.contains(GlobalCapabilities::LARGE_MTU),
         signing_required: server_requires || options.signing == Signing::Required,
         posix: options.posix && has_posix(&body)?,
+        kerberos: may_take_kerberos(body.security_buffer),
         preauth,
     })
+}
+
+fn may_take_kerberos(offer: &[u8]) -> bool {
+    match Token::decode(offer) {
+        Ok(Token::Init(offer)) => {
+            offer.mechanisms.iter().any(|one| matches!(one, Mechanism::Kerberos | Mechanism::MsKerberos))
+        }
+        Ok(Token::Response(_)) | Err(_) => true,
+    }
 }
 
 /// The input of FSCTL_VALIDATE_NEGOTIATE_INFO: the fields of the NEGOTIATE request (MS-SMB2 3.2.5.5).

@@ -4,16 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use auth::{ClientStep, Credentials, Initiator, PreauthHash, SessionKeys};
+use auth::{ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions, PreauthHash, SessionKeys};
 use wire::msg::{LogoffRequest, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Command, Dialect, NtStatus, SessionId};
+use zeroize::Zeroizing;
 
 use super::connection::{ClientConnection, Part, Response, Scope};
+use super::credentials::LogonCredentials;
 use super::error::Error;
 use super::limits::LOGON_ROUNDS_MAX;
 use super::options::LogonOptions;
 use super::protection::SessionState;
 use super::tree::ClientTree;
+use crate::tickets;
 
 /// A logged-on session. Clones are the same session; dropping them does not log off.
 #[derive(Clone)]
@@ -27,28 +30,37 @@ pub struct ClientSession {
 
 impl ClientConnection {
     /// Logs on.
-    pub async fn logon(&self, credentials: Credentials) -> Result<ClientSession, Error> {
+    pub async fn logon(&self, credentials: impl Into<LogonCredentials>) -> Result<ClientSession, Error> {
         self.logon_with(credentials, LogonOptions::default()).await
     }
 
     /// Logs on anonymously: a session without keys, neither signed nor encrypted.
     pub async fn logon_anonymous(&self) -> Result<ClientSession, Error> {
-        let initiator = Initiator::new(Credentials::anonymous(), self.options().server_name.clone());
-        let logon = exchange(self, initiator, SessionId(0)).await?;
+        let mut initiator = Initiator::new(Credentials::anonymous(), self.options().server_name.clone());
+        let logon = exchange(self, &mut initiator, SessionId(0)).await?;
         self.session(SessionState::keyless(logon.id, logon.flags))
     }
 
     /// As [`logon`](Self::logon) with options.
     pub async fn logon_with(
         &self,
-        credentials: Credentials,
+        credentials: impl Into<LogonCredentials>,
         options: LogonOptions,
     ) -> Result<ClientSession, Error> {
+        let credentials = credentials.into();
         let negotiated = self.negotiated()?;
         let anonymous = credentials.is_anonymous();
-        let initiator = Initiator::new(credentials, self.options().server_name.clone());
-        let initiator = initiator.with_options(options.initiator);
-        let logon = exchange(self, initiator, options.previous_session_id).await?;
+        let mut initiator = self.initiator(&credentials, options.initiator).await?;
+        let logon = exchange(self, &mut initiator, options.previous_session_id).await;
+        let logon = logon.map_err(|error| match error {
+            Error::Status(status, Command::SESSION_SETUP) if initiator.is_kerberos() => {
+                Error::TicketRefused(status, credentials.user())
+            }
+            Error::Logon(InitiatorError::NoCommonMechanism) if credentials.tickets.is_some() => {
+                Error::NoKerberos
+            }
+            error => error,
+        })?;
         let keyless = logon.flags.intersects(SessionFlags::IS_GUEST | SessionFlags::IS_NULL);
         if keyless && !anonymous && !options.accept_guest {
             // MS-SMB2 3.2.5.3.1 lets it fail if signing is required. A caller that gives a password expects a check,
@@ -74,6 +86,31 @@ impl ClientConnection {
             }
         }
         self.session(state)
+    }
+
+    /// The beginning of a logon: with a ticket if there is one for the server, else with NTLM if that may be used.
+    async fn initiator(
+        &self,
+        credentials: &LogonCredentials,
+        options: InitiatorOptions,
+    ) -> Result<Initiator, Error> {
+        let target = self.options().server_name.as_str();
+        let mut missing = Error::NoKerberos;
+        if let Some(tickets) = &credentials.tickets
+            && self.negotiated()?.kerberos
+        {
+            match tickets::begin(tickets, target).await {
+                Ok(begun) => {
+                    let fallback = credentials.ntlm.clone();
+                    let initiator = Initiator::with_kerberos(begun.exchange, begun.token, fallback, target);
+                    return Ok(initiator.with_options(options));
+                }
+                Err(error) if error.is_final() => return Err(error.into()),
+                Err(error) => missing = error.into(),
+            }
+        }
+        let ntlm = credentials.ntlm.clone().ok_or(missing)?;
+        Ok(Initiator::new(ntlm, target).with_options(options))
     }
 
     fn session(&self, state: SessionState) -> Result<ClientSession, Error> {
@@ -152,7 +189,7 @@ impl fmt::Debug for ClientSession {
 struct Logon {
     id: SessionId,
     flags: SessionFlags,
-    session_key: Option<[u8; 16]>,
+    session_key: Option<Zeroizing<Vec<u8>>>,
     preauth: PreauthHash,
     answer: Response,
 }
@@ -160,7 +197,7 @@ struct Logon {
 /// Exchanges tokens until the server accepts or refuses.
 async fn exchange(
     connection: &ClientConnection,
-    mut initiator: Initiator,
+    initiator: &mut Initiator,
     previous_session_id: SessionId,
 ) -> Result<Logon, Error> {
     let mut preauth = connection.negotiated()?.preauth;

@@ -11,6 +11,7 @@ use super::{Applet, Family, Help};
 use crate::administration::{self, ServerTarget};
 use crate::cli;
 use crate::cli::plain::{Known, Line, Value, Wrong};
+use crate::credentials::Protocol;
 use crate::exit::ExitCode;
 use crate::failure::{Failure, Numbered};
 use crate::output::{Console, clean_line, local_time};
@@ -64,6 +65,8 @@ const KNOWN: &[Known] = &[
     ("u", Value::Needed),
     ("p", Value::Needed),
     ("credentials", Value::Needed),
+    ("kerberos", Value::None),
+    ("ntlm", Value::None),
     ("socket", Value::Needed),
 ];
 
@@ -99,6 +102,12 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if line.has("p") && !line.has("u") && !line.has("login") {
         return Err(misused("-p requires -u.".to_owned()));
     }
+    let protocol = match (line.has("kerberos"), line.has("ntlm")) {
+        (true, true) => return Err(misused("Give either -kerberos or -ntlm, not both.".to_owned())),
+        (true, false) => Protocol::Kerberos,
+        (false, true) => Protocol::Ntlm,
+        (false, false) => Protocol::Any,
+    };
     if !line.has("nobanner") {
         console.error(concat!(
             "\nPsLoggedOn of Shareward ",
@@ -112,6 +121,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         login: line.value("u").or(line.value("login")).map(str::to_owned),
         credentials: line.value("credentials").map(Into::into),
         password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
+        protocol,
     };
     let local_only = line.has("l");
     let machines = ask(&target, local_only)?;

@@ -10,6 +10,7 @@ mod switches;
 use std::path::PathBuf;
 
 use crate::administration::ServerTarget;
+use crate::credentials::Protocol;
 use crate::failure::Numbered;
 use crate::messages;
 use crate::prompt::Preset;
@@ -38,8 +39,13 @@ pub(crate) const LOGIN: Switch = Switch::own("LOGIN", Takes::Value);
 /// See [`JSON`].
 pub(crate) const CREDENTIALS: Switch = Switch::own("CREDENTIALS", Takes::Value);
 
+/// See [`JSON`].
+pub(crate) const KERBEROS: Switch = Switch::own("KERBEROS", Takes::Nothing);
+/// See [`JSON`].
+pub(crate) const NTLM: Switch = Switch::own("NTLM", Takes::Nothing);
+
 /// The switches that select servers and credentials.
-pub(crate) const TARGET: [Switch; 4] = [SOCKET, SERVER, LOGIN, CREDENTIALS];
+pub(crate) const TARGET: [Switch; 6] = [SOCKET, SERVER, LOGIN, CREDENTIALS, KERBEROS, NTLM];
 
 /// The switches of a command that asks servers and supports `--json`: its own and the common ones.
 pub(crate) fn asking(own: &[Switch]) -> Vec<Switch> {
@@ -77,12 +83,23 @@ impl Options {
                 login: words.value(&LOGIN).map(str::to_owned),
                 credentials: words.value(&CREDENTIALS).map(PathBuf::from),
                 password: None,
+                protocol: protocol(words)?,
             },
             json: words.has(&JSON),
             compat: words.has(&COMPAT),
             verbose: words.has(&VERBOSE),
             preset,
         })
+    }
+}
+
+/// The protocol that `--kerberos` or `--ntlm` demands.
+pub(crate) fn protocol(words: &Words) -> Result<Protocol, Numbered> {
+    match (words.has(&KERBEROS), words.has(&NTLM)) {
+        (true, true) => Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)),
+        (true, false) => Ok(Protocol::Kerberos),
+        (false, true) => Ok(Protocol::Ntlm),
+        (false, false) => Ok(Protocol::Any),
     }
 }
 

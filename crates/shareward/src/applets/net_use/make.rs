@@ -18,7 +18,7 @@ use super::serve::{self, Order};
 use super::{ALLOW_OTHERS, FOREGROUND, READ_ONLY, USER, VIA};
 use crate::administration;
 use crate::cli::{self, Words};
-use crate::credentials::{self, Credentials};
+use crate::credentials::{self, Credentials, Proof, Protocol, Wanted};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::Console;
@@ -33,6 +33,7 @@ pub(super) struct Asked {
     user: Option<String>,
     password: Option<String>,
     credentials: Option<PathBuf>,
+    protocol: Protocol,
     via: Option<Via>,
     read_only: bool,
     allow_others: bool,
@@ -71,6 +72,7 @@ impl Asked {
             user: words.value(&USER).map(str::to_owned),
             password,
             credentials: words.value(&cli::CREDENTIALS).map(PathBuf::from),
+            protocol: cli::protocol(words)?,
             via: if foreground { Some(Via::Fuse) } else { via },
             read_only: words.has(&READ_ONLY),
             allow_others: words.has(&ALLOW_OTHERS),
@@ -85,6 +87,7 @@ impl Asked {
             user: kept.user.clone(),
             password: None,
             credentials: kept.credentials.clone(),
+            protocol: kept.protocol,
             via: kept.via,
             read_only: kept.read_only,
             allow_others: kept.allow_others,
@@ -122,6 +125,7 @@ pub(super) fn connection(
             target: asked.target.clone(),
             user: asked.user.clone(),
             credentials,
+            protocol: asked.protocol,
             via: asked.via,
             read_only: asked.read_only,
             allow_others: asked.allow_others,
@@ -180,12 +184,16 @@ fn make(
     made: impl FnOnce(&mut Console, &Path) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let directory = directory(asked)?;
-    let credentials = credentials::obtain(
-        asked.user.as_deref(),
-        asked.password.as_deref(),
-        asked.credentials.as_deref(),
-        console,
-    )?;
+    let wanted = Wanted {
+        user: asked.user.as_deref(),
+        password: asked.password.as_deref(),
+        file: asked.credentials.as_deref(),
+        protocol: asked.protocol,
+    };
+    let credentials = match credentials::ticket(&wanted, &asked.target.host, console)? {
+        Some(credentials) => credentials,
+        None => credentials::obtain(&wanted, console)?,
+    };
     // The server checks the credentials here, whatever mounts the share, so that its refusals have their numbers.
     administration::run(async {
         let tree = serve::connect(&asked.target, &credentials).await.map_err(connect_failure)?;
@@ -197,13 +205,9 @@ fn make(
         return made(console, &directory);
     }
     let order = Order {
-        target: asked.target.clone(),
-        directory: directory.clone(),
-        user: credentials.user.clone(),
-        domain: credentials.domain.clone(),
-        password: credentials.password.to_string(),
         read_only: asked.read_only,
         allow_others: asked.allow_others,
+        ..Order::new(asked.target.clone(), directory.clone(), &credentials)
     };
     if asked.foreground {
         let mut told = Ok(());
@@ -257,11 +261,18 @@ fn by_kernel(asked: &Asked, credentials: &Credentials, directory: &Path) -> Resu
     if asked.via == Some(Via::Fuse) || (!chosen && !setup::is_root()) {
         return Ok(false);
     }
-    match mount_cifs(asked, credentials, directory) {
+    let identity = match (identity_option(credentials), chosen) {
+        (Ok(identity), _) => identity,
+        (Err(_), false) => return Ok(false),
+        (Err(hint), true) => return Err(Numbered::new(NOT_SUPPORTED).hint(hint).into()),
+    };
+    match mount_cifs(asked, &identity, directory) {
         Ok(()) => Ok(true),
         // The kernel does not have this file system; FUSE is used instead.
         Err(rustix::io::Errno::NODEV) if !chosen => Ok(false),
         Err(rustix::io::Errno::PERM) if !chosen => Ok(false),
+        // The helper found no ticket, perhaps because the cache is of a kind that only this user's processes have.
+        Err(rustix::io::Errno::NOKEY) if !chosen => Ok(false),
         Err(rustix::io::Errno::NODEV) => {
             Err(Numbered::new(NOT_SUPPORTED).hint("this kernel does not support cifs; use --via fuse").into())
         }
@@ -269,24 +280,43 @@ fn by_kernel(asked: &Asked, credentials: &Credentials, directory: &Path) -> Resu
     }
 }
 
-/// Calls mount(2) as mount.cifs(8) does, with signing as in mounts through FUSE. The password is in the call only,
-/// not on a command line.
-fn mount_cifs(asked: &Asked, credentials: &Credentials, directory: &Path) -> Result<(), rustix::io::Errno> {
-    let target = &asked.target;
-    let address = (target.host.as_str(), target.port).to_socket_addrs();
-    let address = address.ok().and_then(|mut found| found.next()).ok_or(rustix::io::Errno::HOSTUNREACH)?;
+/// The options of the kernel's client for the user, with signing as in mounts through FUSE; an error is the reason why
+/// that client cannot log on so.
+fn identity_option(credentials: &Credentials) -> Result<Zeroizing<String>, &'static str> {
     // A comma in a value is written twice.
     let value = |text: &str| text.replace(',', ",,");
-    let mut data = Zeroizing::new(format!(
-        "ip={},port={},sign,username={},password={}",
-        address.ip(),
-        target.port,
-        value(&credentials.user),
-        value(&credentials.password)
-    ));
+    let password = match &credentials.proof {
+        Proof::Ticket => {
+            // The kernel asks it for the ticket, by the request-key program of keyutils.
+            if !["/usr/sbin/cifs.upcall", "/sbin/cifs.upcall"].iter().any(|helper| Path::new(helper).exists())
+            {
+                return Err(
+                    "tickets for the kernel's client need cifs.upcall: install cifs-utils and keyutils",
+                );
+            }
+            let uid = rustix::process::getuid().as_raw();
+            let user = value(&credentials.user);
+            return Ok(Zeroizing::new(format!("sec=krb5i,cruid={uid},username={user}")));
+        }
+        Proof::TicketByPassword { ntlm: false, .. } => {
+            return Err("the kernel's client takes tickets from a cache only; get one with 'kinit'");
+        }
+        Proof::TicketByPassword { password, .. } | Proof::Password(password) => password,
+    };
+    let mut data =
+        Zeroizing::new(format!("sign,username={},password={}", value(&credentials.user), value(password)));
     if !credentials.domain.is_empty() {
         data.push_str(&format!(",domain={}", value(&credentials.domain)));
     }
+    Ok(data)
+}
+
+/// Calls mount(2) as mount.cifs(8) does. The password is in the call only, not on a command line.
+fn mount_cifs(asked: &Asked, identity: &str, directory: &Path) -> Result<(), rustix::io::Errno> {
+    let target = &asked.target;
+    let address = (target.host.as_str(), target.port).to_socket_addrs();
+    let address = address.ok().and_then(|mut found| found.next()).ok_or(rustix::io::Errno::HOSTUNREACH)?;
+    let mut data = Zeroizing::new(format!("ip={},port={},{identity}", address.ip(), target.port));
     if !asked.allow_others {
         data.push_str(",file_mode=0700,dir_mode=0700");
     }
@@ -368,12 +398,15 @@ pub(super) fn connect_failure(error: ConnectError) -> Failure {
 }
 
 fn number_of(error: &Error, table: &[(NtStatus, u32)]) -> (u32, Option<String>) {
-    if matches!(error, Error::MadeGuest) {
-        return (GUEST_LOGON_BLOCKED, Some(error.to_string()));
+    match error {
+        Error::MadeGuest => return (GUEST_LOGON_BLOCKED, Some(error.to_string())),
+        Error::Ticket(error) => return (error.number(), Some(error.advice())),
+        Error::NoKerberos => return (NOT_SUPPORTED, Some(error.to_string())),
+        _ => {}
     }
     let known = error.status().and_then(|status| table.iter().find(|(known, _)| *known == status));
     match known {
-        Some((_, number)) => (*number, None),
+        Some((_, number)) => (*number, matches!(error, Error::TicketRefused(..)).then(|| error.to_string())),
         None => (UNEXPECTED, Some(error.to_string())),
     }
 }

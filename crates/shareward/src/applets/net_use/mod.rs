@@ -101,6 +101,8 @@ const SWITCHES: &[Switch] = &[
     cli::NO,
     cli::JSON,
     cli::CREDENTIALS,
+    cli::KERBEROS,
+    cli::NTLM,
     ALLOW_OTHERS,
     FOREGROUND,
     PORT,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mount::{ShareAddress, Via};
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::Protocol;
 use crate::failure::Failure;
 use crate::setup;
 
@@ -39,6 +40,8 @@ pub(super) struct RememberedConnection {
     pub(super) credentials: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) via: Option<Via>,
+    #[serde(default, skip_serializing_if = "Protocol::is_any")]
+    pub(super) protocol: Protocol,
     #[serde(default)]
     pub(super) read_only: bool,
     #[serde(default)]
@@ -189,6 +192,7 @@ mod tests {
             target: ShareAddress { host: "nas".into(), port: 445, share: "data".into() },
             user: None,
             credentials: None,
+            protocol: Protocol::Any,
             via: None,
             read_only: false,
             allow_others: false,

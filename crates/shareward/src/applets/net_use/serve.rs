@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::make::{connect_failure, mount_failure};
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Proof};
 use crate::failure::Failure;
 use crate::output::Console;
 
@@ -19,7 +19,12 @@ pub(super) struct Order {
     pub(super) directory: PathBuf,
     pub(super) user: String,
     pub(super) domain: String,
-    pub(super) password: String,
+    /// `None` for the tickets of the user who runs this.
+    pub(super) password: Option<String>,
+    /// The principal that the password is of; `None` if it is for NTLM alone.
+    pub(super) principal: Option<String>,
+    /// True if the password is for NTLM, too.
+    pub(super) ntlm: bool,
     pub(super) read_only: bool,
     pub(super) allow_others: bool,
 }
@@ -28,12 +33,36 @@ pub(super) struct Order {
 pub(super) const READY: &str = "ready";
 
 impl Order {
-    pub(super) fn credentials(&self) -> Credentials {
-        Credentials {
-            user: self.user.clone(),
-            domain: self.domain.clone(),
-            password: Zeroizing::new(self.password.clone()),
+    /// The parameters of a connection with these credentials.
+    pub(super) fn new(target: ShareAddress, directory: PathBuf, credentials: &Credentials) -> Self {
+        let (password, principal, ntlm) = match &credentials.proof {
+            Proof::Password(password) => (Some(password), None, true),
+            Proof::TicketByPassword { password, principal, ntlm } => (Some(password), Some(principal), *ntlm),
+            Proof::Ticket => (None, None, false),
+        };
+        Self {
+            target,
+            directory,
+            user: credentials.user.clone(),
+            domain: credentials.domain.clone(),
+            password: password.map(|password| password.to_string()),
+            principal: principal.cloned(),
+            ntlm,
+            read_only: false,
+            allow_others: false,
         }
+    }
+
+    pub(super) fn credentials(&self) -> Credentials {
+        let password = self.password.clone().map(Zeroizing::new);
+        let proof = match (password, self.principal.clone()) {
+            (None, _) => Proof::Ticket,
+            (Some(password), None) => Proof::Password(password),
+            (Some(password), Some(principal)) => {
+                Proof::TicketByPassword { password, principal, ntlm: self.ntlm }
+            }
+        };
+        Credentials { user: self.user.clone(), domain: self.domain.clone(), proof }
     }
 }
 

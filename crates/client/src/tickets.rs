@@ -1,0 +1,311 @@
+//! Kerberos tickets for logons: the user's own, those of a password, and those of a keytab.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{KerberosError, KerberosExchange, KerberosStep};
+use gss::{Credential, ErrorKind, Initiator, Step};
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use crate::limits::TICKET_TIME_MAX;
+
+/// A source of tickets for logons.
+///
+/// It is a trait for the tests; [`Tickets`] is the real one.
+pub trait TicketSource: fmt::Debug + Send + Sync {
+    /// Gets a ticket for the service `cifs` of `host`, and begins the exchange with it. Blocks while key distribution
+    /// centers are asked.
+    fn begin(&self, host: &str) -> Result<Begun, TicketError>;
+
+    /// The principal whose tickets they are, as `carol@CORP.EXAMPLE`.
+    fn principal(&self) -> String;
+}
+
+/// An exchange that has begun.
+pub struct Begun {
+    /// The exchange.
+    pub exchange: Box<dyn KerberosExchange>,
+    /// Its first token.
+    pub token: Vec<u8>,
+}
+
+/// The reason why there is no ticket for a server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    /// The Kerberos library has the reason.
+    #[error("{0}")]
+    Kerberos(#[from] gss::Error),
+    /// Tickets are for names, and the server was given by its address.
+    #[error("a Kerberos ticket is for a server's name, and {0} is an address")]
+    Address(String),
+    /// The key distribution center took too long.
+    #[error("no key distribution center answered within {} seconds", TICKET_TIME_MAX.as_secs())]
+    TimedOut,
+}
+
+impl TicketError {
+    /// The kind, for decisions and advice.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Kerberos(error) => error.kind,
+            Self::Address(_) => ErrorKind::UnknownService,
+            Self::TimedOut => ErrorKind::Unreachable,
+        }
+    }
+
+    /// The number of Win32's error that Windows shows.
+    pub const fn number(&self) -> u32 {
+        match self.kind() {
+            // ERROR_NOT_SUPPORTED.
+            ErrorKind::NoLibrary => 50,
+            // ERROR_NO_SUCH_LOGON_SESSION.
+            ErrorKind::NoTicket | ErrorKind::Expired => 1312,
+            // ERROR_LOGON_FAILURE.
+            ErrorKind::WrongPassword | ErrorKind::UnknownUser | ErrorKind::Other => 1326,
+            // ERROR_PASSWORD_EXPIRED.
+            ErrorKind::PasswordExpired => 1330,
+            // ERROR_ACCOUNT_DISABLED.
+            ErrorKind::Revoked => 1331,
+            // ERROR_WRONG_TARGET_NAME.
+            ErrorKind::UnknownService | ErrorKind::NotMutual => 1396,
+            // ERROR_NO_LOGON_SERVERS.
+            ErrorKind::UnknownRealm | ErrorKind::Unreachable => 1311,
+            // ERROR_TIME_SKEW.
+            ErrorKind::ClockSkew => 1398,
+        }
+    }
+
+    /// The error and how to go on, in one line.
+    pub fn advice(&self) -> String {
+        let how = match self.kind() {
+            ErrorKind::NoTicket => "get a ticket with 'kinit USER@REALM', or use --login USER@REALM",
+            ErrorKind::Expired => {
+                "the ticket has ended: get a new one with 'kinit', or renew it with 'kinit -R'"
+            }
+            ErrorKind::PasswordExpired => "change the password first, with 'kpasswd'",
+            ErrorKind::UnknownService => {
+                "use the server's name that its ticket is for (its full name in the domain), or --ntlm"
+            }
+            ErrorKind::ClockSkew => {
+                "the clocks of this machine and the domain differ by more than five minutes: set this one"
+            }
+            ErrorKind::UnknownRealm => "krb5.conf or the DNS must name the realm's key distribution centers",
+            ErrorKind::Unreachable => "the domain's controller must be reachable from here",
+            ErrorKind::NotMutual => "another machine may answer in the server's place",
+            ErrorKind::NoLibrary
+            | ErrorKind::WrongPassword
+            | ErrorKind::UnknownUser
+            | ErrorKind::Revoked
+            | ErrorKind::Other => return self.to_string(),
+        };
+        format!("{self}; {how}")
+    }
+
+    /// True if the same password must not be tried with another protocol: the domain has said no already, and counts
+    /// wrong ones.
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(self.kind(), ErrorKind::WrongPassword | ErrorKind::PasswordExpired | ErrorKind::Revoked)
+    }
+}
+
+/// Tickets of MIT's Kerberos library.
+pub struct Tickets {
+    principal: String,
+    kind: Kind,
+}
+
+enum Kind {
+    /// In the caches of the user who runs this. They are read again for every logon, so that renewed ones are used.
+    Cached,
+    /// By password.
+    Password {
+        password: Zeroizing<String>,
+        /// True if the name is a user principal name whose suffix is not a realm.
+        enterprise: bool,
+        kept: Mutex<Option<Credential>>,
+    },
+    /// By a key in a file, with a cache for the tickets.
+    Keytab { keytab: String, cache: String },
+}
+
+impl Tickets {
+    /// The tickets of the user who runs this for the server `host`; of this principal, if one is named (without a
+    /// realm it is the default one), else of the one that krb5.conf and `~/.k5identity` choose for the server. Gets a
+    /// ticket for the server, which is in the user's cache afterwards. Blocks.
+    pub fn of_user(host: &str, principal: Option<&str>) -> Result<Arc<Self>, TicketError> {
+        named(host)?;
+        let credential = match principal {
+            Some(principal) => Credential::of_principal(principal)?,
+            None => Credential::of_user()?,
+        };
+        let (initiator, _) = first_step(credential, host)?;
+        Ok(Arc::new(Self { principal: initiator.principal()?, kind: Kind::Cached }))
+    }
+
+    /// The tickets of this principal in the caches of the user who runs this, which need not exist yet.
+    pub fn of_principal(principal: &str) -> Arc<Self> {
+        Arc::new(Self { principal: principal.to_owned(), kind: Kind::Cached })
+    }
+
+    /// Tickets of a user principal name (`carol@corp.example`), by password; gotten with the first logon and kept in
+    /// memory. The suffix may be a realm in any case, or any that the domain knows.
+    pub fn with_password(name: &str, password: &str) -> Arc<Self> {
+        let password = Zeroizing::new(password.to_owned());
+        let principal = match name.rsplit_once('@') {
+            // Realms are in upper case; those of Active Directory always (MS-KILE 3.1.1.9).
+            Some((user, realm)) => format!("{user}@{}", realm.to_ascii_uppercase()),
+            None => name.to_owned(),
+        };
+        let kind = Kind::Password { password, enterprise: false, kept: Mutex::default() };
+        Arc::new(Self { principal, kind })
+    }
+
+    /// Tickets of a principal whose key is in a keytab (such as a computer's, `FILES$@CORP.EXAMPLE` in
+    /// `/etc/krb5.keytab`), kept in `cache`, as `MEMORY:name`.
+    pub fn from_keytab(principal: &str, keytab: &str, cache: &str) -> Arc<Self> {
+        let kind = Kind::Keytab { keytab: keytab.to_owned(), cache: cache.to_owned() };
+        Arc::new(Self { principal: principal.to_owned(), kind })
+    }
+
+    fn credential(&self) -> Result<Credential, TicketError> {
+        match &self.kind {
+            Kind::Cached => Ok(Credential::of_principal(&self.principal)?),
+            Kind::Keytab { keytab, cache } => Ok(Credential::from_keytab(&self.principal, keytab, cache)?),
+            Kind::Password { password, enterprise, kept } => {
+                let mut kept = kept.lock();
+                if let Some(credential) = &*kept
+                    && credential.owner().is_ok_and(|owner| owner.lifetime > LIFETIME_MIN)
+                {
+                    return Ok(credential.clone());
+                }
+                let made = by_password(&self.principal, password, *enterprise)?;
+                Ok(kept.insert(made).clone())
+            }
+        }
+    }
+}
+
+impl TicketSource for Tickets {
+    fn begin(&self, host: &str) -> Result<Begun, TicketError> {
+        named(host)?;
+        let (initiator, token) = first_step(self.credential()?, host)?;
+        Ok(Begun { exchange: Box::new(Exchange(initiator)), token })
+    }
+
+    fn principal(&self) -> String {
+        self.principal.clone()
+    }
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets").field("principal", &self.principal).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun").finish_non_exhaustive()
+    }
+}
+
+/// Gets a ticket within a time limit. The call goes on in its thread when the time is over.
+pub(crate) async fn begin(source: &Arc<dyn TicketSource>, host: &str) -> Result<Begun, TicketError> {
+    let (source, host) = (Arc::clone(source), host.to_owned());
+    let begun = tokio::task::spawn_blocking(move || source.begin(&host));
+    match tokio::time::timeout(TICKET_TIME_MAX, begun).await {
+        Ok(Ok(begun)) => begun,
+        // The task panicked, or the runtime ends.
+        Ok(Err(_)) | Err(_) => Err(TicketError::TimedOut),
+    }
+}
+
+/// An error if `host` is an address: no service has one in its name.
+fn named(host: &str) -> Result<(), TicketError> {
+    let address = host.split('%').next().unwrap_or_default().parse::<IpAddr>().is_ok();
+    if address || host.to_ascii_lowercase().ends_with(".ipv6-literal.net") {
+        return Err(TicketError::Address(host.to_owned()));
+    }
+    Ok(())
+}
+
+/// The realm may be a suffix that only the domain knows; its controller looks it up then.
+fn by_password(principal: &str, password: &str, enterprise: bool) -> Result<Credential, gss::Error> {
+    if enterprise {
+        return Credential::with_enterprise_password(principal, password);
+    }
+    match Credential::with_password(principal, password) {
+        Err(error) if matches!(error.kind, ErrorKind::UnknownRealm | ErrorKind::Unreachable) => {
+            Credential::with_enterprise_password(principal, password).map_err(|_| error)
+        }
+        made => made,
+    }
+}
+
+fn first_step(credential: Credential, host: &str) -> Result<(Initiator, Vec<u8>), gss::Error> {
+    let mut initiator = Initiator::new(credential, SERVICE, host)?;
+    match initiator.step(None)? {
+        Step::Token(token) => Ok((initiator, token)),
+        // The service has not answered yet, so it cannot have proved anything.
+        Step::Done(_) => Err(gss::Error::not_mutual()),
+    }
+}
+
+/// The exchange in the form that the logon takes.
+struct Exchange(Initiator);
+
+impl KerberosExchange for Exchange {
+    fn step(&mut self, token: &[u8]) -> Result<KerberosStep, KerberosError> {
+        Ok(match self.0.step(Some(token))? {
+            Step::Token(token) => KerberosStep::Token(token),
+            Step::Done(token) => KerberosStep::Done(token),
+        })
+    }
+
+    fn session_key(&mut self) -> Result<Zeroizing<Vec<u8>>, KerberosError> {
+        Ok(self.0.session_key()?.bytes)
+    }
+
+    fn get_mic(&mut self, message: &[u8]) -> Result<Vec<u8>, KerberosError> {
+        Ok(self.0.get_mic(message)?)
+    }
+
+    fn verify_mic(&mut self, message: &[u8], mic: &[u8]) -> Result<(), KerberosError> {
+        Ok(self.0.verify_mic(message, mic)?)
+    }
+}
+
+/// The service of SMB servers (MS-SMB2 3.2.4.2.3.1).
+const SERVICE: &str = "cifs";
+
+/// Tickets of a password that end sooner are replaced by new ones.
+const LIFETIME_MIN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_no_tickets() {
+        for address in ["10.0.0.1", "::1", "fe80::1%eth0", "fe80--1s4.ipv6-literal.net"] {
+            assert_eq!(named(address), Err(TicketError::Address(address.to_owned())), "{address}");
+        }
+        for name in ["files", "files.corp.example", "10.0.0.1.example"] {
+            assert_eq!(named(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_realm_of_a_user_principal_name_is_in_upper_case() {
+        assert_eq!(Tickets::with_password("carol@corp.example", "x").principal(), "carol@CORP.EXAMPLE");
+        assert_eq!(Tickets::with_password("carol", "x").principal(), "carol");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert!(!format!("{:?}", Tickets::with_password("carol@A", "secret")).contains("secret"));
+    }
+}
