@@ -6,6 +6,8 @@ use crate::ndr::{
 
 /// NETSETUP_JOIN_STATUS of a computer in a workgroup (MS-WKST 2.2.3.1).
 pub const NET_SETUP_WORKGROUP_NAME: Enum16 = Enum16(2);
+/// NetSetupDomainName: the computer is in a domain.
+pub const NET_SETUP_DOMAIN_NAME: Enum16 = Enum16(3);
 
 /// NET_COMPUTER_NAME_ARRAY (MS-WKST 2.2.5.19).
 #[derive(Clone, Default, PartialEq, Eq, Debug)]

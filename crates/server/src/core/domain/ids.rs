@@ -81,6 +81,13 @@ impl Ids {
         self.0.as_ref()?.map.group_sid(gid)
     }
 
+    /// The SID of the domain with this NetBIOS name, if a controller has named it.
+    pub(super) fn domain_sid(&self, name: &str) -> Option<Sid> {
+        let ranges = self.0.as_ref()?.map.ranges();
+        let is_its = |name_of: Option<&str>| name_of.is_some_and(|it| wire::eq_ignore_case(it, name));
+        ranges.into_iter().find(|it| is_its(it.name.as_deref())).and_then(|it| it.domain)
+    }
+
     /// Makes a user whom a controller has described known, with its domain and groups, so that they have ids. Writes to
     /// the disk if anything is new.
     pub(super) fn learn(&self, user: &DomainUser) {

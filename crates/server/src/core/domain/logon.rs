@@ -31,6 +31,7 @@ impl Server {
             let reason = format!("the controller gave the user a name that none can have: {:?}", user.name);
             return Err(NotAdmitted::Unknown(reason));
         }
+        domain.ids.learn(user);
         let actor = match settings.unix_identities {
             true => domain.actor_of(user).map_err(NotAdmitted::Unknown)?,
             false => Actor::Process,

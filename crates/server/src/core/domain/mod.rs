@@ -42,6 +42,11 @@ impl Domain {
         is_called(&self.settings, name)
     }
 
+    /// The SID of the domain, once a controller has named it.
+    pub(crate) fn sid(&self) -> Option<Sid> {
+        self.ids.domain_sid(&self.settings.name)
+    }
+
     /// The SID of the group with this name, as far as it is known without asking a controller: a SID in text form, or a
     /// name that was looked up before.
     pub(crate) fn known_sid(&self, name: &str) -> Option<Sid> {

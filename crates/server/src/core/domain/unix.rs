@@ -15,7 +15,6 @@ impl Domain {
     /// The Unix identity of a user: the name service's, or the ids of the table, as the settings say. The error is the
     /// reason for the log.
     pub(crate) fn actor_of(&self, user: &DomainUser) -> Result<Actor, String> {
-        self.ids.learn(user);
         let rule = self.settings.ids;
         if matches!(rule, IdRule::Auto | IdRule::NameService)
             && let Some(actor) = unix_names(user).iter().find_map(|name| identity::actor_of(name))

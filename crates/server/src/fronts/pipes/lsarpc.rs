@@ -242,20 +242,32 @@ fn rid(kind: Enum16, sid: SidInformation) -> u32 {
     rid.map_or(u32::MAX, |(_, rid)| rid)
 }
 
-/// Information about the machine as a domain of accounts. It is a member of no other domain.
+/// Information about the machine as a domain of accounts, and about the domain that it is a member of.
 fn information(server: &Server, caller: &Caller, class: Enum16) -> Result<PolicyInformation, NtStatus> {
     check(caller, Right::SeeServer).map_err(of_error)?;
     let name = || UnicodeString::from(server.settings().name.clone());
+    let domain = server.domain();
     Ok(match class {
-        PRIMARY_DOMAIN => PolicyInformation::PrimaryDomain(PolicyDomainInfo { name: name(), sid: None }),
+        PRIMARY_DOMAIN => {
+            let (name, sid) = match &domain {
+                Some(domain) => (domain.settings.name.as_str().into(), domain.sid()),
+                None => (name(), None),
+            };
+            PolicyInformation::PrimaryDomain(PolicyDomainInfo { name, sid })
+        }
         ACCOUNT_DOMAIN => {
             let sid = Some(server.machine().sid());
             PolicyInformation::AccountDomain(PolicyDomainInfo { name: name(), sid })
         }
         SERVER_ROLE => PolicyInformation::ServerRole(SERVER_ROLE_PRIMARY),
-        DNS_DOMAIN => PolicyInformation::DnsDomain(PolicyDnsDomainInfo {
-            name: name(),
-            ..PolicyDnsDomainInfo::default()
+        DNS_DOMAIN => PolicyInformation::DnsDomain(match &domain {
+            Some(domain) => PolicyDnsDomainInfo {
+                name: domain.settings.name.as_str().into(),
+                dns_domain_name: domain.settings.realm.to_ascii_lowercase().into(),
+                sid: domain.sid(),
+                ..PolicyDnsDomainInfo::default()
+            },
+            None => PolicyDnsDomainInfo { name: name(), ..PolicyDnsDomainInfo::default() },
         }),
         _ => return Err(NtStatus::INVALID_PARAMETER),
     })
@@ -273,7 +285,10 @@ fn user_name(
     let anonymous = WellKnown::of_sid(Sid::ANONYMOUS).filter(|_| caller.user.is_empty());
     let (user, domain) = match anonymous {
         Some(it) => (it.name.to_owned(), it.domain.to_owned()),
-        None => (caller.user.clone(), server.settings().name.clone()),
+        None => match caller.user.split_once('\\') {
+            Some((domain, user)) => (user.to_owned(), domain.to_owned()),
+            None => (caller.user.clone(), server.settings().name.clone()),
+        },
     };
     Ok(GetUserNameResponse {
         user_name: Some(user.into()),

@@ -1,19 +1,21 @@
 //! MS-WKST: information about the computer and the users logged on to it.
 
-use rpc::ndr::UnicodeString;
+use rpc::ndr::{Enum16, UnicodeString};
 use rpc::srvsvc::PLATFORM_ID_NT;
 use rpc::wkssvc::{
     ComputerNameArray, EnumerateComputerNamesRequest, EnumerateComputerNamesResponse,
-    GetJoinInformationResponse, NET_SETUP_WORKGROUP_NAME, Request, Response, WkstaGetInfoRequest,
-    WkstaGetInfoResponse, WkstaInfo, WkstaInfo100, WkstaInfo101, WkstaInfo102, WkstaInfo502,
-    WkstaTransportEnumRequest, WkstaTransportEnumResponse, WkstaTransportEnumStruct, WkstaTransportInfo0,
-    WkstaUserEnumRequest, WkstaUserEnumResponse, WkstaUserEnumStruct, WkstaUserInfo0, WkstaUserInfo1,
+    GetJoinInformationResponse, NET_SETUP_DOMAIN_NAME, NET_SETUP_WORKGROUP_NAME, Request, Response,
+    WkstaGetInfoRequest, WkstaGetInfoResponse, WkstaInfo, WkstaInfo100, WkstaInfo101, WkstaInfo102,
+    WkstaInfo502, WkstaTransportEnumRequest, WkstaTransportEnumResponse, WkstaTransportEnumStruct,
+    WkstaTransportInfo0, WkstaUserEnumRequest, WkstaUserEnumResponse, WkstaUserEnumStruct, WkstaUserInfo0,
+    WkstaUserInfo1,
 };
 use rpc::{Fault, RefusedCall, Win32Error};
 
 use super::listing::{after, fill, saturated};
 use super::srvsvc::{TRANSPORT, VERSION};
 use crate::admin::{self, Caller, Error, Right};
+use crate::core::config::Settings;
 use crate::core::logons::Logon;
 use crate::core::server::Server;
 
@@ -47,19 +49,20 @@ fn get(
     let right = if matches!(request.level, 101 | 102 | 502) { Right::ReadServer } else { Right::SeeServer };
     let settings = admin::settings(server, caller, right)?.settings;
     let name = || Some(settings.name.clone());
+    let group = || Some(membership_of(&settings).0.to_owned());
     let (version_major, version_minor) = VERSION;
     let info = match request.level {
         100 => WkstaInfo::Level100(WkstaInfo100 {
             platform_id: PLATFORM_ID_NT,
             computer_name: name(),
-            lan_group: name(),
+            lan_group: group(),
             version_major,
             version_minor,
         }),
         101 => WkstaInfo::Level101(WkstaInfo101 {
             platform_id: PLATFORM_ID_NT,
             computer_name: name(),
-            lan_group: name(),
+            lan_group: group(),
             version_major,
             version_minor,
             lan_root: Some(String::new()),
@@ -67,7 +70,7 @@ fn get(
         102 => WkstaInfo::Level102(WkstaInfo102 {
             platform_id: PLATFORM_ID_NT,
             computer_name: name(),
-            lan_group: name(),
+            lan_group: group(),
             version_major,
             version_minor,
             lan_root: Some(String::new()),
@@ -94,7 +97,9 @@ fn users(
     let level_0 = |(it, _): &(Logon, u32)| WkstaUserInfo0 { user_name: Some(it.user.clone()) };
     let level_1 = |(it, _): &(Logon, u32)| WkstaUserInfo1 {
         user_name: Some(it.user.clone()),
-        logon_domain: Some(name.clone()),
+        logon_domain: Some(
+            it.user.split_once('\\').map_or_else(|| name.clone(), |(domain, _)| domain.to_owned()),
+        ),
         other_domains: Some(String::new()),
         logon_server: Some(name.clone()),
     };
@@ -140,14 +145,23 @@ fn transports(
     })
 }
 
-/// NetrGetJoinInformation (MS-WKST 3.2.4.13): a workgroup with the server's name.
+/// NetrGetJoinInformation (MS-WKST 3.2.4.13): the domain, or a workgroup with the server's name.
 fn membership(server: &Server, caller: &Caller) -> Result<GetJoinInformationResponse, Error> {
     let settings = admin::settings(server, caller, Right::SeeServer)?.settings;
+    let (name, buffer_type) = membership_of(&settings);
     Ok(GetJoinInformationResponse {
-        name_buffer: Some(settings.name.clone()),
-        buffer_type: NET_SETUP_WORKGROUP_NAME,
+        name_buffer: Some(name.to_owned()),
+        buffer_type,
         status: Win32Error::SUCCESS,
     })
+}
+
+/// The domain or workgroup of the server, and its kind.
+fn membership_of(settings: &Settings) -> (&str, Enum16) {
+    match &settings.domain {
+        Some(domain) => (&domain.name, NET_SETUP_DOMAIN_NAME),
+        None => (&settings.name, NET_SETUP_WORKGROUP_NAME),
+    }
 }
 
 /// NetrEnumerateComputerNames (MS-WKST 3.2.4.22): the primary name only.
