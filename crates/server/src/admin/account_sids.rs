@@ -14,7 +14,9 @@ pub(crate) fn names_of_sids(
 ) -> Result<Vec<Option<Principal>>, Error> {
     check(caller, Right::SeeServer)?;
     let names = Names::new(server);
-    Ok(sids.map(|sid| names.of_sid(sid?)).collect())
+    let sids: Vec<_> = sids.collect();
+    names.look_up_sids(sids.iter().copied().flatten());
+    Ok(sids.into_iter().map(|sid| names.of_sid(sid?)).collect())
 }
 
 /// The accounts with these names; `None` for names that the server does not know.
@@ -25,5 +27,7 @@ pub(crate) fn sids_of_names<'a>(
 ) -> Result<Vec<Option<Principal>>, Error> {
     check(caller, Right::SeeServer)?;
     let names = Names::new(server);
-    Ok(asked.map(|name| names.of_name(name)).collect())
+    let asked: Vec<_> = asked.collect();
+    names.look_up_names(asked.iter().copied());
+    Ok(asked.into_iter().map(|name| names.of_name(name)).collect())
 }

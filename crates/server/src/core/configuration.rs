@@ -120,6 +120,7 @@ impl Server {
         *self.identity.user_sids.write() = Arc::new(user_sids);
         let before = self.domain();
         *self.identity.domain.write() = Domain::of(&settings, before.as_ref());
+        self.signals.domain_changed.notify_one();
         self.configuration.accounts.replace(accounts);
         *self.configuration.settings.write() = settings;
         self.refresh_users();

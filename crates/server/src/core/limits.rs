@@ -283,6 +283,31 @@ pub(crate) const NO_NAME_LIFETIME: Duration = Duration::from_secs(1);
 /// The number of cached answers. Beyond it, all are removed.
 pub(crate) const NAMES_KEPT: usize = 4096;
 
+/// The time for which a caller waits for names of the domain. After it, those without an answer are unknown for now.
+pub(crate) const DOMAIN_NAME_WAIT: Duration = Duration::from_secs(3);
+
+/// The time for which a question to the domain waits for its answer, longer than a controller takes to be found.
+pub(crate) const DOMAIN_QUESTION_WAIT: Duration = Duration::from_secs(10);
+
+/// The questions to the domain at the same time: as many as winbind's client has threads for.
+pub(crate) const DOMAIN_NAMES_AT_ONCE: usize = 4;
+
+/// The lifetime of a name of the domain. Names change rarely, and an old one is used until there is an answer.
+pub(crate) const DOMAIN_NAME_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// The lifetime of the answer that the domain has no such name: it may be created.
+pub(crate) const NO_DOMAIN_NAME_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The time after which a domain that did not answer is asked again.
+pub(crate) const DOMAIN_NAME_RETRY: Duration = Duration::from_secs(10);
+
+/// The questions to the domain that wait: those of a few requests with as many names as LSARPC permits. Beyond it, names
+/// are unknown for now.
+pub(crate) const DOMAIN_QUESTIONS_MAX: usize = 4096;
+
+/// The names of the domain that are kept, some hundred bytes each. Beyond it, old ones are removed.
+pub(crate) const DOMAIN_NAMES_KEPT: usize = 16_384;
+
 /// The number of waiting jobs of one share up to which the kernel's reports on its files are processed. Beyond it, its
 /// watches return STATUS_NOTIFY_ENUM_DIR.
 pub(crate) const REPORTS_WAITING: usize = 256;

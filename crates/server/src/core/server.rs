@@ -57,7 +57,7 @@ pub(crate) struct ServerIdentity {
     pub(crate) machine: OnceLock<Machine>,
     pub(super) user_sids: RwLock<Arc<UserSids>>,
     /// The domain that the server is a member of.
-    pub(super) domain: RwLock<Option<Arc<Domain>>>,
+    pub(in crate::core) domain: RwLock<Option<Arc<Domain>>>,
     /// The addresses of the configuration, with the ports that the system chose.
     listening: OnceLock<Vec<SocketAddr>>,
 }
@@ -113,6 +113,8 @@ pub(crate) struct Capacity {
 pub(crate) struct Signals {
     /// Wakes the task that handles the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
+    /// Notified when the settings of the domain have changed.
+    pub(crate) domain_changed: Notify,
     /// Notified when a removal, replacement or rename ends.
     pub(crate) moving_ended: Notify,
     /// Notified of every addition to the registry's event stream.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use auth::{DomainUser, IdentityKind};
 use vfs::Actor;
 
-use super::Domain;
+use super::{Domain, Named};
 use crate::core::config::Settings;
+use crate::core::security::PrincipalKind;
 use crate::core::server::Server;
 use crate::core::session::User;
 
@@ -32,6 +33,12 @@ impl Server {
             return Err(NotAdmitted::Unknown(reason));
         }
         domain.ids.learn(user);
+        domain.names.learn(Named {
+            sid: user.sid,
+            domain: user.domain.clone(),
+            name: user.name.clone(),
+            kind: PrincipalKind::User,
+        });
         let actor = match settings.unix_identities {
             true => domain.actor_of(user).map_err(NotAdmitted::Unknown)?,
             false => Actor::Process,

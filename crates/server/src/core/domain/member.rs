@@ -198,8 +198,10 @@ mod tests {
     use auth::UserDb;
 
     use super::*;
-    use crate::core::config::parse;
-    use crate::core::domain::NotAdmitted;
+    use crate::core::config::{Allow, Role, parse};
+    use crate::core::domain::names::tests::Frontdesk;
+    use crate::core::domain::{Names, NotAdmitted};
+    use crate::core::roles::{Reach, Roles};
 
     fn sid(rid: u32) -> Sid {
         Sid::of_domain([1, 2, 3], rid)
@@ -321,13 +323,44 @@ mod tests {
         assert!(!Member::nobody().is_in("S-1-5-21-1-2-3-1201"));
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn groups_of_the_domain_are_matched_by_name_once_the_domain_has_answered() {
+        let server = server("logon_groups = ['corp\\FrontDesk']\n");
+        let domain = server.domain().unwrap();
+        let names = Names::new(Some(Box::new(Frontdesk { asked: Arc::default() })));
+        let domain = Arc::new(Domain { settings: domain.settings.clone(), ids: domain.ids.clone(), names });
+        *server.identity.domain.write() = Some(Arc::clone(&domain));
+        let log_on = || server.domain_user(&server.settings(), &carol());
+        let early = log_on();
+        assert!(matches!(early, Err(NotAdmitted::NotGranted(_))), "nobody knows the group yet: {early:?}");
+        let names = Arc::clone(&domain.names);
+        let answering = tokio::spawn(async move { names.answer().await });
+        tokio::task::block_in_place(|| {
+            domain.names.wait_for_names(&domain.settings, ["CORP\\frontdesk"].into_iter());
+        });
+        let known = log_on().unwrap();
+        let member = server.member(&server.settings(), &known);
+        assert!(member.is_in("frontdesk@corp.test") && member.is("CORP\\frontdesk"));
+        let role = |shares| Role {
+            allow: Allow::Close,
+            users: Vec::new(),
+            groups: vec!["CORP\\frontdesk".into()],
+            shares,
+        };
+        let roles = Roles::of(&[role(vec![String::from("data")])], &member);
+        assert_eq!(roles.close, Reach::Shares([wire::ShareName::new("DATA")].into()));
+        let other = DomainUser { groups: vec![sid(513)], sid: sid(1105), ..carol() };
+        assert!(matches!(server.domain_user(&server.settings(), &other), Err(NotAdmitted::NotGranted(_))));
+        answering.abort();
+    }
+
     #[test]
     fn domain_admins_administer_members_of_the_domain() {
         let server = server("");
         let is_administrator = |it: &DomainUser| user(&server, it).administrator;
         assert!(!is_administrator(&carol()));
         assert!(is_administrator(&DomainUser { groups: vec![sid(512)], ..carol() }));
-        assert!(is_administrator(&DomainUser { name: String::from("Boss"), ..carol() }));
+        assert!(is_administrator(&DomainUser { name: String::from("Boss"), sid: sid(1105), ..carol() }));
         let of_another = Sid::of_domain([1, 2, 4], 512);
         assert!(!is_administrator(&DomainUser { groups: vec![of_another], ..carol() }));
         let trusted = DomainUser { domain: String::from("EU"), groups: vec![sid(512)], ..carol() };

@@ -4,6 +4,7 @@
 mod ids;
 mod logon;
 mod member;
+mod names;
 mod unix;
 
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 use wire::security::Sid;
 use wire::{Account, FoldedName, eq_ignore_case};
 
-use crate::core::config::{DomainSettings, Settings};
+use crate::core::config::{DomainSettings, Grantee, Settings};
 use crate::core::server::Server;
 
 pub(crate) use ids::Ids;
 pub(crate) use logon::NotAdmitted;
 pub(crate) use member::Member;
+pub(crate) use names::{Named, Names};
 
 /// The domain that the server is a member of, with its tables.
 #[derive(Debug)]
@@ -24,17 +26,27 @@ pub(crate) struct Domain {
     pub(crate) settings: DomainSettings,
     /// The Unix ids of its users and groups.
     pub(crate) ids: Ids,
+    /// The names of its users and groups.
+    pub(crate) names: Arc<Names>,
 }
 
 impl Domain {
     /// The domain of these settings, if they have one. `before` is kept if its settings are the same.
     pub(crate) fn of(settings: &Settings, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let domain = settings.domain.as_ref()?;
-        if let Some(before) = before.filter(|it| it.settings == *domain) {
-            return Some(Arc::clone(before));
-        }
-        let ids = Ids::open(settings, domain, before.map(|it| &it.ids));
-        Some(Arc::new(Self { settings: domain.clone(), ids }))
+        let this = match before.filter(|it| it.settings == *domain) {
+            Some(before) => Arc::clone(before),
+            None => {
+                let ids = Ids::open(settings, domain, before.map(|it| &it.ids));
+                let names = match before.filter(|it| it.settings.realm == domain.realm) {
+                    Some(before) => Arc::clone(&before.names),
+                    None => Names::new(names::source(domain)),
+                };
+                Arc::new(Self { settings: domain.clone(), ids, names })
+            }
+        };
+        this.names.prepare(domain, names_in(settings));
+        Some(this)
     }
 
     /// True for the NetBIOS or DNS name of the domain.
@@ -47,10 +59,39 @@ impl Domain {
         self.ids.domain_sid(&self.settings.name)
     }
 
-    /// The SID of the group with this name, as far as it is known without asking a controller: a SID in text form, or a
-    /// name that was looked up before.
+    /// The SID of the user or group with this name, as far as it is known by now: a SID in text form, or a name that was
+    /// looked up before. Otherwise the domain is asked for it.
     pub(crate) fn known_sid(&self, name: &str) -> Option<Sid> {
-        name.parse().ok()
+        self.names.known_sid(&self.settings, name)
+    }
+}
+
+/// The names of users and groups in the settings.
+fn names_in(settings: &Settings) -> impl Iterator<Item = &str> {
+    let of_roles = settings.roles.iter().flat_map(|role| role.users.iter().chain(&role.groups));
+    let of_shares = settings.shares.iter().flat_map(|share| {
+        let granted = share.grants.iter().map(|grant| match &grant.who {
+            Grantee::User(name) | Grantee::Group(name) => name,
+        });
+        share.users.iter().chain(granted)
+    });
+    let of_domain = settings.domain.iter().flat_map(|domain| &domain.logon_groups);
+    settings.administrators.iter().chain(of_roles).chain(of_shares).chain(of_domain).map(String::as_str)
+}
+
+/// Answers questions for names of the domain as long as the server runs.
+pub(crate) async fn answer_names(server: Arc<Server>) {
+    loop {
+        let changed = server.signals.domain_changed.notified();
+        match server.domain() {
+            Some(domain) => {
+                tokio::select! {
+                    () = domain.names.answer() => {}
+                    () = changed => {}
+                }
+            }
+            None => changed.await,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The names of the users and groups that SIDs stand for.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
@@ -7,6 +8,7 @@ use wire::eq_ignore_case;
 use wire::security::{Sid, WellKnown};
 
 use super::domain_users;
+use crate::core::domain::{Domain, Named};
 use crate::core::identity;
 use crate::core::server::Server;
 
@@ -67,12 +69,25 @@ impl<'a> Names<'a> {
         if domain_users(sid) == Some(sid) && sid.split_rid()?.0 == self.server.machine().sid() {
             return self.of_domain(sid, PrincipalKind::Group, NONE);
         }
-        self.of_domain(sid, PrincipalKind::User, &self.account_of(sid)?)
+        if let Some(account) = self.account_of(sid) {
+            return self.of_domain(sid, PrincipalKind::User, &account);
+        }
+        self.server.domain()?.principal_of_sid(sid)
+    }
+
+    /// Asks the domain for these SIDs, and waits for the answers for a limited time. Afterwards [`Self::of_sid`] knows
+    /// them.
+    pub(crate) fn look_up_sids(&self, sids: impl Iterator<Item = Sid>) {
+        let Some(domain) = self.server.domain() else { return };
+        let own = self.server.machine().sid();
+        let is_others = |sid: &Sid| sid.split_rid().is_some_and(|(of, _)| of != own && is_of_domain(*sid));
+        domain.names.wait_for_sids(sids.filter(is_others));
     }
 
     /// The principal with this name: `NAME`, or `DOMAIN\\NAME` with one of the domains in the results of
-    /// [`Self::of_sid`].
-    pub(crate) fn of_name(&self, name: &str) -> Option<Principal> {
+    /// [`Self::of_sid`]. Names that are not local are those of the server's domain.
+    pub(crate) fn of_name(&self, written: &str) -> Option<Principal> {
+        let name = written;
         if name.is_empty() {
             return None;
         }
@@ -84,6 +99,7 @@ impl<'a> Names<'a> {
             None => (None, name),
         };
         let own_name = &self.server.settings().name;
+        let of_server = self.server.domain();
         let may_be_in = |it: &str| domain.is_none_or(|domain| eq_ignore_case(domain, it));
         if domain.is_none_or(str::is_empty) && eq_ignore_case(name, own_name)
             || may_be_in(own_name) && name.is_empty()
@@ -97,6 +113,14 @@ impl<'a> Names<'a> {
                 return self.of_domain(sid, PrincipalKind::User, &account.name);
             }
         }
+        let of_domain = |name: &str| of_server.as_ref()?.principal_of_name(name);
+        // The name service may know a user or group of the domain, too.
+        let is_local = domain.is_some_and(|domain| {
+            [own_name, UNIX_USER, UNIX_GROUP].iter().any(|it| eq_ignore_case(it, domain))
+        });
+        if !is_local && let Some(found) = of_domain(written) {
+            return Some(found);
+        }
         if may_be_in(UNIX_USER)
             && let Some(uid) = identity::uid_of(name)
         {
@@ -108,6 +132,14 @@ impl<'a> Names<'a> {
             return Some(unix(Sid::unix_group(gid), PrincipalKind::Group, name.to_owned()));
         }
         None
+    }
+
+    /// Asks the domain for these names, and waits for the answers for a limited time. Afterwards [`Self::of_name`] knows
+    /// them.
+    pub(crate) fn look_up_names<'b>(&self, names: impl Iterator<Item = &'b str>) {
+        let Some(domain) = self.server.domain() else { return };
+        let names: Vec<_> = names.map(|name| domain.with_domain(name)).collect();
+        domain.names.wait_for_names(&domain.settings, names.iter().map(|it| &**it));
     }
 
     /// The account of the users file with this SID.
@@ -144,6 +176,50 @@ impl<'a> Names<'a> {
         let domain = self.server.settings().name.clone();
         Some(Principal { sid, kind, domain, domain_sid, name: name.to_owned() })
     }
+}
+
+impl Domain {
+    /// The owner of a SID of the domain, as far as it is known.
+    fn principal_of_sid(&self, sid: Sid) -> Option<Principal> {
+        if self.sid() == Some(sid) {
+            return Some(self.principal());
+        }
+        principal(self.names.known_name(sid)?)
+    }
+
+    /// The name with a domain: plain names are of the server's.
+    fn with_domain<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match name.contains(['\\', '@']) {
+            true => Cow::Borrowed(name),
+            false => Cow::Owned(format!("{}\\{name}", self.settings.name)),
+        }
+    }
+
+    /// The owner of a name of the domain, as far as it is known.
+    fn principal_of_name(&self, name: &str) -> Option<Principal> {
+        if self.is_called(name.strip_suffix('\\').unwrap_or(name)) && self.sid().is_some() {
+            return Some(self.principal());
+        }
+        principal(self.names.known_owner(&self.settings, &self.with_domain(name))?)
+    }
+
+    /// The domain itself.
+    fn principal(&self) -> Principal {
+        let sid = self.sid().unwrap_or_default();
+        let (kind, domain) = (PrincipalKind::Domain, self.settings.name.clone());
+        Principal { sid, kind, domain, domain_sid: sid, name: String::new() }
+    }
+}
+
+fn principal(named: Named) -> Option<Principal> {
+    let Named { sid, domain, name, kind } = named;
+    let domain_sid = if kind == PrincipalKind::Domain { sid } else { sid.split_rid()?.0 };
+    Some(Principal { sid, kind, domain, domain_sid, name })
+}
+
+/// True for the SID of a user or group of any domain or machine.
+fn is_of_domain(sid: Sid) -> bool {
+    domain_users(sid).is_some()
 }
 
 fn well_known(it: WellKnown) -> Principal {

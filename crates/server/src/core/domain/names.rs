@@ -1,0 +1,440 @@
+//! The names of a domain's SIDs, and the SIDs of its names. Only the domain knows them, and it may be far away: questions
+//! are answered by a task, and answers are kept. Code that must not wait uses what is known by now.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
+use wire::security::Sid;
+use wire::{FoldedName, eq_ignore_case};
+
+use super::Written;
+use crate::core::config::DomainSettings;
+use crate::core::limits;
+use crate::core::security::PrincipalKind;
+
+/// A user, group or domain of the domain, with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) sid: Sid,
+    /// The NetBIOS name of its domain.
+    pub(crate) domain: String,
+    /// The name in the domain; empty for a domain.
+    pub(crate) name: String,
+    pub(crate) kind: PrincipalKind,
+}
+
+/// The answer to a question; the error is for the log.
+pub(crate) type Answer = Result<Option<Named>, String>;
+
+/// A source of names: a controller, or a program on this machine that asks one.
+pub(crate) trait NameSource: Send + Sync {
+    /// The owner of a SID; `None` if there is none.
+    fn name_of(&self, sid: Sid) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>>;
+    /// The user or group with this name; `None` if there is none.
+    fn sid_of<'a>(
+        &'a self,
+        domain: &'a str,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+}
+
+/// The names that are known, and the questions about others.
+pub(crate) struct Names {
+    source: Option<Box<dyn NameSource>>,
+    table: Mutex<Table>,
+    /// Notified of every answer.
+    answered: Condvar,
+    /// Notified of every question.
+    asked: Notify,
+    /// True after the log has reported that the domain does not answer, until it does again.
+    is_silent: AtomicBool,
+}
+
+#[derive(Default)]
+struct Table {
+    known: HashMap<Question, Known>,
+    open: BTreeSet<Question>,
+    under_way: BTreeSet<Question>,
+    /// Names that the domain was asked for and did not answer.
+    failed: BTreeSet<Question>,
+}
+
+/// A question to the domain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Question {
+    /// The owner of a SID.
+    Sid(Sid),
+    /// The owner of a name in a domain, both folded.
+    Name(FoldedName, FoldedName),
+}
+
+struct Known {
+    named: Option<Named>,
+    /// The time until which the question is not asked again.
+    until: Instant,
+}
+
+impl Names {
+    pub(super) fn new(source: Option<Box<dyn NameSource>>) -> Arc<Self> {
+        Arc::new(Self {
+            source,
+            table: Mutex::default(),
+            answered: Condvar::new(),
+            asked: Notify::new(),
+            is_silent: AtomicBool::new(false),
+        })
+    }
+
+    /// The owner of a SID, as far as it is known. Otherwise it is asked for.
+    pub(crate) fn known_name(&self, sid: Sid) -> Option<Named> {
+        self.known(Question::Sid(sid))
+    }
+
+    /// The owner of a name as a person writes it, as far as it is known. Otherwise it is asked for.
+    pub(crate) fn known_owner(&self, domain: &DomainSettings, written: &str) -> Option<Named> {
+        self.known(question(domain, written)?)
+    }
+
+    /// The SID of such a name. A SID in text form stands for itself.
+    pub(super) fn known_sid(&self, domain: &DomainSettings, written: &str) -> Option<Sid> {
+        written.parse().ok().or_else(|| Some(self.known_owner(domain, written)?.sid))
+    }
+
+    /// Waits until the owners of SIDs are known, or for a limited time.
+    pub(crate) fn wait_for_sids(&self, sids: impl Iterator<Item = Sid>) {
+        self.wait_for(&sids.map(Question::Sid).collect::<Vec<_>>());
+    }
+
+    /// Waits until the owners of names as persons write them are known, or for a limited time.
+    pub(crate) fn wait_for_names<'a>(&self, domain: &DomainSettings, written: impl Iterator<Item = &'a str>) {
+        self.wait_for(&written.filter_map(|name| question(domain, name)).collect::<Vec<_>>());
+    }
+
+    /// Asks for these names of users and groups in advance.
+    pub(super) fn prepare<'a>(&self, domain: &DomainSettings, written: impl Iterator<Item = &'a str>) {
+        for name in written.filter(|name| name.parse::<Sid>().is_err()) {
+            if let Some(question) = question(domain, name) {
+                self.known(question);
+            }
+        }
+    }
+
+    fn known(&self, question: Question) -> Option<Named> {
+        let mut table = self.table.lock();
+        let known = table.known.get(&question);
+        let named = known.and_then(|known| known.named.clone());
+        if known.is_none_or(|known| known.until <= Instant::now()) && self.source.is_some() {
+            table.ask(question);
+            drop(table);
+            self.asked.notify_one();
+        }
+        named
+    }
+
+    fn wait_for(&self, questions: &[Question]) {
+        if self.source.is_none() {
+            return;
+        }
+        let deadline = Instant::now() + limits::DOMAIN_NAME_WAIT;
+        let mut table = self.table.lock();
+        let now = Instant::now();
+        for question in questions {
+            if table.known.get(question).is_none_or(|known| known.named.is_none() && known.until <= now) {
+                table.ask(question.clone());
+            }
+        }
+        self.asked.notify_one();
+        let is_pending = |table: &mut Table| {
+            questions.iter().any(|it| table.open.contains(it) || table.under_way.contains(it))
+                // An old answer is good enough.
+                && questions.iter().any(|it| table.known.get(it).is_none_or(|known| known.named.is_none()))
+        };
+        while is_pending(&mut table) {
+            if self.answered.wait_until(&mut table, deadline).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Answers questions as long as the server runs.
+    pub(crate) async fn answer(&self) {
+        let Some(source) = &self.source else { return std::future::pending().await };
+        loop {
+            let asked = self.asked.notified();
+            let questions = self.table.lock().take();
+            if questions.is_empty() {
+                if tokio::time::timeout(limits::DOMAIN_NAME_RETRY, asked).await.is_err() {
+                    self.table.lock().ask_again();
+                }
+                continue;
+            }
+            let answers = futures_util::stream::iter(questions).map(|question| async move {
+                let answer = match &question {
+                    Question::Sid(sid) => source.name_of(*sid).await,
+                    Question::Name(domain, name) => source.sid_of(domain.as_str(), name.as_str()).await,
+                };
+                (question, answer)
+            });
+            let mut answers = std::pin::pin!(answers.buffer_unordered(limits::DOMAIN_NAMES_AT_ONCE));
+            while let Some((question, answer)) = answers.next().await {
+                self.note(question, answer);
+            }
+        }
+    }
+
+    fn note(&self, question: Question, answer: Answer) {
+        let now = Instant::now();
+        let mut table = self.table.lock();
+        table.under_way.remove(&question);
+        match answer {
+            Ok(named) => {
+                self.is_silent.store(false, Ordering::Relaxed);
+                let lifetime = match (&named, &question) {
+                    (Some(_), _) => limits::DOMAIN_NAME_LIFETIME,
+                    (None, Question::Name(domain, name)) => {
+                        tracing::warn!(
+                            domain = domain.as_str(),
+                            name = name.as_str(),
+                            "the domain has no such user or group; settings with the name give no rights"
+                        );
+                        limits::NO_DOMAIN_NAME_LIFETIME
+                    }
+                    (None, Question::Sid(_)) => limits::NO_DOMAIN_NAME_LIFETIME,
+                };
+                table.failed.remove(&question);
+                let until = now + lifetime;
+                for other in named.iter().flat_map(Named::questions) {
+                    table.keep(other, Known { named: named.clone(), until });
+                }
+                table.keep(question, Known { named, until });
+            }
+            Err(error) => {
+                if !self.is_silent.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        error,
+                        ?question,
+                        "the domain does not answer for a name; groups in the settings that are not known yet give no rights"
+                    );
+                }
+                let named = table.known.remove(&question).and_then(|known| known.named);
+                if matches!(question, Question::Name(..)) && table.failed.len() < limits::DOMAIN_QUESTIONS_MAX
+                {
+                    table.failed.insert(question.clone());
+                }
+                table.keep(question, Known { named, until: now + limits::DOMAIN_NAME_RETRY });
+            }
+        }
+        drop(table);
+        self.answered.notify_all();
+    }
+
+    /// Enters an owner that another part of the server has learned.
+    pub(super) fn learn(&self, named: Named) {
+        let until = Instant::now() + limits::DOMAIN_NAME_LIFETIME;
+        let mut table = self.table.lock();
+        for question in named.questions() {
+            table.keep(question, Known { named: Some(named.clone()), until });
+        }
+    }
+}
+
+impl Named {
+    /// The questions that this answers.
+    fn questions(&self) -> [Question; 2] {
+        let name = Question::Name(FoldedName::new(&self.domain), FoldedName::new(&self.name));
+        [Question::Sid(self.sid), name]
+    }
+}
+
+impl Table {
+    /// Asks again for the names without an answer.
+    fn ask_again(&mut self) {
+        let failed = std::mem::take(&mut self.failed);
+        self.open.extend(failed);
+    }
+
+    fn ask(&mut self, question: Question) {
+        if !self.under_way.contains(&question) && self.open.len() < limits::DOMAIN_QUESTIONS_MAX {
+            self.open.insert(question);
+        }
+    }
+
+    fn take(&mut self) -> BTreeSet<Question> {
+        let taken = std::mem::take(&mut self.open);
+        self.under_way.extend(taken.iter().cloned());
+        taken
+    }
+
+    fn keep(&mut self, question: Question, known: Known) {
+        if self.known.len() >= limits::DOMAIN_NAMES_KEPT {
+            let now = Instant::now();
+            self.known.retain(|_, known| known.until > now);
+        }
+        if self.known.len() >= limits::DOMAIN_NAMES_KEPT {
+            self.known.clear();
+        }
+        self.known.insert(question, known);
+    }
+}
+
+/// The question for the owner of a name as a person writes it; `None` for a name without a domain.
+fn question(settings: &DomainSettings, written: &str) -> Option<Question> {
+    let (domain, name) = match Written::new(written) {
+        Written::Qualified { domain, name } => (domain, name),
+        Written::Principal { name, realm } => (realm, name),
+        Written::Plain(_) => return None,
+    };
+    let domain = if eq_ignore_case(domain, &settings.realm) { &settings.name } else { domain };
+    (!name.is_empty()).then(|| Question::Name(FoldedName::new(domain), FoldedName::new(name)))
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Names").finish_non_exhaustive()
+    }
+}
+
+/// The source of names of a domain.
+pub(super) fn source(_domain: &DomainSettings) -> Option<Box<dyn NameSource>> {
+    Some(Box::new(ByWinbind::new()))
+}
+
+/// winbind on this machine, which asks a controller.
+pub(super) struct ByWinbind(domain::winbind::Winbind);
+
+impl ByWinbind {
+    pub(super) fn new() -> Self {
+        Self(domain::winbind::Winbind::new())
+    }
+}
+
+impl NameSource for ByWinbind {
+    fn name_of(&self, sid: Sid) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+        Box::pin(async move {
+            let found = self.0.name_of(sid, limits::DOMAIN_QUESTION_WAIT).await;
+            found.map(|it| it.and_then(of_winbind)).map_err(|error| error.to_string())
+        })
+    }
+
+    fn sid_of<'a>(
+        &'a self,
+        domain: &'a str,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
+        Box::pin(async move {
+            let found = self.0.sid_of(domain, name, limits::DOMAIN_QUESTION_WAIT).await;
+            found.map(|it| it.and_then(of_winbind)).map_err(|error| error.to_string())
+        })
+    }
+}
+
+fn of_winbind(named: domain::winbind::Named) -> Option<Named> {
+    use domain::winbind::NamedKind;
+    let kind = match named.kind {
+        NamedKind::User => PrincipalKind::User,
+        NamedKind::Group => PrincipalKind::Group,
+        NamedKind::Domain => PrincipalKind::Domain,
+        NamedKind::Alias => PrincipalKind::Alias,
+        NamedKind::WellKnownGroup => PrincipalKind::WellKnownGroup,
+        NamedKind::Other => return None,
+    };
+    Some(Named { sid: named.sid, domain: named.domain, name: named.name, kind })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A domain with the group `CORP\frontdesk`, whose SID ends with 1201.
+    pub(crate) struct Frontdesk {
+        pub(crate) asked: Arc<AtomicUsize>,
+    }
+
+    impl Frontdesk {
+        pub(crate) fn named() -> Named {
+            Named {
+                sid: Sid::of_domain([1, 2, 3], 1201),
+                domain: String::from("CORP"),
+                name: String::from("frontdesk"),
+                kind: PrincipalKind::Group,
+            }
+        }
+
+        fn answer(&self, is_it: bool) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move { Ok(is_it.then(Self::named)) })
+        }
+    }
+
+    impl NameSource for Frontdesk {
+        fn name_of(&self, sid: Sid) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+            self.answer(sid == Self::named().sid)
+        }
+
+        fn sid_of<'a>(
+            &'a self,
+            domain: &'a str,
+            name: &'a str,
+        ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
+            self.answer(eq_ignore_case(domain, "CORP") && eq_ignore_case(name, "frontdesk"))
+        }
+    }
+
+    fn settings() -> DomainSettings {
+        let text = "[domain]\nrealm = 'corp.test'\n";
+        let defaults = crate::core::config::Settings::conventional(false, |_| None);
+        let settings = crate::core::config::parse(text, std::path::Path::new("/"), defaults).unwrap();
+        settings.domain.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn names_are_asked_for_once_and_known_afterwards() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let names = Names::new(Some(Box::new(Frontdesk { asked: Arc::clone(&asked) })));
+        let answering = Arc::clone(&names);
+        let answering = tokio::spawn(async move { answering.answer().await });
+        let settings = settings();
+        assert_eq!(names.known_sid(&settings, "staff"), None, "a Unix group");
+        let waiting = Arc::clone(&names);
+        let own = settings.clone();
+        let wait = move || waiting.wait_for_names(&own, ["corp\\FrontDesk"].into_iter());
+        tokio::task::spawn_blocking(wait).await.unwrap();
+        let sid = Frontdesk::named().sid;
+        for written in ["CORP\\frontdesk", "frontdesk@corp.test", "FRONTDESK@CORP"] {
+            assert_eq!(names.known_sid(&settings, written), Some(sid), "{written}");
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let waiting = Arc::clone(&names);
+        let nobody = Sid::of_domain([1, 2, 3], 7);
+        let wait = move || waiting.wait_for_sids([sid, nobody].into_iter());
+        tokio::task::spawn_blocking(wait).await.unwrap();
+        assert_eq!((names.known_name(sid), names.known_name(nobody)), (Some(Frontdesk::named()), None));
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "nobody asks twice for what is known");
+        answering.abort();
+    }
+
+    #[test]
+    fn without_a_source_nothing_is_known_and_nobody_waits() {
+        let names = Names::new(None);
+        let begun = Instant::now();
+        names.wait_for_names(&settings(), ["CORP\\frontdesk"].into_iter());
+        names.wait_for_sids([Sid::USERS].into_iter());
+        assert_eq!(names.known_sid(&settings(), "CORP\\frontdesk"), None);
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        let sid = Sid::of_domain([1, 2, 3], 1201);
+        assert_eq!(names.known_sid(&settings(), &sid.to_string()), Some(sid));
+        names.learn(Frontdesk::named());
+        assert_eq!(names.known_name(sid), Some(Frontdesk::named()));
+    }
+}
