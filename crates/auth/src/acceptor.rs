@@ -1,32 +1,41 @@
-//! The server's side of a logon (RFC 4178 4.2; MS-NLMP 3.2.5; MS-SMB2 3.3.5.5.3).
+//! The server's side of a logon (RFC 4178 4.2; MS-NLMP 3.2.5; RFC 4121; MS-SMB2 3.3.5.5.3).
 //!
 //! ```text
-//!                    SPNEGO, NTLMSSP not first or no token
-//!   Start ───────────────────────────────────────────────► Selected
-//!     │ SPNEGO with NEGOTIATE, raw NEGOTIATE                  │ NEGOTIATE
-//!     └───────────────► Challenged ◄─────────────────────────┘
-//!                            │ AUTHENTICATE
-//!                            ▼
-//!                        Finished (also after every refusal)
+//!                    SPNEGO, the chosen mechanism not first or no token
+//!   Start ───────────────────────────────────────────────► Selected ──────────► AP-REQ
+//!     │ SPNEGO with NEGOTIATE, raw NEGOTIATE                  │ NEGOTIATE          │
+//!     ├───────────────► Challenged ◄─────────────────────────┘                    │
+//!     │                      │ AUTHENTICATE                                       │
+//!     │                      ▼                       MIC                          │
+//!     │                  Finished ◄───────────────────────────── ListUnproven ◄───┤
+//!     │                  (also after every refusal)                               │
+//!     │                      ▲                       AP-REQ                       │
+//!     │                      ├────────────────────────────────── Skewed ◄─────────┤
+//!     │ AP-REQ, raw AP-REQ   │                                                    │
+//!     └──────────────────────┴────────────────────────────────────────────────────┘
 //! ```
+//!
+//! Of the mechanisms that the client offers, the first that the server has is chosen. A ticket that is refused ends the
+//! logon: there is no second mechanism within it.
+
+mod ntlm;
+mod ticket;
 
 use core::fmt;
 use std::sync::Arc;
 
 use wire::FileTime;
-use wire::names::eq_ignore_case;
-use zeroize::Zeroizing;
 
 use crate::domain_user::{DomainUser, Method};
-use crate::limits::{MAX_MECHANISM_LIST, MAX_NEGOTIATE, MAX_TOKEN};
-use crate::ntlm::av_pair::ClientChallenge;
-use crate::ntlm::{
-    self, Authenticate, AvFlags, AvId, AvPairs, Challenge, Negotiate, NegotiateFlags, NtlmSeal, Sender,
-    compute,
-};
+use crate::kdf::SessionKey;
+use crate::kerberos::{self, KerberosService};
+use crate::limits::{MAX_MECHANISM_LIST, MAX_TOKEN};
+use crate::ntlm::Authenticate;
 use crate::random::{Random, SystemRandom};
 use crate::refusal::Refusal;
 use crate::spnego::{self, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
+use self::ntlm::Exchange;
+use ticket::ListUnproven;
 
 /// The names that the server presents, and the logons that it accepts without a password.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +55,8 @@ pub struct AcceptorConfig {
     pub guest_for_unknown: bool,
     /// Further domains whose users become guests then, in any case; `*` means all.
     pub guest_domains: Vec<String>,
+    /// The keys for tickets; `None` if the server does not offer Kerberos.
+    pub kerberos: Option<Arc<KerberosService>>,
 }
 
 /// The accounts: the users file, or a table of a test.
@@ -72,6 +83,14 @@ pub struct AccountRecord {
 pub enum Step {
     /// Send this token and wait for the next (STATUS_MORE_PROCESSING_REQUIRED).
     Continue(Vec<u8>),
+    /// The ticket was refused because the clocks differ. Send this token, which has the server's time, and wait for the
+    /// next (STATUS_MORE_PROCESSING_REQUIRED); clients that can correct their time try once more.
+    Again {
+        /// The reason, for the log.
+        reason: Refusal,
+        /// The token.
+        token: Vec<u8>,
+    },
     /// The logon succeeded.
     Done(Box<Logon>),
     /// The logon failed; `token` may go with the error.
@@ -85,14 +104,15 @@ pub enum Step {
 
 /// A successful logon.
 pub struct Logon {
-    /// The last token to send; empty for raw NTLM.
+    /// The last token to send; may be empty without SPNEGO.
     pub token: Vec<u8>,
     /// The user who logged on.
     pub identity: Identity,
-    /// `ExportedSessionKey` (MS-NLMP 3.1.1.1); zeros for a guest, with whom nothing is shared.
-    pub session_key: [u8; 16],
+    /// `ExportedSessionKey` (MS-NLMP 3.1.1.1), or the key of the Kerberos context (MS-KILE 3.1.1.2); zeros for a guest,
+    /// with whom nothing is shared.
+    pub session_key: SessionKey,
     /// The time in the client's response (MS-NLMP 2.2.2.7 `TimeStamp`), from its own clock or from the challenge, or
-    /// zero; `None` for an anonymous logon.
+    /// zero; `None` for an anonymous logon and for a ticket.
     ///
     /// It is not checked. `MaxLifetime` (MS-NLMP 3.1.1.1) limits how long a recorded response can be used, but a
     /// response can be used only once here: it answers a challenge that no other logon gets, and a logon has its own
@@ -148,6 +168,8 @@ pub struct Acceptor {
     config: Arc<AcceptorConfig>,
     random: Box<dyn Random>,
     state: State,
+    /// The client of the last ticket that was decrypted.
+    holder: Option<Claim>,
 }
 
 impl Acceptor {
@@ -158,12 +180,17 @@ impl Acceptor {
 
     /// As [`Acceptor::new`] with the caller's random source.
     pub fn with_random(config: impl Into<Arc<AcceptorConfig>>, random: Box<dyn Random>) -> Self {
-        Self { config: config.into(), random, state: State::Start }
+        Self { config: config.into(), random, state: State::Start, holder: None }
     }
 
-    /// The token for the server's NEGOTIATE response (MS-SMB2 2.2.4 `Buffer`).
-    pub fn offer() -> Vec<u8> {
-        spnego::server_offer(&[Mechanism::NtlmSsp])
+    /// The token for the server's NEGOTIATE response (MS-SMB2 2.2.4 `Buffer`). With `kerberos`, it offers tickets first,
+    /// in the order of Windows.
+    pub fn offer(kerberos: bool) -> Vec<u8> {
+        if kerberos {
+            spnego::server_offer(&[Mechanism::MsKerberos, Mechanism::Kerberos, Mechanism::NtlmSsp])
+        } else {
+            spnego::server_offer(&[Mechanism::NtlmSsp])
+        }
     }
 
     /// The identity that the client claims in this token, if it is the AUTHENTICATE message that [`step`](Self::step)
@@ -179,13 +206,20 @@ impl Acceptor {
         Some(Claim { user, domain, workstation })
     }
 
+    /// The client of the ticket that [`step`](Self::step) has decrypted, also if it was refused: the controller has named
+    /// it, but nobody has proved to be it unless the logon succeeded.
+    pub const fn ticket_holder(&self) -> Option<&Claim> {
+        self.holder.as_ref()
+    }
+
     /// Takes the client's next token. `now` must not be [`FileTime::NONE`].
     pub fn step(&mut self, token: &[u8], accounts: &dyn Accounts, now: FileTime) -> Step {
         let state = core::mem::replace(&mut self.state, State::Finished);
         let spnego = match &state {
-            State::Start => !ntlm::is_raw(token),
-            State::Selected(_) => true,
+            State::Start => !crate::ntlm::is_raw(token) && !kerberos::is_framed(token),
+            State::Selected(_) | State::ListUnproven(_) => true,
             State::Challenged(exchange) => exchange.framing.is_spnego(),
+            State::Skewed(framing) => framing.is_spnego(),
             State::Finished => false,
         };
         self.advance(state, token, accounts, now).unwrap_or_else(|reason| Step::Refused {
@@ -206,244 +240,69 @@ impl Acceptor {
             return Err(Refusal::Malformed);
         }
         match state {
-            State::Start if ntlm::is_raw(token) => self.challenge(token, Framing::Raw, now),
+            State::Start if crate::ntlm::is_raw(token) => self.challenge(token, Framing::Raw, now),
+            State::Start if kerberos::is_framed(token) => self.ticket(token, None, Framing::Raw, true, now),
             State::Start => self.select(token, now),
             State::Selected(negotiation) => {
                 let response = expect_response(token)?;
-                let negotiate = response.token.ok_or(Refusal::Malformed)?;
-                self.challenge(&negotiate, Framing::Spnego(negotiation), now)
+                let token = response.token.ok_or(Refusal::Malformed)?;
+                if negotiation.mechanism == Mechanism::NtlmSsp {
+                    self.challenge(&token, Framing::Spnego(negotiation), now)
+                } else {
+                    let mic = response.mechanism_list_mic;
+                    self.ticket(&token, mic, Framing::Spnego(negotiation), true, now)
+                }
             }
             State::Challenged(exchange) => self.authenticate(exchange, token, accounts),
+            State::Skewed(Framing::Raw) => self.ticket(token, None, Framing::Raw, false, now),
+            State::Skewed(framing) => {
+                let response = expect_response(token)?;
+                let token = response.token.ok_or(Refusal::Malformed)?;
+                self.ticket(&token, response.mechanism_list_mic, framing, false, now)
+            }
+            State::ListUnproven(unproven) => unproven.prove(token),
             State::Finished => Err(Refusal::OutOfOrder),
         }
     }
 
-    /// Chooses NTLMSSP from the client's offer (RFC 4178 4.2.1, 5).
+    /// Chooses a mechanism from the client's offer (RFC 4178 4.2.1, 5).
     fn select(&mut self, token: &[u8], now: FileTime) -> Result<Step, Refusal> {
         let Token::Init(init) = Token::decode(token).map_err(|_| Refusal::Malformed)? else {
             return Err(Refusal::Malformed);
         };
-        let NegTokenInit { mechanisms, mechanism_list, token, .. } = init;
+        let NegTokenInit { mechanisms, mechanism_list, token, mechanism_list_mic } = init;
         if mechanism_list.len() > MAX_MECHANISM_LIST {
             return Err(Refusal::Malformed);
         }
-        if !mechanisms.contains(&Mechanism::NtlmSsp) {
-            return Err(Refusal::NoCommonMechanism);
-        }
-        let preferred = mechanisms.first() == Some(&Mechanism::NtlmSsp);
-        let mut negotiation = Negotiation { mechanism_list, mic_required: !preferred, announced: false };
-        if let Some(negotiate) = token.filter(|_| preferred) {
-            return self.challenge(&negotiate, Framing::Spnego(negotiation), now);
+        let chosen = mechanisms.iter().position(|it| self.has(it)).ok_or(Refusal::NoCommonMechanism)?;
+        let preferred = chosen == 0;
+        let mechanism = mechanisms.into_iter().nth(chosen).ok_or(Refusal::NoCommonMechanism)?;
+        let mut negotiation =
+            Negotiation { mechanism, mechanism_list, mic_required: !preferred, announced: false };
+        if let Some(token) = token.filter(|_| preferred) {
+            return if negotiation.mechanism == Mechanism::NtlmSsp {
+                self.challenge(&token, Framing::Spnego(negotiation), now)
+            } else {
+                self.ticket(&token, mechanism_list_mic, Framing::Spnego(negotiation), true, now)
+            };
         }
         negotiation.announced = true;
         let answer = NegTokenResp {
             state: Some(if preferred { NegState::AcceptIncomplete } else { NegState::RequestMic }),
-            mechanism: Some(Mechanism::NtlmSsp),
+            mechanism: Some(negotiation.mechanism.clone()),
             ..NegTokenResp::default()
         };
         self.state = State::Selected(negotiation);
         Ok(Step::Continue(answer.encode()))
     }
 
-    /// Answers a NEGOTIATE message with a CHALLENGE (MS-NLMP 3.2.5.1.1).
-    fn challenge(&mut self, negotiate: &[u8], framing: Framing, now: FileTime) -> Result<Step, Refusal> {
-        if negotiate.len() > MAX_NEGOTIATE {
-            return Err(Refusal::Malformed);
+    /// True if the server has this mechanism.
+    fn has(&self, mechanism: &Mechanism) -> bool {
+        match mechanism {
+            Mechanism::NtlmSsp => true,
+            Mechanism::Kerberos | Mechanism::MsKerberos => self.config.kerberos.is_some(),
+            Mechanism::NegoEx | Mechanism::Other(_) => false,
         }
-        let asked = Negotiate::decode(negotiate)?.flags;
-        let charset = if asked.contains(NegotiateFlags::UNICODE) {
-            NegotiateFlags::UNICODE
-        } else if asked.contains(NegotiateFlags::OEM) {
-            NegotiateFlags::OEM
-        } else {
-            return Err(Refusal::Malformed);
-        };
-        let mut server_challenge = [0; 8];
-        self.random.fill(&mut server_challenge)?;
-        let flags = (asked & ECHOED_FLAGS) | charset | ALWAYS_FLAGS;
-        let message = Challenge {
-            flags,
-            challenge: server_challenge,
-            target_name: self.config.netbios_name.clone(),
-            target_info: Some(self.target_info(now)),
-        }
-        .encode();
-        let token = match &framing {
-            Framing::Raw => message.clone(),
-            Framing::Spnego(negotiation) => NegTokenResp {
-                state: Some(NegState::AcceptIncomplete),
-                mechanism: (!negotiation.announced).then_some(Mechanism::NtlmSsp),
-                token: Some(message.clone()),
-                mechanism_list_mic: None,
-            }
-            .encode(),
-        };
-        self.state = State::Challenged(Exchange {
-            framing,
-            negotiate: negotiate.to_vec(),
-            challenge: message,
-            server_challenge,
-        });
-        Ok(Step::Continue(token))
-    }
-
-    fn target_info(&self, now: FileTime) -> AvPairs {
-        let config = &*self.config;
-        let domain = if config.domain.is_empty() { &config.netbios_name } else { &config.domain };
-        let mut pairs = AvPairs::default();
-        pairs.push_text(AvId::NB_DOMAIN_NAME, domain);
-        pairs.push_text(AvId::NB_COMPUTER_NAME, &config.netbios_name);
-        pairs.push_text(AvId::DNS_DOMAIN_NAME, &config.dns_domain);
-        pairs.push_text(AvId::DNS_COMPUTER_NAME, &config.dns_name);
-        pairs.push(AvId::TIMESTAMP, now.0.to_le_bytes().to_vec());
-        pairs
-    }
-
-    /// Judges an AUTHENTICATE message (MS-NLMP 3.2.5.1.2).
-    fn authenticate(
-        &mut self,
-        exchange: Exchange,
-        token: &[u8],
-        accounts: &dyn Accounts,
-    ) -> Result<Step, Refusal> {
-        let (bytes, list_mic) = match &exchange.framing {
-            Framing::Raw => (token.to_vec(), None),
-            Framing::Spnego(_) => {
-                let response = expect_response(token)?;
-                (response.token.ok_or(Refusal::Malformed)?, response.mechanism_list_mic)
-            }
-        };
-        let message = Authenticate::decode(&bytes)?;
-        let (verified, client_time) = if message.is_anonymous() {
-            (self.verify_anonymous(&message)?, None)
-        } else {
-            match V2Response::parse(&message.nt_response) {
-                Ok(parsed) => {
-                    let client_time = parsed.client.timestamp;
-                    (self.verify_user(&exchange, &message, &bytes, parsed, accounts)?, Some(client_time))
-                }
-                // A guest's password is not checked: smbclient -N sends none.
-                Err(Refusal::NotNtlmV2) if accounts.nt_hash(&message.domain, &message.user).is_none() => {
-                    (self.guest(&message).map_err(|_| Refusal::NotNtlmV2)?, None)
-                }
-                Err(refusal) => return Err(refusal),
-            }
-        };
-        let token = match &exchange.framing {
-            Framing::Raw => Vec::new(),
-            Framing::Spnego(negotiation) => {
-                let mic = verified.mechanism_list_mic(negotiation, &message, list_mic)?;
-                NegTokenResp {
-                    state: Some(NegState::AcceptCompleted),
-                    mechanism_list_mic: mic,
-                    ..NegTokenResp::default()
-                }
-                .encode()
-            }
-        };
-        let Authenticate { domain, workstation, .. } = message;
-        Ok(Step::Done(Box::new(Logon {
-            token,
-            identity: Identity {
-                user: verified.user,
-                domain,
-                kind: verified.kind,
-                workstation: Some(workstation).filter(|name| !name.is_empty()),
-                method: Method::Ntlm,
-                domain_user: None,
-            },
-            session_key: *verified.session_key,
-            client_time,
-            expires: None,
-        })))
-    }
-
-    fn verify_anonymous(&self, message: &Authenticate) -> Result<Verified, Refusal> {
-        if !self.config.allow_anonymous {
-            return Err(Refusal::AnonymousNotAllowed);
-        }
-        Ok(Verified {
-            user: String::new(),
-            kind: IdentityKind::Anonymous,
-            session_key: exported_key(message, &[0; 16])?,
-        })
-    }
-
-    /// The treatment of a user without an account.
-    fn guest(&self, message: &Authenticate) -> Result<Verified, Refusal> {
-        if !self.config.guest_for_unknown {
-            return Err(Refusal::NoSuchUser);
-        }
-        if !self.domain_has_guests(message) {
-            return Err(Refusal::NotAGuest);
-        }
-        Ok(Verified {
-            user: message.user.clone(),
-            kind: IdentityKind::Guest,
-            session_key: Zeroizing::new([0; 16]),
-        })
-    }
-
-    /// True if unknown users of this domain become guests. Clients without a domain send their own computer, the
-    /// server, or WORKGROUP. A user with another domain has an account there, and the logon is refused.
-    fn domain_has_guests(&self, message: &Authenticate) -> bool {
-        let AcceptorConfig { netbios_name, dns_name, domain, dns_domain, guest_domains, .. } = &*self.config;
-        let (named, user) = match message.user.rsplit_once('@').filter(|_| message.domain.is_empty()) {
-            Some((user, named)) => (named, user),
-            None => (message.domain.as_str(), message.user.as_str()),
-        };
-        if guest_domains.iter().any(|it| it == "*" || eq_ignore_case(it, named)) {
-            return true;
-        }
-        // The users of a real domain, which has a DNS name, have accounts there.
-        let workgroup = if dns_domain.is_empty() { domain } else { netbios_name };
-        let own = ["", ".", "WORKGROUP", netbios_name, dns_name, workgroup, &message.workstation];
-        !user.contains(['@', '\\']) && own.iter().any(|it| eq_ignore_case(it, named))
-    }
-
-    /// Verifies the response. For an unknown user everything is computed with a random hash, so that the time of a
-    /// refusal does not reveal which names exist.
-    fn verify_user(
-        &mut self,
-        exchange: &Exchange,
-        message: &Authenticate,
-        bytes: &[u8],
-        response: V2Response<'_>,
-        accounts: &dyn Accounts,
-    ) -> Result<Verified, Refusal> {
-        let mut stand_in = Zeroizing::new([0; 16]);
-        self.random.fill(stand_in.as_mut_slice())?;
-        let account = accounts.nt_hash(&message.domain, &message.user);
-        let hash = Zeroizing::new(account.as_ref().and_then(|it| it.nt_hash).unwrap_or(*stand_in));
-
-        let key = Zeroizing::new(compute::response_key(&hash, &message.user, &message.domain));
-        let proof = compute::proof(&key, &exchange.server_challenge, response.blob);
-        let proven = compute::equal(&proof, response.proof);
-        let base_key = Zeroizing::new(compute::session_base_key(&key, &proof));
-        let session_key = exported_key(message, &base_key)?;
-        let mic = compute::mic(&session_key, &exchange.negotiate, &exchange.challenge, bytes);
-        let mic_right = message.mic.is_some_and(|claimed| compute::equal(&mic, &claimed));
-
-        let Some(account) = account else { return self.guest(message) };
-        if !proven {
-            return Err(Refusal::WrongPassword);
-        }
-        let client = &response.client;
-        if client.pairs.flags().contains(AvFlags::MIC_PRESENT) && !mic_right {
-            return Err(Refusal::BadMic);
-        }
-        // The server uses no channel binding. A response that is bound to a channel was relayed from another
-        // connection.
-        if client.pairs.value(AvId::CHANNEL_BINDINGS).is_some_and(|hash| hash.iter().any(|byte| *byte != 0)) {
-            return Err(Refusal::BadBindings);
-        }
-        if account.locked_out {
-            return Err(Refusal::LockedOut);
-        }
-        if account.disabled {
-            return Err(Refusal::Disabled);
-        }
-        Ok(Verified { user: account.name, kind: IdentityKind::User, session_key })
     }
 }
 
@@ -453,6 +312,8 @@ impl fmt::Debug for Acceptor {
             State::Start => "Start",
             State::Selected(_) => "Selected",
             State::Challenged(_) => "Challenged",
+            State::ListUnproven(_) => "ListUnproven",
+            State::Skewed(_) => "Skewed",
             State::Finished => "Finished",
         };
         f.debug_struct("Acceptor").field("state", &state).finish_non_exhaustive()
@@ -480,6 +341,10 @@ enum State {
     Start,
     Selected(Negotiation),
     Challenged(Exchange),
+    /// The ticket was accepted, and the client owes the MIC of its list.
+    ListUnproven(ListUnproven),
+    /// A ticket was refused because the clocks differ; another one may follow.
+    Skewed(Framing),
     Finished,
 }
 
@@ -495,66 +360,14 @@ impl Framing {
 }
 
 struct Negotiation {
+    /// The chosen mechanism.
+    mechanism: Mechanism,
+    /// The DER of the client's list.
     mechanism_list: Vec<u8>,
-    /// NTLMSSP was not the client's first choice, so the list must be protected (RFC 4178 5).
+    /// The mechanism was not the client's first choice, so the list must be protected (RFC 4178 5).
     mic_required: bool,
     /// `supportedMech` has been sent.
     announced: bool,
-}
-
-struct Exchange {
-    framing: Framing,
-    negotiate: Vec<u8>,
-    challenge: Vec<u8>,
-    server_challenge: [u8; 8],
-}
-
-struct Verified {
-    user: String,
-    kind: IdentityKind,
-    session_key: Zeroizing<[u8; 16]>,
-}
-
-impl Verified {
-    /// Checks the client's `mechListMIC` and makes the server's, which answers one.
-    fn mechanism_list_mic(
-        &self,
-        negotiation: &Negotiation,
-        message: &Authenticate,
-        claimed: Option<Vec<u8>>,
-    ) -> Result<Option<Vec<u8>>, Refusal> {
-        if self.kind == IdentityKind::Guest {
-            return Ok(None);
-        }
-        let Some(claimed) = claimed else {
-            // An anonymous logon has nothing to protect.
-            let needed = negotiation.mic_required && self.kind == IdentityKind::User;
-            return if needed { Err(Refusal::BadMic) } else { Ok(None) };
-        };
-        let context = |sender| NtlmSeal::new(message.flags, &self.session_key, sender).ok_or(Refusal::BadMic);
-        if !context(Sender::Client)?.verify(&negotiation.mechanism_list, &claimed) {
-            return Err(Refusal::BadMic);
-        }
-        Ok(Some(context(Sender::Server)?.sign(&negotiation.mechanism_list).to_vec()))
-    }
-}
-
-/// `NTLMv2_RESPONSE` (MS-NLMP 2.2.2.8).
-struct V2Response<'a> {
-    proof: &'a [u8; 16],
-    blob: &'a [u8],
-    client: ClientChallenge,
-}
-
-impl<'a> V2Response<'a> {
-    fn parse(response: &'a [u8]) -> Result<Self, Refusal> {
-        // A response that is only LM, LMv2, or the 24 bytes of NTLMv1 (MS-NLMP 2.2.2.6).
-        if matches!(response.len(), 0 | 24) {
-            return Err(Refusal::NotNtlmV2);
-        }
-        let (proof, blob) = response.split_first_chunk::<16>().ok_or(Refusal::Malformed)?;
-        Ok(Self { proof, blob, client: ClientChallenge::decode(blob)? })
-    }
 }
 
 fn expect_response(token: &[u8]) -> Result<NegTokenResp, Refusal> {
@@ -564,31 +377,3 @@ fn expect_response(token: &[u8]) -> Result<NegTokenResp, Refusal> {
     }
 }
 
-/// `ExportedSessionKey` from the key exchange key (MS-NLMP 3.2.5.1.2).
-fn exported_key(message: &Authenticate, exchange_key: &[u8; 16]) -> Result<Zeroizing<[u8; 16]>, Refusal> {
-    if !message.flags.contains(NegotiateFlags::KEY_EXCHANGE) {
-        return Ok(Zeroizing::new(*exchange_key));
-    }
-    let encrypted = message.encrypted_session_key.as_slice().try_into().map_err(|_| Refusal::Malformed)?;
-    Ok(Zeroizing::new(compute::exchange_key(exchange_key, encrypted)))
-}
-
-/// The flags that the challenge grants if the client requests them.
-const ECHOED_FLAGS: NegotiateFlags = NegotiateFlags(
-    NegotiateFlags::SIGN.0
-        | NegotiateFlags::SEAL.0
-        | NegotiateFlags::ALWAYS_SIGN.0
-        | NegotiateFlags::EXTENDED_SESSION_SECURITY.0
-        | NegotiateFlags::KEY_128.0
-        | NegotiateFlags::KEY_56.0
-        | NegotiateFlags::KEY_EXCHANGE.0,
-);
-
-/// The flags of every challenge.
-const ALWAYS_FLAGS: NegotiateFlags = NegotiateFlags(
-    NegotiateFlags::REQUEST_TARGET.0
-        | NegotiateFlags::NTLM.0
-        | NegotiateFlags::TARGET_TYPE_SERVER.0
-        | NegotiateFlags::TARGET_INFO.0
-        | NegotiateFlags::VERSION.0,
-);

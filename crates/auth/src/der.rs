@@ -24,6 +24,11 @@ impl<'a> Reader<'a> {
         self.rest.first().copied()
     }
 
+    /// The bytes that were not read yet.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next element's tag, its contents, and the whole of it.
     pub(crate) fn element(&mut self) -> Result<Element<'a>, NotDer> {
         let whole = self.rest;

@@ -7,6 +7,42 @@ use zeroize::Zeroizing;
 use crate::preauth::PreauthHash;
 use crate::sealing::Cipher;
 
+/// The key that the authentication protocol exported: `Session.FullSessionKey` (MS-SMB2 3.3.1.8). It is wiped when
+/// dropped.
+///
+/// It has 16 bytes for NTLM, and 16 or 32 for Kerberos: those of the GSS-API context's key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionKey(Zeroizing<Vec<u8>>);
+
+impl SessionKey {
+    /// The key with these bytes.
+    pub fn new(full: &[u8]) -> Self {
+        Self(Zeroizing::new(full.to_vec()))
+    }
+
+    /// `Session.FullSessionKey`: all bytes.
+    pub fn full(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// `Session.SessionKey`: the first 16 bytes, zeros after a shorter key (MS-SMB2 3.3.5.5.3).
+    pub fn first_16(&self) -> [u8; 16] {
+        first_16(&self.0)
+    }
+}
+
+impl From<[u8; 16]> for SessionKey {
+    fn from(key: [u8; 16]) -> Self {
+        Self::new(&key)
+    }
+}
+
+impl core::fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SessionKey").finish_non_exhaustive()
+    }
+}
+
 /// The keys of an authenticated session.
 pub struct SessionKeys {
     /// `Session.SigningKey` (and the first channel's `Channel.SigningKey`).

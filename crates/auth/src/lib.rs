@@ -1,4 +1,4 @@
-//! Logon and message protection: SPNEGO, NTLMv2, key derivation, signing, encryption and the users file.
+//! Logon and message protection: SPNEGO, NTLMv2, Kerberos, key derivation, signing, encryption and the users file.
 //!
 //! A logon is a pure function of its input: [`Acceptor::step`] turns a token into the next token, an identity or a
 //! refusal; the time is a parameter, and randomness comes from [`Random`]. Only [`users`] accesses files.
@@ -15,6 +15,7 @@ mod domain_user;
 mod gmac;
 pub mod initiator;
 pub mod kdf;
+pub mod kerberos;
 pub mod limits;
 pub mod ntlm;
 pub mod password_change;
@@ -34,7 +35,7 @@ pub use initiator::{
     ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions, KerberosError, KerberosExchange,
     KerberosStep,
 };
-pub use kdf::{CipherKey, SessionKeys};
+pub use kdf::{CipherKey, SessionKey, SessionKeys};
 pub use preauth::PreauthHash;
 pub use random::{Random, RandomFailed, SystemRandom};
 pub use refusal::Refusal;

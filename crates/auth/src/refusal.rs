@@ -2,11 +2,12 @@
 
 use thiserror::Error;
 
+use crate::kerberos::KerberosRefusal;
 use crate::ntlm::NtlmError;
 use crate::random::RandomFailed;
 
 /// The reason that a logon is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 pub enum Refusal {
     /// An anonymous logon, which is not allowed.
     #[error("anonymous logons are not allowed")]
@@ -24,13 +25,16 @@ pub enum Refusal {
     /// The system gave no random bytes.
     #[error("the server cannot get random bytes")]
     Internal,
+    /// The ticket is not accepted.
+    #[error(transparent)]
+    Kerberos(KerberosRefusal),
     /// The password is right but the account is locked out.
     #[error("the account is locked out")]
     LockedOut,
     /// The token is not the one that the protocol requires at this point.
     #[error("the security token is malformed")]
     Malformed,
-    /// The client does not offer NTLMSSP.
+    /// The client offers neither NTLMSSP nor, if the server has keys for it, Kerberos.
     #[error("no common authentication mechanism")]
     NoCommonMechanism,
     /// The account does not exist.
@@ -52,7 +56,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// True if the name or the password was wrong, as in an attempt to guess them.
-    pub const fn is_wrong_guess(self) -> bool {
+    pub const fn is_wrong_guess(&self) -> bool {
         matches!(self, Self::NoSuchUser | Self::NotAGuest | Self::WrongPassword)
     }
 }
@@ -61,6 +65,15 @@ impl From<NtlmError> for Refusal {
     fn from(error: NtlmError) -> Self {
         match error {
             NtlmError::Malformed => Self::Malformed,
+        }
+    }
+}
+
+impl From<KerberosRefusal> for Refusal {
+    fn from(refusal: KerberosRefusal) -> Self {
+        match refusal {
+            KerberosRefusal::Internal => Self::Internal,
+            other => Self::Kerberos(other),
         }
     }
 }

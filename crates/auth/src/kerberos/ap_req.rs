@@ -1,0 +1,315 @@
+//! Accepting a ticket: RFC 4120 3.2.3 and 3.2.4, in the framing of RFC 4121 4.1, with the rules of MS-KILE 3.4.
+
+use wire::FileTime;
+
+use super::asn1;
+use super::crypto::{Enctype, Key, KeyUsage};
+use super::messages::{
+    self, ApReq, Authenticator, EncTicketPart, EncryptedData, PartError, PrincipalName, Ticket,
+};
+use super::mic::Mics;
+use super::pac::{self, TicketFacts};
+use super::refusal::{KerberosRefusal, Shown, ShownEnctype, ShownVersion};
+use super::replay::NotNew;
+use super::time::KerberosTime;
+use super::{KERBEROS, KerberosService};
+use crate::bytes::u32_at;
+use crate::der::{self, Reader, element};
+use crate::domain_user::DomainUser;
+use crate::kdf::SessionKey;
+use crate::random::Random;
+
+/// A ticket that was accepted.
+pub(crate) struct Accepted {
+    pub(crate) user: DomainUser,
+    /// The key of the GSS-API context: the acceptor's subkey, else the initiator's, else the ticket's session key
+    /// (RFC 4121 2).
+    pub(crate) session_key: SessionKey,
+    /// The framed AP-REP; `None` if the client does not want one.
+    pub(crate) reply: Option<Vec<u8>>,
+    /// The end of the ticket.
+    pub(crate) expires: FileTime,
+    pub(crate) mics: Mics,
+}
+
+/// A ticket that was refused.
+pub(crate) struct Refused {
+    pub(crate) reason: KerberosRefusal,
+    /// The client's name and realm, if the ticket was decrypted: the controller has said so.
+    pub(crate) client: Option<(String, String)>,
+    /// The framed KRB-ERROR with which a client may try again: for clocks that differ.
+    pub(crate) error: Option<Vec<u8>>,
+}
+
+impl From<KerberosRefusal> for Refused {
+    fn from(reason: KerberosRefusal) -> Self {
+        Self { reason, client: None, error: None }
+    }
+}
+
+/// Accepts a framed AP-REQ.
+pub(super) fn accept(
+    service: &KerberosService,
+    token: &[u8],
+    random: &mut dyn Random,
+    now: FileTime,
+) -> Result<Accepted, Refused> {
+    let malformed = KerberosRefusal::TokenMalformed;
+    let request = unframed(token, AP_REQ_ID).ok_or(malformed.clone())?;
+    let request = ApReq::decode(request).map_err(|_| malformed.clone())?;
+    let keytab = service.keytab();
+    let (part, service_key) = open_ticket(service, &keytab, &request.ticket)?;
+    let client = part.client.to_string();
+    let refused = |reason| Refused {
+        reason,
+        client: Some((client.clone(), part.client_realm.clone())),
+        error: None,
+    };
+    let opened = Opened { service, request: &request, part: &part, service_key: &service_key, client: &client };
+    opened.accept(random, now).map_err(|reason| {
+        let error = match reason {
+            KerberosRefusal::Skew { .. } => Some(skew_error(&request.ticket, now)),
+            _ => None,
+        };
+        Refused { error, ..refused(reason) }
+    })
+}
+
+/// Decrypts a ticket with a key of the keytab, which is returned, too.
+fn open_ticket(
+    service: &KerberosService,
+    keytab: &super::Keytab,
+    ticket: &Ticket<'_>,
+) -> Result<(EncTicketPart, Key), KerberosRefusal> {
+    let Ticket { realm, service: name, encrypted } = ticket;
+    let shown = || Shown::new(format_args!("{name}@{realm}"));
+    let number = encrypted.etype;
+    let enctype = accepted_enctype(service, number)?;
+    if !keytab.serves(realm, &name.0) {
+        return Err(KerberosRefusal::NotUs(shown()));
+    }
+    let keys = keytab.keys(realm, encrypted.kvno, enctype);
+    if keys.is_empty() {
+        let (version, enctype) = (ShownVersion(encrypted.kvno), ShownEnctype(number));
+        return Err(KerberosRefusal::NoKey { service: shown(), version, enctype });
+    }
+    for key in keys {
+        let Ok(plain) = key.decrypt(KeyUsage::TICKET, encrypted.cipher) else { continue };
+        let part = EncTicketPart::decode(&plain).map_err(part_error)?;
+        accepted_enctype(service, part.key.enctype().number())?;
+        return Ok((part, key.clone()));
+    }
+    Err(KerberosRefusal::TicketAltered(shown()))
+}
+
+fn accepted_enctype(service: &KerberosService, number: i32) -> Result<Enctype, KerberosRefusal> {
+    let enctype = Enctype::from_number(number).filter(|it| *it != Enctype::Rc4 || service.options.rc4);
+    enctype.ok_or(KerberosRefusal::Enctype(ShownEnctype(number)))
+}
+
+fn part_error(error: PartError) -> KerberosRefusal {
+    match error {
+        PartError::Malformed => KerberosRefusal::TokenMalformed,
+        PartError::Enctype(number) => KerberosRefusal::Enctype(ShownEnctype(number)),
+    }
+}
+
+/// A request whose ticket is decrypted.
+struct Opened<'a> {
+    service: &'a KerberosService,
+    request: &'a ApReq<'a>,
+    part: &'a EncTicketPart,
+    service_key: &'a Key,
+    client: &'a str,
+}
+
+impl Opened<'_> {
+    fn accept(&self, random: &mut dyn Random, now: FileTime) -> Result<Accepted, KerberosRefusal> {
+        let Self { service, request, part, .. } = self;
+        let time = KerberosTime::of(now);
+        let authenticator = self.open_authenticator(&request.authenticator)?;
+        if authenticator.client != part.client || authenticator.client_realm != part.client_realm {
+            return Err(KerberosRefusal::NotTheClient);
+        }
+        let skew = i64::from(service.options.clock_skew);
+        if authenticator.time.0.abs_diff(time.0) > u64::from(service.options.clock_skew) {
+            let allowed = service.options.clock_skew;
+            return Err(KerberosRefusal::Skew { client: authenticator.time, server: time, allowed });
+        }
+        self.check_times(time, skew)?;
+        let flags = gss_flags(&authenticator)?;
+        let wants_reply = match flags {
+            Some(flags) => flags & MUTUAL != 0,
+            None => request.mutual,
+        };
+        // The option is not protected; the flag is.
+        if request.mutual != wants_reply {
+            return Err(KerberosRefusal::TokenMalformed);
+        }
+        let pac = part.pac.as_ref().ok_or(KerberosRefusal::NoPac)?;
+        let facts = TicketFacts { key: self.service_key, client: self.client, auth_time: part.auth_time };
+        let user = pac::user_of(pac, &facts)?;
+        self.enter_replay(&authenticator, time, skew)?;
+
+        let made = Context::make(part, &authenticator, wants_reply, random).map_err(|_| KerberosRefusal::Internal)?;
+        Ok(Accepted {
+            user,
+            session_key: SessionKey::new(made.key.as_bytes()),
+            reply: made.reply,
+            expires: part.end.file_time(),
+            mics: Mics::new(made.key, made.is_acceptors, made.sequence),
+        })
+    }
+
+    fn open_authenticator(&self, encrypted: &EncryptedData<'_>) -> Result<Authenticator, KerberosRefusal> {
+        let key = &self.part.key;
+        if encrypted.etype != key.enctype().number() {
+            return Err(KerberosRefusal::AuthenticatorAltered);
+        }
+        let plain = key.decrypt(KeyUsage::AP_REQ, encrypted.cipher);
+        let plain = plain.map_err(|_| KerberosRefusal::AuthenticatorAltered)?;
+        let authenticator = Authenticator::decode(&plain).map_err(part_error)?;
+        if let Some(subkey) = &authenticator.subkey {
+            accepted_enctype(self.service, subkey.enctype().number())?;
+        }
+        Ok(authenticator)
+    }
+
+    /// Checks the ticket's times (RFC 4120 3.2.3).
+    fn check_times(&self, now: KerberosTime, skew: i64) -> Result<(), KerberosRefusal> {
+        let part = self.part;
+        if part.invalid {
+            return Err(KerberosRefusal::Postdated);
+        }
+        let start = part.start.unwrap_or(part.auth_time);
+        if start.0 > now.0.saturating_add(skew) {
+            return Err(KerberosRefusal::NotYetValid { start, now });
+        }
+        if part.end.0 < now.0.saturating_sub(skew) {
+            return Err(KerberosRefusal::Expired { end: part.end, now });
+        }
+        Ok(())
+    }
+
+    fn enter_replay(
+        &self,
+        authenticator: &Authenticator,
+        now: KerberosTime,
+        skew: i64,
+    ) -> Result<(), KerberosRefusal> {
+        let end = KerberosTime(authenticator.time.0.saturating_add(skew));
+        let client = format!("{}@{}", self.client, self.part.client_realm);
+        let cipher = self.request.authenticator.cipher;
+        self.service.replays().enter(&client, cipher, end, now).map_err(|error| match error {
+            NotNew::Used => KerberosRefusal::Replayed,
+            NotNew::Full => KerberosRefusal::ReplaysFull,
+        })
+    }
+}
+
+/// The flags in the checksum of the authenticator (RFC 4121 4.1.1); `None` without a checksum, which clients that make
+/// their tokens by hand leave out (MS-KILE 3.4.5).
+fn gss_flags(authenticator: &Authenticator) -> Result<Option<u32>, KerberosRefusal> {
+    let Some((kind, value)) = &authenticator.checksum else { return Ok(None) };
+    if *kind != GSS_CHECKSUM || u32_at(value, 0) != Some(16) {
+        return Err(KerberosRefusal::Demands("an unknown checksum"));
+    }
+    // There is no channel to be bound to at this server, and a client that is bound to one has been relayed. Zeros mean
+    // that there is none. Windows and MIT ignore the field at servers without bindings, but then nobody knows.
+    if value.get(4..20).is_none_or(|bindings| bindings.iter().any(|byte| *byte != 0)) {
+        return Err(KerberosRefusal::Demands("a channel"));
+    }
+    let flags = u32_at(value, 20).ok_or(KerberosRefusal::TokenMalformed)?;
+    if flags & DCE_STYLE != 0 {
+        return Err(KerberosRefusal::Demands("the DCE style"));
+    }
+    // Delegated credentials may follow. The server does not act for users elsewhere.
+    Ok(Some(flags))
+}
+
+/// The context that results.
+struct Context {
+    key: Key,
+    /// The key is the acceptor's.
+    is_acceptors: bool,
+    sequence: u32,
+    reply: Option<Vec<u8>>,
+}
+
+impl Context {
+    fn make(
+        part: &EncTicketPart,
+        authenticator: &Authenticator,
+        wants_reply: bool,
+        random: &mut dyn Random,
+    ) -> Result<Self, crate::RandomFailed> {
+        let base = authenticator.subkey.as_ref().unwrap_or(&part.key);
+        if !wants_reply {
+            let sequence = authenticator.sequence.unwrap_or_default();
+            return Ok(Self { key: base.clone(), is_acceptors: false, sequence, reply: None });
+        }
+        // RFC 4757 has no key of the acceptor.
+        let subkey = match base.enctype() {
+            Enctype::Rc4 => None,
+            enctype => Some(Key::random(enctype, random)?),
+        };
+        let mut sequence = [0; 4];
+        random.fill(&mut sequence)?;
+        // As MIT does: some clients take larger ones for negative.
+        let sequence = u32::from_be_bytes(sequence) & 0x3fff_ffff;
+        let (time, microseconds) = (authenticator.time, authenticator.microseconds);
+        let plain = messages::enc_ap_rep_part(time, microseconds, subkey.as_ref(), sequence);
+        let cipher = part.key.encrypt(KeyUsage::AP_REP, &plain, random)?;
+        let reply = messages::ap_rep(&messages::encrypted_data(&part.key, None, &cipher));
+        let is_acceptors = subkey.is_some();
+        let key = subkey.unwrap_or_else(|| base.clone());
+        Ok(Self { key, is_acceptors, sequence, reply: Some(framed(AP_REP_ID, &reply)) })
+    }
+}
+
+/// The framed KRB-ERROR for clocks that differ, which has the server's time.
+fn skew_error(ticket: &Ticket<'_>, now: FileTime) -> Vec<u8> {
+    let (seconds, nanoseconds) = now.to_unix();
+    let Ticket { realm, service, .. } = ticket;
+    let error = messages::krb_error(
+        KRB_AP_ERR_SKEW,
+        KerberosTime(seconds),
+        nanoseconds / 1000,
+        realm,
+        &PrincipalName(service.0.clone()),
+    );
+    framed(KRB_ERROR_ID, &error)
+}
+
+/// The message in the framing of RFC 4121 4.1, which has the object identifier of Kerberos and this token id.
+fn unframed(token: &[u8], id: [u8; 2]) -> Option<&[u8]> {
+    let mut framed = Reader::new(asn1::only(token, der::APPLICATION_0).ok()?);
+    let oid = framed.element().ok()?;
+    if oid.whole != element(der::OBJECT_IDENTIFIER, &[KERBEROS]) {
+        return None;
+    }
+    framed.rest().strip_prefix(&id)
+}
+
+fn framed(id: [u8; 2], message: &[u8]) -> Vec<u8> {
+    let oid = element(der::OBJECT_IDENTIFIER, &[KERBEROS]);
+    element(der::APPLICATION_0, &[&oid, &id, message])
+}
+
+/// True if a token has the framing of Kerberos, without SPNEGO around it.
+pub(crate) fn is_framed(token: &[u8]) -> bool {
+    unframed(token, AP_REQ_ID).is_some()
+}
+
+/// `TOK_ID` (RFC 4121 4.1).
+pub(super) const AP_REQ_ID: [u8; 2] = [1, 0];
+const AP_REP_ID: [u8; 2] = [2, 0];
+const KRB_ERROR_ID: [u8; 2] = [3, 0];
+/// The type of the checksum in the authenticator (RFC 4121 4.1.1).
+pub(super) const GSS_CHECKSUM: i32 = 0x8003;
+/// GSS_C_MUTUAL_FLAG (RFC 4121 4.1.1.1).
+pub(super) const MUTUAL: u32 = 2;
+/// GSS_C_DCE_STYLE (RFC 4757 7.1).
+const DCE_STYLE: u32 = 0x1000;
+/// The error code (RFC 4120 7.5.9).
+const KRB_AP_ERR_SKEW: i32 = 37;

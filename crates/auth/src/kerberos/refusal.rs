@@ -1,0 +1,143 @@
+//! The reasons that tickets are refused.
+
+use core::fmt;
+
+use thiserror::Error;
+
+use super::time::KerberosTime;
+
+/// The reason that a ticket is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
+pub enum KerberosRefusal {
+    /// KRB_AP_ERR_MODIFIED for the authenticator: it is not encrypted in the ticket's session key.
+    #[error("the authenticator was altered")]
+    AuthenticatorAltered,
+    /// The client asks for channel bindings or for a style of the exchange that the server does not know.
+    #[error("the client demands {0}, which this server does not support")]
+    Demands(&'static str),
+    /// The encryption type is not supported, or RC4 and not allowed.
+    #[error("the encryption type {0} of the ticket is not accepted (see rc4 in [domain] for rc4-hmac)")]
+    Enctype(ShownEnctype),
+    /// KRB_AP_ERR_TKT_EXPIRED.
+    #[error("the ticket has ended at {end}; the server's clock says {now}")]
+    Expired {
+        /// The ticket's end.
+        end: KerberosTime,
+        /// The server's time.
+        now: KerberosTime,
+    },
+    /// KRB_AP_ERR_NOKEY or KRB_AP_ERR_BADKEYVER: the keytab has no key of this version and encryption type.
+    #[error(
+        "the keytab has no key for {service} with version {version} and {enctype} (the keytab is older or newer than the machine's password, or the ticket is)"
+    )]
+    NoKey {
+        /// The service of the ticket.
+        service: Shown,
+        /// The key version of the ticket.
+        version: ShownVersion,
+        /// The encryption type of the ticket.
+        enctype: ShownEnctype,
+    },
+    /// The ticket has no PAC, so nothing says which user and which groups it means.
+    #[error("the ticket has no PAC")]
+    NoPac,
+    /// KRB_AP_ERR_BADMATCH: the authenticator names another client than the ticket.
+    #[error("the authenticator names another client than the ticket")]
+    NotTheClient,
+    /// KRB_AP_ERR_NOT_US: the ticket is for another service, or for another host.
+    #[error("the ticket is for {0}, which is not a file service of this server's keytab")]
+    NotUs(Shown),
+    /// KRB_AP_ERR_TKT_NYV.
+    #[error("the ticket is not valid before {start}; the server's clock says {now}")]
+    NotYetValid {
+        /// The ticket's start.
+        start: KerberosTime,
+        /// The server's time.
+        now: KerberosTime,
+    },
+    /// A postdated ticket that was not validated.
+    #[error("the ticket is postdated and was not validated")]
+    Postdated,
+    /// The PAC's structure is wrong.
+    #[error("the ticket's PAC is malformed: {0}")]
+    PacMalformed(&'static str),
+    /// The PAC's signature is wrong.
+    #[error("the signature of the ticket's PAC is wrong")]
+    PacSignature,
+    /// The PAC belongs to another client or another ticket.
+    #[error("the ticket's PAC is of another user or ticket: {0}")]
+    PacOfAnother(&'static str),
+    /// KRB_AP_ERR_REPEAT.
+    #[error("the authenticator was used before")]
+    Replayed,
+    /// The table of authenticators in use is full.
+    #[error("too many logons within the clock skew; the table of used authenticators is full")]
+    ReplaysFull,
+    /// KRB_AP_ERR_SKEW.
+    #[error(
+        "the client's clock says {client} and the server's {server}, which is more than the allowed clock skew of {allowed} s (see clock_skew in [domain])"
+    )]
+    Skew {
+        /// The client's time.
+        client: KerberosTime,
+        /// The server's time.
+        server: KerberosTime,
+        /// The allowed difference in seconds.
+        allowed: u32,
+    },
+    /// KRB_AP_ERR_MODIFIED for the ticket: it is not encrypted in the keytab's key.
+    #[error("the ticket for {0} was altered, or the keytab's key is not that of the service")]
+    TicketAltered(Shown),
+    /// The token is not an AP-REQ in the framing of RFC 4121 4.1.
+    #[error("the Kerberos token is malformed")]
+    TokenMalformed,
+    /// No random bytes.
+    #[error("the server cannot get random bytes")]
+    Internal,
+}
+
+/// A name that a client chose, in a form for messages: cut, and without control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shown(Box<str>);
+
+impl Shown {
+    pub(super) fn new(name: impl fmt::Display) -> Self {
+        let plain = |c: char| if c.is_ascii_graphic() || c.is_alphanumeric() || c == ' ' { c } else { '\u{fffd}' };
+        Self(name.to_string().chars().take(SHOWN_MAX).map(plain).collect())
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An encryption type by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ShownEnctype(pub i32);
+
+impl fmt::Display for ShownEnctype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match super::Enctype::from_number(self.0) {
+            Some(enctype) => enctype.fmt(f),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// A key version; `None` if the ticket has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ShownVersion(pub Option<u32>);
+
+impl fmt::Display for ShownVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(version) => version.fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Characters of a client's name in a message.
+const SHOWN_MAX: usize = 128;
