@@ -111,7 +111,7 @@ fn messages(all: &mut Seeds) {
         body.encode(&mut message, 0);
         message
     };
-    let token = Acceptor::offer();
+    let token = Acceptor::offer(false);
     let setup = SessionSetupRequest { security_buffer: &token, ..SessionSetupRequest::default() };
     let close = CloseRequest { flags: CloseFlags::NONE, file_id };
     let create = create_message();
@@ -394,7 +394,7 @@ fn logons(all: &mut Seeds) {
             let step = acceptor.step(&token, &Table, NOW);
             sent.push(token);
             answer = match step {
-                Step::Continue(token) => Some(token),
+                Step::Continue(token) | Step::Again { token, .. } => Some(token),
                 Step::Done(logon) => Some(logon.token),
                 Step::Refused { token, .. } => token,
             };
@@ -413,7 +413,7 @@ fn logons(all: &mut Seeds) {
         all.add("logon", name, with(&sent));
         all.add("logon", format!("{name}-answers"), with(&answered));
     }
-    all.add("tokens", "offer", Acceptor::offer());
+    all.add("tokens", "offer", Acceptor::offer(false));
 }
 
 fn calls(all: &mut Seeds) {

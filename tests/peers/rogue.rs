@@ -187,7 +187,7 @@ fn as_others(
 ) -> Answer {
     match header.command {
         Command::NEGOTIATE => {
-            let token = Acceptor::offer();
+            let token = Acceptor::offer(false);
             let (mut hashes, mut list) = (Vec::new(), Vec::new());
             let hash_algorithms = U16List::build([HashAlgorithmId::SHA_512.0], &mut hashes);
             let contexts = [
@@ -212,9 +212,11 @@ fn as_others(
             let request = SessionSetupRequest::decode(message).expect("a SESSION_SETUP");
             let now = FileTime::from_unix(1_800_000_000, 0);
             let (status, token) = match acceptor.step(request.security_buffer, &Everybody, now) {
-                Step::Continue(token) => (NtStatus::MORE_PROCESSING_REQUIRED, token),
+                Step::Continue(token) | Step::Again { token, .. } => {
+                    (NtStatus::MORE_PROCESSING_REQUIRED, token)
+                }
                 Step::Done(logon) => {
-                    let keys = SessionKeys::derive(dialect, &logon.session_key, preauth, None);
+                    let keys = SessionKeys::derive(dialect, logon.session_key.full(), preauth, None);
                     let algorithm = match dialect {
                         Dialect::SMB311 => SigningAlgorithm::AesCmac,
                         _ => SigningAlgorithm::HmacSha256,

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use wire::FileTime;
 
+use self::ntlm::Exchange;
 use crate::domain_user::{DomainUser, Method};
 use crate::kdf::SessionKey;
 use crate::kerberos::{self, KerberosService};
@@ -34,7 +35,6 @@ use crate::ntlm::Authenticate;
 use crate::random::{Random, SystemRandom};
 use crate::refusal::Refusal;
 use crate::spnego::{self, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
-use self::ntlm::Exchange;
 use ticket::ListUnproven;
 
 /// The names that the server presents, and the logons that it accepts without a password.
@@ -376,4 +376,3 @@ fn expect_response(token: &[u8]) -> Result<NegTokenResp, Refusal> {
         _ => Err(Refusal::Malformed),
     }
 }
-

@@ -17,7 +17,10 @@ const LONG: &[(&str, &str)] = &[];
 const UNSAFE: &[(&str, &str)] = &[
     ("crates/domain/src/winbind/native.rs", "loads a C library, of which it declares the functions"),
     ("crates/domain/src/winbind/calls.rs", "calls the functions of that library"),
-    ("crates/domain/src/lib.rs", "forbids nothing, so that the modules above can be the exception; it denies"),
+    (
+        "crates/domain/src/lib.rs",
+        "forbids nothing, so that the modules above can be the exception; it denies",
+    ),
     ("crates/gss/src/native.rs", "loads a C library, of which it declares the functions"),
     ("crates/gss/src/objects.rs", "calls the functions of that library"),
     ("crates/gss/src/lib.rs", "forbids nothing, so that the modules above can be the exception; it denies"),

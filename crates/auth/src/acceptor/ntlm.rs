@@ -20,7 +20,12 @@ use crate::spnego::{Mechanism, NegState, NegTokenResp};
 
 impl Acceptor {
     /// Answers a NEGOTIATE message with a CHALLENGE (MS-NLMP 3.2.5.1.1).
-    pub(super) fn challenge(&mut self, negotiate: &[u8], framing: Framing, now: FileTime) -> Result<Step, Refusal> {
+    pub(super) fn challenge(
+        &mut self,
+        negotiate: &[u8],
+        framing: Framing,
+        now: FileTime,
+    ) -> Result<Step, Refusal> {
         if negotiate.len() > MAX_NEGOTIATE {
             return Err(Refusal::Malformed);
         }
@@ -220,7 +225,6 @@ impl Acceptor {
         Ok(Verified { user: account.name, kind: IdentityKind::User, session_key })
     }
 }
-
 
 /// A CHALLENGE that awaits its AUTHENTICATE message.
 pub(super) struct Exchange {

@@ -2,7 +2,9 @@
 
 use wire::FileTime;
 
-use super::{Acceptor, Claim, Framing, Identity, IdentityKind, Logon, Negotiation, State, Step, expect_response};
+use super::{
+    Acceptor, Claim, Framing, Identity, IdentityKind, Logon, Negotiation, State, Step, expect_response,
+};
 use crate::domain_user::Method;
 use crate::kerberos::{Accepted, Mics, Refused};
 use crate::refusal::Refusal;

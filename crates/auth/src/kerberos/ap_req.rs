@@ -60,12 +60,10 @@ pub(super) fn accept(
     let keytab = service.keytab();
     let (part, service_key) = open_ticket(service, &keytab, &request.ticket)?;
     let client = part.client.to_string();
-    let refused = |reason| Refused {
-        reason,
-        client: Some((client.clone(), part.client_realm.clone())),
-        error: None,
-    };
-    let opened = Opened { service, request: &request, part: &part, service_key: &service_key, client: &client };
+    let refused =
+        |reason| Refused { reason, client: Some((client.clone(), part.client_realm.clone())), error: None };
+    let opened =
+        Opened { service, request: &request, part: &part, service_key: &service_key, client: &client };
     opened.accept(random, now).map_err(|reason| {
         let error = match reason {
             KerberosRefusal::Skew { .. } => Some(skew_error(&request.ticket, now)),
@@ -151,7 +149,8 @@ impl Opened<'_> {
         let user = pac::user_of(pac, &facts)?;
         self.enter_replay(&authenticator, time, skew)?;
 
-        let made = Context::make(part, &authenticator, wants_reply, random).map_err(|_| KerberosRefusal::Internal)?;
+        let made = Context::make(part, &authenticator, wants_reply, random)
+            .map_err(|_| KerberosRefusal::Internal)?;
         Ok(Accepted {
             user,
             session_key: SessionKey::new(made.key.as_bytes()),

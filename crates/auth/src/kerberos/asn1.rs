@@ -213,7 +213,9 @@ mod tests {
             assert_eq!(put_integer(value), bytes);
             assert_eq!(integer(bytes), Ok(value));
         }
-        for bad in [&[2, 0][..], &[2, 2, 0, 0x7f], &[2, 2, 0xff, 0x80], &[2, 1, 5, 0], &[2, 0x81, 1, 5], &[3, 1, 5]] {
+        for bad in
+            [&[2, 0][..], &[2, 2, 0, 0x7f], &[2, 2, 0xff, 0x80], &[2, 1, 5, 0], &[2, 0x81, 1, 5], &[3, 1, 5]]
+        {
             assert_eq!(integer(bad), Err(Malformed), "{bad:?}");
         }
         assert_eq!(uint32(&[2, 1, 0xff]), Ok(u32::MAX));

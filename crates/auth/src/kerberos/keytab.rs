@@ -102,7 +102,8 @@ impl Keytab {
         let mut keys = Vec::new();
         let entries = self.entries.iter().filter(|it| it.realm == realm && it.is_for_files());
         for entry in entries.filter(|it| version.is_none_or(|version| it.has_version(version))) {
-            if let Some(key) = entry.key.as_ref().filter(|key| key.enctype() == enctype && !keys.contains(key))
+            if let Some(key) =
+                entry.key.as_ref().filter(|key| key.enctype() == enctype && !keys.contains(key))
                 && keys.len() < MAX_KEYS_TRIED
             {
                 keys.push(key);
@@ -172,9 +173,9 @@ impl KeytabEntry {
             [account] => {
                 let name = account.strip_suffix('$').unwrap_or(account);
                 eq_ignore_case(name, host)
-                    || host
-                        .split_once('.')
-                        .is_some_and(|(it, domain)| eq_ignore_case(it, name) && eq_ignore_case(domain, &self.realm))
+                    || host.split_once('.').is_some_and(|(it, domain)| {
+                        eq_ignore_case(it, name) && eq_ignore_case(domain, &self.realm)
+                    })
             }
             [_, named] => eq_ignore_case(named, host),
             _ => false,

@@ -4,7 +4,9 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
-use super::asn1::{self, Fields, Malformed, Result, application, put, put_application, put_integer, put_octets};
+use super::asn1::{
+    self, Fields, Malformed, Result, application, put, put_application, put_integer, put_octets,
+};
 use super::crypto::{Enctype, Key};
 use super::time::KerberosTime;
 
@@ -194,15 +196,6 @@ fn authorization_data(data: &[u8]) -> Result<Vec<(i32, &[u8])>> {
         Ok((kind, contents))
     });
     entries.collect()
-}
-
-/// `AuthorizationData` with a PAC.
-#[cfg(any(test, feature = "testing"))]
-pub(super) fn put_pac(pac: &[u8]) -> Vec<u8> {
-    let one = |kind: i64, contents: &[u8]| {
-        asn1::put_sequence(&[asn1::put_sequence(&[put(0, &put_integer(kind)), put(1, &put_octets(contents))])])
-    };
-    one(AD_IF_RELEVANT.into(), &one(AD_WIN2K_PAC.into(), pac))
 }
 
 /// `Authenticator`.

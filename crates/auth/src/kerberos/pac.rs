@@ -25,7 +25,8 @@ pub(super) fn user_of(pac: &[u8], ticket: &TicketFacts<'_>) -> Result<DomainUser
     let buffers = Buffers::of(pac)?;
     buffers.verify(pac, ticket.key)?;
     buffers.check_client(ticket)?;
-    let logon = buffers.get(LOGON_INFO).ok_or(KerberosRefusal::PacMalformed("it has no logon information"))?;
+    let logon =
+        buffers.get(LOGON_INFO).ok_or(KerberosRefusal::PacMalformed("it has no logon information"))?;
     let mut user = validation_info(logon).map_err(|_| MALFORMED_LOGON)?;
     if let Some(names) = buffers.get(UPN_DNS_INFO) {
         let names = UpnDnsInfo::of(names).ok_or(KerberosRefusal::PacMalformed("its names are malformed"))?;
@@ -36,7 +37,8 @@ pub(super) fn user_of(pac: &[u8], ticket: &TicketFacts<'_>) -> Result<DomainUser
         user.dns_domain = names.dns_domain;
     }
     if let Some(requestor) = buffers.get(REQUESTOR) {
-        let sid = Sid::decode(requestor).map_err(|_| KerberosRefusal::PacMalformed("its requestor is no SID"))?;
+        let sid =
+            Sid::decode(requestor).map_err(|_| KerberosRefusal::PacMalformed("its requestor is no SID"))?;
         if sid != user.sid {
             return Err(KerberosRefusal::PacOfAnother("its requestor is another SID"));
         }
@@ -83,7 +85,8 @@ impl<'a> Buffers<'a> {
         for kind in [SERVER_CHECKSUM, CONTROLLER_CHECKSUM] {
             let missing = KerberosRefusal::PacMalformed("it has no signature");
             let (_, offset, data) = self.found.iter().find(|(it, ..)| *it == kind).ok_or(missing)?;
-            let signature = Signature::of(data).ok_or(KerberosRefusal::PacMalformed("a signature is malformed"))?;
+            let signature =
+                Signature::of(data).ok_or(KerberosRefusal::PacMalformed("a signature is malformed"))?;
             let start = offset.saturating_add(4);
             let place = signed.get_mut(start..start.saturating_add(signature.value.len()));
             place.ok_or(KerberosRefusal::PacMalformed("a signature is cut"))?.fill(0);
@@ -100,7 +103,8 @@ impl<'a> Buffers<'a> {
 
     /// Compares `PAC_CLIENT_INFO` (MS-PAC 2.7) with the ticket.
     fn check_client(&self, ticket: &TicketFacts<'_>) -> Result<(), KerberosRefusal> {
-        let data = self.get(CLIENT_INFO).ok_or(KerberosRefusal::PacMalformed("it has no client information"))?;
+        let data =
+            self.get(CLIENT_INFO).ok_or(KerberosRefusal::PacMalformed("it has no client information"))?;
         let read = || {
             let time = u64_at(data, 0)?;
             let len = usize::from(u16_at(data, 8)?);
@@ -238,7 +242,9 @@ fn validation_info(data: &[u8]) -> Result<DomainUser, NotNdr> {
 /// True if a name of an account or a domain has only characters that such names have: it becomes a part of
 /// `DOMAIN\name`.
 fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| !c.is_control() && !matches!(c, '\\' | '/' | '"' | '[' | ']' | ':' | '|' | '<' | '>' | '*' | '?'))
+    name.chars().all(|c| {
+        !c.is_control() && !matches!(c, '\\' | '/' | '"' | '[' | ']' | ':' | '|' | '<' | '>' | '*' | '?')
+    })
 }
 
 /// An array of `GROUP_MEMBERSHIP` (MS-PAC 2.2.2): the relative ids of those that are in force.

@@ -102,7 +102,8 @@ pub struct Shown(Box<str>);
 
 impl Shown {
     pub(super) fn new(name: impl fmt::Display) -> Self {
-        let plain = |c: char| if c.is_ascii_graphic() || c.is_alphanumeric() || c == ' ' { c } else { '\u{fffd}' };
+        let plain =
+            |c: char| if c.is_ascii_graphic() || c.is_alphanumeric() || c == ' ' { c } else { '\u{fffd}' };
         Self(name.to_string().chars().take(SHOWN_MAX).map(plain).collect())
     }
 }

@@ -416,7 +416,7 @@ pub(crate) const CLOCK_SKEW: u64 = 36 * 3_600 * 10_000_000;
 /// The time for which a difference is not logged again, in milliseconds: a server runs for months.
 pub(crate) const CLOCK_TOLD_MS: u64 = 365 * 24 * 3_600 * 1_000;
 
-/// The time during which a changed users file may change again without a visible difference: the coarsest file times
+/// The time during which a changed users file or keytab may change again without a visible difference: the coarsest file times
 /// are two seconds apart (FAT).
 pub(crate) const USERS_FILE_SETTLES: Duration = Duration::from_secs(3);
 /// The difference between the present and the saved lifetime of a familiar pair at which it is saved again, in

@@ -18,6 +18,7 @@ pub(crate) mod directory;
 pub(crate) mod domain;
 pub(crate) mod effects;
 pub(crate) mod expiring_table;
+pub(crate) mod file_version;
 pub(crate) mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -36,6 +37,7 @@ pub(crate) mod run_state;
 pub(crate) mod runtime;
 pub(crate) mod security;
 pub(crate) mod server;
+pub(crate) mod service_keys;
 pub(crate) mod session;
 pub(crate) mod session_user;
 pub(crate) mod share_deletions;

@@ -31,6 +31,7 @@ use crate::core::logon_log::{LogKind, LogonLog};
 use crate::core::pipe_usage::PipeUsage;
 use crate::core::run_state::Running;
 use crate::core::security::{Machine, UserSids, domain_users};
+use crate::core::service_keys::ServiceKeys;
 use crate::core::start_error::StartError;
 use crate::core::waiting::Waiters;
 
@@ -84,6 +85,8 @@ pub(crate) struct SharedByLogons {
     pub(crate) log: LogonLog,
     /// The limit on log entries about logons that are granted.
     pub(crate) granted_log: LogonLog,
+    /// The keys for tickets.
+    pub(crate) keys: ServiceKeys,
 }
 
 /// The limits on the threads, the memory and the requests of all clients and callers together.
@@ -255,6 +258,7 @@ impl ServerIdentity {
 impl Default for SharedByLogons {
     fn default() -> Self {
         Self {
+            keys: ServiceKeys::default(),
             guesses: Mutex::default(),
             delayed: DelayedLogons::default(),
             log: LogonLog::new(LogKind::Refused),

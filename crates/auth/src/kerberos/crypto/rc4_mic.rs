@@ -37,7 +37,8 @@ pub(in crate::kerberos) fn verify(key: &[u8], side: Side, message: &[u8], token:
 }
 
 fn parse(token: &[u8]) -> Option<([u8; 8], &[u8])> {
-    let mut framed = Reader::new(Reader::new(token).element().ok().filter(|it| it.tag == der::APPLICATION_0)?.contents);
+    let mut framed =
+        Reader::new(Reader::new(token).element().ok().filter(|it| it.tag == der::APPLICATION_0)?.contents);
     let oid = framed.element().ok()?;
     if oid.tag != der::OBJECT_IDENTIFIER || oid.contents != KERBEROS {
         return None;
@@ -49,7 +50,8 @@ fn parse(token: &[u8]) -> Option<([u8; 8], &[u8])> {
 
 fn checksum(key: &[u8; 16], message: &[u8]) -> [u8; 8] {
     let key = hmac_md5(key, &[b"signaturekey\0"]);
-    let digest = Md5::new().chain_update(15_u32.to_le_bytes()).chain_update(HEAD).chain_update(message).finalize();
+    let digest =
+        Md5::new().chain_update(15_u32.to_le_bytes()).chain_update(HEAD).chain_update(message).finalize();
     hmac_md5(&key, &[&digest]).first_chunk().copied().unwrap_or_default()
 }
 

@@ -87,10 +87,7 @@ fn derived_keys_with_sha2_are_those_of_the_specification() {
     let base = key(Enctype::Aes256Sha384, BASE_256);
     let derived = |purpose| base.derived(KeyUsage(2), purpose).to_vec();
     assert_eq!(derived(CHECKSUM), hex("EF5718BE86CC84963D8BBB5031E9F5C4BA41F28FAF69E73D"));
-    assert_eq!(
-        derived(ENCRYPTION),
-        hex("56AB22BEE63D82D7BC5227F6773F8EA7A5EB1C825160C38312980C442E5C7E49")
-    );
+    assert_eq!(derived(ENCRYPTION), hex("56AB22BEE63D82D7BC5227F6773F8EA7A5EB1C825160C38312980C442E5C7E49"));
     assert_eq!(derived(INTEGRITY), hex("69B16514E3CD8E56B82010D5C73012B622C4D00FFC23ED1F"));
 }
 
@@ -140,17 +137,15 @@ fn checksums_with_sha2_are_those_of_the_specification() {
     let text = hex("000102030405060708090A0B0C0D0E0F1011121314");
     let of = |enctype, base| key(enctype, base).checksum(KeyUsage(2), &[&text]);
     assert_eq!(of(Enctype::Aes128Sha256, BASE_128), hex("D78367186643D67B411CBA9139FC1DEE"));
-    assert_eq!(
-        of(Enctype::Aes256Sha384, BASE_256),
-        hex("45EE791567EEFCA37F4AC1E0222DE80D43C3BFA06699672A")
-    );
+    assert_eq!(of(Enctype::Aes256Sha384, BASE_256), hex("45EE791567EEFCA37F4AC1E0222DE80D43C3BFA06699672A"));
 }
 
 #[test]
 fn every_bit_of_a_ciphertext_and_of_a_checksum_counts() {
     for enctype in Enctype::ALL {
         let key = Key::new(enctype, &vec![7; enctype.key_len()]).unwrap();
-        let cipher = key.encrypt(KeyUsage::AP_REQ, b"a text of more than one block", &mut Given(vec![9; 16])).unwrap();
+        let cipher =
+            key.encrypt(KeyUsage::AP_REQ, b"a text of more than one block", &mut Given(vec![9; 16])).unwrap();
         assert!(key.decrypt(KeyUsage::AP_REQ, &cipher).is_ok(), "{enctype}");
         assert_eq!(key.decrypt(KeyUsage::TICKET, &cipher), Err(BadIntegrity), "{enctype}: another purpose");
         for bit in 0..cipher.len() * 8 {

@@ -315,7 +315,7 @@ impl Settings {
     }
 
     /// The parameters of logons. Anonymous callers may log on: they can do nothing on IPC$, and shares accept them only
-    /// by their settings. Unknown users become guests if any share accepts guests.
+    /// by their settings. Unknown users become guests if any share accepts guests. The keys for tickets are not settings.
     pub(crate) fn acceptor_config(&self) -> auth::AcceptorConfig {
         let name = self.name.to_ascii_uppercase();
         let (domain, dns_domain) = match &self.domain {
@@ -330,6 +330,7 @@ impl Settings {
             allow_anonymous: true,
             guest_for_unknown: self.shares.iter().any(|share| share.guest),
             guest_domains: self.guest_domains.clone(),
+            kerberos: None,
         }
     }
 

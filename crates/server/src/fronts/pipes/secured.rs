@@ -230,7 +230,7 @@ fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller)
             _ => None,
         })?;
     let flags = Authenticate::decode(token).ok()?.flags;
-    let direction = |sender| NtlmSeal::new(flags, &logon.session_key, sender);
+    let direction = |sender| NtlmSeal::new(flags, &logon.session_key.first_16(), sender);
     Some(Keys { inward: direction(Sender::Client)?, outward: direction(Sender::Server)? })
 }
 

@@ -26,6 +26,21 @@ pub(super) struct LogonExchange<'a> {
     pub(super) token: &'a [u8],
 }
 
+/// A message that was processed.
+pub(super) struct Decision {
+    pub(super) judged: Judged,
+    pub(super) preauth: PreauthHash,
+    /// The client of the message's ticket, if it had one that was decrypted.
+    pub(super) ticket_holder: Option<Claim>,
+}
+
+impl Decision {
+    /// A message that was not given to the acceptor.
+    fn without_step(judged: Judged) -> Self {
+        Self { judged, preauth: PreauthHash::default(), ticket_holder: None }
+    }
+}
+
 /// The result of a message.
 pub(super) enum Judged {
     /// The acceptor has processed it.
@@ -52,11 +67,10 @@ impl LogonExchange<'_> {
         message: &[u8],
         claim: Option<&Claim>,
         place: Option<&DelayedLogon<'_>>,
-    ) -> Result<(Judged, PreauthHash), NtStatus> {
+    ) -> Result<Decision, NtStatus> {
         let server = &self.connection.server;
         let (Some(claim), Some(place)) = (claim, place) else {
-            let (step, preauth) = self.judge(message);
-            return Ok((Judged::Step(step), preauth));
+            return Ok(self.judge(message));
         };
         let origin = self.origin();
         server.refresh_accounts();
@@ -69,34 +83,36 @@ impl LogonExchange<'_> {
                     // The table stays locked until the result is recorded, so that no other attempt comes in
                     // between.
                     Turn::Now => {
-                        let (step, preauth) = self.judge(message);
-                        self.note(&mut guesses, &attempt, claim, &step);
-                        return Ok((Judged::Step(step), preauth));
+                        let decision = self.judge(message);
+                        if let Judged::Step(step) = &decision.judged {
+                            self.note(&mut guesses, &attempt, claim, step);
+                        }
+                        return Ok(decision);
                     }
-                    Turn::Locked => return Ok((Judged::Locked, PreauthHash::default())),
+                    Turn::Locked => return Ok(Decision::without_step(Judged::Locked)),
                     Turn::In(wait) => wait,
                 }
             };
             if tokio::time::Instant::now() + wait > patience {
                 place.wait(patience.saturating_duration_since(tokio::time::Instant::now())).await;
-                return Ok((Judged::OutOfPatience, PreauthHash::default()));
+                return Ok(Decision::without_step(Judged::OutOfPatience));
             }
             place.wait(wait).await;
             if place.is_over() || self.session.has_ended() {
                 return Err(NtStatus::USER_SESSION_DELETED);
             }
             if place.has_to_go() {
-                return Ok((Judged::OutOfPatience, PreauthHash::default()));
+                return Ok(Decision::without_step(Judged::OutOfPatience));
             }
         }
     }
 
     /// Passes the message to the acceptor.
-    fn judge(&self, message: &[u8]) -> (Step, PreauthHash) {
+    fn judge(&self, message: &[u8]) -> Decision {
         let server = &self.connection.server;
         let mut logons = logons(self.connection);
         let exchange = logons.entry(self.session.id()).or_insert_with(|| PendingLogon {
-            acceptor: Acceptor::new(server.settings().acceptor_config()),
+            acceptor: Acceptor::new(server.acceptor_config()),
             preauth: *self.connection.preauth(),
             rounds: 0,
             binding: self.binds.then(|| Arc::clone(self.session)),
@@ -109,10 +125,11 @@ impl LogonExchange<'_> {
             exchange.acceptor.step(self.token, &*server.accounts(), server.file_time())
         };
         let preauth = exchange.preauth;
-        if !matches!(step, Step::Continue(_)) {
+        let ticket_holder = exchange.acceptor.ticket_holder().cloned();
+        if !matches!(step, Step::Continue(_) | Step::Again { .. }) {
             logons.remove(&self.session.id());
         }
-        (step, preauth)
+        Decision { judged: Judged::Step(step), preauth, ticket_holder }
     }
 
     /// Records the result of an attempt at a password.
@@ -129,7 +146,7 @@ impl LogonExchange<'_> {
                     account_locked(&claim.user, &self.connection.peer.ip().to_canonical().to_string());
                 }
             }
-            Step::Done(_) | Step::Continue(_) => {}
+            Step::Done(_) | Step::Continue(_) | Step::Again { .. } => {}
         }
     }
 
@@ -152,13 +169,13 @@ impl LogonExchange<'_> {
     pub(super) async fn refuse(
         &self,
         claim: Option<&Claim>,
+        method: &'static str,
         reason: &(dyn std::fmt::Display + Sync),
         status: NtStatus,
         place: Option<DelayedLogon<'_>>,
     ) -> NtStatus {
         logons(self.connection).remove(&self.session.id());
         if self.connection.has_log_room() {
-            let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };
             logon_refused(&self.connection.peer, claim, method, &reason.to_string());
         }
         // A failed repeated logon ends the session, as in Windows; a failed binding does not.

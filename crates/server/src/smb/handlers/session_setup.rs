@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use auth::kdf::{SessionKeys, channel_signing_key};
+use auth::kerberos::KerberosRefusal;
 use auth::preauth::PreauthHash;
 use auth::sealing::SealingKey;
 use auth::signing::{SigningAlgorithm, SigningKey};
-use auth::{IdentityKind, Refusal, Step};
+use auth::{Claim, IdentityKind, Refusal, Step};
 use parking_lot::MutexGuard;
 use registry::{BindError, EndReason, EstablishError, SessionInfo, SessionState, Standing};
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Dialect, NtStatus, SessionId};
 
-use super::logon_exchange::{Judged, LogonExchange};
+use super::logon_exchange::{Decision, Judged, LogonExchange};
 use super::malformed;
-use crate::core::audit::{logon_granted, proven_logon_refused, taken_as_guest};
+use crate::core::audit::{logon_granted, logon_refused, proven_logon_refused, taken_as_guest};
 use crate::core::config::{Encryption, GUEST_ACCOUNT, Settings, Signing};
 use crate::core::domain::NotAdmitted;
 use crate::core::effects::SmbShell;
@@ -67,11 +68,23 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         true => Some(connection.hold_back().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?),
         false => None,
     };
-    let (step, preauth) = logon.judge_in_turn(request.message, claim.as_ref(), place.as_ref()).await?;
-    request.held_back = !matches!(step, Judged::Step(Step::Continue(_) | Step::Done(_)));
+    let Decision { judged, preauth, ticket_holder } =
+        logon.judge_in_turn(request.message, claim.as_ref(), place.as_ref()).await?;
+    let claim = claim.or(ticket_holder);
+    request.held_back =
+        !matches!(judged, Judged::Step(Step::Continue(_) | Step::Again { .. } | Step::Done(_)));
     let base = answer.base();
-    match step {
+    match judged {
         Judged::Step(Step::Continue(token)) => {
+            SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &token }
+                .encode(answer.body(), base);
+            Ok(NtStatus::MORE_PROCESSING_REQUIRED)
+        }
+        Judged::Step(Step::Again { reason, token }) => {
+            if connection.has_log_room() {
+                let method = method_of(&reason, claim.as_ref());
+                logon_refused(&connection.peer, claim.as_ref(), method, &reason.to_string());
+            }
             SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &token }
                 .encode(answer.body(), base);
             Ok(NtStatus::MORE_PROCESSING_REQUIRED)
@@ -80,16 +93,17 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             if reason.is_wrong_guess() {
                 server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             }
-            Err(logon.refuse(claim.as_ref(), &reason, status_of(reason), place).await)
+            let method = method_of(&reason, claim.as_ref());
+            Err(logon.refuse(claim.as_ref(), method, &reason, status_of(&reason), place).await)
         }
         Judged::Locked => {
             server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             let status = NtStatus::ACCOUNT_LOCKED_OUT;
-            Err(logon.refuse(claim.as_ref(), &Refusal::LockedOut, status, place).await)
+            Err(logon.refuse(claim.as_ref(), "NTLM", &Refusal::LockedOut, status, place).await)
         }
         Judged::OutOfPatience => {
             let reason = "too many attempts at a password at the same time";
-            Err(logon.refuse(claim.as_ref(), &reason, NtStatus::LOGON_FAILURE, None).await)
+            Err(logon.refuse(claim.as_ref(), "NTLM", &reason, NtStatus::LOGON_FAILURE, None).await)
         }
         Judged::Step(Step::Done(done)) => {
             let proven = Proven {
@@ -308,7 +322,7 @@ impl Proven<'_> {
         if !wire::eq_ignore_case(&user.name, &logon.identity.user) {
             return Err(NtStatus::ACCESS_DENIED);
         }
-        let key = channel_signing_key(negotiated.dialect, &logon.session_key, self.preauth);
+        let key = channel_signing_key(negotiated.dialect, &logon.session_key.first_16(), self.preauth);
         let key = SigningKey::new(negotiated.signing, &key).map_err(|_| NtStatus::INTERNAL_ERROR)?;
         let key = Arc::new(key);
         connection
@@ -428,8 +442,12 @@ impl Proven<'_> {
             });
         }
         let failed = |_| NtStatus::INTERNAL_ERROR;
-        let keys =
-            SessionKeys::derive(negotiated.dialect, &self.logon.session_key, self.preauth, negotiated.cipher);
+        let keys = SessionKeys::derive(
+            negotiated.dialect,
+            self.logon.session_key.full(),
+            self.preauth,
+            negotiated.cipher,
+        );
         let signing =
             SigningKey::new(negotiated.signing, &keys.signing).map_err(|_| NtStatus::INTERNAL_ERROR)?;
         let sealing = match (negotiated.cipher, &keys.server_to_client, &keys.client_to_server) {
@@ -507,15 +525,25 @@ pub(super) fn end(connection: &SmbConnection, session: &Session, reason: EndReas
     }
 }
 
+/// The name of the protocol of a refused logon.
+const fn method_of(reason: &Refusal, claim: Option<&Claim>) -> &'static str {
+    match (reason, claim) {
+        (Refusal::Kerberos(_), _) => "Kerberos",
+        (_, Some(_)) => "NTLM",
+        (_, None) => "SPNEGO",
+    }
+}
+
 /// The status for the client (MS-SMB2 3.3.5.5.3: the error of the authentication). It does not disclose
 /// whether the name or the password was wrong.
-fn status_of(reason: Refusal) -> NtStatus {
+fn status_of(reason: &Refusal) -> NtStatus {
     match reason {
         Refusal::AnonymousNotAllowed => NtStatus::ACCESS_DENIED,
         Refusal::Disabled => NtStatus::ACCOUNT_DISABLED,
         Refusal::LockedOut => NtStatus::ACCOUNT_LOCKED_OUT,
         Refusal::Internal => NtStatus::INTERNAL_ERROR,
         Refusal::Malformed | Refusal::OutOfOrder => NtStatus::INVALID_PARAMETER,
+        Refusal::Kerberos(reason) => status_of_ticket(reason),
         Refusal::BadBindings
         | Refusal::BadMic
         | Refusal::NoCommonMechanism
@@ -525,6 +553,19 @@ fn status_of(reason: Refusal) -> NtStatus {
         | Refusal::WrongPassword => NtStatus::LOGON_FAILURE,
     }
 }
+
+/// The status for a ticket that is not accepted, as Windows has them.
+const fn status_of_ticket(reason: &KerberosRefusal) -> NtStatus {
+    match reason {
+        KerberosRefusal::Skew { .. } | KerberosRefusal::NotYetValid { .. } => TIME_DIFFERENCE_AT_DC,
+        KerberosRefusal::TokenMalformed => NtStatus::INVALID_PARAMETER,
+        KerberosRefusal::ReplaysFull => NtStatus::INSUFFICIENT_RESOURCES,
+        _ => NtStatus::LOGON_FAILURE,
+    }
+}
+
+/// STATUS_TIME_DIFFERENCE_AT_DC (MS-ERREF 2.3.1): the clocks of client and server differ too much.
+const TIME_DIFFERENCE_AT_DC: NtStatus = NtStatus(0xc000_0133);
 
 /// STATUS_REQUEST_OUT_OF_SEQUENCE (MS-ERREF 2.3.1): the status in Windows if only the signing algorithms do
 /// not match.
