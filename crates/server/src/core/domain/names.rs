@@ -303,24 +303,21 @@ impl fmt::Debug for Names {
 }
 
 /// The source of names of a domain.
-pub(super) fn source(_domain: &DomainSettings) -> Option<Box<dyn NameSource>> {
-    Some(Box::new(ByWinbind::new()))
+pub(super) fn source(domain: &DomainSettings) -> Option<Box<dyn NameSource>> {
+    Some(Box::new(Directory(domain::names::Directory::new(domain::names::Membership {
+        realm: domain.realm.clone(),
+        keytab: domain.keytab.clone(),
+        controllers: domain.controllers.clone(),
+    }))))
 }
 
-/// winbind on this machine, which asks a controller.
-pub(super) struct ByWinbind(domain::winbind::Winbind);
+/// The domain's controllers, and winbind on this machine if they do not answer.
+struct Directory(domain::names::Directory);
 
-impl ByWinbind {
-    pub(super) fn new() -> Self {
-        Self(domain::winbind::Winbind::new())
-    }
-}
-
-impl NameSource for ByWinbind {
+impl NameSource for Directory {
     fn name_of(&self, sid: Sid) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
         Box::pin(async move {
-            let found = self.0.name_of(sid, limits::DOMAIN_QUESTION_WAIT).await;
-            found.map(|it| it.and_then(of_winbind)).map_err(|error| error.to_string())
+            Ok(self.0.name_of(sid, limits::DOMAIN_QUESTION_WAIT).await?.and_then(of_directory))
         })
     }
 
@@ -330,14 +327,14 @@ impl NameSource for ByWinbind {
         name: &'a str,
     ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
         Box::pin(async move {
-            let found = self.0.sid_of(domain, name, limits::DOMAIN_QUESTION_WAIT).await;
-            found.map(|it| it.and_then(of_winbind)).map_err(|error| error.to_string())
+            let written = format!("{domain}\\{name}");
+            Ok(self.0.owner_of(&written, limits::DOMAIN_QUESTION_WAIT).await?.and_then(of_directory))
         })
     }
 }
 
-fn of_winbind(named: domain::winbind::Named) -> Option<Named> {
-    use domain::winbind::NamedKind;
+fn of_directory(named: domain::Named) -> Option<Named> {
+    use domain::NamedKind;
     let kind = match named.kind {
         NamedKind::User => PrincipalKind::User,
         NamedKind::Group => PrincipalKind::Group,
