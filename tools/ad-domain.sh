@@ -11,8 +11,8 @@
 #   ad-domain.sh down DIR                 ends everything and removes DIR
 #   ad-domain.sh keep DIR                 waits until nobody has a shared lock of DIR.users, then as `down`
 #
-# The domain is CORP, the realm CORP.TEST. A host has its own name, address, /etc, /run, /var/lib, /var/cache and
-# /var/log; everything else is the machine's. Needs root and the packages samba-ad-dc, samba-ad-provision, winbind,
+# The domain is CORP, the realm CORP.TEST. A host has its own name, address, /etc, /run, /srv, /var/lib, /var/cache
+# and /var/log; everything else is the machine's. Needs root and the packages samba-ad-dc, samba-ad-provision, winbind,
 # libnss-winbind, krb5-user and iproute2. Nothing outside of DIR and the namespaces is changed.
 #
 # Users: Administrator (Passw0rd!x), carol (Passw0rd!c), dave (Passw0rd!d), erin (Passw0rd!e), frank (Passw0rd!f) and
@@ -34,7 +34,7 @@ on() {
   ip netns exec "$(namespace "$name")" unshare --uts --mount sh -c '
     home=$1 name=$2; shift 2
     hostname "$name"
-    for place in etc run var/lib var/cache var/log; do mount --bind "$home/$place" "/$place" || exit 125; done
+    for place in etc run srv var/lib var/cache var/log; do mount --bind "$home/$place" "/$place" || exit 125; done
     exec "$@"' sh "$(home "$name")" "$(cat "$(home "$name")/name")" "$@"
 }
 
@@ -42,7 +42,7 @@ on() {
 make_host() {
   local name=$1 address=$2 like=${3:-} fqdn=${3:-$1} home
   home=$(home "$name")
-  mkdir -p "$home/run/samba" "$home/run/netns" "$home/var/lib" "$home/var/cache/samba" "$home/var/log/samba"
+  mkdir -p "$home/run/samba" "$home/srv" "$home/var/lib" "$home/var/cache/samba" "$home/var/log/samba"
   chmod 755 "$home" "$home/run/samba"
   if [ -n "$like" ]; then
     cp -a "$(home "$like")/etc" "$home/etc"
@@ -132,7 +132,7 @@ up() {
   ip -n "$dc" route del "$subnet.0/24" dev own
   ip netns exec "$dc" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
   local home; home=$(home dc1)
-  mkdir -p "$home/run/samba" "$home/var/lib/samba/private" "$home/var/cache/samba" "$home/var/log/samba"
+  mkdir -p "$home/run/samba" "$home/srv" "$home/var/lib/samba/private" "$home/var/cache/samba" "$home/var/log/samba"
   cp -a /etc "$home/etc"
   printf 'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n' >"$home/etc/nsswitch.conf"
   printf '127.0.0.1 localhost\n%s.1 dc1.corp.test dc1\n' "$subnet" >"$home/etc/hosts"

@@ -18,6 +18,11 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// True if the servers are members of a domain.
+    pub(crate) const fn in_domain(&self) -> bool {
+        matches!(self.load, Load::LogonWithTicket)
+    }
+
     /// True if it lists opens.
     pub(crate) const fn lists(&self) -> bool {
         matches!(self.load, Load::ListCommand { .. })
@@ -37,6 +42,8 @@ pub(crate) enum Load {
     List,
     /// A logon, from the TCP connection to the session.
     Logon,
+    /// A logon with a Kerberos ticket that the client has already.
+    LogonWithTicket,
     /// A full lease that another client's open breaks, with the acknowledgment.
     LeaseBreak,
     /// NetrFileEnum of ten thousand opens.
@@ -93,6 +100,8 @@ pub(crate) const fn all() -> &'static [Case] {
         "list" Plain true "entry" Load::List, "a directory of 10,000 entries, 64 KiB at a time";
         "list-sealed" Sealed false "entry" Load::List, "the same, sealed";
         "logon" Plain true "logon" Load::Logon, "TCP, NEGOTIATE and two SESSION_SETUPs with NTLMv2";
+        "logon-kerberos" Plain true "logon" Load::LogonWithTicket,
+            "TCP, NEGOTIATE and a SESSION_SETUP with a Kerberos ticket, in a domain";
         "lease-break" Plain true "break" Load::LeaseBreak,
             "a lease for everything, broken by another client's open and acknowledged";
         "file-enum" Plain true "entry" Load::FileEnum, "NetrFileEnum of 10,000 opens";

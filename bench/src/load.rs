@@ -71,7 +71,7 @@ pub(crate) async fn run(
             logoff(trees.iter().map(ClientTree::session)).await?;
             Ok(figure)
         }
-        Load::Logon => {
+        Load::Logon | Load::LogonWithTicket => {
             let workers = vec![(target.clone(), case.protection); options.connections];
             timed(target, time, workers, |(target, protection), until| async move {
                 let mut done = 0.0;

@@ -6,11 +6,13 @@
 //! loopback is used, and all times are limited.
 #![forbid(unsafe_code)]
 
+mod acceptors;
 mod cases;
 mod data;
 mod listing;
 mod load;
 mod measure;
+mod members;
 mod memory;
 mod options;
 mod process;
@@ -20,6 +22,7 @@ mod servers;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::members::Members;
 use crate::options::Options;
 use crate::servers::Servers;
 
@@ -35,6 +38,16 @@ fn main() -> ExitCode {
     if options.list {
         cases::all().iter().for_each(|case| say(&format!("{:<28} {}", case.name, case.what)));
         return ExitCode::SUCCESS;
+    }
+    if options.acceptors {
+        return acceptors::main();
+    }
+    let in_domain = |case: &cases::Case| options.wants(case.name, case.quick) && case.in_domain();
+    if cases::all().iter().any(in_domain) && Members::given().is_none() {
+        match members::run_inside(&arguments) {
+            Some(code) => return code,
+            None => say("the cases in a domain fail: there can be no domain here"),
+        }
     }
     let Some(runtime) = runtime(&options) else {
         say("no threads to be had");

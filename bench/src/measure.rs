@@ -116,7 +116,10 @@ pub(crate) async fn run(servers: &Servers, options: &Options) -> Vec<Outcome> {
 }
 
 async fn rounds(case: &Case, servers: &Servers, options: &Options) -> Outcome {
-    let targets = servers.targets();
+    let Some(targets) = servers.targets(case) else {
+        let errors = vec![String::from("there is no domain")];
+        return Outcome { name: case.name, what: case.what, unit: case.unit, rounds: Vec::new(), errors };
+    };
     let mut outcome =
         Outcome { name: case.name, what: case.what, unit: case.unit, rounds: Vec::new(), errors: Vec::new() };
     let mut works = [true; 2];

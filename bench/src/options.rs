@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) against: Option<PathBuf>,
     /// True if our server runs as an ordinary user instead of as root, which smbd requires.
     pub(crate) ordinary: bool,
+    /// True to compare the acceptors of Kerberos only.
+    pub(crate) acceptors: bool,
     /// True to list the cases only.
     pub(crate) list: bool,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Options {
 const USAGE: &str =
     "usage: bench [--quick] [--only NAME]... [--list] [--rounds N] [--seconds S] [--connections N]
              [--threads N] [--dir DIRECTORY] [--json FILE] [--ordinary]
-             [--against BINARY]
+             [--against BINARY] [--acceptors]
 
   --quick        fewer cases and shorter, about a minute
   --only NAME    only cases whose name contains NAME
@@ -45,6 +47,7 @@ const USAGE: &str =
   --dir          where the directory tree is made (the temporary directory)
   --json FILE    where the figures go (bench.json in the build directory)
   --against      another binary of shareward to compare with, instead of Samba
+  --acceptors    only the time that our acceptor of Kerberos and MIT's take for an AP-REQ
   --ordinary     our server runs as an ordinary user; smbd is always root's";
 
 /// Rounds at most, each being some seconds per case.
@@ -75,6 +78,7 @@ impl Options {
             json: None,
             against: None,
             ordinary: false,
+            acceptors: false,
             list: false,
         };
         let mut arguments = arguments.iter();
@@ -82,6 +86,7 @@ impl Options {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{USAGE}"));
             match argument.as_str() {
                 "--quick" => {}
+                "--acceptors" => options.acceptors = true,
                 "--list" => options.list = true,
                 "--ordinary" => options.ordinary = true,
                 "--against" => options.against = Some(value()?.into()),

@@ -7,13 +7,18 @@ use std::process::Command;
 use std::sync::Arc;
 
 use auth::{Cipher, Credentials, SigningAlgorithm};
-use client::smb::{ClientConnection, ClientSession, ClientTree, ConnectOptions, Error, Signing};
+use client::Tickets;
+use client::smb::{
+    ClientConnection, ClientSession, ClientTree, ConnectOptions, Error, LogonCredentials, Signing,
+};
 use tempfile::TempDir;
 use testkit::{RunAs, Samba, Setup, Shareward, User, is_root};
 use tokio::sync::Mutex;
 use wire::Dialect;
 
+use crate::cases::Case;
 use crate::listing::Held;
+use crate::members::{Members, Place};
 use crate::options::Options;
 use crate::{data, progress};
 
@@ -22,6 +27,7 @@ pub(crate) struct Servers {
     ours: Shareward,
     peer: Peer,
     held: [Arc<Mutex<Held>>; 2],
+    members: Option<Members>,
     _tree: TempDir,
 }
 
@@ -40,6 +46,8 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// The id of its first process.
     pub(crate) pid: u32,
+    /// The full name of a member of a domain, whose users log on with tickets; `None` for NTLM.
+    host: Option<String>,
     /// A path in the command lines of all its processes.
     pub(crate) mark: Arc<str>,
     /// The commands that list opens, as text and as JSON.
@@ -72,6 +80,9 @@ const USERS: [(&str, &str); 4] = [
 /// The administrator: without winbindd, only root can be made an administrator of Samba.
 const ADMINISTRATOR: (&str, &str) = ("root", "Adm1n-secret");
 
+/// The user whose tickets a load in a domain uses.
+const PRINCIPAL: &str = "carol@CORP.TEST";
+
 impl Servers {
     /// Makes the tree and starts both.
     pub(crate) fn start(options: &Options) -> Result<Self, String> {
@@ -94,11 +105,16 @@ impl Servers {
                 Peer::Samba(Box::new(samba))
             }
         };
-        Ok(Self { ours: Shareward::start(&setup), peer, held: Default::default(), _tree: tree })
+        let (ours, members) = (Shareward::start(&setup), Members::given());
+        Ok(Self { ours, peer, held: Default::default(), members, _tree: tree })
     }
 
-    /// Both servers, ours first.
-    pub(crate) fn targets(&self) -> [Target; 2] {
+    /// Both servers for a case, ours first; `None` if it is for members of a domain and there is none.
+    pub(crate) fn targets(&self, case: &Case) -> Option<[Target; 2]> {
+        if case.in_domain() {
+            let Members([ours, samba]) = self.members.clone()?;
+            return Some([Target::member("shareward", ours), Target::member("samba", samba)]);
+        }
         let [held_by_ours, held_by_peer] = self.held.clone();
         let peer = match &self.peer {
             Peer::Shareward(server) => Target::shareward("other binary", server, held_by_peer),
@@ -106,12 +122,13 @@ impl Servers {
                 name: "samba",
                 address: samba.address(),
                 pid: samba.pid(),
+                host: None,
                 mark: mark(samba.config()),
                 list: list(samba.tool("smbstatus"), [Some("-L"), Some("--json")]),
                 held: held_by_peer,
             },
         };
-        [Target::shareward("shareward", &self.ours, held_by_ours), peer]
+        Some([Target::shareward("shareward", &self.ours, held_by_ours), peer])
     }
 }
 
@@ -133,9 +150,22 @@ impl Target {
             name,
             address: server.address(),
             pid: server.pid(),
+            host: None,
             mark: mark(server.config()),
             list: list(server.net_command(&["file"]), [None, Some("--json")]),
             held,
+        }
+    }
+
+    fn member(name: &'static str, place: Place) -> Self {
+        Self {
+            name,
+            address: SocketAddr::from((place.address, 445)),
+            pid: place.pid,
+            host: Some(place.host),
+            mark: place.mark,
+            list: Default::default(),
+            held: Arc::default(),
         }
     }
 
@@ -180,8 +210,14 @@ impl Target {
             signing_algorithms: vec![SigningAlgorithm::AesGmac, SigningAlgorithm::AesCmac],
             ..ConnectOptions::new()?.dialect(Dialect::SMB311)
         };
+        let Some(host) = &self.host else {
+            let connection = ClientConnection::connect(self.address, None, options).await?;
+            return connection.logon(Credentials::password(who.0, "", who.1)).await;
+        };
+        let options = ConnectOptions { server_name: host.clone(), ..options };
         let connection = ClientConnection::connect(self.address, None, options).await?;
-        connection.logon(Credentials::password(who.0, "", who.1)).await
+        // The caches are read again for each logon, which costs the load generator some time.
+        connection.logon(LogonCredentials::with_tickets(Tickets::of_principal(PRINCIPAL), None)).await
     }
 }
 

@@ -16,6 +16,7 @@ mod control_pipe;
 mod data;
 mod disks;
 mod documents;
+mod domain;
 mod downgrade;
 mod durability;
 mod exchange;

@@ -30,6 +30,9 @@ pub struct Host {
     programs: Mutex<Vec<Child>>,
 }
 
+/// The option that names the usual configuration of Samba's programs, by which a benchmark finds their processes.
+pub(super) const CONFIG: &str = "--configfile=/etc/samba/smb.conf";
+
 /// A cache of tickets on a host, for `KRB5CCNAME`.
 #[derive(Clone, Debug)]
 pub struct Tickets(String);
@@ -81,8 +84,8 @@ impl Host {
         }
     }
 
-    /// The path, as this process sees it, of a file below `/etc`, `/run`, `/var/lib`, `/var/cache` or `/var/log` of the
-    /// host.
+    /// The path, as this process sees it, of a file below `/etc`, `/run`, `/srv`, `/var/lib`, `/var/cache` or
+    /// `/var/log` of the host.
     pub fn file(&self, path: &str) -> PathBuf {
         self.domain.join("hosts").join(&self.key).join(path.trim_start_matches('/'))
     }
@@ -155,12 +158,16 @@ impl Host {
         Tickets(format!("/run/tickets-{}", self.caches.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Makes the name of another host known on this one.
+    /// Makes the name of another host known on this one. If it is this host's own name, as with two copies of one member
+    /// server, it stands for the other one from now on.
     pub fn knows(&self, other: &Self) {
         let hosts = self.file("/etc/hosts");
-        let mut text = fs::read_to_string(&hosts).expect("read the hosts file");
-        text += &format!("{} {} {}\n", other.address, other.full_name(), other.name);
-        fs::write(hosts, text).expect("write the hosts file");
+        let text = fs::read_to_string(&hosts).expect("read the hosts file");
+        let name = other.full_name();
+        let others = text.lines().filter(|line| !line.split(' ').any(|word| word == name));
+        let mut lines: Vec<String> = others.map(str::to_owned).collect();
+        lines.push(format!("{} {name} {}\n", other.address, other.name));
+        fs::write(hosts, lines.join("\n")).expect("write the hosts file");
     }
 
     /// Starts a program that runs until the host is removed.
@@ -179,7 +186,7 @@ impl Host {
     /// Panics with its log if it does not.
     pub fn start_winbind(&self) {
         const LOG: &str = "/var/log/winbindd.log";
-        self.spawn(&["winbindd", "--foreground", "--no-process-group"], LOG);
+        self.spawn(&["winbindd", "--foreground", "--no-process-group", CONFIG], LOG);
         let started = Instant::now();
         while self.run(&["wbinfo", "--ping-dc"]).status != Some(0) {
             let log = fs::read_to_string(self.file(LOG)).unwrap_or_default();

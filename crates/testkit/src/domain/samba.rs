@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::host::Host;
+use super::host::{CONFIG, Host};
 use crate::daemon::Daemon;
 
 /// winbindd and smbd on a host of the domain.
@@ -14,6 +14,9 @@ pub struct SambaMember {
 }
 
 impl SambaMember {
+    /// The configuration file, in the command lines of smbd and winbindd.
+    pub const CONFIG: &str = "/etc/samba/smb.conf";
+
     /// Starts winbindd and smbd on a host that has joined the domain, and waits until they answer.
     ///
     /// `shares` is appended to `smb.conf`. The directory of a share is best below `/var/lib` of the host.
@@ -23,7 +26,7 @@ impl SambaMember {
         fs::write(host.file("/etc/samba/shares.conf"), shares).expect("write the shares");
         host.start_winbind();
         let mut smbd = host.command("smbd");
-        smbd.args(["--foreground", "--no-process-group", "--debug-stdout"]);
+        smbd.args(["--foreground", "--no-process-group", "--debug-stdout", CONFIG]);
         let daemon = Daemon::start_at("smbd", &host.file("/var/log/smbd.log"), host.place(), smbd);
         Self { daemon, host }
     }
