@@ -362,6 +362,9 @@ impl<S: Shell> State<S> {
         if let Some(user) = &session.user {
             self.user_sessions.remove(user);
         }
+        if let Some(expiration) = session.expiration {
+            self.deadlines.clear(expiration, Deadline::Expiration(id));
+        }
         if let Some(deadline) = session.logon_deadline {
             self.deadlines.clear(deadline, Deadline::Logon(id));
             self.in_progress.remove(session.group, id);

@@ -14,6 +14,7 @@ pub(crate) enum Deadline {
     LeaseBreak(LeaseId),
     Durable(FileGlobalId),
     Logon(SessionGlobalId),
+    Expiration(SessionGlobalId),
 }
 
 /// A break that a client has to acknowledge, with its deadline.
@@ -93,7 +94,7 @@ impl<S: Shell> State<S> {
 
     /// Handles the deadlines that have passed: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1,
     /// 3.3.6.5), orphans whose client did not reclaim them are closed (MS-SMB2 3.3.6.2), and sessions whose logon was
-    /// not finished end. Deadlines for which this hold of the lock had no time [stay due](Self::poll_timeout).
+    /// not finished end, and sessions whose authentication has an end expire (MS-SMB2 3.3.6.3). Deadlines for which this hold of the lock had no time [stay due](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         while let Some((at, deadline)) = self.deadlines.next()
@@ -111,6 +112,7 @@ impl<S: Shell> State<S> {
                 Deadline::Logon(session) => {
                     self.end_session(session, EndReason::LogonFailed, now, &mut effects)
                 }
+                Deadline::Expiration(session) => self.expire(session),
             }
         }
         effects

@@ -491,6 +491,15 @@ impl<S: Shell> State<S> {
                 let set = self.deadlines.contains(deadline, Deadline::Logon(*id));
                 ensure!(set, "session {id} is in progress without a deadline");
             }
+            if let Some(expiration) = session.expiration {
+                expected += 1;
+                let set = self.deadlines.contains(expiration, Deadline::Expiration(*id));
+                ensure!(set && session.state == SessionState::Valid, "session {id} does not expire in time");
+            }
+            ensure!(
+                session.shared.has_expired() == (session.state == SessionState::Expired),
+                "requests do not see the state of session {id}"
+            );
         }
         for (id, lease) in &self.leases {
             if let Some(breaking) = lease.breaking {

@@ -9,7 +9,8 @@
 //!                +-> (gone) <------5------+--+- Expired
 //! ```
 //!
-//! 1 [`State::create_session`]; 2 [`State::session_valid`]; 3 [`State::expire_session`];
+//! 1 [`State::create_session`]; 2 [`State::session_valid`]; 3 [`State::expire_session`], or the time of
+//! [`State::set_expiration`];
 //! 4 [`State::session_valid`] again (MS-SMB2 3.3.5.5.3, reauthentication);
 //! 5 [`State::close_session`](crate::State::close_session), which ends every session; a session in progress is also
 //! ended when its time is over, or when newer ones need its place.
@@ -47,6 +48,8 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) group: AddressGroup,
     /// The time when the session ends if it is still in progress.
     pub(crate) logon_deadline: Option<Time>,
+    /// `Session.ExpirationTime`: the time when a valid session expires, if it does.
+    pub(crate) expiration: Option<Time>,
     pub(crate) trees: BTreeMap<TreeId, TreeGlobalId>,
     /// Tree connects that are being ended.
     pub(crate) ended_trees: BTreeSet<TreeGlobalId>,
@@ -150,6 +153,7 @@ impl Identity {
 #[derive(Debug, Default)]
 pub struct SessionShared {
     ended: AtomicU8,
+    expired: AtomicU8,
     last_active: AtomicU64,
 }
 
@@ -167,6 +171,15 @@ impl SessionShared {
     /// True if the session has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Relaxed) != 0
+    }
+
+    /// True if the authentication has expired: only reauthentication and closing are allowed.
+    pub fn has_expired(&self) -> bool {
+        self.expired.load(Relaxed) != 0
+    }
+
+    fn set_expired(&self, expired: bool) {
+        self.expired.store(expired.into(), Relaxed);
     }
 
     pub(crate) fn end(&self) {
@@ -266,6 +279,7 @@ impl<S: Shell> State<S> {
             created: now,
             group,
             logon_deadline: Some(deadline),
+            expiration: None,
             trees: BTreeMap::new(),
             ended_trees: BTreeSet::new(),
             ending: None,
@@ -284,7 +298,8 @@ impl<S: Shell> State<S> {
         Ok((info, effects))
     }
 
-    /// Makes a session valid: its authentication succeeded, for the first time or again (MS-SMB2 3.3.5.5.3). `attached`
+    /// Makes a session valid: its authentication succeeded, for the first time or again (MS-SMB2 3.3.5.5.3). It does not
+    /// expire, unless [`set_expiration`](Self::set_expiration) says so. `attached`
     /// replaces the server's part of it, if given. Users are refused if the remaining places are kept for
     /// administrators; for anonymous callers and guests, the oldest session of these is ended to make room.
     pub fn session_valid(
@@ -299,6 +314,10 @@ impl<S: Shell> State<S> {
         let session = self.sessions.get_mut(&global_id).ok_or(EstablishError::NotFound)?;
         let first = session.state == SessionState::InProgress;
         session.state = SessionState::Valid;
+        session.shared.set_expired(false);
+        if let Some(expiration) = session.expiration.take() {
+            self.deadlines.clear(expiration, Deadline::Expiration(global_id));
+        }
         let (group, standing) = (session.group, identity.standing());
         if let Some(deadline) = session.logon_deadline.take() {
             self.deadlines.clear(deadline, Deadline::Logon(global_id));
@@ -393,11 +412,34 @@ impl<S: Shell> State<S> {
     /// Marks a session's authentication as expired (MS-SMB2 3.3.6.3); its opens stay.
     pub fn expire_session(&mut self, id: SessionId) -> Result<(), NotFound> {
         let global_id = self.session_global(id)?;
+        self.expire(global_id);
+        Ok(())
+    }
+
+    /// Sets the time when a valid session expires: `Session.ExpirationTime` (MS-SMB2 3.3.5.5.3). A session that is not
+    /// valid stays as it is.
+    pub fn set_expiration(&mut self, id: SessionId, at: Time) -> Result<(), NotFound> {
+        let global_id = self.session_global(id)?;
         let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
         if session.state == SessionState::Valid {
-            session.state = SessionState::Expired;
+            let before = session.expiration.replace(at);
+            if let Some(before) = before {
+                self.deadlines.clear(before, Deadline::Expiration(global_id));
+            }
+            self.deadlines.set(at, Deadline::Expiration(global_id));
         }
         Ok(())
+    }
+
+    pub(crate) fn expire(&mut self, id: SessionGlobalId) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|it| it.state == SessionState::Valid) else {
+            return;
+        };
+        session.state = SessionState::Expired;
+        session.shared.set_expired(true);
+        if let Some(expiration) = session.expiration.take() {
+            self.deadlines.clear(expiration, Deadline::Expiration(id));
+        }
     }
 
     /// Binds a session to one more connection (MS-SMB2 3.3.5.5.2). The server has compared the properties that the

@@ -155,7 +155,7 @@ impl Opened<'_> {
             user,
             session_key: SessionKey::new(made.key.as_bytes()),
             reply: made.reply,
-            expires: part.end.file_time(),
+            expires: self.expiration(time, skew).file_time(),
             mics: Mics::new(made.key, made.is_acceptors, made.sequence),
         })
     }
@@ -188,6 +188,13 @@ impl Opened<'_> {
             return Err(KerberosRefusal::Expired { end: part.end, now });
         }
         Ok(())
+    }
+
+    /// The end of the session: that of the ticket. If it was accepted after its end, because the clocks may differ, it
+    /// has ended when the client must have a new one.
+    fn expiration(&self, now: KerberosTime, skew: i64) -> KerberosTime {
+        let end = self.part.end;
+        if end > now { end } else { KerberosTime(end.0.saturating_add(skew)) }
     }
 
     fn enter_replay(

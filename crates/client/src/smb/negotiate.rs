@@ -9,7 +9,7 @@ use wire::msg::{
     NegotiateResponse, SecurityMode, U16List,
 };
 use wire::posix::{POSIX_VERSION, offers_posix};
-use wire::{Command, Dialect, Guid, Utf16, utf16le};
+use wire::{Command, Dialect, FileTime, Guid, Utf16, utf16le};
 
 use super::connection::{ClientConnection, Part, Scope};
 use super::error::Error;
@@ -44,6 +44,8 @@ pub struct Negotiated {
     pub posix: bool,
     /// True unless the server's list of mechanisms lacks Kerberos (MS-SPNG 3.2.5.2). A server may send no list.
     pub kerberos: bool,
+    /// The server's clock when it answered (`SystemTime`).
+    pub system_time: FileTime,
     /// `Connection.PreauthIntegrityHashValue`.
     pub preauth: PreauthHash,
 }
@@ -78,6 +80,7 @@ pub(crate) async fn negotiate(connection: &ClientConnection) -> Result<Negotiate
         signing_required: server_requires || options.signing == Signing::Required,
         posix: options.posix && has_posix(&body)?,
         kerberos: may_take_kerberos(body.security_buffer),
+        system_time: body.system_time,
         preauth,
     })
 }

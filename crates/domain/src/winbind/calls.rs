@@ -19,7 +19,8 @@ use super::native::{
     self, AuthErrorInfo, AuthUserInfo, AuthUserParams, Ctx, DomainSid, Functions, InterfaceDetails, Password,
     Response, SidWithAttributes,
 };
-use super::{Error, Named, NamedKind, NtlmLogon, PassedThrough, Refusal, Running};
+use super::{Error, NtlmLogon, PassedThrough, Refusal, Running};
+use crate::{Named, NamedKind};
 
 /// The groups of a user that are read: MS-NRPC and Windows have at most 1015 in a token; more is a broken answer.
 const MAX_SIDS: u32 = 10_000;

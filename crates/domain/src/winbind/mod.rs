@@ -29,6 +29,8 @@ use zeroize::Zeroizing;
 
 use calls::Context;
 
+use crate::Named;
+
 /// The logons that winbindd decides at a time. It has one process for each domain, which decides them one by one: more
 /// would only wait there.
 pub const LOGON_THREADS: usize = 16;
@@ -91,50 +93,6 @@ pub struct PassedThrough {
 impl fmt::Debug for PassedThrough {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PassedThrough").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-/// A user, group or domain with its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// The SID.
-    pub sid: Sid,
-    /// The NetBIOS name of the domain.
-    pub domain: String,
-    /// The name in the domain; empty for a domain.
-    pub name: String,
-    /// The kind of the SID's owner.
-    pub kind: NamedKind,
-}
-
-/// The kind of a SID's owner (MS-LSAT 2.2.13, `SID_NAME_USE`, with the same numbers in libwbclient).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NamedKind {
-    /// A user or computer: 1 and 9.
-    User,
-    /// A group of a domain: 2.
-    Group,
-    /// A domain: 3.
-    Domain,
-    /// A group of one domain's own or of a machine: 4.
-    Alias,
-    /// A well-known group: 5.
-    WellKnownGroup,
-    /// Any other.
-    Other,
-}
-
-impl NamedKind {
-    /// The kind with this number.
-    pub const fn of(number: u32) -> Self {
-        match number {
-            1 | 9 => Self::User,
-            2 => Self::Group,
-            3 => Self::Domain,
-            4 => Self::Alias,
-            5 => Self::WellKnownGroup,
-            _ => Self::Other,
-        }
     }
 }
 

@@ -46,6 +46,49 @@ fn a_session_is_listed_from_its_logon_to_its_end() {
     assert!(world.state.close_session(session.session_id, EndReason::Logoff, world.now).is_err());
 }
 
+/// MS-SMB2 3.3.6.3, 3.3.5.5.3.
+#[test]
+fn session_expires_at_its_time_and_is_valid_again_after_a_logon() {
+    let mut world = World::new();
+    let connection = world.connect(1);
+    let (session, _) = world.state.create_session(connection, |_, _, _| 0, world.now).ok().unwrap();
+    let id = session.session_id;
+    assert_eq!(
+        world.state.set_expiration(id, world.now),
+        Ok(()),
+        "a session in progress has another deadline"
+    );
+    let valid = |world: &mut World| {
+        assert!(world.state.session_valid(id, identity(1), None, world.now).unwrap().is_empty());
+        world.check();
+    };
+    valid(&mut world);
+    let state = |world: &World| world.state.session(id).unwrap().state;
+    world.state.set_expiration(id, world.now.after_ms(5_000)).unwrap();
+    world.state.set_expiration(id, world.now.after_ms(10_000)).unwrap();
+    world.check();
+    assert_eq!(world.state.poll_timeout(), Some(world.now.after_ms(10_000)));
+    world.tree(id, "DATA");
+    assert!(world.pass_ms(9_999).is_empty());
+    assert_eq!((state(&world), session.shared.has_expired()), (SessionState::Valid, false));
+    assert!(world.pass_ms(1).is_empty());
+    assert_eq!((state(&world), session.shared.has_expired()), (SessionState::Expired, true));
+    world.state.set_expiration(id, world.now.after_ms(5_000)).unwrap();
+    assert_eq!(world.state.poll_timeout(), None, "it has expired already");
+
+    valid(&mut world);
+    assert_eq!((state(&world), session.shared.has_expired()), (SessionState::Valid, false));
+    let shown = &world.state.session_snapshots(&Filter::default(), None, 10).entries[0];
+    assert_eq!(shown.trees, 1);
+    world.state.set_expiration(id, world.now.after_ms(5_000)).unwrap();
+    valid(&mut world);
+    assert_eq!(world.state.poll_timeout(), None, "the new logon has no end");
+    world.state.set_expiration(id, world.now.after_ms(5_000)).unwrap();
+    let _ = world.state.close_session(id, EndReason::Logoff, world.now).unwrap();
+    world.check();
+    assert_eq!(world.state.poll_timeout(), None);
+}
+
 #[test]
 fn close_sessions_ends_the_sessions_that_match_the_filter() {
     let mut world = World::new();

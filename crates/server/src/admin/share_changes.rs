@@ -13,6 +13,7 @@ use super::{Caller, Ended, Error, Right, audit, check};
 use crate::core::config::{
     Caching, EVERYONE, Grant, GrantRight, Grantee, Settings, ShareSettings, check_remark, check_share_name,
 };
+use crate::core::security::Names;
 use crate::core::server::Server;
 
 /// A change of a share; `None` leaves a setting unchanged.
@@ -75,6 +76,7 @@ pub(crate) fn add_share(
     let name = name.as_str();
     // Grants name accounts.
     server.refresh_accounts();
+    look_up(server, &edit);
     let object = format!("share {name} of {}", path.display());
     let added = server.change_settings(|settings| {
         check_share_name(name).map_err(|_| Error::InvalidName)?;
@@ -111,6 +113,7 @@ pub(crate) fn change_share(
     check(caller, Right::ChangeSettings)?;
     let edit = edit()?;
     server.refresh_accounts();
+    look_up(server, &edit);
     let object = format!("share {name}: {edit}");
     let changed = server.change_settings(|settings| {
         let place = to_change(settings, name)?;
@@ -174,6 +177,13 @@ fn find(settings: &Settings, name: &str) -> Option<usize> {
     settings.shares.iter().position(|share| eq_ignore_case(&share.name, name))
 }
 
+/// Asks the domain for the users and groups that grants name, which may take a while.
+fn look_up(server: &Server, edit: &ShareEdit) {
+    if let Some(grants) = &edit.grants {
+        Names::new(server).look_up_grantees(grants);
+    }
+}
+
 fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<(), Error> {
     let ShareEdit { remark, max_users, caching, read_only, encrypt, access_based_enum, temporary, grants } =
         edit;
@@ -182,15 +192,10 @@ fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<
         share.remark = remark;
     }
     if let Some(grants) = grants {
-        let accounts = server.accounts();
-        for grant in grants.iter().filter(|grant| !share.grants.contains(grant)) {
-            let is_there = match &grant.who {
-                Grantee::User(name) => grant.is_for_everyone() || accounts.user(name).is_some(),
-                Grantee::Group(name) => crate::core::identity::gid_of(name).is_some(),
-            };
-            if !is_there {
-                return Err(Error::NoSuchAccount);
-            }
+        let names = Names::new(server);
+        let is_new = |grant: &&Grant| !share.grants.contains(grant);
+        if grants.iter().filter(is_new).any(|grant| names.of_grantee(grant).is_none()) {
+            return Err(Error::NoSuchAccount);
         }
         if grants.len() > GRANTS_MAX {
             return Err(Error::TooMuch);

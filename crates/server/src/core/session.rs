@@ -231,6 +231,11 @@ impl Session {
         self.opens.lock().remove(&id.volatile);
     }
 
+    /// True if the authentication has expired (MS-SMB2 3.3.5.2.9).
+    pub(crate) fn has_expired(&self) -> bool {
+        self.shared.has_expired()
+    }
+
     /// True if the session has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.has_ended()

@@ -18,7 +18,7 @@ use crate::core::server::Server;
 pub(crate) use ids::Ids;
 pub(crate) use logon::NotAdmitted;
 pub(crate) use member::Member;
-pub(crate) use names::{Named, Names};
+pub(crate) use names::{DomainNames, Named};
 
 /// The domain that the server is a member of, with its tables.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Domain {
     /// The Unix ids of its users and groups.
     pub(crate) ids: Ids,
     /// The names of its users and groups.
-    pub(crate) names: Arc<Names>,
+    pub(crate) names: Arc<DomainNames>,
 }
 
 impl Domain {
@@ -40,7 +40,7 @@ impl Domain {
                 let ids = Ids::open(settings, domain, before.map(|it| &it.ids));
                 let names = match before.filter(|it| it.settings.realm == domain.realm) {
                     Some(before) => Arc::clone(&before.names),
-                    None => Names::new(names::source(domain)),
+                    None => DomainNames::new(names::source(domain)),
                 };
                 Arc::new(Self { settings: domain.clone(), ids, names })
             }
@@ -144,6 +144,18 @@ impl Server {
     /// compared with the domain that the client named.
     pub(crate) fn account_named(&self, text: &str) -> Account {
         Account::new(&self.account_name(text))
+    }
+
+    /// The name without the server's name before it, if it can be that of a local account.
+    pub(crate) fn local_name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        if self.accounts().user(name).is_some() {
+            return Some(name);
+        }
+        match Written::new(name) {
+            Written::Qualified { domain, name } => is_own(&self.settings(), domain).then_some(name),
+            Written::Principal { .. } => None,
+            Written::Plain(name) => Some(name),
+        }
     }
 
     fn account_name(&self, text: &str) -> String {

@@ -47,7 +47,7 @@ pub(crate) trait NameSource: Send + Sync {
 }
 
 /// The names that are known, and the questions about others.
-pub(crate) struct Names {
+pub(crate) struct DomainNames {
     source: Option<Box<dyn NameSource>>,
     table: Mutex<Table>,
     /// Notified of every answer.
@@ -63,7 +63,7 @@ struct Table {
     known: HashMap<Question, Known>,
     open: BTreeSet<Question>,
     under_way: BTreeSet<Question>,
-    /// Names that the domain was asked for and did not answer.
+    /// DomainNames that the domain was asked for and did not answer.
     failed: BTreeSet<Question>,
 }
 
@@ -82,7 +82,7 @@ struct Known {
     until: Instant,
 }
 
-impl Names {
+impl DomainNames {
     pub(super) fn new(source: Option<Box<dyn NameSource>>) -> Arc<Self> {
         Arc::new(Self {
             source,
@@ -296,31 +296,28 @@ fn question(settings: &DomainSettings, written: &str) -> Option<Question> {
     (!name.is_empty()).then(|| Question::Name(FoldedName::new(domain), FoldedName::new(name)))
 }
 
-impl fmt::Debug for Names {
+impl fmt::Debug for DomainNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Names").finish_non_exhaustive()
+        f.debug_struct("DomainNames").finish_non_exhaustive()
     }
 }
 
 /// The source of names of a domain.
-pub(super) fn source(_domain: &DomainSettings) -> Option<Box<dyn NameSource>> {
-    Some(Box::new(ByWinbind::new()))
+pub(super) fn source(domain: &DomainSettings) -> Option<Box<dyn NameSource>> {
+    Some(Box::new(Directory(domain::names::Directory::new(domain::names::Membership {
+        realm: domain.realm.clone(),
+        keytab: domain.keytab.clone(),
+        controllers: domain.controllers.clone(),
+    }))))
 }
 
-/// winbind on this machine, which asks a controller.
-pub(super) struct ByWinbind(domain::winbind::Winbind);
+/// The domain's controllers, and winbind on this machine if they do not answer.
+struct Directory(domain::names::Directory);
 
-impl ByWinbind {
-    pub(super) fn new() -> Self {
-        Self(domain::winbind::Winbind::new())
-    }
-}
-
-impl NameSource for ByWinbind {
+impl NameSource for Directory {
     fn name_of(&self, sid: Sid) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
         Box::pin(async move {
-            let found = self.0.name_of(sid, limits::DOMAIN_QUESTION_WAIT).await;
-            found.map(|it| it.and_then(of_winbind)).map_err(|error| error.to_string())
+            Ok(self.0.name_of(sid, limits::DOMAIN_QUESTION_WAIT).await?.and_then(of_directory))
         })
     }
 
@@ -330,14 +327,14 @@ impl NameSource for ByWinbind {
         name: &'a str,
     ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
         Box::pin(async move {
-            let found = self.0.sid_of(domain, name, limits::DOMAIN_QUESTION_WAIT).await;
-            found.map(|it| it.and_then(of_winbind)).map_err(|error| error.to_string())
+            let written = format!("{domain}\\{name}");
+            Ok(self.0.owner_of(&written, limits::DOMAIN_QUESTION_WAIT).await?.and_then(of_directory))
         })
     }
 }
 
-fn of_winbind(named: domain::winbind::Named) -> Option<Named> {
-    use domain::winbind::NamedKind;
+fn of_directory(named: domain::Named) -> Option<Named> {
+    use domain::NamedKind;
     let kind = match named.kind {
         NamedKind::User => PrincipalKind::User,
         NamedKind::Group => PrincipalKind::Group,
@@ -401,7 +398,7 @@ pub(crate) mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn names_are_asked_for_once_and_known_afterwards() {
         let asked = Arc::new(AtomicUsize::new(0));
-        let names = Names::new(Some(Box::new(Frontdesk { asked: Arc::clone(&asked) })));
+        let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::clone(&asked) })));
         let answering = Arc::clone(&names);
         let answering = tokio::spawn(async move { answering.answer().await });
         let settings = settings();
@@ -426,7 +423,7 @@ pub(crate) mod tests {
 
     #[test]
     fn without_a_source_nothing_is_known_and_nobody_waits() {
-        let names = Names::new(None);
+        let names = DomainNames::new(None);
         let begun = Instant::now();
         names.wait_for_names(&settings(), ["CORP\\frontdesk"].into_iter());
         names.wait_for_sids([Sid::USERS].into_iter());

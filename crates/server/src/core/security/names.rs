@@ -8,6 +8,7 @@ use wire::eq_ignore_case;
 use wire::security::{Sid, WellKnown};
 
 use super::domain_users;
+use crate::core::config::{Grant, Grantee};
 use crate::core::domain::{Domain, Named};
 use crate::core::identity;
 use crate::core::server::Server;
@@ -72,7 +73,50 @@ impl<'a> Names<'a> {
         if let Some(account) = self.account_of(sid) {
             return self.of_domain(sid, PrincipalKind::User, &account);
         }
+        self.of_domain_sid(sid)
+    }
+
+    /// The user or group of the server's domain, or of one that it trusts, with this SID, as far as it is known.
+    pub(crate) fn of_domain_sid(&self, sid: Sid) -> Option<Principal> {
         self.server.domain()?.principal_of_sid(sid)
+    }
+
+    /// The SID of the user or group of a grant, as far as it is known.
+    pub(crate) fn of_grantee(&self, grant: &Grant) -> Option<Sid> {
+        let domain = self.server.domain();
+        let of_domain = |name: &str| {
+            let domain = domain.as_ref()?;
+            domain.known_sid(&domain.with_domain(name))
+        };
+        match &grant.who {
+            Grantee::User(_) if grant.is_for_everyone() => Some(Sid::WORLD),
+            Grantee::User(name) => {
+                let accounts = self.server.accounts();
+                let local = self.server.local_name(name).and_then(|name| accounts.user(name));
+                local.and_then(|user| self.server.sids_of(user).first().copied()).or_else(|| of_domain(name))
+            }
+            Grantee::Group(name) => {
+                let is_plain = !name.contains(['\\', '@']) && name.parse::<Sid>().is_err();
+                if is_plain { identity::gid_of(name).map(Sid::unix_group) } else { of_domain(name) }
+            }
+        }
+    }
+
+    /// Asks the domain for the users and groups of grants, and waits for the answers for a limited time.
+    pub(crate) fn look_up_grantees(&self, grants: &[Grant]) {
+        let Some(domain) = self.server.domain() else { return };
+        let accounts = self.server.accounts();
+        let names =
+            grants.iter().filter(|grant| !grant.is_for_everyone()).filter_map(|grant| match &grant.who {
+                Grantee::User(name) => {
+                    let is_local =
+                        self.server.local_name(name).is_some_and(|name| accounts.user(name).is_some());
+                    (!is_local).then(|| domain.with_domain(name))
+                }
+                Grantee::Group(name) => Some(Cow::Borrowed(name.as_str())),
+            });
+        let names: Vec<_> = names.collect();
+        domain.names.wait_for_names(&domain.settings, names.iter().map(|it| &**it));
     }
 
     /// Asks the domain for these SIDs, and waits for the answers for a limited time. Afterwards [`Self::of_sid`] knows
@@ -189,7 +233,7 @@ impl Domain {
 
     /// The name with a domain: plain names are of the server's.
     fn with_domain<'a>(&self, name: &'a str) -> Cow<'a, str> {
-        match name.contains(['\\', '@']) {
+        match name.contains(['\\', '@']) || name.parse::<Sid>().is_ok() {
             true => Cow::Borrowed(name),
             false => Cow::Owned(format!("{}\\{name}", self.settings.name)),
         }

@@ -247,6 +247,12 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
             return Err(Refusal::Violation(Violation::Unprotected));
         }
     }
+    // 3.3.5.2.9. The handler of LOCK refuses new locks. Windows and Samba answer ECHO, too.
+    let is_closing = matches!(command, Command::LOGOFF | Command::CLOSE | Command::LOCK | Command::ECHO);
+    if session.has_expired() && !is_closing {
+        request.session = Some(session);
+        return Err(NtStatus::NETWORK_SESSION_EXPIRED.into());
+    }
     // ECHO does not end the idle time of a session.
     if command != Command::ECHO {
         session.touch(request.connection.server.now());

@@ -29,7 +29,12 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         return Ok(NtStatus::SUCCESS);
     }
     let first = lock.locks.iter().next().ok_or(NtStatus::INVALID_PARAMETER)?;
-    if first.flags.contains(LockFlags::UNLOCK) {
+    let is_unlock = first.flags.contains(LockFlags::UNLOCK);
+    // MS-SMB2 3.3.5.2.9: an expired session may give back what it has.
+    if !is_unlock && request.session.as_ref().is_some_and(|session| session.has_expired()) {
+        return Err(NtStatus::NETWORK_SESSION_EXPIRED);
+    }
+    if is_unlock {
         unlock(request, &open, &lock)?;
     } else {
         take(request, answer, &open, &lock).await?;

@@ -8,13 +8,16 @@ use wire::security::{Ace, AceBody, AceFlags, AceType, Acl, SdControl, SecurityDe
 
 use crate::admin::Error;
 use crate::core::config::{EVERYONE, Grant, GrantRight, Grantee};
-use crate::core::identity::{gid_of, group_name};
-use crate::core::security::Names;
+use crate::core::identity::group_name;
+use crate::core::security::{Names, Principal, PrincipalKind};
 use crate::core::server::Server;
 
 /// The descriptor that corresponds to the grants. Grants of accounts or groups that no longer exist are left out.
 pub(super) fn descriptor(server: &Server, grants: &[Grant]) -> Option<Vec<u8>> {
-    let ace = |grant: &Grant| Some(Ace::allow(sid_of(server, grant)?, grant.right.access(), AceFlags::NONE));
+    let names = Names::new(server);
+    names.look_up_grantees(grants);
+    let ace =
+        |grant: &Grant| Some(Ace::allow(names.of_grantee(grant)?, grant.right.access(), AceFlags::NONE));
     let acl = Acl { aces: grants.iter().filter_map(ace).collect() };
     let descriptor = SecurityDescriptor::new(Sid::ADMINISTRATORS, Sid::ADMINISTRATORS, acl);
     let mut bytes = Vec::new();
@@ -30,6 +33,10 @@ pub(super) fn grants(server: &Server, descriptor: &[u8]) -> Result<Option<Vec<Gr
     }
     let Some(dacl) = descriptor.dacl else { return Ok(Some(Vec::new())) };
     let names = Names::new(server);
+    names.look_up_sids(dacl.aces.iter().filter_map(|ace| match &ace.body {
+        AceBody::Principal { sid, .. } => Some(*sid),
+        _ => None,
+    }));
     let mut grants = Vec::new();
     for ace in dacl.with_generic_mapped().aces {
         let AceBody::Principal { mask, sid, .. } = ace.body else { return Err(Error::NotSupported) };
@@ -46,22 +53,19 @@ pub(super) fn grants(server: &Server, descriptor: &[u8]) -> Result<Option<Vec<Gr
     }
 }
 
-fn sid_of(server: &Server, grant: &Grant) -> Option<Sid> {
-    match &grant.who {
-        Grantee::User(_) if grant.is_for_everyone() => Some(Sid::WORLD),
-        Grantee::User(name) => {
-            let accounts = server.accounts();
-            accounts.user(name).and_then(|user| server.sids_of(user).first().copied())
-        }
-        Grantee::Group(name) => gid_of(name).map(Sid::unix_group),
-    }
-}
-
 fn grantee_of(names: &Names<'_>, sid: Sid) -> Option<Grantee> {
     match (sid.authority(), sid.sub_authorities()) {
         _ if sid == Sid::WORLD => Some(Grantee::User(String::from(EVERYONE))),
         (22, [2, gid]) => group_name(*gid).map(Grantee::Group),
-        _ => names.account_of(sid).map(Grantee::User),
+        _ => names.account_of(sid).map(Grantee::User).or_else(|| {
+            let Principal { domain, name, kind, .. } = names.of_domain_sid(sid)?;
+            let full = format!("{domain}\\{name}");
+            match kind {
+                PrincipalKind::User => Some(Grantee::User(full)),
+                PrincipalKind::Group | PrincipalKind::Alias => Some(Grantee::Group(full)),
+                PrincipalKind::Domain | PrincipalKind::WellKnownGroup => None,
+            }
+        }),
     }
 }
 

@@ -1,8 +1,11 @@
 //! `shareward check`: checks a configuration.
 
+mod domain;
+
 use auth::UserDb;
 use server::config::{GUEST_ACCOUNT, Grantee, Settings, check_state};
 
+use self::domain::Meant;
 use super::{Applet, Family, Help};
 use crate::cli;
 use crate::failure::{Failure, Numbered};
@@ -27,8 +30,9 @@ SHAREWARD CHECK
     about: "\
 Checks a configuration file and the users file that it names. Reports every
 error with its line and column, and everything that would not work: shared
-directories, users, groups and Unix accounts that do not exist. A missing
-directory does not keep the server from starting; the share becomes usable once
+directories, users, groups and Unix accounts that do not exist; with [domain],
+a keytab without a usable key of this host, and ranges of ids with local users.
+Users and groups of the domain are not looked up. A missing directory does not keep the server from starting; the share becomes usable once
 the directory exists.
 
   FILE  the configuration file; by default, the one that 'shareward serve'
@@ -61,7 +65,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     wrong.extend(wrong_names(&settings, &users));
     wrong.extend(without_unix_account(&settings, &users));
     wrong.extend(check_state(&settings.state_directory).err());
-    if let Some(warning) = warning {
+    let of_domain = domain::check(&settings, &users);
+    wrong.extend(of_domain.wrong);
+    for warning in warning.into_iter().chain(of_domain.warnings) {
         console.error(&format!("warning: {warning}\n"));
     }
     if !wrong.is_empty() {
@@ -80,6 +86,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
 fn wrong_names(settings: &Settings, users: &UserDb) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut user = |what: &str, name: &str| {
+        let Meant::Local(name) = domain::user(settings, users, name) else { return };
         if users.user(name).is_none() {
             let hint = match name.strip_prefix(['@', '+', '&']) {
                 Some(group) => {
@@ -109,6 +116,7 @@ fn wrong_names(settings: &Settings, users: &UserDb) -> Vec<String> {
         }
     }
     let mut group = |what: &str, name: &str| {
+        let Meant::Local(name) = domain::group(settings, name) else { return };
         if !matches!(nix::unistd::Group::from_name(name), Ok(Some(_))) {
             wrong.push(format!("{what} {name}: there is no such Unix group"));
         }
