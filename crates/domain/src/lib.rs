@@ -14,6 +14,7 @@ pub mod ids;
 pub mod keytab;
 mod named;
 pub mod names;
+pub mod problems;
 pub mod status;
 pub mod tool;
 pub mod winbind;

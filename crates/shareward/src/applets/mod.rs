@@ -7,6 +7,7 @@ mod accounts;
 mod check;
 mod config;
 mod demo;
+mod domain;
 mod file;
 mod help;
 mod helpmsg;
@@ -39,6 +40,7 @@ static APPLETS: &[&Applet] = &[
     &config::APPLET,
     &service::CONTINUE,
     &demo::APPLET,
+    &domain::APPLET,
     &file::APPLET,
     &help::APPLET,
     &helpmsg::APPLET,

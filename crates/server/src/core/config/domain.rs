@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use domain::ids::{DomainRange, Rules};
+
 /// The domain that the server is a member of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainSettings {
@@ -29,6 +31,23 @@ pub struct DomainSettings {
     pub id_ranges: Vec<IdRange>,
     /// The ids in each domain's part of the range, with [`IdRule::Autorid`].
     pub autorid_range_size: u32,
+}
+
+impl DomainSettings {
+    /// The rules for the map of Unix ids.
+    pub fn id_rules(&self) -> Rules {
+        match (self.ids, self.id_ranges.as_slice()) {
+            (IdRule::Autorid, [range, ..]) => {
+                Rules::Autorid { first: range.first, last: range.last, range_size: self.autorid_range_size }
+            }
+            (IdRule::NameService | IdRule::Autorid, _) => Rules::Recorded,
+            (IdRule::Auto | IdRule::Rid, ranges) => {
+                let of =
+                    |it: &IdRange| DomainRange { domain: it.domain.clone(), first: it.first, last: it.last };
+                Rules::Rid(ranges.iter().map(of).collect())
+            }
+        }
+    }
 }
 
 /// The rule that gives SIDs of domains Unix ids.

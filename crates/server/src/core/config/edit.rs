@@ -10,6 +10,12 @@ use super::{Caching, Grant, GrantRight, Grantee, Settings, ShareSettings};
 #[error("the configuration cannot be edited: {0}")]
 pub struct NotEditable(String);
 
+impl NotEditable {
+    pub(super) fn new(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
+
 /// Changes `text`, which contains the settings `before`, so that it contains `after`. Only settings that administrators
 /// can change while the server runs are considered: the shares, and of the server `comment`, `hidden` and
 /// `autodisconnect`. Settings that are the same in both are not touched.

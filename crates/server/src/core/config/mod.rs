@@ -3,6 +3,7 @@
 mod domain;
 mod domain_table;
 mod edit;
+mod edit_domain;
 mod parse;
 mod source;
 
@@ -16,10 +17,10 @@ pub use wire::security::ShareRight as GrantRight;
 
 pub use domain::{DomainSettings, IdRange, IdRule};
 pub use edit::{NotEditable, edit};
+pub use edit_domain::{JoinedDomain, remove_domain, set_domain};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
 pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
-pub(crate) use source::ReplaceError;
-pub use source::Source;
+pub use source::{ReplaceError, Source};
 
 /// All settings of a server.
 #[derive(Clone, Debug)]

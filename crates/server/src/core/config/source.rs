@@ -17,7 +17,7 @@ pub struct Source {
 
 /// The reason for not replacing the file.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReplaceError {
+pub enum ReplaceError {
     /// The file was changed after the server read it.
     #[error("it was edited after the server had read it")]
     Edited,
@@ -45,7 +45,7 @@ impl Source {
 
     /// Replaces the file by `text`. A reader finds either the old or the new file as a whole, even after a crash. The
     /// new file has the permission bits of the old one, and its owner if the server may change owners.
-    pub(crate) fn replace(&self, text: &str) -> Result<Self, ReplaceError> {
+    pub fn replace(&self, text: &str) -> Result<Self, ReplaceError> {
         // If the path is a symbolic link, its target is replaced.
         let target = fs::canonicalize(&self.path)?;
         let directory = target.parent().ok_or_else(unnamed)?;

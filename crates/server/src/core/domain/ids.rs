@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use auth::DomainUser;
-use domain::ids::{DomainRange, Error, IdMap, Kind, Rules};
+#[cfg(test)]
+use domain::ids::DomainRange;
+use domain::ids::{Error, IdMap, Kind, Rules};
 use wire::security::Sid;
 
-use crate::core::config::{DomainSettings, IdRule, Settings};
+use crate::core::config::{DomainSettings, Settings};
 
 /// The table of Unix ids and SIDs of a server; empty if it is a member of no domain, or the table cannot be opened. No
 /// question waits.
@@ -27,7 +29,7 @@ impl Ids {
     /// Opens the table in the state directory. A table that is open already stays so, because sessions use it: other
     /// rules for ids apply from the next start on.
     pub(super) fn open(settings: &Settings, domain: &DomainSettings, before: Option<&Self>) -> Self {
-        let rules = rules(domain);
+        let rules = domain.id_rules();
         if let Some(open) = before.and_then(|before| before.0.as_ref()) {
             if open.rules != rules {
                 tracing::warn!(
@@ -115,24 +117,6 @@ impl Ids {
         {
             let user = crate::core::audit::loggable(&user.qualified_name());
             tracing::warn!(%error, user, uid, "the name service gives a user an id that contradicts the settings; files may be shown with another owner");
-        }
-    }
-}
-
-/// The rules of these settings.
-fn rules(domain: &DomainSettings) -> Rules {
-    match (domain.ids, domain.id_ranges.as_slice()) {
-        (IdRule::Autorid, [range, ..]) => {
-            Rules::Autorid { first: range.first, last: range.last, range_size: domain.autorid_range_size }
-        }
-        (IdRule::NameService | IdRule::Autorid, _) => Rules::Recorded,
-        (IdRule::Auto | IdRule::Rid, ranges) => {
-            let of = |it: &crate::core::config::IdRange| DomainRange {
-                domain: it.domain.clone(),
-                first: it.first,
-                last: it.last,
-            };
-            Rules::Rid(ranges.iter().map(of).collect())
         }
     }
 }

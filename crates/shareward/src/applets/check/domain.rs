@@ -65,7 +65,7 @@ fn keytab(settings: &Settings, domain: &DomainSettings, found: &mut Found) {
         found.wrong.push(format!("domain: keytab {path}: it has no key of the realm {}", domain.realm));
         return;
     }
-    let hosts = host_names(settings, domain);
+    let hosts = host_names(settings, &domain.realm);
     let of_host: Vec<_> = of_realm.iter().filter(|it| is_of_host(it, &settings.name, &hosts)).collect();
     if of_host.is_empty() {
         found.wrong.push(format!(
@@ -96,9 +96,9 @@ fn read_keytab(path: &Path) -> Result<Keytab, String> {
 }
 
 /// The names by which clients may ask for tickets to this host, without those that only DNS knows.
-fn host_names(settings: &Settings, domain: &DomainSettings) -> Vec<String> {
+pub(in crate::applets) fn host_names(settings: &Settings, realm: &str) -> Vec<String> {
     let name = settings.name.to_ascii_lowercase();
-    let realm = domain.realm.to_ascii_lowercase();
+    let realm = realm.to_ascii_lowercase();
     let mut names = vec![format!("{name}.{realm}"), name];
     let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
     let label = host.split('.').next().unwrap_or_default();

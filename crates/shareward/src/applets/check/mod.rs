@@ -2,6 +2,8 @@
 
 mod domain;
 
+pub(super) use domain::host_names;
+
 use auth::UserDb;
 use server::config::{GUEST_ACCOUNT, Grantee, Settings, check_state};
 
