@@ -1,5 +1,6 @@
 //! The errors of calls, by the status of the server.
 
+use client::ErrorKind;
 use client::smb::Error;
 use fuser::Errno;
 use wire::NtStatus;
@@ -7,9 +8,20 @@ use wire::NtStatus;
 /// The error for a failed exchange. Failures of the connection are EIO.
 pub(crate) fn of(error: &Error) -> Errno {
     match error {
-        Error::Status(status, _) => of_status(*status),
+        Error::Status(status, _) | Error::TicketRefused(status, _) => of_status(*status),
+        // The errors that Linux' own client has for them.
+        Error::Ticket(error) if error.kind() == ErrorKind::NoTicket => of_system(rustix::io::Errno::NOKEY),
+        Error::Ticket(error) if error.kind() == ErrorKind::Expired => {
+            of_system(rustix::io::Errno::KEYEXPIRED)
+        }
+        Error::SessionExpired => of_system(rustix::io::Errno::KEYEXPIRED),
+        Error::Ticket(_) | Error::NoKerberos => Errno::EACCES,
         _ => Errno::EIO,
     }
+}
+
+fn of_system(errno: rustix::io::Errno) -> Errno {
+    Errno::from_i32(errno.raw_os_error())
 }
 
 /// The error for a status of the server.

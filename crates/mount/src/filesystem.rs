@@ -436,6 +436,7 @@ impl Filesystem for ShareFs {
             let state = State {
                 status: self.volume.remote.status(),
                 opens: self.volume.files.count(),
+                problem: self.volume.problem(),
                 ..self.state.clone()
             };
             return match serde_json::to_vec(&state) {

@@ -28,6 +28,7 @@ mod journals;
 mod limits;
 mod listing;
 mod locks;
+mod log;
 mod modes;
 mod names;
 mod open_lifetime;

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use wire::msg::ShareType;
 
 use crate::errno::is_session_lost;
-use crate::limits;
+use crate::{limits, log};
 
 /// A share: `\\host\share`, on its port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,6 +140,8 @@ pub(crate) struct Remote {
     /// True if the share had the POSIX extensions when it was mounted.
     posix: bool,
     state: Mutex<State>,
+    /// The problem with the logon that the system's log has last; `None` after a success.
+    problem: parking_lot::Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -171,7 +173,13 @@ impl Remote {
     ) -> Result<Arc<Self>, Error> {
         let live = Live::new(tree, 1, posix)?;
         let state = State { live: Some(live), generations: 1, failed_at: None };
-        Ok(Arc::new(Self { target, credentials, posix, state: Mutex::new(state) }))
+        Ok(Arc::new(Self {
+            target,
+            credentials,
+            posix,
+            state: Mutex::new(state),
+            problem: Default::default(),
+        }))
     }
 
     /// The current connection; reconnects if it is lost.
@@ -186,12 +194,13 @@ impl Remote {
         }
         let made = connect(&self.target, &self.credentials).await;
         let made = made
-            .map_err(|_| LOST)
+            .map_err(|error| self.failed(error))
             .and_then(|tree| Live::new(tree, state.generations.saturating_add(1), self.posix));
         match made {
             Ok(live) => {
                 state.generations = live.generation;
                 state.failed_at = None;
+                self.logged_on();
                 state.live = Some(live.clone());
                 Ok(live)
             }
@@ -200,6 +209,39 @@ impl Remote {
                 Err(error)
             }
         }
+    }
+
+    /// The error of a failed attempt to connect: of a refused logon its own, else that of a lost connection.
+    fn failed(&self, error: ConnectError) -> Error {
+        match error {
+            ConnectError::Logon(error) => {
+                self.warn(&error);
+                error
+            }
+            _ => LOST,
+        }
+    }
+
+    /// Writes the reason for a failed logon to the system's log, unless it is there already.
+    fn warn(&self, error: &Error) {
+        let reason = error.advice();
+        let mut problem = self.problem.lock();
+        if problem.as_ref() != Some(&reason) {
+            log::warn(&format!("{}: not logged on: {reason}", self.target));
+            *problem = Some(reason);
+        }
+    }
+
+    /// Forgets the problem with the logon.
+    fn logged_on(&self) {
+        if self.problem.lock().take().is_some() {
+            log::warn(&format!("{}: logged on again", self.target));
+        }
+    }
+
+    /// The reason why the user is not logged on at the moment.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.problem.lock().clone()
     }
 
     /// The number of the current connection; `None` if it is lost and has not been replaced.
@@ -212,6 +254,10 @@ impl Remote {
     /// Disconnects after an error that means that the session is gone or the server does not answer, so that
     /// the next call connects again.
     pub(crate) fn note(&self, live: &Live, error: &Error) {
+        match error {
+            Error::Ticket(_) | Error::TicketRefused(..) | Error::NoKerberos => self.warn(error),
+            _ => {}
+        }
         let lost = match error {
             Error::Status(status, _) => is_session_lost(*status),
             Error::TimedOut(_) | Error::Protocol(_) | Error::Signing(_) | Error::Sealing(_) => true,
@@ -227,6 +273,7 @@ impl Remote {
         // The lock is held for long only during a connection attempt.
         let Ok(state) = self.state.try_lock() else { return Status::Reconnecting };
         match &state.live {
+            Some(live) if live.tree.session().trouble().is_some() => Status::Disconnected,
             Some(live) if !live.tree.connection().has_ended() => Status::Ok,
             _ => Status::Disconnected,
         }
@@ -238,6 +285,9 @@ impl Remote {
             tokio::time::sleep(limits::ECHO_PAUSE).await;
             let live = self.state.lock().await.live.clone();
             let Some(live) = live.filter(|live| !live.tree.connection().has_ended()) else { continue };
+            if live.tree.session().trouble().is_none() {
+                self.logged_on();
+            }
             let connection = live.tree.connection();
             let answer = tokio::time::timeout(limits::ECHO_PAUSE, connection.echo()).await;
             if !matches!(answer, Ok(Ok(()))) {

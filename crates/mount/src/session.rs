@@ -60,6 +60,7 @@ pub async fn serve(
         status: Status::Ok,
         opens: 0,
         pid: std::process::id(),
+        problem: None,
     };
     let runtime = tokio::runtime::Handle::current();
     let file_system = ShareFs { volume: Arc::clone(&volume), runtime, state };

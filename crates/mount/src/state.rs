@@ -26,6 +26,9 @@ pub struct State {
     pub opens: usize,
     /// The process that serves it.
     pub pid: u32,
+    /// The reason why the user is not logged on at the moment, such as tickets that have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A share that is mounted.

@@ -102,6 +102,11 @@ impl Volume {
         self.remote.live().await.map_err(|error| errno::of(&error))
     }
 
+    /// The reason why the user is not logged on at the moment.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.remote.problem()
+    }
+
     /// The error of a call whose exchange failed.
     pub(crate) fn failed(&self, live: &Live, error: &Error) -> Errno {
         self.remote.note(live, error);
@@ -192,11 +197,10 @@ impl Volume {
             query_info_part(file, InfoType::FILE, class, AdditionalInformation::NONE, STANDARD_BYTES);
         let parts = vec![open.part()?, standard, close_part(file, CloseFlags::NONE)];
         let tree = &live.tree;
-        let mut answers = tree.connection().submit_compound(tree.scope(), parts, true).await?.into_iter();
+        let mut answers = tree.connection().request_compound(tree.scope(), parts, true).await?.into_iter();
         let mut answer = || answers.next().ok_or(Error::Protocol("a compound without answers"));
-        let (created, standard) = (answer()?, answer()?);
-        let created = created.response().await?.success()?;
-        let links = match query_info_data(standard.response().await?) {
+        let (created, standard) = (answer()?.success()?, answer()?);
+        let links = match query_info_data(standard) {
             Ok(info) => Some(links(&StandardInfo::decode(&info)?)),
             // The server does not support this information class.
             Err(Error::Status(..)) => None,
@@ -444,9 +448,8 @@ impl Volume {
 async fn look_as_posix(live: &Live, open: &CreateParameters<'_>) -> Result<Facts, Error> {
     let parts = vec![open.part()?, close_part(FileId::RELATED, CloseFlags::NONE)];
     let tree = &live.tree;
-    let mut answers = tree.connection().submit_compound(tree.scope(), parts, true).await?.into_iter();
-    let created = answers.next().ok_or(Error::Protocol("a compound without answers"))?;
-    let created = created.response().await?.success()?;
+    let mut answers = tree.connection().request_compound(tree.scope(), parts, true).await?.into_iter();
+    let created = answers.next().ok_or(Error::Protocol("a compound without answers"))?.success()?;
     Ok(Facts::from(&File::created(tree, &created)?.created))
 }
 

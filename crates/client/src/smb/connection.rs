@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use super::negotiate::{self, Negotiated};
 use super::options::ConnectOptions;
 use super::protection::{Expected, SessionState, verify};
 use super::receive::read_frames;
+use super::renewal;
 use super::send::{Frame, HEAD_ROOM, Numbers, finish_frame, finish_message, write_frames};
 
 /// A connection to a server. Clones are the same connection; it closes when the last of them, and of the
@@ -44,6 +45,17 @@ pub struct InFlight {
     scope: Scope,
     answer: oneshot::Receiver<Response>,
     shared: Arc<Shared>,
+    again: Option<Again>,
+}
+
+/// The means to send a request again after its session was renewed.
+#[derive(Debug)]
+struct Again {
+    part: Part,
+    /// The renewals of the session when the request was sent.
+    seen: u64,
+    /// The caller may drop the connection while it waits.
+    handle: Weak<Handle>,
 }
 
 /// An answer, whatever its status.
@@ -163,10 +175,15 @@ impl ClientConnection {
 
     /// Sends a request, once there are credits for it.
     pub async fn submit(&self, scope: &Scope, part: Part) -> Result<InFlight, Error> {
-        self.submit_tapped(scope, part, |_| {}).await
+        let again = renewal::seen(scope).map(|seen| Again {
+            part: part.clone(),
+            seen,
+            handle: Arc::downgrade(&self.handle),
+        });
+        Ok(InFlight { again, ..self.submit_tapped(scope, part, |_| {}).await? })
     }
 
-    /// As [`submit`](Self::submit); also passes the message as sent to `tap`.
+    /// As [`submit`](Self::submit), once only; also passes the message as sent to `tap`.
     pub(crate) async fn submit_tapped(
         &self,
         scope: &Scope,
@@ -238,6 +255,37 @@ impl ClientConnection {
         }
         slot.send(finish_frame(buffer, Bytes::new(), scope)?);
         Ok(in_flight)
+    }
+
+    /// Sends requests as one compound and waits for all answers, whatever their statuses.
+    pub async fn request_compound(
+        &self,
+        scope: &Scope,
+        parts: Vec<Part>,
+        related: bool,
+    ) -> Result<Vec<Response>, Error> {
+        let Some(seen) = renewal::seen(scope) else {
+            return self.compound_answers(scope, parts, related).await;
+        };
+        let answers = self.compound_answers(scope, parts.clone(), related).await?;
+        if !answers.first().is_some_and(renewal::is_due) {
+            return Ok(answers);
+        }
+        renewal::renew(self, scope, seen).await?;
+        self.compound_answers(scope, parts, related).await
+    }
+
+    async fn compound_answers(
+        &self,
+        scope: &Scope,
+        parts: Vec<Part>,
+        related: bool,
+    ) -> Result<Vec<Response>, Error> {
+        let mut answers = Vec::with_capacity(parts.len());
+        for in_flight in self.submit_compound(scope, parts, related).await? {
+            answers.push(in_flight.response().await?);
+        }
+        Ok(answers)
     }
 
     /// Requests the cancellation of a request; a CANCEL has no answer (MS-SMB2 3.2.4.24).
@@ -331,7 +379,8 @@ impl ClientConnection {
         }
         state.pending.insert(message_id.0, Pending { answer: sender, asynchronous: None });
         drop(state);
-        Ok(InFlight { message_id, command, scope: scope.clone(), answer, shared: Arc::clone(self.shared()) })
+        let (scope, shared) = (scope.clone(), Arc::clone(self.shared()));
+        Ok(InFlight { message_id, command, scope, answer, shared, again: None })
     }
 
     async fn timed<T>(&self, command: Command, wait: impl Future<Output = T>) -> Result<T, Error> {
@@ -354,7 +403,25 @@ impl InFlight {
     }
 
     /// As [`response`](Self::response) with a time limit.
-    pub async fn response_within(self, limit: Duration) -> Result<Response, Error> {
+    pub async fn response_within(mut self, limit: Duration) -> Result<Response, Error> {
+        let (again, scope) = (self.again.take(), self.scope.clone());
+        let answer = self.answer_within(limit).await?;
+        let Some(Again { part, seen, handle }) = again.filter(|_| renewal::is_due(&answer)) else {
+            return Ok(answer);
+        };
+        let Some(handle) = handle.upgrade() else { return Ok(answer) };
+        let connection = ClientConnection { handle };
+        renewal::renew(&connection, &scope, seen).await?;
+        connection.submit_tapped(&scope, part, |_| {}).await?.answer_within(limit).await
+    }
+
+    /// As [`response`](Self::response), without a renewal of the session.
+    pub(crate) async fn only_response(self) -> Result<Response, Error> {
+        let limit = self.shared.options.request_timeout;
+        self.answer_within(limit).await
+    }
+
+    async fn answer_within(self, limit: Duration) -> Result<Response, Error> {
         let answer = tokio::time::timeout(limit, self.answer).await;
         let answer = answer.map_err(|_| Error::TimedOut(self.command))?.map_err(|_| self.shared.ended())?;
         if answer.header.command != self.command {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use auth::Credentials;
+use auth::{Credentials, Initiator, InitiatorError};
+use wire::Command;
 
+use super::error::Error;
 use crate::tickets::TicketSource;
 
 /// The ways in which a user can prove who it is: Kerberos tickets, a password for NTLM, or both.
@@ -30,6 +32,17 @@ impl LogonCredentials {
             (_, Some(tickets)) => tickets.principal(),
             (Some(ntlm), None) => ntlm.user().to_owned(),
             (None, None) => String::new(),
+        }
+    }
+
+    /// The error of a logon that these credentials made.
+    pub(super) fn explain(&self, error: Error, initiator: &Initiator) -> Error {
+        match error {
+            Error::Status(status, Command::SESSION_SETUP) if initiator.is_kerberos() => {
+                Error::TicketRefused(status, self.user())
+            }
+            Error::Logon(InitiatorError::NoCommonMechanism) if self.tickets.is_some() => Error::NoKerberos,
+            error => error,
         }
     }
 

@@ -38,6 +38,9 @@ pub enum Error {
     /// The server refused the ticket of this principal with this status.
     #[error("the server refused the Kerberos ticket of {1}: {0}")]
     TicketRefused(NtStatus, String),
+    /// The session has expired, and renewing it failed a moment ago.
+    #[error("the session has expired, and could not be renewed")]
+    SessionExpired,
     /// The server did not check the user's password: the session is a guest's or anonymous (MS-SMB2 3.2.5.3.1).
     #[error("the server logged the user on as a guest without checking the password")]
     MadeGuest,
@@ -59,6 +62,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error and, of Kerberos, how to go on, in one line.
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Ticket(error) => format!("no Kerberos ticket for the server: {}", error.advice()),
+            other => other.to_string(),
+        }
+    }
+
     /// The status, if the server sent one.
     pub const fn status(&self) -> Option<NtStatus> {
         match self {

@@ -39,6 +39,10 @@ pub(crate) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// The time of one request, unless set otherwise: locks and breaks can delay an answer for half a minute.
 pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// The time after a failed renewal of a session during which requests fail without another attempt, so that not every
+/// one of a thousand requests asks the key distribution center.
+pub(crate) const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
+
 /// Bytes of a listing asked for with one request.
 pub(crate) const LISTING_BYTES: u32 = 64 << 10;
 

@@ -5,8 +5,9 @@
 //! through a file. All of them build requests in the same way: encode a body, wait for the [`Response`], decode it.
 //! [`ClientConnection::submit`] sends any body, and [`ClientConnection::raw_send`] any bytes.
 //!
-//! Nothing here retries, reconnects or caches: one call is one exchange (a few for logons and listings), and the
-//! caller interprets the server's answer.
+//! Nothing here reconnects or caches: one call is one exchange (a few for logons and listings), and the caller interprets
+//! the server's answer. Only a request that the server refuses because the session has expired is sent again, after
+//! another logon.
 
 mod accounts;
 mod breaks;
@@ -23,6 +24,7 @@ mod pipe;
 mod posix;
 mod protection;
 mod receive;
+mod renewal;
 mod send;
 mod session;
 mod tree;

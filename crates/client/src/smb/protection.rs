@@ -8,6 +8,7 @@ use wire::{NtStatus, SessionId};
 
 use super::error::Error;
 use super::negotiate::Negotiated;
+use super::renewal::Renewal;
 
 /// A session that is logged on, and its keys.
 #[derive(Debug)]
@@ -17,12 +18,14 @@ pub(crate) struct SessionState {
     pub(crate) signing: Option<SigningKey>,
     sealing: Option<SealingKey>,
     opening: Option<SealingKey>,
+    /// `None` if the session cannot be renewed.
+    pub(crate) renewal: Option<Renewal>,
 }
 
 impl SessionState {
     /// A session without a key, of a guest or an anonymous user (MS-SMB2 3.2.5.3.1).
     pub(crate) const fn keyless(id: SessionId, flags: SessionFlags) -> Self {
-        Self { id, flags, signing: None, sealing: None, opening: None }
+        Self { id, flags, signing: None, sealing: None, opening: None, renewal: None }
     }
 
     pub(crate) fn new(
@@ -39,7 +42,7 @@ impl SessionState {
             sealing = Some(SealingKey::new(cipher, outward.as_bytes())?);
             opening = Some(SealingKey::new(cipher, inward.as_bytes())?);
         }
-        Ok(Self { id, flags, signing: Some(signing), sealing, opening })
+        Ok(Self { id, flags, signing: Some(signing), sealing, opening, renewal: None })
     }
 
     /// True if messages can be encrypted.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use auth::{ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions, PreauthHash, SessionKeys};
+use auth::{ClientStep, Credentials, Initiator, InitiatorOptions, PreauthHash, SessionKeys};
 use wire::msg::{LogoffRequest, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Command, Dialect, NtStatus, SessionId};
 use zeroize::Zeroizing;
@@ -15,6 +15,7 @@ use super::error::Error;
 use super::limits::LOGON_ROUNDS_MAX;
 use super::options::LogonOptions;
 use super::protection::SessionState;
+use super::renewal::Renewal;
 use super::tree::ClientTree;
 use crate::tickets;
 
@@ -37,7 +38,7 @@ impl ClientConnection {
     /// Logs on anonymously: a session without keys, neither signed nor encrypted.
     pub async fn logon_anonymous(&self) -> Result<ClientSession, Error> {
         let mut initiator = Initiator::new(Credentials::anonymous(), self.options().server_name.clone());
-        let logon = exchange(self, &mut initiator, SessionId(0)).await?;
+        let logon = exchange(self, &mut initiator, Scope::default(), SessionId(0)).await?;
         self.session(SessionState::keyless(logon.id, logon.flags))
     }
 
@@ -51,16 +52,8 @@ impl ClientConnection {
         let negotiated = self.negotiated()?;
         let anonymous = credentials.is_anonymous();
         let mut initiator = self.initiator(&credentials, options.initiator).await?;
-        let logon = exchange(self, &mut initiator, options.previous_session_id).await;
-        let logon = logon.map_err(|error| match error {
-            Error::Status(status, Command::SESSION_SETUP) if initiator.is_kerberos() => {
-                Error::TicketRefused(status, credentials.user())
-            }
-            Error::Logon(InitiatorError::NoCommonMechanism) if credentials.tickets.is_some() => {
-                Error::NoKerberos
-            }
-            error => error,
-        })?;
+        let logon = exchange(self, &mut initiator, Scope::default(), options.previous_session_id).await;
+        let logon = logon.map_err(|error| credentials.explain(error, &initiator))?;
         let keyless = logon.flags.intersects(SessionFlags::IS_GUEST | SessionFlags::IS_NULL);
         if keyless && !anonymous && !options.accept_guest {
             // MS-SMB2 3.2.5.3.1 lets it fail if signing is required. A caller that gives a password expects a check,
@@ -68,7 +61,7 @@ impl ClientConnection {
             self.disconnect();
             return Err(Error::MadeGuest);
         }
-        let state = match logon.session_key {
+        let mut state = match logon.session_key {
             Some(key) if !keyless => {
                 let keys = SessionKeys::derive(negotiated.dialect, &key, &logon.preauth, negotiated.cipher);
                 SessionState::new(logon.id, logon.flags, negotiated, &keys)?
@@ -85,11 +78,12 @@ impl ClientConnection {
                 key.verify(&logon.answer.message)?;
             }
         }
+        state.renewal = state.signing.is_some().then(|| Renewal::new(credentials));
         self.session(state)
     }
 
     /// The beginning of a logon: with a ticket if there is one for the server, else with NTLM if that may be used.
-    async fn initiator(
+    pub(super) async fn initiator(
         &self,
         credentials: &LogonCredentials,
         options: InitiatorOptions,
@@ -153,6 +147,11 @@ impl ClientSession {
         &self.scope
     }
 
+    /// The reason why the expired session could not be renewed; `None` unless the last attempt failed.
+    pub fn trouble(&self) -> Option<String> {
+        self.state.renewal.as_ref().and_then(Renewal::trouble)
+    }
+
     /// True if its messages can be signed.
     pub(crate) fn has_key(&self) -> bool {
         self.state.signing.is_some()
@@ -186,22 +185,22 @@ impl fmt::Debug for ClientSession {
 }
 
 /// The result of a logon.
-struct Logon {
+pub(super) struct Logon {
     id: SessionId,
-    flags: SessionFlags,
-    session_key: Option<Zeroizing<Vec<u8>>>,
+    pub(super) flags: SessionFlags,
+    pub(super) session_key: Option<Zeroizing<Vec<u8>>>,
     preauth: PreauthHash,
     answer: Response,
 }
 
-/// Exchanges tokens until the server accepts or refuses.
-async fn exchange(
+/// Exchanges tokens until the server accepts or refuses: in the scope's session, or in a new one.
+pub(super) async fn exchange(
     connection: &ClientConnection,
     initiator: &mut Initiator,
+    mut scope: Scope,
     previous_session_id: SessionId,
 ) -> Result<Logon, Error> {
     let mut preauth = connection.negotiated()?.preauth;
-    let mut scope = Scope::default();
     let mut step = initiator.step(None)?;
     for _ in 0..LOGON_ROUNDS_MAX {
         let ClientStep::Token(token) = &step else {
@@ -216,7 +215,7 @@ async fn exchange(
         };
         let part = Part::new(Command::SESSION_SETUP, |out, base| body.encode(out, base));
         let in_flight = connection.submit_tapped(&scope, part, |message| preauth.update(message)).await?;
-        let answer = in_flight.response().await?;
+        let answer = in_flight.only_response().await?;
         let answer = answer.success_or(&[NtStatus::MORE_PROCESSING_REQUIRED])?;
         let body = SessionSetupResponse::decode(&answer.message)?;
         scope.session_id = answer.header.session_id;

@@ -30,6 +30,8 @@ pub(super) struct ListedConnection {
     pub(super) persistent: bool,
     /// The process that serves the connection; `None` if the kernel does.
     pub(super) pid: Option<u32>,
+    /// The reason why the user is not logged on at the moment; `None` if there is none or it is unknown.
+    pub(super) problem: Option<String>,
 }
 
 const COLUMNS: [Column; 4] = [
@@ -95,6 +97,7 @@ pub(super) fn details(
         label("Status", connection.status),
         opens,
         label("# Connections", &connected.to_string()),
+        connection.problem.as_deref().map(|problem| label("Problem", problem)).unwrap_or_default(),
     ];
     console.write(&text.concat());
     console.line(&format!("{}\n", messages::COMPLETED));
@@ -120,6 +123,7 @@ fn connected(mounted: &Mounted, remembered: &Remembered) -> ListedConnection {
         opens: state.as_ref().map(|state| state.opens),
         persistent,
         pid: state.as_ref().map(|state| state.pid),
+        problem: state.as_ref().and_then(|state| state.problem.clone()),
     }
 }
 
@@ -149,6 +153,7 @@ fn unavailable(kept: &RememberedConnection) -> ListedConnection {
         opens: None,
         persistent: true,
         pid: None,
+        problem: None,
     }
 }
 
