@@ -8,10 +8,11 @@ use auth::ntlm::{
 use auth::spnego::{Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
 use auth::{
     Acceptor, AcceptorConfig, AccountRecord, Accounts, ClientStep, Credentials, IdentityKind, Initiator,
-    InitiatorError, InitiatorOptions, Logon, Refusal, Step,
+    InitiatorError, InitiatorOptions, KerberosError, KerberosExchange, KerberosStep, Logon, Refusal, Step,
 };
 use proptest::prelude::*;
 use wire::FileTime;
+use zeroize::Zeroizing;
 
 const NOW: FileTime = FileTime::from_unix(1_700_000_000, 0);
 const HOUR: u64 = 3600 * 10_000_000;
@@ -118,6 +119,80 @@ fn the_right_password_logs_on_with_every_kind_of_client() {
         assert_eq!(logon.identity.workstation.as_deref(), Some("DESK"));
         assert_ne!(logon.session_key.first_16(), [0; 16]);
     }
+}
+
+/// Kerberos of a client whose ticket no server here can read.
+struct Unreadable;
+
+impl KerberosExchange for Unreadable {
+    fn step(&mut self, _token: &[u8]) -> Result<KerberosStep, KerberosError> {
+        Err("no server answers".into())
+    }
+
+    fn session_key(&mut self) -> Result<Zeroizing<Vec<u8>>, KerberosError> {
+        Err("no server answers".into())
+    }
+
+    fn get_mic(&mut self, _message: &[u8]) -> Result<Vec<u8>, KerberosError> {
+        Err("no server answers".into())
+    }
+
+    fn verify_mic(&mut self, _message: &[u8], _mic: &[u8]) -> Result<(), KerberosError> {
+        Err("no server answers".into())
+    }
+}
+
+fn with_ticket(fallback: Option<Credentials>) -> Initiator {
+    Initiator::with_kerberos(Box::new(Unreadable), b"a ticket".to_vec(), fallback, "server")
+}
+
+#[test]
+fn a_server_without_kerberos_gets_ntlm_after_the_ticket_and_proves_its_choice() {
+    let (logon, key) = run(&mut Acceptor::new(config()), &mut with_ticket(Some(alice("right")))).unwrap();
+    assert_eq!(logon.identity.user, "Alice");
+    assert_eq!(key.unwrap(), logon.session_key.full());
+    let refused = run(&mut Acceptor::new(config()), &mut with_ticket(Some(alice("wrong"))));
+    assert_eq!(refused.err(), Some(Refusal::WrongPassword));
+}
+
+#[test]
+fn a_choice_of_ntlm_without_the_proof_of_the_server_is_refused() {
+    let mut acceptor = Acceptor::new(config());
+    let mut initiator = with_ticket(Some(alice("right")));
+    let mut answer: Option<Vec<u8>> = None;
+    for _ in 0..5 {
+        let token = match initiator.step(answer.as_deref()) {
+            Ok(ClientStep::Token(token)) => token,
+            other => panic!("the client stops: {other:?}"),
+        };
+        match acceptor.step(&token, &Table, NOW) {
+            Step::Continue(token) | Step::Again { token, .. } => answer = Some(token),
+            Step::Done(_) => {
+                let accepted =
+                    NegTokenResp { state: Some(NegState::AcceptCompleted), ..NegTokenResp::default() };
+                assert!(matches!(initiator.step(Some(&accepted.encode())), Err(InitiatorError::BadMic)));
+                return;
+            }
+            other => panic!("the server stops: {other:?}"),
+        }
+    }
+    panic!("no end");
+}
+
+#[test]
+fn a_choice_of_ntlm_ends_the_logon_of_a_client_that_demands_kerberos() {
+    let mut initiator = with_ticket(None);
+    let Ok(ClientStep::Token(offer)) = initiator.step(None) else { panic!("an offer") };
+    match Token::decode(&offer) {
+        Ok(Token::Init(init)) => assert_eq!(init.mechanisms, [Mechanism::MsKerberos, Mechanism::Kerberos]),
+        other => panic!("{other:?}"),
+    }
+    let choice = NegTokenResp {
+        state: Some(NegState::RequestMic),
+        mechanism: Some(Mechanism::NtlmSsp),
+        ..NegTokenResp::default()
+    };
+    assert!(matches!(initiator.step(Some(&choice.encode())), Err(InitiatorError::NoCommonMechanism)));
 }
 
 #[test]

@@ -11,6 +11,8 @@ use wire::{
 
 use super::*;
 
+mod tickets;
+
 /// The server's end of a connection.
 struct Script {
     from: ReadHalf<DuplexStream>,
