@@ -138,7 +138,7 @@ impl Tickets {
     pub fn of_user(host: &str, principal: Option<&str>) -> Result<Arc<Self>, TicketError> {
         named(host)?;
         let credential = match principal {
-            Some(principal) => Credential::of_principal(principal)?,
+            Some(principal) => of_principal(principal)?,
             None => Credential::of_user()?,
         };
         let (initiator, _) = first_step(credential, host)?;
@@ -230,6 +230,27 @@ fn named(host: &str) -> Result<(), TicketError> {
         return Err(TicketError::Address(host.to_owned()));
     }
     Ok(())
+}
+
+/// The cached tickets of a principal. Names of Active Directory are the same in any case, those of Kerberos are not, so
+/// the default cache may be this principal's, too.
+fn of_principal(principal: &str) -> Result<Credential, gss::Error> {
+    let mut error = match Credential::of_principal(principal) {
+        Err(error) if error.kind != ErrorKind::NoLibrary => error,
+        outcome => return outcome,
+    };
+    let default = Credential::of_user()?;
+    let owner = default.owner()?.principal;
+    let (user, realm) = owner.rsplit_once('@').unwrap_or((&owner, ""));
+    let same = match principal.rsplit_once('@') {
+        Some((name, domain)) => user.eq_ignore_ascii_case(name) && realm.eq_ignore_ascii_case(domain),
+        None => {
+            user.eq_ignore_ascii_case(principal) && gss::default_realm().is_ok_and(|default| default == realm)
+        }
+    };
+    // Whatever the library says about the name, such as that there is no default realm: there is no ticket.
+    error.kind = ErrorKind::NoTicket;
+    if same { Ok(default) } else { Err(error) }
 }
 
 /// The realm may be a suffix that only the domain knows; its controller looks it up then.

@@ -264,6 +264,9 @@ impl Remote {
             _ => false,
         };
         if lost {
+            if error.status().is_none() && !live.tree.connection().has_ended() {
+                log::warn(&format!("{}: disconnected: {error}", self.target));
+            }
             live.tree.connection().disconnect();
         }
     }

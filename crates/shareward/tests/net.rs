@@ -312,6 +312,21 @@ fn another_server_that_does_not_answer() {
 }
 
 #[test]
+fn kerberos_without_a_ticket() {
+    check(
+        "kerberos_without_a_ticket",
+        some_sessions(),
+        &[
+            ("session --kerberos", ""),
+            ("session --server nas --kerberos --ntlm", ""),
+            ("session --server 192.0.2.1 --kerberos", ""),
+            ("session --server nas --login CORP\\carol --kerberos", "a password\n"),
+            ("session --server nas --login carol --kerberos", ""),
+        ],
+    );
+}
+
+#[test]
 fn no_rights() {
     let refusal = Error::new(number::ACCESS_DENIED, "Only administrators may ask.").with_hint("ask root");
     let data = Data { refusal: Some(refusal), ..some_sessions() };

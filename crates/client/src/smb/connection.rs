@@ -265,14 +265,15 @@ impl ClientConnection {
         related: bool,
     ) -> Result<Vec<Response>, Error> {
         let Some(seen) = renewal::seen(scope) else {
-            return self.compound_answers(scope, parts, related).await;
+            return self.compound_answers(scope, parts, related).await?.into_iter().collect();
         };
         let answers = self.compound_answers(scope, parts.clone(), related).await?;
-        if !answers.first().is_some_and(renewal::is_due) {
-            return Ok(answers);
+        // The others fail with the first, and Samba does not sign their answers.
+        if !matches!(answers.first(), Some(Ok(first)) if renewal::is_due(first)) {
+            return answers.into_iter().collect();
         }
         renewal::renew(self, scope, seen).await?;
-        self.compound_answers(scope, parts, related).await
+        self.compound_answers(scope, parts, related).await?.into_iter().collect()
     }
 
     async fn compound_answers(
@@ -280,10 +281,10 @@ impl ClientConnection {
         scope: &Scope,
         parts: Vec<Part>,
         related: bool,
-    ) -> Result<Vec<Response>, Error> {
+    ) -> Result<Vec<Result<Response, Error>>, Error> {
         let mut answers = Vec::with_capacity(parts.len());
         for in_flight in self.submit_compound(scope, parts, related).await? {
-            answers.push(in_flight.response().await?);
+            answers.push(in_flight.response().await);
         }
         Ok(answers)
     }

@@ -24,7 +24,8 @@ static HELP: Help = Help {
     syntax: "\
 NET USER
 username [password | *] [/ACTIVE:{YES | NO}] [--json]
-[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]
+[--kerberos | --ntlm]]
 ",
     about: "\
 Lists the server's accounts, shows one, changes its password, or activates or

@@ -22,7 +22,8 @@ static HELP: Help = Help {
     syntax: "\
 NET CONFIG
 [SERVER] [/AUTODISCONNECT:minutes] [/SRVCOMMENT:\"text\"] [/HIDDEN:{YES | NO}]
-[--json] [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--json] [--socket PATH | --server NAME [--login USER] [--credentials FILE]
+[--kerberos | --ntlm]]
 ",
     about: "\
 Shows or changes the settings of the Server service. Changes are written to the

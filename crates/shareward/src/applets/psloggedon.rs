@@ -29,6 +29,7 @@ static HELP: Help = Help {
     syntax: "\
 PSLOGGEDON [-l] [-x] [-nobanner] [\\\\computer | username]
            [-server NAME,NAME] [-u USER [-p PASSWORD]] [-credentials FILE]
+           [-kerberos | -ntlm]
 ",
     about: "\
 Shows who is logged on at the machine itself, as 'who' does, and through its
@@ -45,6 +46,8 @@ logged on.
               command runs
   -credentials
               a file with user name and password
+  -kerberos   log on there only with a Kerberos ticket
+  -ntlm       log on there only with a password, by NTLM
 
 Logons at this machine itself are shown even if no server runs here.
 Times are local.

@@ -72,7 +72,8 @@ static STOP_HELP: Help = Help {
     syntax: "\
 NET STOP
 SERVER [/YES | /NO] [--json]
-[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]
+[--kerberos | --ntlm]]
 ",
     about: "\
 Ends all sessions, closes their open files and stops the Server service. Asks
@@ -88,7 +89,8 @@ static PAUSE_HELP: Help = Help {
     syntax: "\
 NET PAUSE
 SERVER [--json]
-[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]
+[--kerberos | --ntlm]]
 ",
     about: "\
 Makes the Server service refuse new sessions. Existing sessions continue. 'net
@@ -104,7 +106,8 @@ static CONTINUE_HELP: Help = Help {
     syntax: "\
 NET CONTINUE
 SERVER [--json]
-[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]
+[--kerberos | --ntlm]]
 ",
     about: "\
 Makes a paused Server service accept new sessions again.

@@ -36,7 +36,8 @@ sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
         [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
 {sharename | path} /DELETE [/YES | /NO]
 [--json[=wmi]]
-[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]
+[--kerberos | --ntlm]]
 ",
     about: "\
 Lists the shares of the server, shows one, or creates, changes or deletes one.
@@ -57,6 +58,8 @@ exists.
   /DELETE         stop sharing the directory. If files are open, asks first and
                   closes them
   --server        the server to ask; by default, the local one
+  --kerberos      log on there only with a Kerberos ticket
+  --ntlm          log on there only with a password, by NTLM
 
 Exit codes: 0 success; the number of a system error up to 255, such as 5
 (access denied); 2 for all others, such as 2114 (no server is running), 2118

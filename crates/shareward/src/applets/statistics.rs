@@ -21,7 +21,8 @@ static HELP: Help = Help {
     syntax: "\
 NET STATISTICS
 [SERVER] [--json]
-[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]
+[--kerberos | --ntlm]]
 ",
     about: "\
 Shows what the Server service has counted since it started. A counter that the

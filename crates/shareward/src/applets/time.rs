@@ -22,7 +22,8 @@ static HELP: Help = Help {
     syntax: "\
 NET TIME
 [\\\\computername] [/SET [/YES | /NO]] [--json]
-[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]
+[--kerberos | --ntlm]]
 ",
     about: "\
 Shows the time of this machine's server or of another computer.

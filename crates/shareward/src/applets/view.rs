@@ -21,13 +21,15 @@ static HELP: Help = Help {
     syntax: "\
 NET VIEW
 \\\\computername [/ALL] [/CACHE] [--json]
-[--login USER] [--credentials FILE]
+[--login USER] [--credentials FILE] [--kerberos | --ntlm]
 ",
     about: "\
 Shows the shares of a computer.
 
   \\\\computername  the computer's name or address, as \\\\name:port if the port is
                   not 445. The same as --server computername
+  --kerberos      log on only with a Kerberos ticket
+  --ntlm          log on only with a password, by NTLM
   /ALL            include hidden shares
   /CACHE          show what clients may keep as offline copies
 

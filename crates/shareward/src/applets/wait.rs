@@ -30,6 +30,7 @@ static HELP: Help = Help {
 NET WAIT
 path [--timeout LENGTH] [--share NAME] [--json]
 [--server NAME] [--login USER] [--credentials FILE] [--socket PATH]
+[--kerberos | --ntlm]
 ",
     about: "\
 Waits until nobody has the file open, or anything below the directory.

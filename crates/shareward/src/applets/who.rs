@@ -24,6 +24,7 @@ static HELP: Help = Help {
 NET WHO
 path [--share NAME] [--json]
 [--server NAME] [--login USER] [--credentials FILE] [--socket PATH]
+[--kerberos | --ntlm]
 ",
     about: "\
 Shows who has a file open, or anything below a directory: user, computer,

@@ -112,8 +112,8 @@ pub(crate) fn command(socket: PathBuf, program: &str, words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shareward"));
     command.arg0(program).args(words.split_whitespace().map(|word| word.replace('_', " ")));
     command.env_clear().env("SHAREWARD_SOCKET", socket).env("TZ", "UTC");
-    // The tickets of whoever runs the tests do not matter.
-    command.env("KRB5CCNAME", "/nonexistent/tickets");
+    // The tickets and the realm of whoever runs the tests do not matter.
+    command.env("KRB5CCNAME", "/nonexistent/tickets").env("KRB5_CONFIG", "/dev/null");
     command
 }
 

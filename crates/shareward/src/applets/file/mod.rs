@@ -33,6 +33,7 @@ NET FILE
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
 [--json[=wmi] | --ndjson | --csv[=bom] [--no-header]]
 [--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
+[--kerberos | --ntlm]
 ",
     about: "\
 Lists the files, directories and pipes that clients have open on this server,
@@ -74,6 +75,8 @@ Output and target:
   --ndjson, --csv
              print one JSON document per line, or comma-separated values
   --server   ask these servers instead of the local one
+  --kerberos log on there only with a Kerberos ticket; --ntlm: only with a
+             password
   --socket   path of the local server's control socket
 
 Permissions are R read, W write, C create, X execute, D delete, A attributes,

@@ -28,7 +28,8 @@ static HELP: Help = Help {
 NET USE
 [directory | *] [\\\\computername[@port]\\sharename [password | *]]
 [/USER:[domainname\\]username] [/PERSISTENT:{YES | NO}] [--credentials FILE]
-[--via {CIFS | FUSE}] [--port N] [--read-only] [--allow-others] [--foreground]
+[--kerberos | --ntlm] [--via {CIFS | FUSE}] [--port N] [--read-only]
+[--allow-others] [--foreground]
 
 NET USE
 {directory | \\\\computername\\sharename | *} /DELETE [/YES | /NO]
@@ -54,6 +55,8 @@ below /run for root.
                   the default for new connections
   --credentials   a file with the lines username=, password= and domain=, which
                   only its owner may access (mode 0600)
+  --kerberos      log on only with a Kerberos ticket; --ntlm: only with a
+                  password
   --via           CIFS: the kernel's client; FUSE: this program. By default,
                   CIFS for root if the kernel has it, else FUSE
   --port          the server's port, if it is not 445
@@ -62,6 +65,10 @@ below /run for root.
   --foreground    do not return before the connection ends (FUSE)
   --restore       connect all remembered shares that are not connected
   --json          print one JSON document
+
+If no password is given and the user has a Kerberos ticket for the computer's
+name (see kinit), the ticket is used. Through FUSE, a renewed ticket is taken
+when the old one ends.
 
 The password is the one on the command line, or else the one in the credentials
 file, or else SHAREWARD_PASSWORD in the environment; otherwise the command asks

@@ -36,6 +36,7 @@ NET SESSION
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
 [--json[=wmi] | --ndjson | --csv[=bom] [--no-header]]
 [--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
+[--kerberos | --ntlm]
 ",
     about: "\
 Lists the sessions between this server and its clients, shows the sessions of
@@ -73,6 +74,8 @@ Output and target:
                   Win32_ServerSession and Win32_ServerConnection
   --ndjson, --csv print one JSON document per line, or comma-separated values
   --server        ask these servers instead of the local one
+  --kerberos      log on there only with a Kerberos ticket
+  --ntlm          log on there only with a password, by NTLM
   --socket        path of the local server's control socket
 
 Switches can be abbreviated and written in any case: /DEL, --delete.
