@@ -289,8 +289,8 @@ pub(crate) const DOMAIN_NAME_WAIT: Duration = Duration::from_secs(3);
 /// The time for which a question to the domain waits for its answer, longer than a controller takes to be found.
 pub(crate) const DOMAIN_QUESTION_WAIT: Duration = Duration::from_secs(10);
 
-/// The questions to the domain at the same time: as many as winbind's client has threads for.
-pub(crate) const DOMAIN_NAMES_AT_ONCE: usize = 4;
+/// The names in one question to the domain, which LSARPC servers answer at once.
+pub(crate) const DOMAIN_NAMES_AT_ONCE: usize = 100;
 
 /// The lifetime of a name of the domain. Names change rarely, and an old one is used until there is an answer.
 pub(crate) const DOMAIN_NAME_LIFETIME: Duration = Duration::from_secs(3600);

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use futures_util::StreamExt;
+use domain::NamedKind;
+use domain::names::{Directory, Membership};
+use futures_util::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 use wire::security::Sid;
@@ -31,19 +31,15 @@ pub(crate) struct Named {
     pub(crate) kind: PrincipalKind,
 }
 
-/// The answer to a question; the error is for the log.
-pub(crate) type Answer = Result<Option<Named>, String>;
+/// The answers to questions, in their order; the error is for the log.
+pub(crate) type Answers = Result<Vec<Option<Named>>, String>;
 
-/// A source of names: a controller, or a program on this machine that asks one.
+/// A source of names: the domain's controllers.
 pub(crate) trait NameSource: Send + Sync {
-    /// The owner of a SID; `None` if there is none.
-    fn name_of(&self, sid: Sid) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>>;
-    /// The user or group with this name; `None` if there is none.
-    fn sid_of<'a>(
-        &'a self,
-        domain: &'a str,
-        name: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+    /// The owners of SIDs; `None` for those that nobody has.
+    fn names_of(&self, sids: Vec<Sid>) -> BoxFuture<'_, Answers>;
+    /// The users and groups with names like `CORP\carol`; `None` for those that nobody has.
+    fn owners_of(&self, names: Vec<String>) -> BoxFuture<'_, Answers>;
 }
 
 /// The names that are known, and the questions about others.
@@ -63,7 +59,7 @@ struct Table {
     known: HashMap<Question, Known>,
     open: BTreeSet<Question>,
     under_way: BTreeSet<Question>,
-    /// DomainNames that the domain was asked for and did not answer.
+    /// Names that the domain was asked for and did not answer.
     failed: BTreeSet<Question>,
 }
 
@@ -176,21 +172,44 @@ impl DomainNames {
                 }
                 continue;
             }
-            let answers = futures_util::stream::iter(questions).map(|question| async move {
-                let answer = match &question {
-                    Question::Sid(sid) => source.name_of(*sid).await,
-                    Question::Name(domain, name) => source.sid_of(domain.as_str(), name.as_str()).await,
-                };
-                (question, answer)
-            });
-            let mut answers = std::pin::pin!(answers.buffer_unordered(limits::DOMAIN_NAMES_AT_ONCE));
-            while let Some((question, answer)) = answers.next().await {
-                self.note(question, answer);
+            let (mut sids, mut names) = (Vec::new(), Vec::new());
+            for question in questions {
+                match &question {
+                    Question::Sid(sid) => sids.push((*sid, question)),
+                    Question::Name(domain, name) => {
+                        names.push((format!("{}\\{}", domain.as_str(), name.as_str()), question));
+                    }
+                }
+            }
+            for batch in sids.chunks(limits::DOMAIN_NAMES_AT_ONCE) {
+                let (sids, questions): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
+                self.note_all(questions, source.names_of(sids).await);
+            }
+            for batch in names.chunks(limits::DOMAIN_NAMES_AT_ONCE) {
+                let (names, questions): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
+                self.note_all(questions, source.owners_of(names).await);
             }
         }
     }
 
-    fn note(&self, question: Question, answer: Answer) {
+    fn note_all(&self, questions: Vec<Question>, answers: Answers) {
+        match answers {
+            Ok(answers) => {
+                // Those without an answer of their own have none.
+                let answers = answers.into_iter().chain(std::iter::repeat(None));
+                questions
+                    .into_iter()
+                    .zip(answers)
+                    .for_each(|(question, named)| self.note(question, Ok(named)));
+            }
+            Err(error) => {
+                questions.into_iter().for_each(|question| self.note(question, Err(error.clone())));
+            }
+        }
+        self.answered.notify_all();
+    }
+
+    fn note(&self, question: Question, answer: Result<Option<Named>, String>) {
         let now = Instant::now();
         let mut table = self.table.lock();
         table.under_way.remove(&question);
@@ -203,7 +222,7 @@ impl DomainNames {
                         tracing::warn!(
                             domain = domain.as_str(),
                             name = name.as_str(),
-                            "the domain has no such user or group; settings with the name give no rights"
+                            "the domain has no user or group with this name; settings with it give no rights, unless it is a user principal name"
                         );
                         limits::NO_DOMAIN_NAME_LIFETIME
                     }
@@ -232,8 +251,6 @@ impl DomainNames {
                 table.keep(question, Known { named, until: now + limits::DOMAIN_NAME_RETRY });
             }
         }
-        drop(table);
-        self.answered.notify_all();
     }
 
     /// Enters an owner that another part of the server has learned.
@@ -302,39 +319,33 @@ impl fmt::Debug for DomainNames {
     }
 }
 
-/// The source of names of a domain.
+/// The controllers of a domain as the source of names.
 pub(super) fn source(domain: &DomainSettings) -> Option<Box<dyn NameSource>> {
-    Some(Box::new(Directory(domain::names::Directory::new(domain::names::Membership {
+    let membership = Membership {
         realm: domain.realm.clone(),
         keytab: domain.keytab.clone(),
         controllers: domain.controllers.clone(),
-    }))))
+    };
+    Some(Box::new(Directory::new(membership)))
 }
-
-/// The domain's controllers, and winbind on this machine if they do not answer.
-struct Directory(domain::names::Directory);
 
 impl NameSource for Directory {
-    fn name_of(&self, sid: Sid) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+    fn names_of(&self, sids: Vec<Sid>) -> BoxFuture<'_, Answers> {
         Box::pin(async move {
-            Ok(self.0.name_of(sid, limits::DOMAIN_QUESTION_WAIT).await?.and_then(of_directory))
+            let found = Directory::names_of(self, &sids, limits::DOMAIN_QUESTION_WAIT).await?;
+            Ok(found.into_iter().map(|it| it.and_then(of_domain)).collect())
         })
     }
 
-    fn sid_of<'a>(
-        &'a self,
-        domain: &'a str,
-        name: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
+    fn owners_of(&self, names: Vec<String>) -> BoxFuture<'_, Answers> {
         Box::pin(async move {
-            let written = format!("{domain}\\{name}");
-            Ok(self.0.owner_of(&written, limits::DOMAIN_QUESTION_WAIT).await?.and_then(of_directory))
+            let found = Directory::owners_of(self, &names, limits::DOMAIN_QUESTION_WAIT).await?;
+            Ok(found.into_iter().map(|it| it.and_then(of_domain)).collect())
         })
     }
 }
 
-fn of_directory(named: domain::Named) -> Option<Named> {
-    use domain::NamedKind;
+fn of_domain(named: domain::Named) -> Option<Named> {
     let kind = match named.kind {
         NamedKind::User => PrincipalKind::User,
         NamedKind::Group => PrincipalKind::Group,
@@ -343,7 +354,7 @@ fn of_directory(named: domain::Named) -> Option<Named> {
         NamedKind::WellKnownGroup => PrincipalKind::WellKnownGroup,
         NamedKind::Other => return None,
     };
-    Some(Named { sid: named.sid, domain: named.domain, name: named.name, kind })
+    Some(Named { sid: named.sid, domain: wire::names::upper(&named.domain), name: named.name, kind })
 }
 
 #[cfg(test)]
@@ -368,23 +379,20 @@ pub(crate) mod tests {
             }
         }
 
-        fn answer(&self, is_it: bool) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
-            self.asked.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async move { Ok(is_it.then(Self::named)) })
+        fn answer(&self, is_it: impl Iterator<Item = bool>) -> BoxFuture<'_, Answers> {
+            let answers: Vec<_> = is_it.map(|is_it| is_it.then(Self::named)).collect();
+            self.asked.fetch_add(answers.len(), Ordering::Relaxed);
+            Box::pin(async move { Ok(answers) })
         }
     }
 
     impl NameSource for Frontdesk {
-        fn name_of(&self, sid: Sid) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
-            self.answer(sid == Self::named().sid)
+        fn names_of(&self, sids: Vec<Sid>) -> BoxFuture<'_, Answers> {
+            self.answer(sids.into_iter().map(|sid| sid == Self::named().sid))
         }
 
-        fn sid_of<'a>(
-            &'a self,
-            domain: &'a str,
-            name: &'a str,
-        ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
-            self.answer(eq_ignore_case(domain, "CORP") && eq_ignore_case(name, "frontdesk"))
+        fn owners_of(&self, names: Vec<String>) -> BoxFuture<'_, Answers> {
+            self.answer(names.into_iter().map(|name| eq_ignore_case(&name, "CORP\\frontdesk")))
         }
     }
 
