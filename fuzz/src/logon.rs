@@ -77,7 +77,7 @@ pub fn logon(data: &[u8]) {
                 assert!(kind != IdentityKind::User || logon.identity.user == "Alice");
                 ended = true;
             }
-            Step::Refused { .. } => ended = true,
+            Step::Refused { .. } | Step::PassThrough(_) => ended = true,
         }
         if client_goes_on {
             client_goes_on = initiator.step(Some(token)).is_ok();

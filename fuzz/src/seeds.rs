@@ -397,6 +397,7 @@ fn logons(all: &mut Seeds) {
                 Step::Continue(token) | Step::Again { token, .. } => Some(token),
                 Step::Done(logon) => Some(logon.token),
                 Step::Refused { token, .. } => token,
+                Step::PassThrough(_) => None,
             };
             answered.extend(answer.clone());
             if sent.len() == 4 || answer.is_none() {

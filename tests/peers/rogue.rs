@@ -224,7 +224,7 @@ fn as_others(
                     *key = SigningKey::new(algorithm, &keys.signing).ok();
                     (NtStatus::SUCCESS, logon.token)
                 }
-                Step::Refused { .. } => return refused(NtStatus::LOGON_FAILURE),
+                Step::Refused { .. } | Step::PassThrough(_) => return refused(NtStatus::LOGON_FAILURE),
             };
             let response =
                 SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &token };

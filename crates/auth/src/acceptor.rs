@@ -5,7 +5,7 @@
 //!   Start ───────────────────────────────────────────────► Selected ──────────► AP-REQ
 //!     │ SPNEGO with NEGOTIATE, raw NEGOTIATE                  │ NEGOTIATE          │
 //!     ├───────────────► Challenged ◄─────────────────────────┘                    │
-//!     │                      │ AUTHENTICATE                                       │
+//!     │                      │ AUTHENTICATE (for users of domains over PassedOn)  │
 //!     │                      ▼                       MIC                          │
 //!     │                  Finished ◄───────────────────────────── ListUnproven ◄───┤
 //!     │                  (also after every refusal)                               │
@@ -19,6 +19,7 @@
 //! logon: there is no second mechanism within it.
 
 mod ntlm;
+mod pass_through;
 mod ticket;
 
 use core::fmt;
@@ -35,6 +36,8 @@ use crate::ntlm::Authenticate;
 use crate::random::{Random, SystemRandom};
 use crate::refusal::Refusal;
 use crate::spnego::{self, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
+use pass_through::PassedOn;
+pub use pass_through::{Decided, PassThrough};
 use ticket::ListUnproven;
 
 /// The names that the server presents, and the logons that it accepts without a password.
@@ -55,6 +58,8 @@ pub struct AcceptorConfig {
     pub guest_for_unknown: bool,
     /// Further domains whose users become guests then, in any case; `*` means all.
     pub guest_domains: Vec<String>,
+    /// Has a controller decide about users of domains (`Step::PassThrough`). Only used if the domain has a DNS name.
+    pub pass_through: bool,
     /// The keys for tickets; `None` if the server does not offer Kerberos.
     pub kerberos: Option<Arc<KerberosService>>,
 }
@@ -91,6 +96,8 @@ pub enum Step {
         /// The token.
         token: Vec<u8>,
     },
+    /// The user is one of a domain: have a controller decide, and call [`Acceptor::passed_through`].
+    PassThrough(Box<PassThrough>),
     /// The logon succeeded.
     Done(Box<Logon>),
     /// The logon failed; `token` may go with the error.
@@ -220,13 +227,10 @@ impl Acceptor {
             State::Selected(_) | State::ListUnproven(_) => true,
             State::Challenged(exchange) => exchange.framing.is_spnego(),
             State::Skewed(framing) => framing.is_spnego(),
+            State::PassedOn(passed) => passed.is_spnego(),
             State::Finished => false,
         };
-        self.advance(state, token, accounts, now).unwrap_or_else(|reason| Step::Refused {
-            reason,
-            token: spnego
-                .then(|| NegTokenResp { state: Some(NegState::Reject), ..NegTokenResp::default() }.encode()),
-        })
+        self.advance(state, token, accounts, now).unwrap_or_else(|reason| refused(reason, spnego))
     }
 
     fn advance(
@@ -261,7 +265,8 @@ impl Acceptor {
                 self.ticket(&token, response.mechanism_list_mic, framing, false, now)
             }
             State::ListUnproven(unproven) => unproven.prove(token),
-            State::Finished => Err(Refusal::OutOfOrder),
+            // The client must wait for the decision.
+            State::PassedOn(_) | State::Finished => Err(Refusal::OutOfOrder),
         }
     }
 
@@ -313,6 +318,7 @@ impl fmt::Debug for Acceptor {
             State::Selected(_) => "Selected",
             State::Challenged(_) => "Challenged",
             State::ListUnproven(_) => "ListUnproven",
+            State::PassedOn(_) => "PassedOn",
             State::Skewed(_) => "Skewed",
             State::Finished => "Finished",
         };
@@ -341,6 +347,8 @@ enum State {
     Start,
     Selected(Negotiation),
     Challenged(Exchange),
+    /// A controller decides about the response.
+    PassedOn(Box<PassedOn>),
     /// The ticket was accepted, and the client owes the MIC of its list.
     ListUnproven(ListUnproven),
     /// A ticket was refused because the clocks differ; another one may follow.
@@ -368,6 +376,12 @@ struct Negotiation {
     mic_required: bool,
     /// `supportedMech` has been sent.
     announced: bool,
+}
+
+/// A refusal, with the reject of SPNEGO if the client uses that.
+fn refused(reason: Refusal, spnego: bool) -> Step {
+    let reject = || NegTokenResp { state: Some(NegState::Reject), ..NegTokenResp::default() }.encode();
+    Step::Refused { reason, token: spnego.then(reject) }
 }
 
 fn expect_response(token: &[u8]) -> Result<NegTokenResp, Refusal> {

@@ -28,7 +28,8 @@ pub mod spnego;
 pub mod users;
 
 pub use acceptor::{
-    Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, Identity, IdentityKind, Logon, Step,
+    Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, Decided, Identity, IdentityKind, Logon,
+    PassThrough, Step,
 };
 pub use domain_user::{DomainUser, Method};
 pub use initiator::{

@@ -1,6 +1,7 @@
 //! The reasons that logons are refused.
 
 use thiserror::Error;
+use wire::NtStatus;
 
 use crate::kerberos::KerberosRefusal;
 use crate::ntlm::NtlmError;
@@ -22,6 +23,17 @@ pub enum Refusal {
     /// The password is right but the account is disabled.
     #[error("the account is disabled")]
     Disabled,
+    /// The controller, or the way to it, refuses the logon; the status is for the client.
+    #[error("{reason}")]
+    Domain {
+        /// The reason, for the log.
+        reason: Box<str>,
+        /// The status for the client.
+        status: NtStatus,
+    },
+    /// A user of a domain has used NTLM, which the settings do not allow.
+    #[error("users of the domain may not log on with NTLM (see ntlm in [domain]); the client has no ticket")]
+    DomainNtlm,
     /// The system gave no random bytes.
     #[error("the server cannot get random bytes")]
     Internal,

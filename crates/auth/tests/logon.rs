@@ -7,11 +7,13 @@ use auth::ntlm::{
 };
 use auth::spnego::{Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
 use auth::{
-    Acceptor, AcceptorConfig, AccountRecord, Accounts, ClientStep, Credentials, IdentityKind, Initiator,
-    InitiatorError, InitiatorOptions, KerberosError, KerberosExchange, KerberosStep, Logon, Refusal, Step,
+    Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, ClientStep, Credentials, Decided, DomainUser,
+    IdentityKind, Initiator, InitiatorError, InitiatorOptions, KerberosError, KerberosExchange, KerberosStep,
+    Logon, PassThrough, Refusal, Step,
 };
 use proptest::prelude::*;
 use wire::FileTime;
+use wire::security::Sid;
 use zeroize::Zeroizing;
 
 const NOW: FileTime = FileTime::from_unix(1_700_000_000, 0);
@@ -67,6 +69,7 @@ fn run(
                 return Ok((*logon, client));
             }
             Step::Refused { reason, .. } => return Err(reason),
+            Step::PassThrough(_) => panic!("there is no domain"),
         }
     }
     panic!("no end");
@@ -262,7 +265,7 @@ fn a_claim_is_available_only_before_it_is_checked() {
                     assert_eq!(claim, None, "{shown}");
                     answer = Some(next);
                 }
-                Step::Refused { .. } => break claim,
+                Step::Refused { .. } | Step::PassThrough(_) => break claim,
                 Step::Done(_) => panic!("{shown}"),
             }
         };
@@ -603,6 +606,155 @@ fn the_client_reports_a_reject() {
     assert!(matches!(initiator.step(Some(&reject)).err(), Some(InitiatorError::OutOfOrder)));
 }
 
+/// The config of a member of a domain.
+fn member() -> AcceptorConfig {
+    AcceptorConfig {
+        domain: "CORP".into(),
+        dns_name: "server.corp.test".into(),
+        dns_domain: "corp.test".into(),
+        pass_through: true,
+        ..config()
+    }
+}
+
+fn carol() -> DomainUser {
+    let sid = |rid| Sid::of_domain([1, 2, 3], rid);
+    DomainUser {
+        name: "carol".into(),
+        domain: "CORP".into(),
+        dns_domain: String::new(),
+        principal_name: None,
+        full_name: String::new(),
+        sid: sid(1104),
+        primary_group: sid(513),
+        groups: vec![sid(513)],
+    }
+}
+
+/// The session base key for the right password, as a controller computes it.
+fn base_key(request: &PassThrough) -> Option<[u8; 16]> {
+    let (proof, blob) = request.nt_response.split_first_chunk::<16>()?;
+    let key = compute::response_key(&compute::nt_hash("secret"), &request.user, &request.domain);
+    let right = compute::proof(&key, &request.challenge, blob);
+    (right == *proof).then(|| compute::session_base_key(&key, proof))
+}
+
+fn logon_of_member(
+    credentials: Credentials,
+    options: InitiatorOptions,
+    config: AcceptorConfig,
+) -> Result<(Logon, bool), Refusal> {
+    let mut acceptor = Acceptor::new(config);
+    let mut initiator = Initiator::new(credentials, "server").with_options(options);
+    let (mut answer, mut passed) = (None::<Vec<u8>>, false);
+    loop {
+        let Ok(ClientStep::Token(token)) = initiator.step(answer.as_deref()) else {
+            panic!("the client stops")
+        };
+        let step = match acceptor.step(&token, &Table, NOW) {
+            Step::PassThrough(request) => {
+                passed = true;
+                let decided = base_key(&request).ok_or(Refusal::WrongPassword);
+                let decided = decided.map(|key| Decided { session_base_key: key.into(), user: carol() });
+                acceptor.passed_through(if request.user == "nobody" {
+                    Err(Refusal::NoSuchUser)
+                } else {
+                    decided
+                })
+            }
+            step => step,
+        };
+        match step {
+            Step::Continue(token) => answer = Some(token),
+            Step::Done(logon) => {
+                let Ok(ClientStep::Done { session_key }) = initiator.step(Some(&logon.token)) else {
+                    panic!("the client does not accept the answer")
+                };
+                if logon.identity.kind == IdentityKind::User {
+                    assert_eq!(*session_key, logon.session_key.full());
+                }
+                return Ok((*logon, passed));
+            }
+            Step::Refused { reason, .. } => return Err(reason),
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+#[test]
+fn users_of_a_domain_are_passed_to_a_controller_with_every_kind_of_client() {
+    for options in habits() {
+        let shown = format!("{options:?}");
+        let of = |user: &str, domain: &str, password: &str| {
+            let credentials = Credentials::password(user, domain, password);
+            logon_of_member(credentials, options.clone(), member())
+        };
+        for (user, domain) in [
+            ("carol", "CORP"),
+            ("carol", "corp.test"),
+            ("carol@corp.test", ""),
+            ("carol", ""),
+            ("carol", "EU"),
+        ] {
+            let (logon, passed) = of(user, domain, "secret").expect(&shown);
+            assert!(passed, "{shown}");
+            assert_eq!(logon.identity.user, "CORP\\carol");
+            assert_eq!((logon.identity.kind, logon.identity.domain.as_str()), (IdentityKind::User, "CORP"));
+            assert_eq!(logon.identity.domain_user.as_deref(), Some(&carol()));
+            assert_eq!(of(user, domain, "wrong").err(), Some(Refusal::WrongPassword), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn local_accounts_of_a_member_are_not_passed_on() {
+    let of = |user: &str, domain: &str, password: &str| {
+        logon_of_member(Credentials::password(user, domain, password), InitiatorOptions::default(), member())
+    };
+    for domain in ["SERVER", "server.corp.test", ".", "WORKGROUP", "", "EU"] {
+        let (logon, passed) = of("alice", domain, "right").unwrap();
+        assert_eq!((logon.identity.user.as_str(), passed), ("Alice", false), "{domain}");
+        assert_eq!(logon.identity.domain_user, None);
+    }
+    // The user of the domain has the same name, and another password.
+    for (user, domain) in [("alice", "CORP"), ("alice", "corp.test"), ("alice@corp.test", "")] {
+        assert_eq!(of(user, domain, "right").err(), Some(Refusal::WrongPassword), "{domain}");
+    }
+    for domain in ["SERVER", ".", "WORKGROUP"] {
+        assert_eq!(of("carol", domain, "secret").err(), Some(Refusal::NoSuchUser), "{domain}");
+    }
+}
+
+#[test]
+fn attempts_at_accounts_of_a_domain_are_counted_for_these() {
+    let of = |user: &str, domain: &str| {
+        let claim = Claim { user: user.into(), domain: domain.into(), workstation: "DESK".into() };
+        member().domain_account(&claim, &Table)
+    };
+    for (user, domain) in [("carol", "CORP"), ("carol", "corp.test"), ("carol@corp.test", ""), ("carol", "")]
+    {
+        assert_eq!(of(user, domain).as_deref(), Some("CORP\\carol"), "{domain}");
+    }
+    assert_eq!(of("alice", "CORP").as_deref(), Some("CORP\\alice"));
+    for domain in ["", "SERVER", ".", "DESK", "EU"] {
+        assert_eq!(of("alice", domain), None, "{domain}");
+    }
+}
+
+#[test]
+fn unknown_users_of_a_domain_become_guests_where_unknown_users_do() {
+    let of = |domain: &str, config: AcceptorConfig| {
+        logon_of_member(Credentials::password("nobody", domain, "x"), InitiatorOptions::default(), config)
+            .map(|(logon, _)| logon.identity.kind)
+    };
+    let guests = || AcceptorConfig { guest_for_unknown: true, ..member() };
+    assert_eq!(of("", guests()), Ok(IdentityKind::Guest));
+    assert_eq!(of("CORP", guests()), Err(Refusal::NotAGuest));
+    assert_eq!(of("", member()), Err(Refusal::NoSuchUser));
+    let without_ntlm = AcceptorConfig { pass_through: false, ..member() };
+    assert_eq!(of("CORP", without_ntlm), Err(Refusal::DomainNtlm));
+}
+
 proptest! {
     #[test]
     fn arbitrary_tokens_never_panic_the_server(
@@ -625,7 +777,7 @@ proptest! {
             match acceptor.step(&token, &Table, NOW) {
                 Step::Continue(token) | Step::Again { token, .. } => answer = Some(token),
                 Step::Done(_) => prop_assert!(false, "a wrong password is accepted"),
-                Step::Refused { .. } => break,
+                Step::Refused { .. } | Step::PassThrough(_) => break,
             }
         }
     }
@@ -644,7 +796,7 @@ proptest! {
             let mut next = match acceptor.step(&token, &Table, NOW) {
                 Step::Continue(token) | Step::Again { token, .. } => token,
                 Step::Done(logon) => logon.token,
-                Step::Refused { .. } => break,
+                Step::Refused { .. } | Step::PassThrough(_) => break,
             };
             if number == leg && !next.is_empty() {
                 for (at, value) in &changes {

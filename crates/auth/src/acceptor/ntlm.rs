@@ -8,7 +8,7 @@ use super::{
     Acceptor, AcceptorConfig, Accounts, Framing, Identity, IdentityKind, Logon, Negotiation, State, Step,
     expect_response,
 };
-use crate::domain_user::Method;
+use crate::domain_user::{DomainUser, Method};
 use crate::kdf::SessionKey;
 use crate::limits::MAX_NEGOTIATE;
 use crate::ntlm::av_pair::ClientChallenge;
@@ -97,6 +97,12 @@ impl Acceptor {
             (self.verify_anonymous(&message)?, None)
         } else {
             match V2Response::parse(&message.nt_response) {
+                Ok(parsed) if self.config.is_of_domain(&message, accounts) => {
+                    if self.config.pass_through {
+                        return Ok(self.pass_on(exchange, &message, &bytes, list_mic, &parsed));
+                    }
+                    (self.guest(&message).map_err(|_| Refusal::DomainNtlm)?, None)
+                }
                 Ok(parsed) => {
                     let client_time = parsed.client.timestamp;
                     (self.verify_user(&exchange, &message, &bytes, parsed, accounts)?, Some(client_time))
@@ -108,33 +114,7 @@ impl Acceptor {
                 Err(refusal) => return Err(refusal),
             }
         };
-        let token = match &exchange.framing {
-            Framing::Raw => Vec::new(),
-            Framing::Spnego(negotiation) => {
-                let mic = verified.mechanism_list_mic(negotiation, &message, list_mic)?;
-                NegTokenResp {
-                    state: Some(NegState::AcceptCompleted),
-                    mechanism_list_mic: mic,
-                    ..NegTokenResp::default()
-                }
-                .encode()
-            }
-        };
-        let Authenticate { domain, workstation, .. } = message;
-        Ok(Step::Done(Box::new(Logon {
-            token,
-            identity: Identity {
-                user: verified.user,
-                domain,
-                kind: verified.kind,
-                workstation: Some(workstation).filter(|name| !name.is_empty()),
-                method: Method::Ntlm,
-                domain_user: None,
-            },
-            session_key: SessionKey::from(*verified.session_key),
-            client_time,
-            expires: None,
-        })))
+        verified.finish(&exchange.framing, message, list_mic, client_time)
     }
 
     fn verify_anonymous(&self, message: &Authenticate) -> Result<Verified, Refusal> {
@@ -143,13 +123,14 @@ impl Acceptor {
         }
         Ok(Verified {
             user: String::new(),
+            domain_user: None,
             kind: IdentityKind::Anonymous,
             session_key: exported_key(message, &[0; 16])?,
         })
     }
 
     /// The treatment of a user without an account.
-    fn guest(&self, message: &Authenticate) -> Result<Verified, Refusal> {
+    pub(super) fn guest(&self, message: &Authenticate) -> Result<Verified, Refusal> {
         if !self.config.guest_for_unknown {
             return Err(Refusal::NoSuchUser);
         }
@@ -158,6 +139,7 @@ impl Acceptor {
         }
         Ok(Verified {
             user: message.user.clone(),
+            domain_user: None,
             kind: IdentityKind::Guest,
             session_key: Zeroizing::new([0; 16]),
         })
@@ -200,29 +182,20 @@ impl Acceptor {
         let proven = compute::equal(&proof, response.proof);
         let base_key = Zeroizing::new(compute::session_base_key(&key, &proof));
         let session_key = exported_key(message, &base_key)?;
-        let mic = compute::mic(&session_key, &exchange.negotiate, &exchange.challenge, bytes);
-        let mic_right = message.mic.is_some_and(|claimed| compute::equal(&mic, &claimed));
+        let protected = exchange.check_protection(message, bytes, &response.client, &session_key);
 
         let Some(account) = account else { return self.guest(message) };
         if !proven {
             return Err(Refusal::WrongPassword);
         }
-        let client = &response.client;
-        if client.pairs.flags().contains(AvFlags::MIC_PRESENT) && !mic_right {
-            return Err(Refusal::BadMic);
-        }
-        // The server uses no channel binding. A response that is bound to a channel was relayed from another
-        // connection.
-        if client.pairs.value(AvId::CHANNEL_BINDINGS).is_some_and(|hash| hash.iter().any(|byte| *byte != 0)) {
-            return Err(Refusal::BadBindings);
-        }
+        protected?;
         if account.locked_out {
             return Err(Refusal::LockedOut);
         }
         if account.disabled {
             return Err(Refusal::Disabled);
         }
-        Ok(Verified { user: account.name, kind: IdentityKind::User, session_key })
+        Ok(Verified { user: account.name, domain_user: None, kind: IdentityKind::User, session_key })
     }
 }
 
@@ -231,16 +204,78 @@ pub(super) struct Exchange {
     pub(super) framing: Framing,
     negotiate: Vec<u8>,
     challenge: Vec<u8>,
-    server_challenge: [u8; 8],
+    pub(super) server_challenge: [u8; 8],
 }
 
-struct Verified {
-    user: String,
-    kind: IdentityKind,
-    session_key: Zeroizing<[u8; 16]>,
+impl Exchange {
+    /// Checks the MIC that the response promises, and its channel bindings.
+    pub(super) fn check_protection(
+        &self,
+        message: &Authenticate,
+        bytes: &[u8],
+        client: &ClientChallenge,
+        session_key: &[u8; 16],
+    ) -> Result<(), Refusal> {
+        let mic = compute::mic(session_key, &self.negotiate, &self.challenge, bytes);
+        let mic_right = message.mic.is_some_and(|claimed| compute::equal(&mic, &claimed));
+        if client.pairs.flags().contains(AvFlags::MIC_PRESENT) && !mic_right {
+            return Err(Refusal::BadMic);
+        }
+        // The server uses no channel binding. A response that is bound to a channel was relayed from another
+        // connection.
+        if client.pairs.value(AvId::CHANNEL_BINDINGS).is_some_and(|hash| hash.iter().any(|byte| *byte != 0)) {
+            return Err(Refusal::BadBindings);
+        }
+        Ok(())
+    }
+}
+
+/// A user who has proved to be one, a guest, or an anonymous caller.
+pub(super) struct Verified {
+    pub(super) user: String,
+    pub(super) domain_user: Option<Box<DomainUser>>,
+    pub(super) kind: IdentityKind,
+    pub(super) session_key: Zeroizing<[u8; 16]>,
 }
 
 impl Verified {
+    /// Makes the logon, after the client's `mechListMIC` is checked.
+    pub(super) fn finish(
+        self,
+        framing: &Framing,
+        message: Authenticate,
+        list_mic: Option<Vec<u8>>,
+        client_time: Option<FileTime>,
+    ) -> Result<Step, Refusal> {
+        let token = match framing {
+            Framing::Raw => Vec::new(),
+            Framing::Spnego(negotiation) => {
+                let mic = self.mechanism_list_mic(negotiation, &message, list_mic)?;
+                NegTokenResp {
+                    state: Some(NegState::AcceptCompleted),
+                    mechanism_list_mic: mic,
+                    ..NegTokenResp::default()
+                }
+                .encode()
+            }
+        };
+        let Authenticate { domain, workstation, .. } = message;
+        Ok(Step::Done(Box::new(Logon {
+            token,
+            identity: Identity {
+                user: self.user,
+                domain: self.domain_user.as_ref().map_or(domain, |user| user.domain.clone()),
+                kind: self.kind,
+                workstation: Some(workstation).filter(|name| !name.is_empty()),
+                method: Method::Ntlm,
+                domain_user: self.domain_user,
+            },
+            session_key: SessionKey::from(*self.session_key),
+            client_time,
+            expires: None,
+        })))
+    }
+
     /// Checks the client's `mechListMIC` and makes the server's, which answers one.
     fn mechanism_list_mic(
         &self,
@@ -265,10 +300,10 @@ impl Verified {
 }
 
 /// `NTLMv2_RESPONSE` (MS-NLMP 2.2.2.8).
-struct V2Response<'a> {
+pub(super) struct V2Response<'a> {
     proof: &'a [u8; 16],
     blob: &'a [u8],
-    client: ClientChallenge,
+    pub(super) client: ClientChallenge,
 }
 
 impl<'a> V2Response<'a> {
@@ -283,7 +318,10 @@ impl<'a> V2Response<'a> {
 }
 
 /// `ExportedSessionKey` from the key exchange key (MS-NLMP 3.2.5.1.2).
-fn exported_key(message: &Authenticate, exchange_key: &[u8; 16]) -> Result<Zeroizing<[u8; 16]>, Refusal> {
+pub(super) fn exported_key(
+    message: &Authenticate,
+    exchange_key: &[u8; 16],
+) -> Result<Zeroizing<[u8; 16]>, Refusal> {
     if !message.flags.contains(NegotiateFlags::KEY_EXCHANGE) {
         return Ok(Zeroizing::new(*exchange_key));
     }

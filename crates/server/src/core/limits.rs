@@ -341,6 +341,9 @@ pub(crate) const LEAVING_CONNECTIONS: usize = 256;
 /// The interval at which the log reports that connections without a logon are closed.
 pub(crate) const EVICTION_NOTICE: Duration = Duration::from_secs(60);
 
+/// The time for a controller to decide about a logon with NTLM: clients give up after some 30 seconds or more.
+pub(crate) const DOMAIN_LOGON_WAIT: Duration = Duration::from_secs(20);
+
 /// The delay of the refusal of a logon, as in Windows' SMB server (`InvalidAuthenticationDelayTimeInMs`).
 pub(crate) const REFUSED_LOGON_DELAY: Duration = Duration::from_secs(2);
 

@@ -29,6 +29,7 @@ pub(crate) mod limits;
 pub(crate) mod logon_log;
 pub mod logons;
 pub(crate) mod open;
+pub(crate) mod pass_through;
 pub(crate) mod pipe;
 pub(crate) mod pipe_usage;
 pub(crate) mod random;

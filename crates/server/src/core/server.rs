@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use auth::users::UserDb;
+use domain::winbind::Winbind;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use registry::{Effects, Registry, State, Statistics, Time};
 use tokio::sync::Notify;
@@ -87,6 +88,8 @@ pub(crate) struct SharedByLogons {
     pub(crate) granted_log: LogonLog,
     /// The keys for tickets.
     pub(crate) keys: ServiceKeys,
+    /// The way to a controller for users of domains who come with NTLM.
+    pub(crate) winbind: Winbind,
 }
 
 /// The limits on the threads, the memory and the requests of all clients and callers together.
@@ -259,6 +262,7 @@ impl Default for SharedByLogons {
     fn default() -> Self {
         Self {
             keys: ServiceKeys::default(),
+            winbind: Winbind::new(),
             guesses: Mutex::default(),
             delayed: DelayedLogons::default(),
             log: LogonLog::new(LogKind::Refused),

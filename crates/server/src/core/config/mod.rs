@@ -331,6 +331,7 @@ impl Settings {
             allow_anonymous: true,
             guest_for_unknown: self.shares.iter().any(|share| share.guest),
             guest_domains: self.guest_domains.clone(),
+            pass_through: self.domain.as_ref().is_some_and(|domain| domain.ntlm),
             kerberos: None,
         }
     }

@@ -2,17 +2,19 @@
 //! limited (`crate::core::guesses`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::preauth::PreauthHash;
-use auth::users::{UserDb, without_domain};
-use auth::{Acceptor, Claim, IdentityKind, Refusal, Step};
+use auth::users::without_domain;
+use auth::{Acceptor, Claim, IdentityKind, PassThrough, Refusal, Step};
 use registry::EndReason;
 use wire::{FileTime, NtStatus};
 
 use super::session_setup::{end, logons};
 use crate::core::audit::{account_locked, clock_differs, logon_refused};
-use crate::core::guesses::{Attempt, Guesses, Origin, Turn};
+use crate::core::guesses::{Attempt, Guesses, Origin, Spent, Turn};
 use crate::core::limits;
+use crate::core::server::Server;
 use crate::core::session::{PendingLogon, Session};
 use crate::smb::connection::{DelayedLogon, SmbConnection};
 
@@ -76,21 +78,37 @@ impl LogonExchange<'_> {
         server.refresh_accounts();
         let patience = tokio::time::Instant::now() + limits::GUESS_PATIENCE;
         loop {
-            let wait = {
+            let turned = {
                 let mut guesses = server.logons.guesses();
-                let attempt = guesses.attempt(&account_tried(&server.accounts(), claim), origin);
+                let attempt = guesses.attempt(&account_tried(server, claim), origin);
                 match guesses.turn(&attempt, server.now()) {
                     // The table stays locked until the result is recorded, so that no other attempt comes in
                     // between.
                     Turn::Now => {
                         let decision = self.judge(message);
-                        if let Judged::Step(step) = &decision.judged {
-                            self.note(&mut guesses, &attempt, claim, step);
+                        match decision.judged {
+                            // While the controller decides, the attempt counts as one with a wrong password.
+                            Judged::Step(Step::PassThrough(request)) => {
+                                let spent = guesses.spent(&attempt, server.now());
+                                Turned::PassOn { request, attempt, spent, preauth: decision.preauth }
+                            }
+                            Judged::Step(step) => {
+                                self.note(&mut guesses, &attempt, claim, &step);
+                                return Ok(Decision { judged: Judged::Step(step), ..decision });
+                            }
+                            _ => return Ok(decision),
                         }
-                        return Ok(decision);
                     }
                     Turn::Locked => return Ok(Decision::without_step(Judged::Locked)),
-                    Turn::In(wait) => wait,
+                    Turn::In(wait) => Turned::Wait(wait),
+                }
+            };
+            let wait = match turned {
+                Turned::Wait(wait) => wait,
+                Turned::PassOn { request, attempt, spent, preauth } => {
+                    let step = self.pass_through(*request).await?;
+                    self.note_decided(&attempt, spent, claim, &step);
+                    return Ok(Decision { judged: Judged::Step(step), preauth, ticket_holder: None });
                 }
             };
             if tokio::time::Instant::now() + wait > patience {
@@ -126,7 +144,7 @@ impl LogonExchange<'_> {
         };
         let preauth = exchange.preauth;
         let ticket_holder = exchange.acceptor.ticket_holder().cloned();
-        if !matches!(step, Step::Continue(_) | Step::Again { .. }) {
+        if !matches!(step, Step::Continue(_) | Step::Again { .. } | Step::PassThrough(_)) {
             logons.remove(&self.session.id());
         }
         Decision { judged: Judged::Step(step), preauth, ticket_holder }
@@ -146,7 +164,37 @@ impl LogonExchange<'_> {
                     account_locked(&claim.user, &self.connection.peer.ip().to_canonical().to_string());
                 }
             }
-            Step::Done(_) | Step::Continue(_) | Step::Again { .. } => {}
+            Step::Done(_) | Step::Continue(_) | Step::Again { .. } | Step::PassThrough(_) => {}
+        }
+    }
+
+    /// Has a controller decide about a response, and continues the logon with that.
+    async fn pass_through(&self, request: PassThrough) -> Result<Step, NtStatus> {
+        let server = &self.connection.server;
+        let decided = server.decided_by_controller(request).await;
+        if self.session.has_ended() && !self.binds {
+            return Err(NtStatus::USER_SESSION_DELETED);
+        }
+        let mut logons = logons(self.connection);
+        let pending = logons.remove(&self.session.id());
+        Ok(match pending {
+            Some(mut pending) => pending.acceptor.passed_through(decided),
+            // The client has not waited for the decision.
+            None => Step::Refused { reason: Refusal::OutOfOrder, token: None },
+        })
+    }
+
+    /// Records the controller's decision about an attempt. Locking accounts after wrong passwords is the domain's task.
+    fn note_decided(&self, attempt: &Attempt, spent: Spent, claim: &Claim, step: &Step) {
+        let server = &self.connection.server;
+        if let Step::Done(logon) = step
+            && logon.identity.kind == IdentityKind::User
+        {
+            let mut guesses = server.logons.guesses();
+            guesses.accepted(attempt, server.now());
+            guesses.give_back(spent, server.now());
+            drop(guesses);
+            self.note_clock(claim, logon.client_time);
         }
     }
 
@@ -189,9 +237,21 @@ impl LogonExchange<'_> {
     }
 }
 
+/// The result of a turn.
+enum Turned {
+    /// The attempt has to wait.
+    Wait(Duration),
+    /// A controller has to decide.
+    PassOn { request: Box<PassThrough>, attempt: Attempt, spent: Spent, preauth: PreauthHash },
+}
+
 /// The account name under which an attempt at a password is counted.
-fn account_tried(accounts: &UserDb, claim: &Claim) -> String {
+fn account_tried(server: &Server, claim: &Claim) -> String {
     let Claim { user, domain, .. } = claim;
+    let accounts = server.accounts();
+    if let Some(account) = server.settings().acceptor_config().domain_account(claim, &*accounts) {
+        return account;
+    }
     let account = accounts.meant(domain, user).map(|account| account.name.as_str());
     account.unwrap_or_else(|| without_domain(domain, user)).to_owned()
 }

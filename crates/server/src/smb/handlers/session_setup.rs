@@ -96,6 +96,8 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             let method = method_of(&reason, claim.as_ref());
             Err(logon.refuse(claim.as_ref(), method, &reason, status_of(&reason), place).await)
         }
+        // The exchange has had the controller's decision.
+        Judged::Step(Step::PassThrough(_)) => Err(NtStatus::INTERNAL_ERROR),
         Judged::Locked => {
             server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             let status = NtStatus::ACCOUNT_LOCKED_OUT;
@@ -559,8 +561,10 @@ fn status_of(reason: &Refusal) -> NtStatus {
         Refusal::Internal => NtStatus::INTERNAL_ERROR,
         Refusal::Malformed | Refusal::OutOfOrder => NtStatus::INVALID_PARAMETER,
         Refusal::Kerberos(reason) => status_of_ticket(reason),
+        Refusal::Domain { status, .. } => *status,
         Refusal::BadBindings
         | Refusal::BadMic
+        | Refusal::DomainNtlm
         | Refusal::NoCommonMechanism
         | Refusal::NoSuchUser
         | Refusal::NotAGuest
