@@ -307,6 +307,20 @@ pub(crate) fn is_framed(token: &[u8]) -> bool {
     unframed(token, AP_REQ_ID).is_some()
 }
 
+/// The time and the subkey in a framed AP-REP.
+#[cfg(feature = "testing")]
+pub(super) fn open_reply(token: &[u8], key: &Key) -> Option<((KerberosTime, u32), Option<Key>)> {
+    let cipher = messages::decode_ap_rep(unframed(token, AP_REP_ID)?).ok()?;
+    let plain = key.decrypt(KeyUsage::AP_REP, cipher.cipher).ok()?;
+    messages::decode_enc_ap_rep_part(&plain).ok()
+}
+
+/// The error code and the server's time in a framed KRB-ERROR.
+#[cfg(feature = "testing")]
+pub(super) fn open_error(token: &[u8]) -> Option<(i32, KerberosTime)> {
+    messages::decode_krb_error(unframed(token, KRB_ERROR_ID)?).ok()
+}
+
 /// `TOK_ID` (RFC 4121 4.1).
 pub(super) const AP_REQ_ID: [u8; 2] = [1, 0];
 const AP_REP_ID: [u8; 2] = [2, 0];

@@ -297,6 +297,46 @@ pub(super) fn krb_error(
     put_application(30, &asn1::put_sequence(&fields))
 }
 
+/// The encrypted part of an AP-REP.
+#[cfg(feature = "testing")]
+pub(super) fn decode_ap_rep(data: &[u8]) -> Result<EncryptedData<'_>> {
+    let mut fields = Fields::of(asn1::only(data, application(15))?)?;
+    expect(asn1::int32(fields.field(0)?)?, VERSION)?;
+    expect(asn1::int32(fields.field(1)?)?, AP_REP)?;
+    let encrypted = EncryptedData::decode(fields.field(2)?)?;
+    fields.end()?;
+    Ok(encrypted)
+}
+
+/// The time and the subkey of an `EncAPRepPart`.
+#[cfg(feature = "testing")]
+pub(super) fn decode_enc_ap_rep_part(
+    data: &[u8],
+) -> core::result::Result<((KerberosTime, u32), Option<Key>), PartError> {
+    let mut fields = Fields::of(asn1::only(data, application(27))?)?;
+    let time = asn1::time(fields.field(0)?)?;
+    let microseconds = asn1::microseconds(fields.field(1)?)?;
+    let subkey = fields.optional(2)?.map(decode_key).transpose()?;
+    asn1::uint32(fields.field(3)?)?;
+    fields.end()?;
+    Ok(((time, microseconds), subkey))
+}
+
+/// The error code and the server's time of a `KRB-ERROR`.
+#[cfg(feature = "testing")]
+pub(super) fn decode_krb_error(data: &[u8]) -> Result<(i32, KerberosTime)> {
+    let mut fields = Fields::of(asn1::only(data, application(30))?)?;
+    expect(asn1::int32(fields.field(0)?)?, VERSION)?;
+    expect(asn1::int32(fields.field(1)?)?, KRB_ERROR)?;
+    let time = asn1::time(fields.field(4)?)?;
+    asn1::microseconds(fields.field(5)?)?;
+    let code = asn1::int32(fields.field(6)?)?;
+    asn1::string(fields.field(9)?)?;
+    PrincipalName::decode(fields.field(10)?)?;
+    fields.end()?;
+    Ok((code, time))
+}
+
 fn expect(value: i32, expected: i32) -> Result<()> {
     if value == expected { Ok(()) } else { Err(Malformed) }
 }

@@ -43,6 +43,31 @@ impl Mics {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Mics {
+    /// `GSS_GetMIC` of an initiator.
+    pub(super) fn initiators(key: Key, is_acceptors: bool, message: &[u8]) -> Vec<u8> {
+        if key.enctype() == Enctype::Rc4 {
+            return rc4_mic::mic(key.as_bytes(), rc4_mic::Side::Initiator, 77, message);
+        }
+        let mut token = header(if is_acceptors { ACCEPTOR_SUBKEY } else { 0 }, 77).to_vec();
+        let checksum = key.checksum(KeyUsage::INITIATOR_SIGN, &[message, &token]);
+        token.extend(checksum);
+        token
+    }
+
+    /// `GSS_VerifyMIC` of a MIC of the acceptor.
+    pub(super) fn verify_acceptors(key: &Key, is_acceptors: bool, message: &[u8], token: &[u8]) -> bool {
+        if key.enctype() == Enctype::Rc4 {
+            return rc4_mic::verify(key.as_bytes(), rc4_mic::Side::Acceptor, message, token);
+        }
+        let Some((head, checksum)) = token.split_first_chunk::<HEADER>() else { return false };
+        let flags = SENT_BY_ACCEPTOR | if is_acceptors { ACCEPTOR_SUBKEY } else { 0 };
+        head.starts_with(&[4, 4, flags])
+            && key.verify(KeyUsage::ACCEPTOR_SIGN, &[message, head], checksum).is_ok()
+    }
+}
+
 /// The header of a MIC token.
 fn header(flags: u8, sequence: u64) -> [u8; HEADER] {
     let mut header = [0xff; HEADER];

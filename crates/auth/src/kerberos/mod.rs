@@ -17,6 +17,8 @@ mod ndr;
 mod pac;
 mod refusal;
 mod replay;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 
 use core::fmt;
