@@ -1,6 +1,6 @@
 //! The problems that a report shows, with advice.
 
-use crate::status::{Report, WinbindState};
+use crate::status::{Report, ServiceFault, WinbindState};
 
 /// Something that is wrong, or may become so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +76,9 @@ pub fn problems(report: &Report, expected: &Expected<'_>) -> Vec<Problem> {
             }
         }
     }
+    let is_reached = report.controllers.as_ref().is_ok_and(|all| all.iter().any(|it| it.reached.is_ok()));
     match &report.channel {
-        Err(reason) if report.keys.is_ok() => {
+        Err(reason) if report.keys.is_ok() && is_reached => {
             add(true, format!("the machine cannot log on with its own key: {reason}"), join(expected.realm));
         }
         Ok(domain) if !wire::eq_ignore_case(&domain.name, expected.name) => {
@@ -97,8 +98,14 @@ pub fn problems(report: &Report, expected: &Expected<'_>) -> Vec<Problem> {
         _ => {}
     }
     if let Some(service) = &report.service
-        && let Err(reason) = &service.result
+        && let Err(fault) = &service.result
     {
+        let problem = match fault {
+            ServiceFault::NoTicket(reason) => {
+                format!("the domain gives no ticket for {}: {reason}", service.name)
+            }
+            ServiceFault::Refused(reason) => format!("a ticket for {} is refused: {reason}", service.name),
+        };
         let hint = format!(
             "the keytab must have the current key of the account that has {} as a service; {}",
             service.name,
@@ -106,7 +113,7 @@ pub fn problems(report: &Report, expected: &Expected<'_>) -> Vec<Problem> {
         );
         // The same cause was reported already if the machine cannot log on at all.
         if report.channel.is_ok() {
-            add(true, format!("a ticket for {} is refused: {reason}", service.name), hint);
+            add(true, problem, hint);
         }
     }
     if expected.ntlm {
@@ -232,7 +239,8 @@ mod tests {
         );
 
         let mut report = good();
-        report.service.as_mut().unwrap().result = Err(String::from("no key of version 3"));
+        report.service.as_mut().unwrap().result =
+            Err(ServiceFault::Refused(String::from("no key of version 3")));
         assert_eq!(
             kinds(&report),
             [(true, String::from("a ticket for cifs/files.corp.example is refused: no key of version 3"))]
@@ -252,6 +260,7 @@ mod tests {
         report.controllers.as_mut().unwrap().push(gone.clone());
         assert_eq!(kinds(&report), [(false, String::from("the controller dc2: gone"))]);
         report.controllers = Ok(vec![gone]);
-        assert!(kinds(&report)[0].0);
+        report.channel = Err(String::from("not reached"));
+        assert_eq!(kinds(&report), [(true, String::from("the controller dc2: gone"))]);
     }
 }

@@ -78,8 +78,17 @@ pub struct Principal {
 pub struct Service {
     /// The service that the ticket was for, as `cifs/files.corp.example`.
     pub name: String,
-    /// The reason why there is no ticket, or why the keytab does not open it.
-    pub result: Result<(), String>,
+    /// The outcome.
+    pub result: Result<(), ServiceFault>,
+}
+
+/// The reason why the check of the file service failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceFault {
+    /// There is no ticket, so nothing is known about the keys.
+    NoTicket(String),
+    /// The ticket is refused with the keys of the keytab, or the keytab has no key for the server's names.
+    Refused(String),
 }
 
 /// The state of winbind.
@@ -235,7 +244,7 @@ async fn check_service(
     let Some(host) = host.cloned() else {
         let names: Vec<_> = hosts.iter().map(|host| name(host)).collect();
         let reason = format!("the keytab has no key for {}", names.join(" or "));
-        return Some(Service { name: names.first()?.clone(), result: Err(reason) });
+        return Some(Service { name: names.first()?.clone(), result: Err(ServiceFault::Refused(reason)) });
     };
     let tickets = Tickets::from_keytab(
         &keys.machine,
@@ -249,13 +258,15 @@ async fn check_service(
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(String::from("no key distribution center answers in time")),
     };
-    let result = begun.and_then(|begun| {
+    let result = begun.map_err(ServiceFault::NoTicket).and_then(|begun| {
         let kerberos = Some(KerberosService::new(keytab, options).into());
         let mut acceptor = Acceptor::new(AcceptorConfig { kerberos, ..AcceptorConfig::default() });
         match acceptor.step(&begun.token, &NoAccounts, now()) {
             Step::Done(_) => Ok(()),
-            Step::Continue(_) | Step::PassThrough(_) => Err(String::from("the logon did not end")),
-            Step::Again { reason, .. } | Step::Refused { reason, .. } => Err(reason.to_string()),
+            Step::Continue(_) | Step::PassThrough(_) => Err(ServiceFault::Refused(String::from("the logon did not end"))),
+            Step::Again { reason, .. } | Step::Refused { reason, .. } => {
+                Err(ServiceFault::Refused(reason.to_string()))
+            }
         }
     });
     Some(Service { name: name(&host), result })

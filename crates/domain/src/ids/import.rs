@@ -46,6 +46,11 @@ enum Line {
         domain: Option<Sid>,
         index: u32,
     },
+    /// The range of Samba's autorid, and the size of its parts.
+    Config {
+        first: u32,
+        size: u32,
+    },
     Id {
         sid: Sid,
         kind: Kind,
@@ -105,6 +110,14 @@ impl IdMap {
 fn plan(table: &Table, rules: &Rules, line: Line) -> Result<Vec<Change>, Error> {
     match line {
         Line::Nothing => Ok(Vec::new()),
+        Line::Config { first, size } => match rules {
+            Rules::Autorid { first: own, range_size, .. } if (*own, *range_size) == (first, size) => {
+                Ok(Vec::new())
+            }
+            _ => Err(Error::Rules(format!(
+                "Samba's begins with {first} and has parts of {size} ids (ids = \"autorid\"), those of the settings do not"
+            ))),
+        },
         Line::Id { sid, kind, id } => table.plan_record(sid, kind, id),
         Line::Part { number, domain, index } => {
             let run = rules.autorid_run(number, index).ok_or_else(|| {
@@ -137,6 +150,11 @@ fn read(line: &str) -> Option<Line> {
         .any(|it| line.starts_with(it))
     {
         return Some(Line::Nothing);
+    }
+    if let Some(rest) = line.strip_prefix("CONFIG:") {
+        let value =
+            |name: &str| rest.split_ascii_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok());
+        return Some(Line::Config { first: value("minvalue:")?, size: value("rangesize:")? });
     }
     if let Some(rest) = line.strip_prefix("RANGE ") {
         let (number, domain) = rest.split_once(':')?;
@@ -192,7 +210,9 @@ mod tests {
         let everyone = Line::Id { sid: Sid::WORLD, kind: Kind::Group, id: 1_099_999 };
         assert_eq!(read("S-1-1-0 GID 1099999"), Some(everyone));
         assert_eq!(read("GID HWM: 0"), Some(Line::Nothing));
-        for wrong in ["RANGE x: ALLOC", "RANGE 1: S-2", "S-1-1-0 SID 3", "hello", "IDS 1-2"] {
+        let config = read("CONFIG: minvalue:1000000 rangesize:100000 maxranges:10");
+        assert_eq!(config, Some(Line::Config { first: 1_000_000, size: 100_000 }));
+        for wrong in ["RANGE x: ALLOC", "RANGE 1: S-2", "S-1-1-0 SID 3", "hello", "IDS 1-2", "CONFIG: x"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

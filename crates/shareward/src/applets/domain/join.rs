@@ -35,19 +35,20 @@ pub(super) fn run(realm: &str, words: &Words, console: &mut Console) -> Result<(
     let text = settings.source.as_ref().map(|source| source.text.to_string()).unwrap_or_default();
     changed(&text, &path, &joined)?;
     let host = host_names(&settings, &joined.realm).swap_remove(0);
-    let tool = login::tool(words, &by_hand(&joined.realm, &settings.name, &host, &keytab))?;
+    let computer = wire::names::upper(&settings.name);
+    let tool = login::tool(words, &by_hand(&joined.realm, &computer, &host, &keytab))?;
     let login = login::login(words, console)?;
     let account = Account {
         realm: &joined.realm,
         controller: words.value(&CONTROLLER),
         unit: words.value(&OU),
-        computer: &settings.name,
+        computer: &computer,
         host: &host,
         keytab: &keytab,
         state: &settings.state_directory,
     };
     let program = tool.kind().program();
-    console.line(&format!("Joining {} as {} through '{program}' ...", joined.realm, settings.name));
+    console.line(&format!("Joining {} as {computer} through '{program}' ...", joined.realm));
     let done = administration::run(async { Ok(tool.join(&account, &login).await) })?;
     done.map_err(|error| failed(&error, error.hint()))?;
     drop(login);
@@ -61,7 +62,7 @@ pub(super) fn run(realm: &str, words: &Words, console: &mut Console) -> Result<(
         failed(what, Some("a new account may take a while to reach all controllers: try 'shareward domain status' later"))
     })?;
     joined.name = wire::names::upper(&domain.name);
-    console.line(&format!("{} is a member of {} ({}).", settings.name, joined.name, domain.dns_name));
+    console.line(&format!("{computer} is a member of {} ({}).", joined.name, domain.dns_name));
     console.line(&format!("Its keys are in {}; {controller} accepts them.", keytab.display()));
     write_settings(&path, &settings, &joined, preset, console)
 }

@@ -4,7 +4,7 @@ use auth::kerberos::KerberosOptions;
 use control::Timestamp;
 use domain::ids::IdMap;
 use domain::problems::{Expected, Problem, problems};
-use domain::status::{Report, WinbindState, check};
+use domain::status::{Report, ServiceFault, WinbindState, check};
 use serde::Serialize;
 use server::config::{DomainSettings, IdRule};
 
@@ -45,8 +45,7 @@ struct Controller {
 struct Keytab {
     path: String,
     machine: Option<String>,
-    /// Milliseconds since 1970.
-    password_changed: Option<i64>,
+    password_changed: Option<Timestamp>,
     principals: Vec<Principal>,
 }
 
@@ -60,7 +59,8 @@ struct Principal {
 #[derive(Serialize)]
 struct FileService {
     name: String,
-    accepts_tickets: bool,
+    /// `None` if the domain gives no ticket to try.
+    accepts_tickets: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -161,13 +161,17 @@ fn status(domain: &DomainSettings, report: &Report, problems: Vec<Problem>, in_u
         keytab: Keytab {
             path: domain.keytab.display().to_string(),
             machine: keys.map(|keys| keys.machine.clone()),
-            password_changed: keys.map(|keys| i64::from(keys.newest).saturating_mul(1000)),
+            password_changed: keys.map(|keys| Timestamp(i64::from(keys.newest).saturating_mul(1000))),
             principals: principals.collect(),
         },
         secure_channel: report.channel.is_ok(),
         file_service: report.service.as_ref().map(|service| FileService {
             name: service.name.clone(),
-            accepts_tickets: service.result.is_ok(),
+            accepts_tickets: match service.result {
+                Ok(()) => Some(true),
+                Err(ServiceFault::Refused(_)) => Some(false),
+                Err(ServiceFault::NoTicket(_)) => None,
+            },
         }),
         winbind,
         ids: Ids {
@@ -208,11 +212,15 @@ fn text(status: &Status) -> String {
     };
     text += &line("Secure channel", &channel);
     if let Some(service) = &status.file_service {
-        let accepts = if service.accepts_tickets { "accepted" } else { "refused" };
-        text += &line("File service", &format!("tickets for {} are {accepts}", service.name));
+        let outcome = match service.accepts_tickets {
+            Some(true) => "are accepted",
+            Some(false) => "are refused",
+            None => "cannot be had",
+        };
+        text += &line("File service", &format!("tickets for {} {outcome}", service.name));
     }
     if let Some(changed) = status.keytab.password_changed {
-        text += &line("Password changed", &local_time(Timestamp(changed)));
+        text += &line("Password changed", &local_time(changed));
     }
     text += &line("Keytab", &status.keytab.path);
     for principal in &status.keytab.principals {
