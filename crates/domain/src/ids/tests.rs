@@ -250,7 +250,7 @@ fn wrong_rules_are_refused() {
 #[test]
 fn ranges_and_ids_of_samba_are_taken_over() {
     let scratch = scratch();
-    let text = "RANGE 0: S-1-5-21-4-5-6\nRANGE 1: ALLOC\nRANGE 2: S-1-5-21-1-2-3\nRANGE 3: S-1-5-32\n\
+    let text = "CONFIG: minvalue:1000000 rangesize:100000 maxranges:10\nRANGE 0: S-1-5-21-4-5-6\nRANGE 1: ALLOC\nRANGE 2: S-1-5-21-1-2-3\nRANGE 3: S-1-5-32\n\
                 RANGE 4: S-1-5-21-1-2-3#2\nS-1-5-11 GID 1199982\nGID HWM: 0\n";
     let imported = IdMap::import(scratch.path(), autorid_rules(), text).unwrap();
     assert_eq!(imported, Imported { ranges: 5, ids: 1 });
@@ -265,9 +265,13 @@ fn ranges_and_ids_of_samba_are_taken_over() {
     map.learn_domain("NEW", Sid::of(5, [21, 7, 7, 7])).unwrap();
     assert_eq!(map.uid(user(Sid::of(5, [21, 7, 7, 7]), 0)), Some(1_500_000));
     drop(map);
-    for wrong in
-        ["RANGE 2: S-1-5-21-4-5-6", "RANGE 70: S-1-5-21-9-9-9", "RANGE 6: S-1-5-21-1-2-3", "nonsense"]
-    {
+    for wrong in [
+        "CONFIG: minvalue:1000000 rangesize:200000 maxranges:5",
+        "RANGE 2: S-1-5-21-4-5-6",
+        "RANGE 70: S-1-5-21-9-9-9",
+        "RANGE 6: S-1-5-21-1-2-3",
+        "nonsense",
+    ] {
         IdMap::import(scratch.path(), autorid_rules(), wrong).unwrap_err();
     }
 }
