@@ -263,7 +263,9 @@ async fn check_service(
         let mut acceptor = Acceptor::new(AcceptorConfig { kerberos, ..AcceptorConfig::default() });
         match acceptor.step(&begun.token, &NoAccounts, now()) {
             Step::Done(_) => Ok(()),
-            Step::Continue(_) | Step::PassThrough(_) => Err(ServiceFault::Refused(String::from("the logon did not end"))),
+            Step::Continue(_) | Step::PassThrough(_) => {
+                Err(ServiceFault::Refused(String::from("the logon did not end")))
+            }
             Step::Again { reason, .. } | Step::Refused { reason, .. } => {
                 Err(ServiceFault::Refused(reason.to_string()))
             }
