@@ -28,7 +28,7 @@ pub trait TicketSource: fmt::Debug + Send + Sync {
 pub struct Begun {
     /// The exchange.
     pub exchange: Box<dyn KerberosExchange>,
-    /// Its first token.
+    /// The first token, which the logon sends.
     pub token: Vec<u8>,
 }
 

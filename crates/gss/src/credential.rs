@@ -16,7 +16,7 @@ pub struct Credential {
     object: Arc<Mutex<CredObject>>,
 }
 
-/// Whose tickets they are.
+/// The owner of tickets, and the time that is left of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The principal, as `carol@CORP.EXAMPLE`.
@@ -77,7 +77,7 @@ impl Credential {
         self.object.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose tickets they are. Those [of the user](Self::of_user) are those of the default cache from then on.
+    /// Returns the owner and the remaining time of the tickets. Those [of the user](Self::of_user) are those of the default cache from then on.
     pub fn owner(&self) -> Result<Owner, Error> {
         let (name, lifetime) = self.object().inquire()?;
         Ok(Owner { principal: name.text()?, lifetime })

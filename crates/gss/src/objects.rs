@@ -281,7 +281,7 @@ impl CredObject {
         })
     }
 
-    /// Whose credentials they are, and for how long. Without a name so far, the library chooses its default cache.
+    /// Returns the owner of the credentials and their remaining time. Without a name so far, the library chooses its default cache.
     pub(crate) fn inquire(&self) -> Result<(NameObject, Duration), Error> {
         let mut name = NameObject { functions: self.functions, name: null_mut() };
         let (mut minor, mut lifetime) = (0, 0);

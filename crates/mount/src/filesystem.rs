@@ -21,6 +21,7 @@ use crate::attributes::NOBODY;
 use crate::change::Changes;
 use crate::limits;
 use crate::locks::{self, Range};
+use crate::remote::Status;
 use crate::replies::{attributes, done, entry, sized};
 use crate::state::{STATE_ATTRIBUTE, State};
 use crate::volume::Volume;
@@ -433,10 +434,11 @@ impl Filesystem for ShareFs {
 
     fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         if number == INodeNo::ROOT && name == STATE_ATTRIBUTE {
+            let status = self.volume.remote.status();
             let state = State {
-                status: self.volume.remote.status(),
+                status,
                 opens: self.volume.files.count(),
-                problem: self.volume.problem(),
+                problem: self.volume.problem().filter(|_| status != Status::Ok),
                 ..self.state.clone()
             };
             return match serde_json::to_vec(&state) {

@@ -118,7 +118,7 @@ impl Negotiation {
     }
 
     /// The end of an exchange by a server that accepts by its status alone.
-    pub(super) fn end(mut self: Box<Self>) -> Result<ClientStep, InitiatorError> {
+    pub(super) fn end(mut self) -> Result<ClientStep, InitiatorError> {
         match (self.complete, self.mic_due) {
             (true, false) => self.done(),
             (true, true) => Err(InitiatorError::BadMic),
