@@ -334,7 +334,7 @@ mod tests {
         let early = log_on();
         assert!(matches!(early, Err(NotAdmitted::NotGranted(_))), "nobody knows the group yet: {early:?}");
         let names = Arc::clone(&domain.names);
-        let answering = tokio::spawn(async move { names.answer().await });
+        let answering = crate::core::bulkhead::spawn(async move { names.answer().await });
         tokio::task::block_in_place(|| {
             domain.names.wait_for_names(&domain.settings, ["CORP\\frontdesk"].into_iter());
         });

@@ -408,7 +408,7 @@ pub(crate) mod tests {
         let asked = Arc::new(AtomicUsize::new(0));
         let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::clone(&asked) })));
         let answering = Arc::clone(&names);
-        let answering = tokio::spawn(async move { answering.answer().await });
+        let answering = crate::core::bulkhead::spawn(async move { answering.answer().await });
         let settings = settings();
         assert_eq!(names.known_sid(&settings, "staff"), None, "a Unix group");
         let waiting = Arc::clone(&names);

@@ -83,7 +83,96 @@ impl Server {
 pub(super) fn unix_names(user: &DomainUser) -> Vec<String> {
     let mut names = vec![user.qualified_name()];
     if !user.dns_domain.is_empty() {
-        names.push(format!("{}@{}", user.name, user.dns_domain.to_lowercase()));
+        names.push(format!("{}@{}", user.name, user.dns_domain.to_ascii_lowercase()));
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::config::{Allow, Role, Settings, parse};
+    use crate::core::domain::{DomainNames, Ids};
+    use crate::core::roles::{Reach, Roles};
+
+    fn sid(rid: u32) -> Sid {
+        Sid::of_domain([1, 2, 3], rid)
+    }
+
+    fn user() -> DomainUser {
+        DomainUser {
+            name: String::from("nobody of this name"),
+            domain: String::from("ACME"),
+            dns_domain: String::from("acme.test"),
+            principal_name: None,
+            full_name: String::new(),
+            sid: sid(1104),
+            primary_group: sid(513),
+            groups: vec![sid(513), sid(1201), Sid::of(18, [1])],
+        }
+    }
+
+    /// A server in the domain ACME, whose ids begin at 2000000.
+    fn server(ids: &str) -> (tempfile::TempDir, Arc<Server>) {
+        let state = tempfile::tempdir().unwrap();
+        let mut defaults = Settings::conventional(false, |_| None);
+        defaults.name = String::from("FILES");
+        defaults.state_directory = state.path().into();
+        let text = format!("[domain]\nrealm = 'acme.test'\nids = '{ids}'\n");
+        let settings = parse(&text, std::path::Path::new("/"), defaults).unwrap();
+        (state, Server::new(settings, auth::UserDb::default()).unwrap())
+    }
+
+    #[test]
+    fn users_whom_the_name_service_does_not_know_have_the_ids_of_the_rule() {
+        for ids in ["auto", "rid"] {
+            let (_state, server) = server(ids);
+            let domain = server.domain().unwrap();
+            domain.ids.learn(&user());
+            let actor = domain.actor_of(&user()).unwrap();
+            assert_eq!(actor, Actor::user(2_001_104, 2_000_513, vec![2_000_513, 2_001_201]), "{ids}");
+            assert_eq!(domain.sid(), Some(Sid::of(5, [21, 1, 2, 3])));
+        }
+    }
+
+    #[test]
+    fn users_without_an_id_are_refused_with_the_reason() {
+        let (_state, server) = server("nss");
+        let refused = server.domain().unwrap().actor_of(&user()).unwrap_err();
+        assert!(refused.contains("ACME\\nobody of this name or nobody of this name@acme.test"), "{refused}");
+        let (_state, server) = self::server("rid");
+        let trusted =
+            DomainUser { domain: String::from("EU"), sid: Sid::of_domain([7, 8, 9], 1104), ..user() };
+        let domain = server.domain().unwrap();
+        domain.ids.learn(&trusted);
+        let refused = domain.actor_of(&trusted).unwrap_err();
+        assert!(refused.contains("its domain has no range in id_ranges"), "{refused}");
+    }
+
+    #[test]
+    fn processes_of_the_domains_users_are_these_users() {
+        let (state, server) = server("rid");
+        let before = server.domain().unwrap();
+        let ids = Ids::by_rid(&state.path().join("other"), [1, 2, 3], 10_000);
+        let domain = Domain { settings: before.settings.clone(), ids, names: DomainNames::new(None) };
+        *server.identity.domain.write() = Some(Arc::new(domain));
+        let of = |uid, name| server.domain_user_of_unix(uid, name).map(|(_, user)| user.qualified_name());
+        for (uid, name) in
+            [(11_104, "ACME\\carol"), (11_104, "carol@acme.test"), (11_104, "carol"), (7, "acme\\carol")]
+        {
+            assert_eq!(of(uid, name).as_deref(), Some("ACME\\carol"), "{uid} {name}");
+        }
+        assert_eq!(of(7, "EU\\carol").as_deref(), Some("EU\\carol"));
+        assert_eq!(of(7, "carol"), None, "a local user");
+        let (domain, user) = server.domain_user_of_unix(11_104, "carol").unwrap();
+        assert_eq!(user.sid, sid(1104));
+        let member = server.member_of_process(&domain, &user, || vec![String::from("ACME\\Helpdesk")]);
+        let roles = [Role {
+            allow: Allow::View,
+            users: Vec::new(),
+            groups: vec![String::from("acme\\helpdesk")],
+            shares: Vec::new(),
+        }];
+        assert_eq!(Roles::of(&roles, &member).view, Reach::Everything);
+    }
 }

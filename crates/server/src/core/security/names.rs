@@ -288,3 +288,55 @@ const UNIX_GROUP: &str = "Unix Group";
 
 /// The group of all users of a machine without a domain, with the name that Windows uses.
 const NONE: &str = "None";
+
+#[cfg(test)]
+mod tests {
+    use auth::UserDb;
+
+    use super::*;
+    use crate::core::config::{GrantRight, Settings, parse};
+
+    #[test]
+    fn users_of_the_domain_who_have_logged_on_have_names() {
+        let state = tempfile::tempdir().unwrap();
+        let mut defaults = Settings::conventional(false, |_| None);
+        defaults.name = String::from("FILES");
+        defaults.state_directory = state.path().into();
+        let settings = parse("[domain]\nrealm = 'acme.test'\n", std::path::Path::new("/"), defaults).unwrap();
+        let mut accounts = UserDb::default();
+        accounts.add("alice", 1, "password", wire::FileTime::NONE).unwrap();
+        let server = Server::new(settings, accounts).unwrap();
+        let sid = Sid::of_domain([1, 2, 3], 1104);
+        let user = auth::DomainUser {
+            name: String::from("Perdita"),
+            domain: String::from("ACME"),
+            dns_domain: String::from("acme.test"),
+            principal_name: None,
+            full_name: String::new(),
+            sid,
+            primary_group: Sid::of_domain([1, 2, 3], 513),
+            groups: Vec::new(),
+        };
+        server.domain_user(&server.settings(), &user).unwrap();
+        let names = Names::new(&server);
+        let found = names.of_sid(sid).unwrap();
+        assert_eq!((found.domain.as_str(), found.name.as_str()), ("ACME", "Perdita"));
+        assert_eq!((found.kind, found.domain_sid), (PrincipalKind::User, Sid::of(5, [21, 1, 2, 3])));
+        for name in ["acme\\perdita", "perdita@acme.test", "perdita"] {
+            assert_eq!(names.of_name(name).as_ref(), Some(&found), "{name}");
+        }
+        let domain = names.of_name("ACME").unwrap();
+        assert_eq!((domain.kind, domain.sid), (PrincipalKind::Domain, found.domain_sid));
+        assert_eq!(names.of_sid(found.domain_sid), Some(domain));
+        // The local account has precedence, and the server's own name excludes the domain.
+        assert_eq!(names.of_name("alice").unwrap().domain, "FILES");
+        assert_eq!(names.of_name("FILES\\perdita"), None);
+        let grant = |who| Grant { who, right: GrantRight::Read };
+        for written in ["perdita", "ACME\\PERDITA", "S-1-5-21-1-2-3-1104"] {
+            assert_eq!(names.of_grantee(&grant(Grantee::User(written.into()))), Some(sid), "{written}");
+        }
+        assert_eq!(names.of_grantee(&grant(Grantee::User("FILES\\perdita".into()))), None);
+        assert_ne!(names.of_grantee(&grant(Grantee::User("FILES\\alice".into()))), None);
+        assert_eq!(names.of_grantee(&grant(Grantee::Group("perdita".into()))), None, "a Unix group");
+    }
+}

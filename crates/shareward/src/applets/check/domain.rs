@@ -100,7 +100,7 @@ pub(in crate::applets) fn host_names(settings: &Settings, realm: &str) -> Vec<St
     let name = settings.name.to_ascii_lowercase();
     let realm = realm.to_ascii_lowercase();
     let mut names = vec![format!("{name}.{realm}"), name];
-    let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
     let label = host.split('.').next().unwrap_or_default();
     for name in [host.clone(), format!("{label}.{realm}")] {
         if !names.contains(&name) {

@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn user_name_with_backslashes_is_a_client() {
-        let server =
-            crate::core::fixture::Fixture::with_open(registry::OpenTarget::Pipe("srvsvc".into())).server;
+        let settings = crate::core::config::Settings::conventional(false, |_| None);
+        let server = Server::new(settings, auth::UserDb::default()).unwrap();
         for (name, expected) in [
             (r"\\192.0.2.1", Selection::of(&server, Some("192.0.2.1"), None)),
             (r"DOM\alice", Selection::of(&server, None, Some(r"dom\ALICE"))),
