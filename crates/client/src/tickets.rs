@@ -259,7 +259,7 @@ fn by_password(principal: &str, password: &str, enterprise: bool) -> Result<Cred
         return Credential::with_enterprise_password(principal, password);
     }
     match Credential::with_password(principal, password) {
-        Err(error) if matches!(error.kind, ErrorKind::UnknownRealm | ErrorKind::Unreachable) => {
+        Err(error) if error.kind == ErrorKind::UnknownRealm => {
             Credential::with_enterprise_password(principal, password).map_err(|_| error)
         }
         made => made,

@@ -105,7 +105,7 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
     let mut console = Console::standard();
     console.set_json();
     let mut asked: HashMap<Option<String>, Credentials> = HashMap::new();
-    let mut servers = Vec::new();
+    let (mut servers, mut unreachable) = (Vec::new(), false);
     for NamedServer { user, place } in named {
         let user = user.or_else(|| target.login.clone());
         let wanted = Wanted {
@@ -114,7 +114,7 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
             file: target.credentials.as_deref(),
             protocol: target.protocol,
         };
-        let credentials = match credentials::ticket(&wanted, place.host(), &mut console)? {
+        let credentials = match credentials::ticket(&wanted, place.host(), &mut unreachable, &mut console)? {
             Some(credentials) => credentials,
             None => match asked.get(&user) {
                 Some(credentials) => credentials.clone(),

@@ -83,14 +83,18 @@ pub(crate) enum Proof {
 /// Returns the tickets of the user who runs this for a server: those of the wanted user, or those that the Kerberos
 /// library chooses if none is named. `None` if a password is given or there is no ticket.
 ///
+/// Sets `unreachable` if no key distribution center answers, and does not ask again then: each attempt takes many
+/// seconds.
+///
 /// An error if only Kerberos may be used, nobody is named whose password could be asked for, and there is no ticket.
 pub(crate) fn ticket(
     wanted: &Wanted<'_>,
     host: &str,
+    unreachable: &mut bool,
     console: &mut Console,
 ) -> Result<Option<Credentials>, Failure> {
     let has_password = wanted.password.is_some() || std::env::var_os(PASSWORD_VARIABLE).is_some();
-    if wanted.protocol == Protocol::Ntlm || wanted.file.is_some() || has_password {
+    if *unreachable || wanted.protocol == Protocol::Ntlm || wanted.file.is_some() || has_password {
         return Ok(None);
     }
     let principal = match wanted.user.map(split) {
@@ -109,6 +113,7 @@ pub(crate) fn ticket(
             Err(Numbered::new(error.number()).hint(format!("{host}: {}", error.advice())).into())
         }
         Err(error) => {
+            *unreachable = error.kind() == ErrorKind::Unreachable;
             let silent = matches!(error, TicketError::Address(_))
                 || matches!(error.kind(), ErrorKind::NoTicket | ErrorKind::NoLibrary);
             if !silent {

@@ -13,9 +13,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use wire::cursor::Put;
-use wire::header::Header;
 use wire::msg::{CancelRequest, EchoRequest};
-use wire::{AsyncId, Command, HeaderFlags, MessageId, NtStatus, SessionId, TreeId};
+use wire::{AsyncId, Command, HeaderFlags, MessageId, SessionId};
 
 use super::breaks::{Break, Breaks};
 use super::credits::{Credits, charge};
@@ -26,6 +25,7 @@ use super::options::ConnectOptions;
 use super::protection::{Expected, SessionState, verify};
 use super::receive::read_frames;
 use super::renewal;
+use super::request::{Part, Response, Scope};
 use super::send::{Frame, HEAD_ROOM, Numbers, finish_frame, finish_message, write_frames};
 
 /// A connection to a server. Clones are the same connection; it closes when the last of them, and of the
@@ -56,41 +56,6 @@ struct Again {
     seen: u64,
     /// The caller may drop the connection while it waits.
     handle: Weak<Handle>,
-}
-
-/// An answer, whatever its status.
-#[derive(Clone, Debug)]
-pub struct Response {
-    /// The header.
-    pub header: Header,
-    /// The whole message from its header on, for the `decode` of a body.
-    pub message: Bytes,
-    /// True if it was encrypted.
-    pub sealed: bool,
-}
-
-/// The session and tree connect of a request, and its protection.
-#[derive(Clone, Debug, Default)]
-pub struct Scope {
-    /// `SessionId`.
-    pub session_id: SessionId,
-    /// `TreeId`.
-    pub tree_id: TreeId,
-    /// True if the request is signed and its answer must be.
-    pub signed: bool,
-    /// True if the request is encrypted and its answer must be.
-    pub sealed: bool,
-    pub(crate) state: Option<Arc<SessionState>>,
-}
-
-/// One request before it is sent.
-#[derive(Clone, Debug)]
-pub struct Part {
-    pub(crate) command: Command,
-    pub(crate) buffer: Vec<u8>,
-    pub(crate) data: Bytes,
-    pub(crate) asynchronous: Option<AsyncId>,
-    carries: u32,
 }
 
 impl ClientConnection {
@@ -445,76 +410,6 @@ impl InFlight {
             }
             interim.await;
         }
-    }
-}
-
-impl Response {
-    /// `Status`.
-    pub const fn status(&self) -> NtStatus {
-        self.header.status
-    }
-
-    /// The response if the status is a success, else [`Error::Status`].
-    pub fn success(self) -> Result<Self, Error> {
-        self.success_or(&[])
-    }
-
-    /// As [`success`](Self::success), with additional statuses that count as success.
-    pub fn success_or(self, also: &[NtStatus]) -> Result<Self, Error> {
-        let status = self.status();
-        if status.is_success() || also.contains(&status) {
-            Ok(self)
-        } else {
-            Err(Error::Status(status, self.header.command))
-        }
-    }
-}
-
-impl Scope {
-    /// Sets the signing.
-    #[must_use]
-    pub const fn signed(mut self, signed: bool) -> Self {
-        self.signed = signed;
-        self
-    }
-
-    /// Sets the encryption.
-    #[must_use]
-    pub const fn sealed(mut self, sealed: bool) -> Self {
-        self.sealed = sealed;
-        self
-    }
-
-    /// Sets the tree connect.
-    #[must_use]
-    pub const fn tree(mut self, tree_id: TreeId) -> Self {
-        self.tree_id = tree_id;
-        self
-    }
-}
-
-impl Part {
-    /// A request with the body that `encode` appends, as the `encode` of [`wire::msg`] does.
-    pub fn new(command: Command, encode: impl FnOnce(&mut Vec<u8>, usize)) -> Self {
-        let mut buffer = Vec::with_capacity(HEAD_ROOM + 192);
-        buffer.resize(HEAD_ROOM + Header::SIZE, 0);
-        encode(&mut buffer, HEAD_ROOM);
-        Self { command, buffer, data: Bytes::new(), asynchronous: None, carries: 0 }
-    }
-
-    /// Sets the number of bytes in either direction, from which the credits are computed.
-    #[must_use]
-    pub const fn carrying(mut self, bytes: u32) -> Self {
-        self.carries = bytes;
-        self
-    }
-
-    /// Adds data after the body, which is not copied.
-    #[must_use]
-    pub fn with_data(mut self, data: Bytes) -> Self {
-        self.carries = self.carries.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
-        self.data = data;
-        self
     }
 }
 

@@ -5,10 +5,10 @@ use wire::fscc::{DirectoryEntries, DirectoryEntry, DirectoryItem, FileInfoClass}
 use wire::msg::{OutputResponse, QueryDirectoryFlags, QueryDirectoryRequest};
 use wire::{Command, NtStatus, Utf16, utf16le};
 
-use super::connection::Part;
 use super::error::Error;
 use super::file::{File, at_most};
 use super::limits::LISTING_BYTES;
+use super::request::Part;
 
 /// A directory being listed.
 #[derive(Debug)]

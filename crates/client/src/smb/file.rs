@@ -18,9 +18,10 @@ use wire::{
     AccessMask, Command, FileAttributes, FileId, FileTime, NtStatus, OplockLevel, ShareAccess, Utf16, utf16le,
 };
 
-use super::connection::{InFlight, Part, Response};
+use super::connection::InFlight;
 use super::directory::Listing;
 use super::error::Error;
+use super::request::{Part, Response};
 use super::tree::ClientTree;
 
 /// The parameters of a CREATE. The default opens an existing file for reading and shares everything.

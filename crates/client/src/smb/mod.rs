@@ -25,6 +25,7 @@ mod posix;
 mod protection;
 mod receive;
 mod renewal;
+mod request;
 mod send;
 mod session;
 mod tree;
@@ -33,7 +34,7 @@ mod tree;
 mod tests;
 
 pub use breaks::{Break, Breaks};
-pub use connection::{ClientConnection, InFlight, Part, Response, Scope};
+pub use connection::{ClientConnection, InFlight};
 pub use credentials::LogonCredentials;
 pub use directory::{Listing, OwnedEntry};
 pub use error::Error;
@@ -44,5 +45,6 @@ pub use file::{
 pub use negotiate::Negotiated;
 pub use options::{ConnectOptions, LogonOptions, Signing};
 pub use pipe::Pipe;
+pub use request::{Part, Response, Scope};
 pub use session::ClientSession;
 pub use tree::ClientTree;

@@ -11,9 +11,10 @@ use wire::msg::{
 use wire::posix::{POSIX_VERSION, offers_posix};
 use wire::{Command, Dialect, FileTime, Guid, Utf16, utf16le};
 
-use super::connection::{ClientConnection, Part, Scope};
+use super::connection::ClientConnection;
 use super::error::Error;
 use super::options::{ConnectOptions, Signing};
+use super::request::{Part, Scope};
 
 /// The result of a negotiation.
 #[derive(Clone, Debug)]

@@ -10,9 +10,10 @@ use wire::msg::{NotificationType, OplockBreakResponse, ServerToClientNotificatio
 use wire::{Command, MessageId, NtStatus, SessionId, frame};
 
 use super::breaks::Break;
-use super::connection::{Response, Shared};
+use super::connection::Shared;
 use super::error::Ended;
 use super::limits::{FRAME_MAX, READ_CHUNK};
+use super::request::Response;
 
 /// The `MessageId` of notifications.
 const UNSOLICITED: MessageId = MessageId(u64::MAX);

@@ -13,10 +13,11 @@ use wire::NtStatus;
 use wire::SessionId;
 use wire::msg::SessionFlags;
 
-use super::connection::{ClientConnection, Response, Scope};
+use super::connection::ClientConnection;
 use super::credentials::LogonCredentials;
 use super::error::Error;
 use super::limits::RENEWAL_PAUSE;
+use super::request::{Response, Scope};
 use super::session::exchange;
 
 /// The means to renew a session.

@@ -11,9 +11,10 @@ use wire::cursor::Put;
 use wire::header::{Header, TransformHeader};
 use wire::{HeaderFlags, MessageId, TreeOrAsync, frame};
 
-use super::connection::{Part, Scope, Shared};
+use super::connection::Shared;
 use super::error::Error;
 use super::limits::SEND_BATCH;
+use super::request::{Part, Scope};
 
 /// The room before a message for the frame's prefix and a transform header, so that the message is encrypted in
 /// place.

@@ -9,13 +9,14 @@ use wire::msg::{LogoffRequest, SessionFlags, SessionSetupFlags, SessionSetupRequ
 use wire::{Command, Dialect, NtStatus, SessionId};
 use zeroize::Zeroizing;
 
-use super::connection::{ClientConnection, Part, Response, Scope};
+use super::connection::ClientConnection;
 use super::credentials::LogonCredentials;
 use super::error::Error;
 use super::limits::LOGON_ROUNDS_MAX;
 use super::options::LogonOptions;
 use super::protection::SessionState;
 use super::renewal::Renewal;
+use super::request::{Part, Response, Scope};
 use super::tree::ClientTree;
 use crate::tickets;
 

@@ -11,10 +11,11 @@ use wire::msg::{
 };
 use wire::{Command, Dialect, FileId, Guid, LeaseState, NtStatus, OplockLevel, TreeId, Utf16, utf16le};
 
-use super::connection::{ClientConnection, Part, Response, Scope};
+use super::connection::ClientConnection;
 use super::error::Error;
 use super::file::{CreateParameters, File, at_most};
 use super::negotiate::{validate, validation_request};
+use super::request::{Part, Response, Scope};
 use super::session::ClientSession;
 
 /// A tree connect. Clones are the same tree connect; dropping them does not disconnect it.

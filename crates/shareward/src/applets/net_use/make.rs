@@ -190,7 +190,7 @@ fn make(
         file: asked.credentials.as_deref(),
         protocol: asked.protocol,
     };
-    let credentials = match credentials::ticket(&wanted, &asked.target.host, console)? {
+    let credentials = match credentials::ticket(&wanted, &asked.target.host, &mut false, console)? {
         Some(credentials) => credentials,
         None => credentials::obtain(&wanted, console)?,
     };
