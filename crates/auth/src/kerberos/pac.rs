@@ -180,8 +180,8 @@ fn validation_info(data: &[u8]) -> Result<DomainUser, NotNdr> {
         ndr.string_head()?,
         ndr.string_head()?,
     ];
-    // LogonCount, BadPasswordCount.
-    (ndr.u16()?, ndr.u16()?);
+    // LogonCount and BadPasswordCount, of 16 bits each.
+    ndr.skip_u32(1)?;
     let (user, primary_group) = (ndr.u32()?, ndr.u32()?);
     let (group_count, has_groups) = (ndr.u32()?, ndr.pointer()?);
     let flags = ndr.u32()?;
