@@ -1,11 +1,10 @@
 //! Information classes, names and patterns.
 
-use wire::{ReadCursor, Utf16};
+use wire::eq_ignore_case;
 use wire::fscc::directory::{DirectoryEntries, DirectoryEntry, DirectoryWriter};
 use wire::fscc::file_info::*;
 use wire::fscc::fs_info::*;
 use wire::fscc::limits::{CHAIN_ENTRIES_MAX, COMPONENT_LENGTH_MAX, PATH_LENGTH_MAX};
-use wire::eq_ignore_case;
 use wire::fscc::name::{check_component, parse_stream, utf16_length};
 use wire::fscc::named_info::{AllInfo, RenameInfo, decode_name_info};
 use wire::fscc::notify::{NotifyEntry, decode_changes, encode_changes};
@@ -16,6 +15,7 @@ use wire::fscc::{Appended, Pattern, SmbPath, ea};
 use wire::ioctl::{format_gmt_token, parse_gmt_token};
 use wire::layout::FixedLayout;
 use wire::posix::{FsPosixInfo, PosixInfo, PosixMode, offers_posix};
+use wire::{ReadCursor, Utf16};
 
 use crate::input::Input;
 

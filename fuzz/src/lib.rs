@@ -19,6 +19,7 @@ mod security;
 pub mod seeds;
 mod servers;
 mod smb;
+mod tickets;
 mod users;
 
 pub use config::config;
@@ -34,6 +35,7 @@ pub use rpc::{lsarpc, rpc_client, rpc_server, samr, srvsvc, wkssvc};
 pub use security::security;
 pub use servers::servers;
 pub use smb::{smb_body, smb_frame};
+pub use tickets::tickets;
 pub use users::users;
 
 /// A target: its name, which is also that of its corpus and binary, and its function.
@@ -59,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     ("smb_body", smb_body),
     ("smb_frame", smb_frame),
     ("srvsvc", srvsvc),
+    ("tickets", tickets),
     ("tokens", tokens),
     ("users", users),
     ("wkssvc", wkssvc),

@@ -14,11 +14,11 @@ use wire::fscc::named_info::RenameInfo;
 use wire::fscc::notify::{NotifyAction, NotifyEntry, encode_changes};
 use wire::fscc::stream_info::{StreamEntry, encode_streams};
 use wire::fscc::{ea, fs_info};
-use wire::posix::{FsPosixInfo, PosixAttributes, PosixInfo, PosixKind, PosixMode};
 use wire::header::{Compound, CompressionHeader, HeaderFlags};
 use wire::ioctl::*;
 use wire::layout::FixedLayout;
 use wire::msg::*;
+use wire::posix::{FsPosixInfo, PosixAttributes, PosixInfo, PosixKind, PosixMode};
 use wire::security::{Ace, AceBody, AceFlags, AceType, Acl, SecurityDescriptor, Sid};
 use wire::{
     AccessMask, Command, FileId, FileTime, Guid, Header, LeaseState, SessionId, TransformHeader, Utf16,
@@ -415,6 +415,9 @@ fn logons(all: &mut Seeds) {
         all.add("logon", format!("{name}-answers"), with(&answered));
     }
     all.add("tokens", "offer", Acceptor::offer(false));
+    for (name, bytes) in crate::tickets::seeds() {
+        all.add("tickets", name, bytes);
+    }
 }
 
 fn calls(all: &mut Seeds) {

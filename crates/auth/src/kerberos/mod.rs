@@ -66,14 +66,14 @@ impl KerberosService {
         Self { keytab: RwLock::new(Arc::new(keytab)), options, replays: Arc::default() }
     }
 
-    /// The same service with other options, which knows the authenticators that were used.
+    /// A copy of the service with other options, which knows the authenticators that were used.
     #[must_use]
     pub fn with_options(&self, options: KerberosOptions) -> Self {
         let keytab = RwLock::new(self.keytab());
         Self { keytab, options, replays: Arc::clone(&self.replays) }
     }
 
-    /// Its options.
+    /// The options of the service.
     pub const fn options(&self) -> KerberosOptions {
         self.options
     }

@@ -10,7 +10,7 @@ use super::time::KerberosTime;
 #[derive(Debug, Default)]
 pub(super) struct ReplayCache {
     used: HashSet<Hash>,
-    /// The same, with their clients, in the order of the times from which they are too old to be accepted.
+    /// The used authenticators with their clients, in the order of the times from which they are too old to be accepted.
     by_end: BTreeSet<(KerberosTime, Hash, Hash)>,
     /// The numbers of used authenticators, by client.
     by_client: HashMap<Hash, usize>,
@@ -21,7 +21,7 @@ type Hash = [u8; 16];
 /// The reason for not accepting an authenticator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotNew {
-    /// It was used before.
+    /// The authenticator was used before.
     Used,
     /// The table is full, or the client's part of it.
     Full,
@@ -78,7 +78,7 @@ fn hash(data: &[u8]) -> Hash {
 /// some hundred bytes each. Only holders of valid tickets get here.
 const MAX_REPLAYS: usize = 1 << 20;
 
-/// Those of one client, so that no user takes the places of all: 400 logons a second.
+/// Authenticators of one client, so that no user takes the places of all: 400 logons a second.
 const MAX_REPLAYS_OF_CLIENT: usize = 1 << 17;
 
 #[cfg(test)]

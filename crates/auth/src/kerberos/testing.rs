@@ -53,6 +53,8 @@ pub struct TicketSpec {
     pub flags: u32,
     /// The PAC; `None` for a ticket without one.
     pub pac: Option<PacSpec>,
+    /// The encrypted part as it is, in place of one that is made of all this.
+    pub part: Option<Vec<u8>>,
 }
 
 /// A PAC to be made.
@@ -84,6 +86,8 @@ pub struct PacSpec {
     pub requestor: Option<Sid>,
     /// The key of the signature; `None` for the service's.
     pub signer: Option<Key>,
+    /// The logon information as it is, in place of one that is made of all this.
+    pub logon_info: Option<Vec<u8>>,
     /// The buffers that are left out, by their types.
     pub without: Vec<u32>,
     /// A bit that is flipped after the PAC is signed.
@@ -108,7 +112,7 @@ pub struct Issued {
 pub struct RequestSpec {
     /// The client's time.
     pub time: KerberosTime,
-    /// Its microseconds, which make requests differ.
+    /// The microseconds of that time, which make requests differ.
     pub microseconds: u32,
     /// The client's name in the authenticator; `None` for that of the ticket.
     pub client: Option<String>,
@@ -120,6 +124,8 @@ pub struct RequestSpec {
     pub bindings: [u8; 16],
     /// `mutual-required`.
     pub mutual: bool,
+    /// The authenticator as it is, in place of one that is made of all this.
+    pub authenticator: Option<Vec<u8>>,
 }
 
 impl TicketSpec {
@@ -139,20 +145,24 @@ impl TicketSpec {
             end: KerberosTime(now.0.saturating_add(36_000)),
             flags: 0x40a1_0000,
             pac: Some(PacSpec::carol()),
+            part: None,
         }
     }
 
-    /// Issues the ticket.
-    pub fn issue(&self) -> Issued {
-        let session_key = Key::new(self.session_enctype, &vec![0x5e; self.session_enctype.key_len()]);
-        let session_key = session_key.unwrap_or_else(|| self.service_key.clone());
+    fn session_key(&self) -> Key {
+        let key = Key::new(self.session_enctype, &vec![0x5e; self.session_enctype.key_len()]);
+        key.unwrap_or_else(|| self.service_key.clone())
+    }
+
+    /// The DER of the encrypted part.
+    pub fn part(&self) -> Vec<u8> {
         let client = PrincipalName(vec![self.client.clone()]);
         let flags = self.flags.to_be_bytes();
         let transited =
             asn1::put_sequence(&[asn1::put(0, &asn1::put_integer(1)), asn1::put(1, &asn1::put_octets(&[]))]);
         let mut fields = vec![
             asn1::put(0, &element(BIT_STRING, &[&[0], &flags])),
-            asn1::put(1, &messages::put_key(&session_key)),
+            asn1::put(1, &messages::put_key(&self.session_key())),
             asn1::put(2, &asn1::put_string(&self.client_realm)),
             asn1::put(3, &client.encode(NT_PRINCIPAL)),
             asn1::put(4, &transited),
@@ -163,7 +173,12 @@ impl TicketSpec {
         if let Some(pac) = &self.pac {
             fields.push(asn1::put(10, &authorization_data(&pac.build(self))));
         }
-        let part = asn1::put_application(3, &asn1::put_sequence(&fields));
+        asn1::put_application(3, &asn1::put_sequence(&fields))
+    }
+
+    /// Issues the ticket.
+    pub fn issue(&self) -> Issued {
+        let part = self.part.clone().unwrap_or_else(|| self.part());
         let cipher = encrypt(&self.service_key, KeyUsage::TICKET, &part);
         let ticket = asn1::put_sequence(&[
             asn1::put(0, &asn1::put_integer(VERSION.into())),
@@ -173,7 +188,7 @@ impl TicketSpec {
         ]);
         Issued {
             ticket: asn1::put_application(1, &ticket),
-            session_key,
+            session_key: self.session_key(),
             client: self.client.clone(),
             client_realm: self.client_realm.clone(),
         }
@@ -197,6 +212,7 @@ impl PacSpec {
             principal: None,
             requestor: None,
             signer: None,
+            logon_info: None,
             without: Vec::new(),
             flipped: None,
         }
@@ -204,7 +220,8 @@ impl PacSpec {
 
     fn build(&self, ticket: &TicketSpec) -> Vec<u8> {
         let signer = self.signer.as_ref().unwrap_or(&ticket.service_key);
-        let mut buffers = vec![(1, self.logon_info()), (10, self.client_info(ticket))];
+        let logon_info = self.logon_info.clone().unwrap_or_else(|| self.logon_info());
+        let mut buffers = vec![(1, logon_info), (10, self.client_info(ticket))];
         buffers.extend(self.principal.as_ref().map(|(name, sid)| (12, self.names(name, *sid))));
         buffers.extend(self.requestor.map(|sid| (18, encoded(&sid))));
         let signature = |key: &Key| {
@@ -279,7 +296,8 @@ impl PacSpec {
         [head, body].concat()
     }
 
-    fn logon_info(&self) -> Vec<u8> {
+    /// `KERB_VALIDATION_INFO` in NDR.
+    pub fn logon_info(&self) -> Vec<u8> {
         let mut ndr = Vec::new();
         put_u32(&mut ndr, 0x0002_0000);
         ndr.resize(ndr.len() + 48, 0);
@@ -338,11 +356,12 @@ impl RequestSpec {
             gss_flags: Some(0x3e),
             bindings: [0; 16],
             mutual: true,
+            authenticator: None,
         }
     }
 
-    /// The AP-REQ.
-    pub fn ap_req(&self, issued: &Issued) -> Vec<u8> {
+    /// The DER of the authenticator.
+    pub fn authenticator(&self, issued: &Issued) -> Vec<u8> {
         let client = PrincipalName(vec![self.client.clone().unwrap_or_else(|| issued.client.clone())]);
         let mut fields = vec![
             asn1::put(0, &asn1::put_integer(VERSION.into())),
@@ -363,7 +382,12 @@ impl RequestSpec {
         fields.push(asn1::put(5, &asn1::put_time(self.time)));
         fields.extend(self.subkey.as_ref().map(|key| asn1::put(6, &messages::put_key(key))));
         fields.push(asn1::put(7, &asn1::put_integer(77)));
-        let authenticator = asn1::put_application(2, &asn1::put_sequence(&fields));
+        asn1::put_application(2, &asn1::put_sequence(&fields))
+    }
+
+    /// The AP-REQ.
+    pub fn ap_req(&self, issued: &Issued) -> Vec<u8> {
+        let authenticator = self.authenticator.clone().unwrap_or_else(|| self.authenticator(issued));
         let cipher = encrypt(&issued.session_key, KeyUsage::AP_REQ, &authenticator);
         let options: u32 = if self.mutual { MUTUAL_REQUIRED } else { 0 };
         let request = asn1::put_sequence(&[

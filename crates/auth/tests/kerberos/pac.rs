@@ -1,4 +1,4 @@
-//! What the PAC says, and PACs that are not the client's.
+//! The user in the PAC, and PACs that are not the client's.
 
 use auth::kerberos::testing::{PacSpec, RequestSpec, TicketSpec};
 use auth::kerberos::{Enctype, KerberosRefusal};

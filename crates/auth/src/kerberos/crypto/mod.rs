@@ -39,7 +39,7 @@ impl Enctype {
         Self::ALL.into_iter().find(|it| it.number() == number)
     }
 
-    /// Its number.
+    /// The number of the encryption type.
     pub const fn number(self) -> i32 {
         match self {
             Self::Aes128Sha1 => 17,
@@ -50,7 +50,7 @@ impl Enctype {
         }
     }
 
-    /// Its name, as in the registry of IANA.
+    /// The name in the registry of IANA.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Aes128Sha1 => "aes128-cts-hmac-sha1-96",
@@ -146,12 +146,12 @@ impl Key {
         Ok(Self { enctype, bytes })
     }
 
-    /// Its type.
+    /// The encryption type of the key.
     pub const fn enctype(&self) -> Enctype {
         self.enctype
     }
 
-    /// Its bytes.
+    /// The bytes of the key.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
