@@ -285,6 +285,26 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn forged_answers_are_read_or_refused(
+            places in proptest::collection::vec((0..200usize, 0..=255u8), 1..12),
+            tail in proptest::collection::vec(0..=255u8, 0..40),
+        ) {
+            let question = question("CORP.EXAMPLE", 7).unwrap();
+            let mut answer = answer_to(&question, &[(0, 1, "dc1.corp.example"), (1, 2, "dc2.corp.example")]);
+            answer.extend(tail);
+            for (place, value) in places {
+                if let Some(byte) = answer.get_mut(place) {
+                    *byte = value;
+                }
+            }
+            for record in records(&answer, &question, "CORP.EXAMPLE").unwrap_or_default() {
+                proptest::prop_assert!(is_host_name(&record.target));
+            }
+        }
+    }
+
     #[tokio::test]
     async fn long_answers_come_over_tcp_and_silent_servers_are_left() {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

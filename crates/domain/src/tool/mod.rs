@@ -239,13 +239,10 @@ fn samba_is_member(realm: &str) -> bool {
 fn names_realm(text: &str, realm: &str) -> bool {
     let value = |wanted: &str| {
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
-        let pairs = lines.filter_map(|line| line.split_once('='));
+        let mut pairs = lines.filter_map(|line| line.split_once('='));
         // Names of parameters ignore case and spaces (smb.conf(5)).
         let name = |name: &str| name.split_whitespace().collect::<String>();
-        pairs
-            .filter(|(key, _)| eq_ignore_case(&name(key), wanted))
-            .next_back()
-            .map(|(_, value)| value.trim().to_owned())
+        pairs.rfind(|(key, _)| eq_ignore_case(&name(key), wanted)).map(|(_, value)| value.trim().to_owned())
     };
     value("security").is_some_and(|it| eq_ignore_case(&it, "ads"))
         && value("realm").is_some_and(|it| eq_ignore_case(&it, realm))
