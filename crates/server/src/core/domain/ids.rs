@@ -10,7 +10,9 @@ use domain::ids::DomainRange;
 use domain::ids::{Error, IdMap, Kind, Rules};
 use wire::security::Sid;
 
+use super::Named;
 use crate::core::config::{DomainSettings, Settings};
+use crate::core::security::PrincipalKind;
 
 /// The table of Unix ids and SIDs of a server; empty if it is a member of no domain, or the table cannot be opened. No
 /// question waits.
@@ -88,6 +90,35 @@ impl Ids {
         let ranges = self.0.as_ref()?.map.ranges();
         let is_its = |name_of: Option<&str>| name_of.is_some_and(|it| wire::eq_ignore_case(it, name));
         ranges.into_iter().find(|it| is_its(it.name.as_deref())).and_then(|it| it.domain)
+    }
+
+    /// The users and groups whose names were kept.
+    pub(super) fn names(&self) -> Vec<Named> {
+        let mappings = self.0.as_ref().map(|open| open.map.list()).unwrap_or_default();
+        let named = mappings.into_iter().filter_map(|it| {
+            let (domain, name) = it.name.as_deref()?.split_once('\\')?;
+            let kind = match it.kind {
+                Kind::User => PrincipalKind::User,
+                Kind::Group => PrincipalKind::Group,
+            };
+            Some(Named { sid: it.sid, domain: domain.to_owned(), name: name.to_owned(), kind })
+        });
+        named.collect()
+    }
+
+    /// Keeps the name of a user or group.
+    pub(super) fn remember(&self, named: &Named) {
+        let kind = match named.kind {
+            PrincipalKind::User => Kind::User,
+            PrincipalKind::Group | PrincipalKind::Alias => Kind::Group,
+            PrincipalKind::Domain | PrincipalKind::WellKnownGroup => return,
+        };
+        let name = super::qualified(&named.domain, &named.name);
+        if let Some(open) = &self.0
+            && let Err(error) = open.map.remember(named.sid, kind, &name)
+        {
+            tracing::warn!(%error, name, "cannot keep the SID of a name in the settings; after a restart the domain has to answer first");
+        }
     }
 
     /// Makes a user whom a controller has described known, with its domain and groups, so that they have ids. Writes to

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::core::config::{Allow, Role, parse};
     use crate::core::domain::names::tests::Frontdesk;
-    use crate::core::domain::{DomainNames, NotAdmitted};
+    use crate::core::domain::{DomainNames, Ids, NotAdmitted};
     use crate::core::roles::{Reach, Roles};
 
     fn sid(rid: u32) -> Sid {
@@ -327,7 +327,7 @@ mod tests {
     async fn groups_of_the_domain_are_matched_by_name_once_the_domain_has_answered() {
         let server = server("logon_groups = ['corp\\FrontDesk']\n");
         let domain = server.domain().unwrap();
-        let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::default() })));
+        let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::default() })), Ids::default());
         let domain = Arc::new(Domain { settings: domain.settings.clone(), ids: domain.ids.clone(), names });
         *server.identity.domain.write() = Some(Arc::clone(&domain));
         let log_on = || server.domain_user(&server.settings(), &carol());

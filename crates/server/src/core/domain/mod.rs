@@ -40,7 +40,7 @@ impl Domain {
                 let ids = Ids::open(settings, domain, before.map(|it| &it.ids));
                 let names = match before.filter(|it| it.settings.realm == domain.realm) {
                     Some(before) => Arc::clone(&before.names),
-                    None => DomainNames::new(names::source(domain)),
+                    None => DomainNames::new(names::source(domain), ids.clone()),
                 };
                 Arc::new(Self { settings: domain.clone(), ids, names })
             }

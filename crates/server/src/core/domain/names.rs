@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use wire::security::Sid;
 use wire::{FoldedName, eq_ignore_case};
 
-use super::Written;
+use super::{Ids, Written};
 use crate::core::config::DomainSettings;
 use crate::core::limits;
 use crate::core::security::PrincipalKind;
@@ -45,6 +45,8 @@ pub(crate) trait NameSource: Send + Sync {
 /// The names that are known, and the questions about others.
 pub(crate) struct DomainNames {
     source: Option<Box<dyn NameSource>>,
+    /// The table that keeps names in the settings over a restart.
+    ids: Ids,
     table: Mutex<Table>,
     /// Notified of every answer.
     answered: Condvar,
@@ -61,6 +63,8 @@ struct Table {
     under_way: BTreeSet<Question>,
     /// Names that the domain was asked for and did not answer.
     failed: BTreeSet<Question>,
+    /// The names in the settings.
+    prepared: BTreeSet<Question>,
 }
 
 /// A question to the domain.
@@ -79,14 +83,18 @@ struct Known {
 }
 
 impl DomainNames {
-    pub(super) fn new(source: Option<Box<dyn NameSource>>) -> Arc<Self> {
-        Arc::new(Self {
+    /// Creates a table with the names that `ids` has kept.
+    pub(super) fn new(source: Option<Box<dyn NameSource>>, ids: Ids) -> Arc<Self> {
+        let this = Arc::new(Self {
             source,
+            ids,
             table: Mutex::default(),
             answered: Condvar::new(),
             asked: Notify::new(),
             is_silent: AtomicBool::new(false),
-        })
+        });
+        this.ids.names().into_iter().for_each(|named| this.learn(named));
+        this
     }
 
     /// The owner of a SID, as far as it is known. Otherwise it is asked for.
@@ -114,12 +122,13 @@ impl DomainNames {
         self.wait_for(&written.filter_map(|name| question(domain, name)).collect::<Vec<_>>());
     }
 
-    /// Asks for these names of users and groups in advance.
+    /// Asks for these names of users and groups in advance. Their SIDs are kept over a restart, so that settings apply
+    /// even if no controller answers then.
     pub(super) fn prepare<'a>(&self, domain: &DomainSettings, written: impl Iterator<Item = &'a str>) {
-        for name in written.filter(|name| name.parse::<Sid>().is_err()) {
-            if let Some(question) = question(domain, name) {
-                self.known(question);
-            }
+        let prepared: BTreeSet<_> = written.filter_map(|name| question(domain, name)).collect();
+        self.table.lock().prepared.clone_from(&prepared);
+        for question in prepared {
+            self.known(question);
         }
     }
 
@@ -229,6 +238,9 @@ impl DomainNames {
                     (None, Question::Sid(_)) => limits::NO_DOMAIN_NAME_LIFETIME,
                 };
                 table.failed.remove(&question);
+                if let Some(named) = named.as_ref().filter(|_| table.prepared.contains(&question)) {
+                    self.ids.remember(named);
+                }
                 let until = now + lifetime;
                 for other in named.iter().flat_map(Named::questions) {
                     table.keep(other, Known { named: named.clone(), until });
@@ -406,7 +418,7 @@ pub(crate) mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn names_are_asked_for_once_and_known_afterwards() {
         let asked = Arc::new(AtomicUsize::new(0));
-        let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::clone(&asked) })));
+        let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::clone(&asked) })), Ids::default());
         let answering = Arc::clone(&names);
         let answering = crate::core::bulkhead::spawn(async move { answering.answer().await });
         let settings = settings();
@@ -430,8 +442,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn names_in_the_settings_are_kept_over_a_restart() {
+        let state = tempfile::tempdir().unwrap();
+        let ids = Ids::by_rid(state.path(), [1, 2, 3], 10_000);
+        let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::default() })), ids.clone());
+        let settings = settings();
+        names.prepare(&settings, ["CORP\\frontdesk"].into_iter());
+        let asked = question(&settings, "frontdesk@corp.test").unwrap();
+        names.note(asked, Ok(Some(Frontdesk::named())));
+        let others =
+            Named { sid: Sid::of_domain([1, 2, 3], 1300), name: String::from("x"), ..Frontdesk::named() };
+        names.note(question(&settings, "CORP\\x").unwrap(), Ok(Some(others.clone())));
+        let later = DomainNames::new(None, ids);
+        assert_eq!(later.known_sid(&settings, "corp\\FrontDesk"), Some(Frontdesk::named().sid));
+        assert_eq!(later.known_name(others.sid), None, "not in the settings");
+    }
+
+    #[test]
     fn without_a_source_nothing_is_known_and_nobody_waits() {
-        let names = DomainNames::new(None);
+        let names = DomainNames::new(None, Ids::default());
         let begun = Instant::now();
         names.wait_for_names(&settings(), ["CORP\\frontdesk"].into_iter());
         names.wait_for_sids([Sid::USERS].into_iter());

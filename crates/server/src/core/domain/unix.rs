@@ -154,7 +154,8 @@ mod tests {
         let (state, server) = server("rid");
         let before = server.domain().unwrap();
         let ids = Ids::by_rid(&state.path().join("other"), [1, 2, 3], 10_000);
-        let domain = Domain { settings: before.settings.clone(), ids, names: DomainNames::new(None) };
+        let domain =
+            Domain { settings: before.settings.clone(), ids, names: DomainNames::new(None, Ids::default()) };
         *server.identity.domain.write() = Some(Arc::new(domain));
         let of = |uid, name| server.domain_user_of_unix(uid, name).map(|(_, user)| user.qualified_name());
         for (uid, name) in

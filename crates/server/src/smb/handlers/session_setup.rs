@@ -512,9 +512,8 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
         });
     }
     let is_user = identity.kind == IdentityKind::User;
-    if is_user && settings.domain.is_some() && identity.user.contains('\\') {
-        let reason =
-            "the name of the account in the users file has a backslash, as only those of a domain have";
+    if is_user && settings.domain.is_some() && identity.user.contains(['\\', '@']) {
+        let reason = "the account in the users file has a name as only users of a domain have";
         return Err(NotBegun { status: NtStatus::LOGON_FAILURE, reason: reason.to_owned() });
     }
     let actor = if settings.unix_identities {

@@ -26,9 +26,9 @@ pub(super) fn check(settings: &Settings, users: &UserDb) -> Found {
             local_ids(domain, file, &text, what, &mut found);
         }
     }
-    for user in users.users().filter(|user| user.name.contains('\\')) {
+    for user in users.users().filter(|user| user.name.contains(['\\', '@'])) {
         found.wrong.push(format!(
-            "user {} in {}: the name of a local account cannot have a backslash in a domain",
+            "user {} in {}: in a domain, the name of a local account has no backslash and no @",
             user.name,
             settings.users_file.display()
         ));
