@@ -8,7 +8,7 @@ use super::Member;
 
 /// A command of ours on a host, with tickets and without anybody to ask for a password.
 #[track_caller]
-fn ask(host: &Host, tickets: &Tickets, words: &[&str]) -> Output {
+pub(super) fn ask(host: &Host, tickets: &Tickets, words: &[&str]) -> Output {
     let program = shareward_binary().display().to_string();
     host.run_as(tickets, &[&[program.as_str()], words].concat())
 }

@@ -7,6 +7,7 @@ use testkit::peer::PYTHON;
 use testkit::{Domain, Tickets, repository};
 
 use super::Member;
+use super::commands::ask;
 
 /// A client that has a file open; dropping it ends the client.
 struct Holder(Child);
@@ -56,7 +57,6 @@ fn close(member: &Member, tickets: &Tickets, id: &str) -> testkit::Output {
 const ROLES: &str = "\n[[role]]\nallow = \"close\"\ngroups = ['CORP\\helpdesk']\nshares = [\"data\"]\n";
 
 #[test]
-#[ignore = "names of groups are not there yet"]
 fn a_group_of_the_domain_closes_files_of_one_share() {
     let Some(domain) = Domain::with(&["net", "python:impacket"]) else { return };
     let member = Member::ours(domain, ROLES);
@@ -76,7 +76,6 @@ fn a_group_of_the_domain_closes_files_of_one_share() {
 
 /// erin is in staff, carol is in staff through helpdesk, dave is in neither.
 #[test]
-#[ignore = "names of groups are not there yet"]
 fn grants_name_users_and_nested_groups_of_the_domain() {
     let Some(domain) = Domain::with(&[]) else { return };
     let grants = "grants = [{ group = 'CORP\\staff', right = \"change\" }, { user = 'frank@corp.test', right = \"read\" }]";
@@ -93,7 +92,6 @@ fn grants_name_users_and_nested_groups_of_the_domain() {
 }
 
 #[test]
-#[ignore = "names of groups are not there yet"]
 fn only_members_of_the_logon_groups_log_on() {
     let Some(domain) = Domain::with(&[]) else { return };
     let member = Member::ours(domain, "logon_groups = ['CORP\\staff']\n");
@@ -108,7 +106,6 @@ fn only_members_of_the_logon_groups_log_on() {
 
 /// A local account is another user than the domain's user of the same name.
 #[test]
-#[ignore = "names of groups are not there yet"]
 fn local_accounts_and_users_of_the_domain_never_mix() {
     let Some(domain) = Domain::with(&["python:impacket"]) else { return };
     let member = Member::ours_with(domain, |setup| {
@@ -119,7 +116,7 @@ fn local_accounts_and_users_of_the_domain_never_mix() {
         });
     });
     let host = member.host();
-    let address = format!("//{}/data", host.address());
+    let (name, address) = (host.full_name(), format!("//{}/data", host.address()));
     let local = |commands: &str| {
         let login = "FILES\\carol%Local-secret 1";
         host.run(&["smbclient", "--use-kerberos=off", &address, "-U", login, "-c", commands])
@@ -136,10 +133,14 @@ fn local_accounts_and_users_of_the_domain_never_mix() {
     // The local carol's lists and closes do not reach the opens of CORP\carol.
     let _held = Holder::start(&member, "carol", "data", "held-by-domain-carol");
     let found = opens(&member);
+    assert_eq!(found.len(), 1);
     let of_local = ["net", "rpc", "file", "close", &found[0].0, "-S", &host.address().to_string()];
     host.run(&[&of_local[..], &["--use-kerberos=off", "-U", "FILES\\carol%Local-secret 1"]].concat());
     assert_eq!(opens(&member), found);
-    close(&member, &tickets, &found[0].0).success();
+    let mine =
+        |words: &[&str]| ask(host, &tickets, &[&["file", "--mine", "--server", &name], words].concat());
+    mine(&[]).success().says("held-by-domain-carol");
+    mine(&["--path", "held-by", "--close", "/yes"]).success();
     assert!(opens(&member).is_empty());
     let sessions = member.shareward().net(&["session", "--user", "CORP\\carol", "--json"]).success();
     sessions.never_says("\"user\": \"carol\"");
