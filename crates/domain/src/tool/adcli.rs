@@ -2,7 +2,7 @@
 
 use tokio::process::Command;
 
-use super::{Account, Error, Login, Tool, installed, samba_is_member};
+use super::{Account, Error, Login, Tool};
 
 pub(super) async fn join(tool: &Tool, account: &Account<'_>, login: &Login) -> Result<String, Error> {
     let mut command = tool.command();
@@ -11,11 +11,6 @@ pub(super) async fn join(tool: &Tool, account: &Account<'_>, login: &Login) -> R
     command.arg(format!("--host-keytab={}", account.keytab.display()));
     if let Some(unit) = account.unit {
         command.arg(format!("--domain-ou={unit}"));
-    }
-    if samba_is_member(account.realm)
-        && let Some(net) = installed("net")
-    {
-        command.arg("--add-samba-data").arg(format!("--samba-data-tool={}", net.display()));
     }
     let input = log_in(&mut command, account, login);
     tool.run(&mut command, input).await

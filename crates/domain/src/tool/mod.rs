@@ -135,9 +135,15 @@ impl Error {
 }
 
 impl Tool {
-    /// The installed program of this kind, or the best that is installed: adcli needs no configuration of its own.
-    pub fn find(wanted: Option<ToolKind>) -> Option<Self> {
-        let kinds = wanted.map_or_else(|| vec![ToolKind::Adcli, ToolKind::Samba], |kind| vec![kind]);
+    /// The installed program of this kind, or the best one for the realm that is installed. That is adcli, which needs no
+    /// configuration of its own; but if Samba on this machine is a member of the realm, its own program is better, because
+    /// only that makes the secret that winbind needs.
+    pub fn find(wanted: Option<ToolKind>, realm: &str) -> Option<Self> {
+        let kinds = match wanted {
+            Some(kind) => vec![kind],
+            None if samba_is_member(realm) => vec![ToolKind::Samba, ToolKind::Adcli],
+            None => vec![ToolKind::Adcli, ToolKind::Samba],
+        };
         kinds.into_iter().find_map(|kind| {
             let path = installed(kind.program())?;
             // Our own `net` may come first in the path.

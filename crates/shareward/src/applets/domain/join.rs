@@ -36,7 +36,7 @@ pub(super) fn run(realm: &str, words: &Words, console: &mut Console) -> Result<(
     changed(&text, &path, &joined)?;
     let host = host_names(&settings, &joined.realm).swap_remove(0);
     let computer = wire::names::upper(&settings.name);
-    let tool = login::tool(words, &by_hand(&joined.realm, &computer, &host, &keytab))?;
+    let tool = login::tool(words, &joined.realm, &by_hand(&joined.realm, &computer, &host, &keytab))?;
     let login = login::login(words, console)?;
     let account = Account {
         realm: &joined.realm,

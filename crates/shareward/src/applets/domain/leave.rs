@@ -19,7 +19,7 @@ pub(super) fn run(words: &Words, console: &mut Console) -> Result<(), Failure> {
         "install it with 'apt install adcli' (or 'dnf install adcli') and repeat this; or remove the account of {computer} \
          with the tools of the domain"
     );
-    let tool = login::tool(words, &by_hand)?;
+    let tool = login::tool(words, &domain.realm, &by_hand)?;
     let warning = format!(
         "The account of {computer} in {} will be removed. Users of the domain cannot log on any more.\n",
         domain.realm

@@ -13,7 +13,7 @@ use crate::output::Console;
 const ADMINISTRATOR: &str = "Administrator";
 
 /// The program to use. `by_hand` says what to type if there is none.
-pub(super) fn tool(words: &Words, by_hand: &str) -> Result<Tool, Failure> {
+pub(super) fn tool(words: &Words, realm: &str, by_hand: &str) -> Result<Tool, Failure> {
     let wanted = match words.value(&WITH).map(str::to_ascii_lowercase).as_deref() {
         None => None,
         Some("adcli") => Some(ToolKind::Adcli),
@@ -23,7 +23,7 @@ pub(super) fn tool(words: &Words, by_hand: &str) -> Result<Tool, Failure> {
             return Err(Failure::Usage { error, help: &HELP });
         }
     };
-    Tool::find(wanted).ok_or_else(|| {
+    Tool::find(wanted, realm).ok_or_else(|| {
         let missing = match wanted {
             Some(kind) => format!("'{}' is not installed", kind.program()),
             None => String::from("neither 'adcli' nor Samba's 'net' is installed"),
