@@ -28,10 +28,10 @@ pub(super) struct ListedConnection {
     pub(super) opens: Option<usize>,
     /// True if the connection is remembered.
     pub(super) persistent: bool,
-    /// The process that serves the connection; `None` if the kernel does.
-    pub(super) pid: Option<u32>,
     /// The reason why the user is not logged on at the moment; `None` if there is none or it is unknown.
     pub(super) problem: Option<String>,
+    /// The process that serves the connection; `None` if the kernel does.
+    pub(super) pid: Option<u32>,
 }
 
 const COLUMNS: [Column; 4] = [
