@@ -56,3 +56,4 @@ mod strangers;
 mod streams;
 mod verbs;
 mod who;
+mod your_server;

@@ -71,7 +71,8 @@ impl Transcript {
         self.note(words, run(command, input.as_bytes(), COMMAND_MAX))
     }
 
-    fn note(&mut self, words: &str, output: Output) -> Output {
+    /// Adds a command and its output.
+    pub(crate) fn note(&mut self, words: &str, output: Output) -> Output {
         let exit = output.status.map_or("none".to_owned(), |status| status.to_string());
         let mut text = format!("$ net {words}\n{}", output.stdout);
         if !output.stderr.is_empty() {
@@ -114,13 +115,18 @@ fn net(words: &str, (_, password): (&str, &str), input: &str) -> Output {
 }
 
 /// A client with a file open, which is left open.
-struct Holder {
+pub(crate) struct Holder {
     connection: ClientConnection,
-    file: File,
+    pub(crate) file: File,
 }
 
 impl Holder {
-    async fn open(server: SocketAddr, (user, password): (&str, &str), share: &str, path: &str) -> Self {
+    pub(crate) async fn open(
+        server: SocketAddr,
+        (user, password): (&str, &str),
+        share: &str,
+        path: &str,
+    ) -> Self {
         let connection = ClientConnection::connect(server, None, ConnectOptions::new().expect("options"))
             .await
             .expect("connect");
@@ -144,13 +150,13 @@ impl Holder {
     }
 
     /// True if the file was closed on the server. The client continues.
-    async fn has_lost_its_file(&self) -> bool {
+    pub(crate) async fn has_lost_its_file(&self) -> bool {
         self.connection.echo().await.expect("the connection is alive");
         self.file.read(0, 1).await.is_err_and(|error| error.is(NtStatus::FILE_CLOSED))
     }
 
     /// True if the session or its connection has ended.
-    async fn has_lost_its_session(&self) -> bool {
+    pub(crate) async fn has_lost_its_session(&self) -> bool {
         let read = self.file.read(0, 1).await;
         read.is_err_and(|error| error.is(NtStatus::USER_SESSION_DELETED) || error.status().is_none())
     }
@@ -268,7 +274,7 @@ async fn our_own_server_over_ms_srvs() {
         ("127.0.0.1", "alice", Some(1))
     );
     assert!(session.idle_seconds.is_some_and(|idle| idle < 60) && session.guest == Some(false));
-    assert_eq!(client.ending_warning(), None);
+    assert_eq!(client.ending_warning(&[]), None);
 
     let query = FileQuery {
         client: Some("127.0.0.1".into()),

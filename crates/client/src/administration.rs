@@ -37,8 +37,8 @@ pub trait Administration {
     /// 3.1.4.6); there, other sessions of that user from that computer end with it.
     fn end_session<'a>(&'a self, session: &'a Session) -> Answer<'a, Ended>;
 
-    /// The warning to show before a session ends, if other sessions end with it on this server.
-    fn ending_warning(&self) -> Option<&'static str> {
+    /// The warning to show before these sessions of the last list end, if others end with them on this server.
+    fn ending_warning(&self, _sessions: &[Session]) -> Option<&'static str> {
         None
     }
 

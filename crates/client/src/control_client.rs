@@ -44,6 +44,13 @@ pub struct ControlClient<T = Sockets> {
     transport: T,
 }
 
+impl Sockets {
+    /// The first of these sockets at which a server listens.
+    pub(crate) fn new(sockets: Vec<PathBuf>) -> Self {
+        Self(sockets)
+    }
+}
+
 impl ControlClient {
     /// A client of the first of these sockets at which a server listens.
     pub fn new(sockets: Vec<PathBuf>) -> Self {

@@ -48,3 +48,26 @@ pub const CLOSE_LOOKS: [Duration; 4] =
 /// The pause before a server without events is asked again: short for a waiting user, and not much work for the
 /// server.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The most bytes of one file of /proc or of one program's output that are read: some hundred thousand opens, each with
+/// a long path.
+pub const SOURCE_BYTES_MAX: usize = 256 << 20;
+
+/// The most bytes of a program's messages that are kept; they are shown to a person.
+pub const SOURCE_MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// The time that a program of another server may take. It waits for locks of the server's databases.
+pub const SOURCE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The waits before looking again for a session or an open that a server of this machine was told to end.
+pub const END_LOOKS: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(150),
+    Duration::from_millis(300),
+    Duration::from_millis(500),
+    Duration::from_millis(2000),
+];
+
+/// The most files below a directory that are looked at to find its opens on a server that reports no paths.
+pub const TREE_ENTRIES_MAX: usize = 100_000;

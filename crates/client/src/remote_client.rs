@@ -79,8 +79,8 @@ impl Administration for RemoteClient {
         logons() -> Vec<Logon>;
     }
 
-    fn ending_warning(&self) -> Option<&'static str> {
-        self.way.get().and_then(|way| way.ending_warning())
+    fn ending_warning(&self, sessions: &[Session]) -> Option<&'static str> {
+        self.way.get().and_then(|way| way.ending_warning(sessions))
     }
 
     /// The session may be the caller's own, which ends without an answer.

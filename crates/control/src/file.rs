@@ -78,6 +78,9 @@ pub struct OpenFile {
     /// True for a named pipe.
     #[serde(default)]
     pub pipe: bool,
+    /// As [`crate::Session::make`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub make: Option<Word>,
 }
 
 /// A granted access mask (MS-SMB2 2.2.13.1).

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wire::{Account, AccountName, eq_ignore_case};
 
-use crate::{Bound, ShareKind, Timestamp, address};
+use crate::{Bound, ShareKind, Timestamp, Word, address};
 
 /// One session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Session {
     /// The shares that the session is connected to.
     #[serde(default)]
     pub shares: Option<Vec<SessionShare>>,
+    /// The make of a server on this machine that is not Shareward: "samba", "ksmbd" or "nfs".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub make: Option<Word>,
 }
 
 /// A share that a session is connected to.
@@ -56,8 +59,8 @@ pub struct SessionShare {
     pub name: String,
     /// The kind of share.
     pub kind: ShareKind,
-    /// The number of opens of the session on this share.
-    pub opens: u32,
+    /// The number of opens of the session on this share; always known for a Shareward server.
+    pub opens: Option<u32>,
 }
 
 /// The filters of `GET /v1/sessions`. An entry must match all of them.

@@ -97,7 +97,7 @@ fn refusal() -> Refusal {
 
 #[test]
 fn answers_fit_their_schemas() {
-    let shares = vec![SessionShare { name: "data".into(), kind: ShareKind::Disk, opens: 1 }];
+    let shares = vec![SessionShare { name: "data".into(), kind: ShareKind::Disk, opens: Some(1) }];
     fits("PageOfSession", &Page::new(vec![Session { shares: Some(shares), ..Session::default() }], Some(1)));
     fits("PageOfOpenFile", &Page::whole(vec![file()]));
     fits("PageOfConnection", &Page::whole(vec![Connection::default()]));

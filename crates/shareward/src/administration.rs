@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use client::{Administration, ControlClient, NamedServer, Remote, RemoteClient, ServerWord};
+use client::{
+    Administration, ControlClient, HereClient, LocalServer, NamedServer, Remote, RemoteClient, ServerWord,
+};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
@@ -22,7 +24,8 @@ use crate::output::Console;
 pub(crate) struct ServerTarget {
     /// `--socket`: the control socket of a server on this machine.
     pub(crate) socket: Option<PathBuf>,
-    /// `--server`: other machines, as `[USER@]NAME[:PORT]` or `@FILE`, separated by commas.
+    /// `--server`: other machines, as `[USER@]NAME[:PORT]` or `@FILE`, and servers of other makes on this machine, as
+    /// `samba:`, separated by commas.
     pub(crate) server: Option<String>,
     /// `--login`: the user to log on as, as `[DOMAIN\]USER`.
     pub(crate) login: Option<String>,
@@ -49,6 +52,14 @@ impl ServerTarget {
             }
             _ => Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)),
         }
+    }
+}
+
+impl ServerTarget {
+    /// True if paths without a server are paths of this machine.
+    pub(crate) fn is_here(&self) -> bool {
+        let is_local = |word: &str| LocalName::parse(word).is_some();
+        self.server.as_deref().is_none_or(|text| words(text).all(is_local))
     }
 }
 
@@ -99,38 +110,54 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
     if target.socket.is_some() {
         return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER).into());
     }
-    let named = named(text)?;
+    let asked_for = named(text)?;
     // A second reader of standard input; the command's own has read nothing yet. Questions go to standard error,
     // since they are not output of the command.
     let mut console = Console::standard();
     console.set_json();
     let mut asked: HashMap<Option<String>, Credentials> = HashMap::new();
     let (mut servers, mut unreachable) = (Vec::new(), false);
-    for NamedServer { user, place } in named {
-        let user = user.or_else(|| target.login.clone());
-        let wanted = Wanted {
-            user: user.as_deref(),
-            password: target.password.as_ref().map(|password| password.as_str()),
-            file: target.credentials.as_deref(),
-            protocol: target.protocol,
+    let mut obtain = |user: Option<String>, console: &mut Console| match asked.get(&user) {
+        Some(credentials) => Ok(credentials.clone()),
+        None => {
+            let credentials = credentials::obtain(&wanted(target, user.as_deref()), console)?;
+            asked.insert(user, credentials.clone());
+            Ok::<_, Failure>(credentials)
+        }
+    };
+    for asked_for in asked_for {
+        let (name, administration): (String, Box<dyn Administration>) = match asked_for {
+            AskedFor::Remote(NamedServer { user, place }) => {
+                let user = user.or_else(|| target.login.clone());
+                let wanted = wanted(target, user.as_deref());
+                let ticket = credentials::ticket(&wanted, place.host(), &mut unreachable, &mut console)?;
+                let credentials = ticket.map_or_else(|| obtain(user, &mut console), Ok)?;
+                let name = place.to_string();
+                let client = RemoteClient::new(place, credentials.logon());
+                OPENED.lock().push(client.remote());
+                (name, Box::new(client))
+            }
+            // Only some of its acts need a logon, so none is asked for without a user.
+            AskedFor::Local(LocalName { user, server }) => {
+                let user = user.or_else(|| target.login.clone());
+                let is_wanted = user.is_some() || target.credentials.is_some();
+                let logon = is_wanted.then(|| obtain(user, &mut console)).transpose()?;
+                (server.to_string(), server.administration(logon.map(|it| it.logon())))
+            }
         };
-        let credentials = match credentials::ticket(&wanted, place.host(), &mut unreachable, &mut console)? {
-            Some(credentials) => credentials,
-            None => match asked.get(&user) {
-                Some(credentials) => credentials.clone(),
-                None => {
-                    let credentials = credentials::obtain(&wanted, &mut console)?;
-                    asked.insert(user, credentials.clone());
-                    credentials
-                }
-            },
-        };
-        let name = Some(place.to_string());
-        let client = RemoteClient::new(place, credentials.logon());
-        OPENED.lock().push(client.remote());
-        servers.push(Server { name, administration: Box::new(client) });
+        servers.push(Server { name: Some(name), administration });
     }
     Ok(Servers { servers })
+}
+
+/// The logon that the command line asks for, as this user.
+fn wanted<'a>(target: &'a ServerTarget, user: Option<&'a str>) -> Wanted<'a> {
+    Wanted {
+        user,
+        password: target.password.as_ref().map(|password| password.as_str()),
+        file: target.credentials.as_deref(),
+        protocol: target.protocol,
+    }
 }
 
 /// The administration of the one server that the command line names, or of this machine's. Refuses several servers,
@@ -147,21 +174,58 @@ pub(crate) fn of(target: &ServerTarget) -> Result<Box<dyn Administration>, Failu
     Ok(server.map_or_else(|| here(target), |server| server.administration))
 }
 
+/// The server of this machine. A socket that is named is the only one; otherwise servers of other makes are asked if
+/// ours does not run.
 fn here(target: &ServerTarget) -> Box<dyn Administration> {
-    let sockets = match &target.socket {
-        Some(socket) => vec![socket.clone()],
-        None => control::socket_paths::socket_candidates(|name| std::env::var_os(name)),
-    };
-    Box::new(ControlClient::new(sockets))
+    use control::socket_paths::{SOCKET_VARIABLE, socket_candidates};
+    if let Some(socket) = &target.socket {
+        return Box::new(ControlClient::new(vec![socket.clone()]));
+    }
+    let sockets = socket_candidates(|name| std::env::var_os(name));
+    if std::env::var_os(SOCKET_VARIABLE).is_some_and(|value| !value.is_empty()) {
+        return Box::new(ControlClient::new(sockets));
+    }
+    Box::new(HereClient::new(sockets))
+}
+
+/// A server that `--server` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum AskedFor {
+    /// One on another machine.
+    Remote(NamedServer),
+    /// One of another make on this machine.
+    Local(LocalName),
+}
+
+/// `[USER@]samba:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LocalName {
+    user: Option<String>,
+    server: LocalServer,
+}
+
+impl LocalName {
+    fn parse(word: &str) -> Option<Self> {
+        if let Ok(server) = word.parse() {
+            return Some(Self { user: None, server });
+        }
+        let (user, server) = word.rsplit_once('@').filter(|(user, _)| !user.is_empty())?;
+        Some(Self { user: Some(user.to_owned()), server: server.parse().ok()? })
+    }
+}
+
+/// The words of a comma-separated list.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
 /// The servers of a comma-separated list of names and `@FILE`s.
-fn named(text: &str) -> Result<Vec<NamedServer>, Failure> {
-    let mut all: Vec<NamedServer> = Vec::new();
-    for word in client::servers_of_list(text).map_err(not_a_server)? {
-        let found = match word {
-            ServerWord::File(file) => in_file(Path::new(file))?,
-            ServerWord::Named(server) => vec![server],
+fn named(text: &str) -> Result<Vec<AskedFor>, Failure> {
+    let mut all: Vec<AskedFor> = Vec::new();
+    for word in words(text) {
+        let found: Vec<AskedFor> = match LocalName::parse(word) {
+            Some(local) => vec![AskedFor::Local(local)],
+            None => remote(word)?.into_iter().map(AskedFor::Remote).collect(),
         };
         for server in found {
             if !all.contains(&server) {
@@ -174,6 +238,18 @@ fn named(text: &str) -> Result<Vec<NamedServer>, Failure> {
     }
     if all.len() > SERVERS_MAX {
         return Err(Failure::Plain(format!("--server names more than {SERVERS_MAX} servers")));
+    }
+    Ok(all)
+}
+
+/// The servers of one word.
+fn remote(word: &str) -> Result<Vec<NamedServer>, Failure> {
+    let mut all = Vec::new();
+    for word in client::servers_of_list(word).map_err(not_a_server)? {
+        match word {
+            ServerWord::File(file) => all.extend(in_file(Path::new(file))?),
+            ServerWord::Named(server) => all.push(server),
+        }
     }
     Ok(all)
 }
@@ -232,7 +308,11 @@ mod tests {
 
     fn shown(text: &str) -> Vec<String> {
         let named = named(text).unwrap().into_iter();
-        named.map(|it| format!("{}|{}", it.user.unwrap_or_default(), it.place)).collect()
+        let shown = named.map(|it| match it {
+            AskedFor::Remote(it) => format!("{}|{}", it.user.unwrap_or_default(), it.place),
+            AskedFor::Local(it) => format!("{}|{}", it.user.unwrap_or_default(), it.server),
+        });
+        shown.collect()
     }
 
     #[test]
@@ -243,8 +323,26 @@ mod tests {
             ["|FILES", "alice|nas:1445", "|[::1]", "|files"]
         );
         assert_eq!(shown(r"LAB\bob@example.org@nas,a,a"), [r"LAB\bob@example.org|nas", "|a"]);
-        for text in ["", ",", "a b", "alice@", "a:b"] {
+        assert_eq!(
+            shown("samba:,NFS:,nas,root@samba:/etc/other.conf, nfs:"),
+            ["|samba:", "|nfs:", "|nas", "root|samba:/etc/other.conf"]
+        );
+        for text in ["", ",", "a b", "alice@", "a:b", "samba:445:", "tomba:", "samba:relative"] {
             assert!(named(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_are_this_machines_unless_another_is_asked() {
+        for (server, is_here) in [
+            (None, true),
+            (Some("samba:"), true),
+            (Some("nfs:,a@samba:"), true),
+            (Some("nas"), false),
+            (Some("nfs:,nas"), false),
+        ] {
+            let target = ServerTarget { server: server.map(str::to_owned), ..ServerTarget::default() };
+            assert_eq!(target.is_here(), is_here, "{server:?}");
         }
     }
 

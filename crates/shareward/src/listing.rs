@@ -22,6 +22,9 @@ pub(crate) trait Listed: Serialize {
     /// The columns in CSV.
     const CSV: Csv;
 
+    /// The make of the server, if it is not Shareward.
+    fn make(&self) -> Option<&str>;
+
     /// The name of WMI's class.
     const WMI: &'static str;
     /// The entry in the form of WMI's class.
@@ -134,12 +137,13 @@ pub(crate) fn write<T: Listed>(
             if mark {
                 console.write(BYTE_ORDER_MARK);
             }
+            let csv = T::CSV.with_make(gathered.entries.iter().any(|it| it.entry.make().is_some()));
             if header {
-                console.write(&T::CSV.header(gathered.several));
+                console.write(&csv.header(gathered.several));
             }
             let clean = console.width().is_some();
             for it in &gathered.entries {
-                console.write(&T::CSV.row(it.server.as_deref(), &it.entry, clean));
+                console.write(&csv.row(it.server.as_deref(), &it.entry, clean));
             }
         }
     }
@@ -176,8 +180,9 @@ pub(crate) struct TableForm {
 }
 
 impl TableForm {
-    /// A table with NET's columns, or these and ours, from one server or `several`. `row` gives the values of all columns.
-    pub(crate) fn table<'a, T>(
+    /// A table with NET's columns, or these and ours, from one server or `several`. `row` gives the values of all
+    /// columns. Entries of several makes that one question found have theirs in front.
+    pub(crate) fn table<'a, T: Listed>(
         self,
         [net, all]: [&[Column]; 2],
         entries: &'a [Of<T>],
@@ -186,11 +191,16 @@ impl TableForm {
     ) -> String {
         let columns = if self.verbose { all } else { net };
         let server = Column { title: "Server", width: 15, align: Align::Left, cut: Cut::Never };
-        let with_server: Vec<Column> =
-            several.then_some(server).into_iter().chain(columns.iter().copied()).collect();
+        let make = Column { title: "Make", width: 6, align: Align::Left, cut: Cut::Never };
+        let first = entries.first().and_then(|it| it.entry.make());
+        let makes = !several && entries.iter().any(|it| it.entry.make() != first);
+        let before = several.then_some(server).into_iter().chain(makes.then_some(make));
+        let with_server: Vec<Column> = before.chain(columns.iter().copied()).collect();
         let rows = entries.iter().map(|it| {
             let server = it.server.as_deref().map(Cow::Borrowed);
-            server.into_iter().chain(row(&it.entry).into_iter().take(columns.len())).collect()
+            let make = makes.then(|| Cow::Borrowed(it.entry.make().unwrap_or("-")));
+            let before = server.into_iter().chain(make);
+            before.chain(row(&it.entry).into_iter().take(columns.len())).collect()
         });
         Table { columns: &with_server, rows }.text(self.compat, self.width)
     }

@@ -65,16 +65,21 @@ impl Listed for OpenFile {
             ("pipe", "/pipe"),
             ("guest", "/guest"),
         ],
+        more: &[],
     };
     const WMI: &'static str = "MSFT_SmbOpenFile";
     type Wmi = SmbOpenFile;
+
+    fn make(&self) -> Option<&str> {
+        self.make.as_deref()
+    }
 }
 
 impl Watched for OpenFile {
     const COMES_AND_GOES: [&'static str; 2] = ["opened", "closed"];
 
     fn is(&self, other: &Self) -> bool {
-        self.id == other.id
+        self.id == other.id && self.make == other.make
     }
 
     fn differs(&self, other: &Self) -> bool {
@@ -112,7 +117,7 @@ pub(crate) fn table(files: &[Of<OpenFile>], several: bool, form: TableForm) -> S
         vec![
             file.id.to_string().into(),
             shown_path(file).into(),
-            file.user.as_str().into(),
+            known_user(&file.user, file.make.is_some()).into(),
             or_unknown(file.locks).into(),
             or_unknown(file.computer.as_deref().map(address::bracketed)).into(),
             or_unknown(file.permissions.map(letters)).into(),
@@ -137,8 +142,22 @@ pub(crate) fn whose(file: &OpenFile) -> String {
 fn user(file: &OpenFile) -> Cow<'_, str> {
     match file.guest {
         Some(true) => format!("{} (guest)", file.user).into(),
-        _ => file.user.as_str().into(),
+        _ => user_name(file).into(),
     }
+}
+
+/// The user's name, or why there is none: other makes do not report every user.
+pub(crate) fn user_name(file: &OpenFile) -> &str {
+    match file.user.as_str() {
+        "" if file.make.is_some() => "(unknown)",
+        "" => "(anonymous)",
+        user => user,
+    }
+}
+
+/// The user's name in a table; a hyphen if another make does not report it.
+pub(crate) fn known_user(user: &str, is_other_make: bool) -> &str {
+    if user.is_empty() && is_other_make { "-" } else { user }
 }
 
 /// A user and a computer, for messages.
@@ -177,7 +196,7 @@ pub(crate) fn may_write(file: &OpenFile) -> bool {
 pub(crate) fn counted(files: &[OpenFile]) -> String {
     let mut users: BTreeMap<&str, usize> = BTreeMap::new();
     for file in files {
-        *users.entry(if file.user.is_empty() { "(anonymous)" } else { &file.user }).or_default() += 1;
+        *users.entry(user_name(file)).or_default() += 1;
     }
     let users: Vec<String> = users.iter().map(|(user, count)| format!("{count} of {user}")).collect();
     clean_line(&format!("{}: {}", number(files.len(), "file", "files"), users.join(", ")))
@@ -192,7 +211,7 @@ pub(crate) fn number(count: usize, one: &str, many: &str) -> String {
 pub(crate) fn detail(file: &OpenFile) -> String {
     [
         label("File ID", &file.id.to_string()),
-        label("User name", &file.user),
+        label("User name", known_user(&file.user, file.make.is_some())),
         label("Locks", &or_unknown(file.locks)),
         label("Path", shown_path(file)),
         label("Permissions", &or_unknown(file.permissions.map(letters))),
@@ -206,6 +225,7 @@ pub(crate) fn more(file: &OpenFile) -> String {
     let yes = |flag: Option<bool>| flag.map(|flag| yes_or_no(flag).to_owned());
     let text = |value: &Option<String>| value.clone();
     let lines = [
+        optional("Make", file.make.as_ref().map(ToString::to_string)),
         optional("Guest logon", yes(file.guest)),
         optional("Computer", file.computer.as_deref().map(address::bracketed)),
         optional("Session ID", file.session_id.map(|id| id.to_string())),
@@ -286,6 +306,52 @@ mod tests {
             assert!(text.contains("/report.docx alice"), "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }
+    }
+
+    #[test]
+    fn a_table_of_several_makes_says_which() {
+        let of = |make: Option<&'static str>, user: &str| Of {
+            server: None,
+            entry: OpenFile {
+                id: 7,
+                path: "a.txt".into(),
+                user: user.into(),
+                make: make.map(Word::known),
+                ..OpenFile::default()
+            },
+        };
+        let lines = |files: &[Of<OpenFile>], several| {
+            let text = table(files, several, TableForm::default());
+            let rows = text.lines().filter(|line| !line.is_empty() && !line.starts_with('-'));
+            rows.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            lines(&[of(Some("samba"), "alice"), of(Some("nfs"), "")], false),
+            ["Make ID Path User name # Locks", "samba 7 a.txt alice -", "nfs 7 a.txt - -"]
+        );
+        assert_eq!(
+            lines(&[of(Some("samba"), "alice"), of(Some("samba"), "bob")], false)[0],
+            "ID Path User name # Locks"
+        );
+        assert_eq!(lines(&[of(None, "")], false)[1], "7 a.txt -");
+        // The names of the servers say it already.
+        let named = |make| Of { server: Some(format!("{make}:")), ..of(Some(make), "alice") };
+        assert_eq!(lines(&[named("samba"), named("nfs")], true)[1], "samba: 7 a.txt alice -");
+    }
+
+    #[test]
+    fn csv_has_the_make_of_other_servers_only() {
+        let file = OpenFile { make: Some(Word::known("nfs")), ..OpenFile::default() };
+        let csv = OpenFile::CSV.with_make(true);
+        assert!(csv.header(false).trim_end().ends_with(",guest,make"));
+        assert!(csv.row(None, &file, false).trim_end().ends_with(",nfs"));
+        assert!(!OpenFile::CSV.with_make(false).header(false).contains("make"));
+    }
+
+    #[test]
+    fn an_unknown_user_is_not_an_anonymous_one() {
+        let of = |make: Option<Word>| whose(&OpenFile { make, ..OpenFile::default() });
+        assert_eq!([of(None), of(Some(Word::known("nfs")))], ["(anonymous)", "(unknown)"]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) fn question(words: &Words, target: &ServerTarget) -> Result<WhoQuery,
     };
     let share = words.value(&SHARE).map(str::to_owned);
     let unc = path.starts_with(r"\\") || path.starts_with("//");
-    let local = share.is_none() && !unc && target.server.is_none();
+    let local = share.is_none() && !unc && target.is_here();
     let path = if local { on_this_machine(path) } else { path.clone() };
     Ok(WhoQuery { path, share, wait: None })
 }
@@ -42,10 +42,10 @@ fn on_this_machine(path: &str) -> String {
 
 /// Asks the server. If it does not support the query, filters its list of opens instead.
 pub(crate) async fn ask(server: &dyn Administration, query: &WhoQuery) -> Result<Who, client::Error> {
-    match server.who(query).await {
-        Err(error) if error.number() == number::NOT_SUPPORTED => {}
+    let refused = match server.who(query).await {
+        Err(error) if error.number() == number::NOT_SUPPORTED => error,
         answer => return answer,
-    }
+    };
     let (share, path) = below_share(query);
     let has_drive = matches!(path.as_bytes(), [_, b':', ..]);
     if share.is_none() && !path.starts_with(['/', '\\']) && !has_drive {
@@ -56,7 +56,12 @@ pub(crate) async fn ask(server: &dyn Administration, query: &WhoQuery) -> Result
     }
     let filter = FileQuery { share: share.clone(), ..FileQuery::default() };
     let mut holders = server.files(&filter).await?;
+    // Some servers report names only: that none fits is no answer.
+    let is_partial = share.is_none() && holders.iter().any(|file| !file.pipe && file.server_path.is_none());
     holders.retain(|file| is_at_or_below(file, &path));
+    if holders.is_empty() && is_partial {
+        return Err(refused);
+    }
     Ok(Who { share, path, holders, ..Who::default() })
 }
 

@@ -37,9 +37,13 @@ fn alice() -> Session {
     Session {
         computer_name: Some("desk7.office.example".into()),
         shares: Some(vec![
-            SessionShare { name: "projects".into(), kind: ShareKind::Disk, opens: 4 },
-            SessionShare { name: "IPC$".into(), kind: ShareKind::Ipc, opens: 1 },
-            SessionShare { name: "a share with a long name".into(), kind: ShareKind::Disk, opens: 12345 },
+            SessionShare { name: "projects".into(), kind: ShareKind::Disk, opens: Some(4) },
+            SessionShare { name: "IPC$".into(), kind: ShareKind::Ipc, opens: Some(1) },
+            SessionShare {
+                name: "a share with a long name".into(),
+                kind: ShareKind::Disk,
+                opens: Some(12345),
+            },
         ]),
         ..session(1, "10.0.0.5", "alice", 5, 117)
     }

@@ -98,6 +98,11 @@ impl Samba {
         command
     }
 
+    /// A command that runs `program` as root with this server's accounts; arguments are appended to it.
+    pub fn within(&self, program: &Path) -> Command {
+        self.accounts.within(program)
+    }
+
     /// Makes a user a member of BUILTIN\\Administrators, which NetrSessionEnum and NetrFileEnum require and which
     /// only winbindd, which does not run, could report otherwise. Even then only `root` may end sessions and close
     /// files.
@@ -157,7 +162,7 @@ fn with_argument(path: &Path) -> Vec<u32> {
 }
 
 /// Unix accounts for the users of a setup, seen only by the programs started [`within`](Accounts::within): a mount
-/// namespace whose `/etc/passwd` and `/etc/group` have them.
+/// namespace whose `/etc/passwd` and `/etc/group` have them, and in which no winbindd of this machine is asked for ids.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     passwd: PathBuf,
@@ -181,8 +186,8 @@ impl Accounts {
 
     /// A command that runs `program` as root with these accounts; arguments are appended to it.
     pub(crate) fn within(&self, program: &Path) -> Command {
-        const SCRIPT: &str =
-            "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" /etc/group && shift 2 && exec \"$@\"";
+        const SCRIPT: &str = "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" /etc/group && shift 2 && \
+             { [ ! -d /run/samba/winbindd ] || mount -t tmpfs tmpfs /run/samba/winbindd; } && exec \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
         command.arg(&self.passwd).arg(&self.group).arg(program);

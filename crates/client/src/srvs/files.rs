@@ -88,6 +88,17 @@ impl<R: Rpc> SrvsClient<R> {
         }
     }
 
+    /// Requests a close without a look at the list. Success says only that the server did not refuse: the caller has
+    /// to check that the open is gone, because Samba reports a close with the same error as a missing open.
+    pub(crate) async fn request_close(&self, id: u32) -> Result<(), Error> {
+        let request = FileCloseRequest { server_name: Some(self.rpc.server_name()), file_id: id };
+        match make(&self.rpc, ENDPOINT, &request).await {
+            Ok(_) | Err(Refused::Call(CallError::Ended(_))) => Ok(()),
+            Err(refused) if refused.is(Win32Error::FILE_NOT_FOUND) => Ok(()),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
     /// Checks repeatedly if an open is gone after a close that seemed to fail.
     async fn is_closed_meanwhile(&self, file: &OpenFile) -> Result<bool, Error> {
         for wait in CLOSE_LOOKS {

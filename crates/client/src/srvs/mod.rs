@@ -12,7 +12,7 @@ mod permissions;
 mod server;
 mod sessions;
 mod shares;
-mod who;
+pub(crate) mod who;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +51,11 @@ impl<R: Rpc> SrvsClient<R> {
         Self { rpc, known: Mutex::default() }
     }
 
+    /// The connection.
+    pub(crate) fn rpc(&self) -> &R {
+        &self.rpc
+    }
+
     fn knowledge(&self) -> Knowledge {
         self.known.lock().clone()
     }
@@ -72,7 +77,7 @@ impl<R: Rpc> SrvsClient<R> {
 }
 
 /// The warning before a session ends on a server like Samba.
-const ENDS_CONNECTIONS: &str =
+pub(crate) const ENDS_CONNECTIONS: &str =
     "This server ends whole connections: all sessions of that computer's connection end with this one.";
 
 impl<R: Rpc> Administration for SrvsClient<R> {
@@ -91,7 +96,7 @@ impl<R: Rpc> Administration for SrvsClient<R> {
         })
     }
 
-    fn ending_warning(&self) -> Option<&'static str> {
+    fn ending_warning(&self, _sessions: &[Session]) -> Option<&'static str> {
         (!self.can_end_single_sessions()).then_some(ENDS_CONNECTIONS)
     }
 
@@ -161,7 +166,7 @@ impl<R: Rpc> Administration for SrvsClient<R> {
 }
 
 /// 50, and why.
-fn unsupported(hint: String) -> Error {
+pub(crate) fn unsupported(hint: String) -> Error {
     control::Error::new(number::NOT_SUPPORTED, "The request is not supported.").with_hint(hint).into()
 }
 

@@ -146,9 +146,11 @@ impl<R: Rpc> SrvsClient<R> {
                 let shares = session.shares.get_or_insert_default();
                 let of_user = connections.iter().filter(|it| wire::eq_ignore_case(&it.user, &session.user));
                 for connection in of_user {
-                    let opens = connection.opens.unwrap_or(0);
+                    let opens = connection.opens;
                     match shares.iter_mut().find(|it| it.name == connection.share) {
-                        Some(share) => share.opens = share.opens.saturating_add(opens),
+                        Some(share) => {
+                            share.opens = share.opens.zip(opens).map(|(a, b)| a.saturating_add(b));
+                        }
                         None => shares.push(SessionShare {
                             name: connection.share.clone(),
                             kind: connection.kind,

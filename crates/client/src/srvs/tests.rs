@@ -209,7 +209,7 @@ async fn each_level_provides_its_fields_only() {
                 assert_eq!((session.user.as_str(), session.connected_at), ("", None));
             }
         }
-        assert_eq!(client.ending_warning().is_some(), level != 502 && level != 2);
+        assert_eq!(client.ending_warning(&[]).is_some(), level != 502 && level != 2);
     }
 }
 
@@ -223,7 +223,7 @@ async fn users_without_rights_get_the_public_levels() {
     });
     assert_eq!(client.sessions(&SessionQuery::default()).await.unwrap().len(), 1);
     // Refused levels do not show the server's abilities.
-    assert_eq!(client.ending_warning(), None);
+    assert_eq!(client.ending_warning(&[]), None);
 }
 
 #[tokio::test]

@@ -13,8 +13,15 @@ use crate::limits::LOOK_AGAIN;
 
 /// The path of a query: a share and the path below it, or a path on the server's disk.
 #[derive(Debug, PartialEq, Eq)]
-enum QueriedPath {
-    Below { share: String, path: String },
+pub(crate) enum QueriedPath {
+    /// A path below a share.
+    Below {
+        /// The share.
+        share: String,
+        /// The path below it.
+        path: String,
+    },
+    /// A path on the server's disk, with backslashes.
     OnDisk(String),
 }
 
@@ -110,7 +117,8 @@ fn invalid(hint: String) -> Error {
 }
 
 impl QueriedPath {
-    fn of(query: &WhoQuery) -> Self {
+    /// The path that a query names.
+    pub(crate) fn of(query: &WhoQuery) -> Self {
         let path = query.path.replace('/', "\\");
         if let Some(share) = &query.share {
             return Self::Below { share: share.clone(), path: path.trim_matches('\\').to_owned() };
@@ -126,7 +134,7 @@ impl QueriedPath {
     }
 
     /// True if the description of an open suffices for comparing it with this path.
-    fn is_comparable(&self, file: &OpenFile) -> bool {
+    pub(crate) fn is_comparable(&self, file: &OpenFile) -> bool {
         match self {
             Self::Below { .. } => file.share.is_some(),
             Self::OnDisk(_) => file.server_path.is_some(),
@@ -134,7 +142,7 @@ impl QueriedPath {
     }
 
     /// True if an open is of the path or below it.
-    fn has(&self, file: &OpenFile) -> bool {
+    pub(crate) fn has(&self, file: &OpenFile) -> bool {
         match self {
             Self::Below { share, path } => {
                 file.share.as_ref().is_some_and(|it| wire::eq_ignore_case(it, share))

@@ -227,7 +227,7 @@ fn query(
 
 fn row(file: &OpenFile, host: Option<&String>) -> Vec<String> {
     let (id, user, path) = (file.id.to_string(), file.user.clone(), path_of(file));
-    let kind = "Windows".to_owned();
+    let kind = if file.make.as_deref() == Some("nfs") { "NFS" } else { "Windows" }.to_owned();
     let row = match host {
         None => vec![id, user, kind, path],
         Some(host) => {

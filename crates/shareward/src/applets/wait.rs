@@ -39,7 +39,8 @@ Waits until nobody has the file open, or anything below the directory.
   --timeout  how long to wait: 90s, 5m, 2h; 0 checks once. Default: no limit
   --share    the path is relative to this share
   --json     print one JSON document
-  --server   ask this server instead of the local one
+  --server   ask this server instead of the local one: a name, or samba:,
+             ksmbd: or nfs: on this machine
   --socket   path of the local server's control socket
 
 Exit codes: 0 nobody has it open; 1 it was still open when the time was over

@@ -34,7 +34,8 @@ shows who was refused recently, and whose open blocked them.
   path      a path on this machine, or //server/share/path
   --share   the path is relative to this share
   --json    print one JSON document
-  --server  ask this server instead of the local one
+  --server  ask this server instead of the local one: a name, or samba:,
+            ksmbd: or nfs: on this machine
   --socket  path of the local server's control socket
 
 Exit codes: 0 success, even if nobody has it open; the number of a system error
@@ -74,7 +75,7 @@ fn opens_and_refusals(who: &Who) -> String {
         let lines = [
             label("File ID", &file.id.to_string()),
             label("Path", shown_path(file)),
-            label("User name", if file.user.is_empty() { "(anonymous)" } else { &file.user }),
+            label("User name", open_files::user_name(file)),
             label("Computer", &or_unknown(file.computer.as_deref().map(control::address::bracketed))),
             label("Access", &access),
             label("Shared for", &or_unknown(shared)),

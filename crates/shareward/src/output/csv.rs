@@ -12,20 +12,28 @@ use super::clean_line;
 pub(crate) struct Csv {
     /// The columns.
     pub(crate) columns: &'static [(&'static str, &'static str)],
+    /// The columns that follow them.
+    pub(crate) more: &'static [(&'static str, &'static str)],
 }
 
 impl Csv {
+    /// The table with a column for the make of the server, if there are makes.
+    pub(crate) fn with_make(self, makes: bool) -> Self {
+        Self { more: if makes { &[("make", "/make")] } else { self.more }, ..self }
+    }
+
     /// The header row, preceded by the server if there are several.
     pub(crate) fn header(&self, several: bool) -> String {
         let server = several.then_some("server");
-        record(server.into_iter().chain(self.columns.iter().map(|(name, _)| *name)))
+        record(server.into_iter().chain(self.columns.iter().chain(self.more).map(|(name, _)| *name)))
     }
 
     /// The row of an entry. An unknown value is an empty field; a list of texts is separated by spaces; any other
     /// list is JSON. `clean` replaces characters that a terminal could interpret.
     pub(crate) fn row(&self, server: Option<&str>, entry: &impl Serialize, clean: bool) -> String {
         let entry = serde_json::to_value(entry).unwrap_or_default();
-        let values = self.columns.iter().map(|(_, pointer)| entry.pointer(pointer).map(field));
+        let values =
+            self.columns.iter().chain(self.more).map(|(_, pointer)| entry.pointer(pointer).map(field));
         let server = server.map(|name| inert(name).into_owned());
         let fields = server.into_iter().chain(values.map(Option::unwrap_or_default));
         record(fields.map(|field| if clean { clean_line(&field) } else { field }))
@@ -75,7 +83,8 @@ mod tests {
 
     use super::*;
 
-    const TABLE: Csv = Csv { columns: &[("id", "/id"), ("name", "/name"), ("mask", "/access/mask")] };
+    const TABLE: Csv =
+        Csv { columns: &[("id", "/id"), ("name", "/name"), ("mask", "/access/mask")], more: &[] };
 
     #[test]
     fn every_kind_of_value() {

@@ -24,7 +24,11 @@ pub(crate) fn session(id: u32, computer: &str, user: &str, opens: u32) -> Sessio
         idle_seconds: Some(u64::from(id) * 60),
         guest: Some(false),
         anonymous: Some(user.is_empty()),
-        shares: Some(vec![SessionShare { name: "projects".into(), kind: ShareKind::Disk, opens }]),
+        shares: Some(vec![SessionShare {
+            name: "projects".into(),
+            kind: ShareKind::Disk,
+            opens: Some(opens),
+        }]),
         ..Session::default()
     }
 }

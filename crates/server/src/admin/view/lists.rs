@@ -108,10 +108,10 @@ pub(super) fn shares_of_sessions(
         let shares = all.entry(tree.session).or_default();
         let opens = saturated(tree.opens);
         match shares.iter_mut().find(|it| *it.name == *tree.share) {
-            Some(share) => share.opens = share.opens.saturating_add(opens),
+            Some(share) => share.opens = share.opens.map(|before| before.saturating_add(opens)),
             None => {
                 let kind = shown::kind_of(server, &tree.share);
-                shares.push(SessionShare { name: tree.share.to_string(), kind, opens });
+                shares.push(SessionShare { name: tree.share.to_string(), kind, opens: Some(opens) });
             }
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &Share
         signing: protection.signing.filter(|_| flags.signed).map(signing),
         transport: Some(String::from("tcp")),
         shares: Some(shares.get(&session.global_id).cloned().unwrap_or_default()),
+        make: None,
     }
 }
 
@@ -79,6 +80,7 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
         bytes_read: Some(file.bytes_read),
         bytes_written: Some(file.bytes_written),
         pipe: is_pipe,
+        make: None,
     }
 }
 

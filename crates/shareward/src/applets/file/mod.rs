@@ -74,7 +74,9 @@ Output and target:
              MSFT_SmbOpenFile
   --ndjson, --csv
              print one JSON document per line, or comma-separated values
-  --server   ask these servers instead of the local one
+  --server   ask these servers instead of the local one; samba:, ksmbd: and
+             nfs: are those of this machine. Without this switch they are
+             asked if no Shareward server runs here
   --kerberos log on there only with a Kerberos ticket; --ntlm: only with a
              password
   --socket   path of the local server's control socket

@@ -35,7 +35,7 @@ impl Ending {
             console.line(&format!("{}\n", messages::NO_ENTRIES));
             return Ok(());
         }
-        let beside = server.ending_warning().filter(|_| !sessions.is_empty());
+        let beside = server.ending_warning(sessions).filter(|_| !sessions.is_empty());
         if let Some((text, default)) = with_beside(warning(sessions, self.one_computer), beside) {
             prompt::confirm(console, &text, default, self.preset)?;
         }

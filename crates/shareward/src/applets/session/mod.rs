@@ -73,7 +73,9 @@ Output and target:
   --json          print one JSON document; --json=wmi uses the names of WMI's
                   Win32_ServerSession and Win32_ServerConnection
   --ndjson, --csv print one JSON document per line, or comma-separated values
-  --server        ask these servers instead of the local one
+  --server        ask these servers instead of the local one; samba:, ksmbd:
+                  and nfs: are those of this machine. Without this switch they
+                  are asked if no Shareward server runs here
   --kerberos      log on there only with a Kerberos ticket
   --ntlm          log on there only with a password, by NTLM
   --socket        path of the local server's control socket
@@ -265,6 +267,9 @@ impl Shown<'_> {
 
 /// True if the open belongs to the session; without session ids, if user and computer are the same.
 fn is_of(file: &OpenFile, session: &Session) -> bool {
+    if file.make != session.make {
+        return false;
+    }
     match (file.session_id, session.id) {
         (Some(of), Some(id)) => of == id,
         _ => {

@@ -64,9 +64,14 @@ impl Listed for Session {
             ("transport", "/transport"),
             ("shares", "/shares"),
         ],
+        more: &[],
     };
     const WMI: &'static str = "Win32_ServerSession";
     type Wmi = ServerSession;
+
+    fn make(&self) -> Option<&str> {
+        self.make.as_deref()
+    }
 }
 
 impl Watched for Session {
@@ -74,7 +79,7 @@ impl Watched for Session {
 
     fn is(&self, other: &Self) -> bool {
         match (self.id, other.id) {
-            (Some(id), Some(other)) => id == other,
+            (Some(id), Some(other_id)) => id == other_id && self.make == other.make,
             _ => self.computer == other.computer && self.user == other.user,
         }
     }
@@ -89,7 +94,8 @@ impl Watched for Session {
     }
 
     fn line(&self) -> String {
-        let whose = crate::open_files::by(&self.user, Some(&self.computer));
+        let user = if is_user_unknown(self) { "(unknown)" } else { &self.user };
+        let whose = crate::open_files::by(user, Some(&self.computer));
         format!("{}  {whose}  {} open", or_unknown(self.id), or_unknown(self.opens))
     }
 
@@ -134,7 +140,7 @@ pub(super) fn table(sessions: &[Of<Session>], several: bool, form: TableForm) ->
     let table = form.table([&COLUMNS, &MORE_COLUMNS], sessions, several, |session| {
         vec![
             address::display(&session.computer).into(),
-            session.user.as_str().into(),
+            user(session).into(),
             session.client_type.as_deref().unwrap_or_default().into(),
             or_unknown(session.opens).into(),
             or_unknown(session.idle_seconds.map(span)).into(),
@@ -160,7 +166,7 @@ pub(super) fn details(sessions: &[Of<Session>], with_shares: bool, verbose: bool
 fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> String {
     let client_type = session.client_type.clone().unwrap_or_default();
     let mut text = [
-        label("User name", &session.user),
+        label("User name", user(session)),
         label("Computer", &address::bracketed(&session.computer)),
         label("Guest logon", &or_unknown(session.guest.map(yes_or_no))),
         label("Client type", &client_type),
@@ -174,7 +180,7 @@ fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> 
     let shares = session.shares.as_deref().unwrap_or_default();
     if with_shares && !shares.is_empty() {
         let rows = shares.iter().map(|share| {
-            vec![share.name.clone(), messages::kind(share.kind).to_owned(), share.opens.to_string()]
+            vec![share.name.clone(), messages::kind(share.kind).to_owned(), or_unknown(share.opens)]
         });
         let table = Table { columns: &SHARE_COLUMNS, rows };
         text.push_str(&format!("\n{}", table.text(compat, None)));
@@ -191,6 +197,7 @@ fn more(session: &Session) -> String {
         })
     };
     [
+        optional("Make", session.make.as_ref().map(ToString::to_string)),
         optional("Session ID", session.id.map(|id| id.to_string())),
         optional("Domain", session.domain.clone()),
         optional("Computer name", session.computer_name.clone()),
@@ -203,6 +210,16 @@ fn more(session: &Session) -> String {
         label("# Opens", &or_unknown(session.opens)),
     ]
     .concat()
+}
+
+/// True if another make does not report the user.
+fn is_user_unknown(session: &Session) -> bool {
+    session.user.is_empty() && session.make.is_some() && session.anonymous != Some(true)
+}
+
+/// The user's name, or a hyphen if it is unknown.
+fn user(session: &Session) -> &str {
+    if is_user_unknown(session) { "-" } else { &session.user }
 }
 
 fn label(name: &str, value: &str) -> String {
