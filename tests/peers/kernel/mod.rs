@@ -2,6 +2,7 @@
 //! folder `kernel`; long tests run only in `cargo xtask kernel`.
 
 mod lost;
+mod nfsd;
 
 use std::time::Duration;
 
