@@ -18,7 +18,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("server", &["auth", "control", "domain", "registry", "rpc", "vfs", "wire"]),
     ("client", &["auth", "control", "gss", "rpc", "wire"]),
     ("mount", &["auth", "client", "wire"]),
-    ("shareward", &["auth", "client", "control", "domain", "gss", "mount", "server", "wire"]),
+    ("import", &["auth", "wire"]),
+    ("shareward", &["auth", "client", "control", "domain", "gss", "import", "mount", "server", "wire"]),
     ("testkit", &[]),
 ];
 
