@@ -10,10 +10,12 @@
 
 pub mod parameters;
 pub mod passdb;
+pub mod report;
 pub mod smbconf;
 pub mod tdb;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod translate;
 pub mod users;
 
 mod limits;

@@ -1,0 +1,272 @@
+//! A section as a `[[share]]`.
+
+use std::collections::HashSet;
+
+use wire::ShareName;
+
+use super::text::{self, Table, source, strings};
+use super::{Context, access};
+use crate::parameters::{self, Answer};
+use crate::report::{Answers, Verdict, by_table};
+use crate::smbconf::{Section, Value, integer, list, unquoted};
+
+/// What becomes of a section.
+pub(super) enum Outcome {
+    /// The text of the share.
+    Share(String),
+    /// The text, which must not be served, and the reason.
+    Comment(String, String),
+    /// Nothing, with the answer to all its lines.
+    LeftOut(Verdict, String),
+}
+
+/// Translates a section. `names` has the names of the shares so far.
+pub(super) fn share(
+    context: &Context<'_>,
+    (index, section): (usize, &Section),
+    names: &mut HashSet<ShareName>,
+    answers: &mut Answers,
+) -> Outcome {
+    let config = context.config;
+    let name = config.charset.text(&section.name).trim().to_owned();
+    if let Some((verdict, reason)) = left_out(section, &name) {
+        return Outcome::LeftOut(verdict, reason.to_owned());
+    }
+    let mut closed = None;
+    let mut close = |reason: String| _ = closed.get_or_insert(reason);
+
+    let mut table = Table::new("[[share]]");
+    let head = text::place(config, section.place);
+    if let Err(reason) = check_name(&name) {
+        close(reason);
+    } else if !names.insert(ShareName::new(&name)) {
+        close(String::from("another share has the same name"));
+    }
+    table.set("name", &text::string(&name), &head);
+    path(context, section, &name, &mut table, answers, &mut close);
+    remark(context, section, &name, &mut table, answers);
+
+    let guest = section.is("guest ok");
+    let access = access::access(context, section, guest, answers);
+    if let Some(reason) = access.closed {
+        close(reason);
+    }
+    if access.read_only {
+        table.set("read_only", "true", &source(config, section.value("read only")));
+    }
+    if guest {
+        table.set("guest", "true", &source(config, section.value("guest ok")));
+    }
+    let lists = ["valid users", "invalid users", "read list", "write list"];
+    let of_lists: Vec<String> =
+        lists.iter().filter_map(|it| section.value(it)).map(|it| text::place(config, it.place)).collect();
+    let of_lists = of_lists.join(", ");
+    if !access.users.is_empty() {
+        table.set("users", &strings(&access.users), &of_lists);
+    }
+    if !access.grants.is_empty() {
+        let grants: Vec<String> = access.grants.iter().map(|(who, right)| who.grant(right)).collect();
+        table.set("grants", &format!("[{}]", grants.join(", ")), &of_lists);
+    }
+    settings(context, section, &mut table, answers);
+    modules(context, section, &mut table, answers);
+
+    for name in ["hosts allow", "hosts deny", "server addresses"] {
+        let value = section.value(name).filter(|value| !list(&value.bytes).is_empty());
+        if value.is_some() {
+            close(format!("Shareward does not have '{name}', so the share would admit more computers"));
+        }
+    }
+    if !config.text("root directory").is_empty() {
+        close(String::from("Shareward does not have 'root directory'"));
+    }
+    for line in super::missing(context, Some(index), answers) {
+        table.comment(&format!("not there yet: {line}"));
+    }
+    match closed {
+        None => Outcome::Share(table.text().to_owned()),
+        Some(reason) => Outcome::Comment(table.text().to_owned(), reason),
+    }
+}
+
+/// The answer to a section that is not a share of files.
+fn left_out(section: &Section, name: &str) -> Option<(Verdict, &'static str)> {
+    if name.eq_ignore_ascii_case("homes") {
+        return Some((Verdict::NotYet, "shares for home directories"));
+    }
+    if name.eq_ignore_ascii_case("ipc$") {
+        return Some((Verdict::NotYet, "settings of IPC$"));
+    }
+    if section.is("printable") || name.eq_ignore_ascii_case("printers") || name.eq_ignore_ascii_case("print$")
+    {
+        return Some((Verdict::NotNeeded, "Shareward shares files; printers stay with CUPS"));
+    }
+    if !section.is("available") {
+        return Some((Verdict::NotNeeded, "the share is off (available = no)"));
+    }
+    if section.value("path").is_none_or(|path| path.bytes.is_empty()) {
+        return Some((Verdict::NotNeeded, "Samba does not serve a share without a path"));
+    }
+    None
+}
+
+fn path(
+    context: &Context<'_>,
+    section: &Section,
+    name: &str,
+    table: &mut Table,
+    answers: &mut Answers,
+    close: &mut impl FnMut(String),
+) {
+    let value = section.value("path");
+    let bytes = value.map(|value| unquoted(&value.bytes)).unwrap_or_default();
+    let mut written = String::from_utf8_lossy(bytes).into_owned();
+    match core::str::from_utf8(bytes).map(|it| context.substituted(it, name)) {
+        Err(_) => {
+            answers.not_yet(value, "a path that is not UTF-8");
+            close(String::from("the path is not UTF-8"));
+        }
+        Ok(Err(variable)) => {
+            answers.not_yet(value, format!("a directory for each user or client (%{variable})"));
+            close(format!("the path depends on the user or the client (%{variable})"));
+        }
+        Ok(Ok(path)) => {
+            if !path.starts_with('/') {
+                answers.not_yet(value, "a path that does not begin with /");
+                close(String::from("the path is relative"));
+            }
+            written = path;
+        }
+    }
+    table.set("path", &text::string(&written), &source(context.config, value));
+}
+
+fn remark(context: &Context<'_>, section: &Section, name: &str, table: &mut Table, answers: &mut Answers) {
+    let value = section.value("comment");
+    let Some(bytes) = value.map(|value| unquoted(&value.bytes)).filter(|it| !it.is_empty()) else { return };
+    match context.substituted(&context.config.charset.text(bytes), name) {
+        Err(variable) => answers.not_yet(value, format!("a remark that depends on the client (%{variable})")),
+        Ok(remark) => {
+            let short: String = remark.chars().take(REMARK_MAX).collect();
+            if short != remark {
+                answers.not_yet(value, format!("remarks of more than {REMARK_MAX} characters; it is cut"));
+            }
+            table.set("remark", &text::string(&short), &source(context.config, value));
+        }
+    }
+}
+
+/// The settings that are one parameter each.
+fn settings(context: &Context<'_>, section: &Section, table: &mut Table, answers: &mut Answers) {
+    let config = context.config;
+    let mut set = |parameter: &str, key: &str, value: &str| {
+        table.set(key, value, &source(config, section.value(parameter)));
+    };
+    if !section.is("browseable") {
+        set("browseable", "hidden", "true");
+    }
+    if section.is("hide unreadable") {
+        set("hide unreadable", "access_based_enum", "true");
+    }
+    let encrypt = section.word("server smb encrypt");
+    if encrypt == "required" && config.word("server smb encrypt") != "required" {
+        set("server smb encrypt", "encrypt", "true");
+    }
+    let connections = section.value("max connections").and_then(|it| integer(&it.bytes)).unwrap_or(0);
+    if let Ok(most @ 1..) = u32::try_from(connections) {
+        set("max connections", "max_users", &most.to_string());
+    }
+    match section.word("csc policy").as_str() {
+        "disable" => set("csc policy", "caching", "\"none\""),
+        word @ ("documents" | "programs") => set("csc policy", "caching", &text::string(word)),
+        _ => {}
+    }
+    if !section.is("follow symlinks") {
+        set("follow symlinks", "follow_symlinks", "false");
+        answers.carried(
+            section.value("follow symlinks"),
+            "follow_symlinks = false: clients see the links, which Samba hides",
+        );
+    }
+    let posix = section.is("posix locking");
+    if !posix {
+        set("posix locking", "posix_locking", "false");
+    }
+    if section.word("strict locking") == "yes" {
+        if posix {
+            set("strict locking", "strict_locking", "true");
+        } else {
+            answers.not_needed(
+                section.value("strict locking"),
+                "local programs do not see locks (posix locking = no)",
+            );
+        }
+    }
+}
+
+/// `vfs objects`.
+fn modules(context: &Context<'_>, section: &Section, table: &mut Table, answers: &mut Answers) {
+    let config = context.config;
+    let Some(value) = section.value("vfs objects") else { return };
+    let names: Vec<String> =
+        list(&value.bytes).iter().map(|it| config.charset.text(it).to_lowercase()).collect();
+    let has = |name: &str| names.iter().any(|it| it == name);
+    // Samba asks the modules from left to right, and the first that keeps streams keeps them.
+    let streams = names.iter().find_map(|it| match it.as_str() {
+        "streams_xattr" => Some("xattr"),
+        "streams_depot" => Some("depot"),
+        _ => None,
+    });
+    if let Some(streams) = streams {
+        table.set("streams", &text::string(streams), &source(config, Some(value)));
+    }
+    for name in &names {
+        let of_module = parameters::module(name.split(':').next().unwrap_or(name));
+        let answer = of_module.map_or(
+            Answer::NotYet { missing: "a module that the import does not know", fine: &[] },
+            |module| module.answer,
+        );
+        match by_table(answer, "", None) {
+            (Verdict::NotYet, missing) => answers.not_yet(Some(value), format!("{name}: {missing}")),
+            (verdict, detail) => answers.say(Some(value), verdict, format!("{name}: {detail}")),
+        }
+    }
+    if has("fruit") {
+        finder_data(context, section, value, answers);
+    }
+}
+
+/// The formats of `vfs_fruit` for the data of Macs. Its defaults are not those that Shareward reads.
+fn finder_data(context: &Context<'_>, section: &Section, value: &Value, answers: &mut Answers) {
+    for (option, default) in [("fruit:metadata", "netatalk"), ("fruit:resource", "file")] {
+        if section.option(context.config, option).is_none() {
+            answers.not_yet(
+                Some(value),
+                format!("fruit without {option} = stream keeps the data of Macs as '{default}'; copy the share through SMB (docs/samba.md)"),
+            );
+        }
+    }
+}
+
+/// Checks the name of a share as the server does.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.chars().count() > NAME_MAX {
+        return Err(format!("the name has more than {NAME_MAX} characters, or none"));
+    }
+    if let Some(bad) = name.chars().find(|c| c.is_control() || "\\/[]:|<>+=;,*?\"".contains(*c)) {
+        return Err(format!("the name has {bad:?}, which no client can send"));
+    }
+    if RESERVED.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+        return Err(format!("the name {name} is reserved"));
+    }
+    Ok(())
+}
+
+/// The maximal length of a share's name in characters, as in `shareward.toml`.
+const NAME_MAX: usize = 80;
+
+/// The maximal length of a remark in characters, as in `shareward.toml`.
+const REMARK_MAX: usize = 256;
+
+/// Names that no share of files can have.
+const RESERVED: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
