@@ -11,6 +11,7 @@ mod domain;
 mod file;
 mod help;
 mod helpmsg;
+mod import;
 mod links;
 mod net_use;
 mod openfiles;
@@ -44,6 +45,7 @@ static APPLETS: &[&Applet] = &[
     &file::APPLET,
     &help::APPLET,
     &helpmsg::APPLET,
+    &import::APPLET,
     &links::APPLET,
     &openfiles::APPLET,
     &psfile::APPLET,
