@@ -9,7 +9,7 @@ pub(super) const CARRIED: &[Parameter] = &[
     carried("bind interfaces only", Global, Kind::Bool, "No", "listen"),
     carried("browseable", Share, Kind::Bool, "Yes", "hidden"),
     carried("comment", Share, Kind::Text, "", "remark"),
-    carried("copy", Share, Kind::Text, "", "name"),
+    carried("copy", Share, Kind::Text, "", "(the settings of that share)"),
     carried("csc policy", Share, Kind::Enum("manual|documents|programs|disable"), "manual", "caching"),
     carried("deadtime", Global, Kind::Integer, "10080", "autodisconnect"),
     carried("dedicated keytab file", Global, Kind::Text, "", "[domain] keytab"),

@@ -125,7 +125,8 @@ pub(super) fn access(context: &Context<'_>, section: &Section, guest: bool, answ
         answers.not_needed(read_value, "all others may only read");
         let has_groups = valid.groups().next().is_some();
         if has_groups {
-            access.grants = valid.members.iter().map(|it| (it.clone(), "read")).collect();
+            let readers = valid.members.iter().filter(|it| !writers.names(it));
+            access.grants = readers.map(|it| (it.clone(), "read")).collect();
         } else {
             access.users = valid.users();
             access.grants = vec![(everyone, "read")];

@@ -113,9 +113,7 @@ pub fn translate(config: &Config, accounts: &[String], places: &Places, system: 
          # the default shareward.toml and in docs/samba.md.\n\n",
         text::one_line(&main)
     );
-    server::head(&context, places, &mut toml, &mut answers, &mut notes);
-    domain::table(&context, &mut toml, &mut answers, &mut notes);
-
+    let mut below = String::new();
     let mut shares = Vec::new();
     let mut left_out = BTreeMap::new();
     let mut names = std::collections::HashSet::new();
@@ -123,18 +121,18 @@ pub fn translate(config: &Config, accounts: &[String], places: &Places, system: 
         let name = config.charset.text(&section.name);
         let (outcome, detail) = match share::share(&context, (index, section), &mut names, &mut answers) {
             share::Outcome::Share(text) => {
-                toml.push_str(&text);
+                below.push_str(&text);
                 (ShareOutcome::Share, String::new())
             }
             share::Outcome::Comment(text, reason) => {
-                let _ = writeln!(toml, "# Not served: {}.", text::one_line(&reason));
-                toml.push_str(&text::commented(&text));
+                let _ = writeln!(below, "# Not served: {}.", text::one_line(&reason));
+                below.push_str(&text::commented(&text));
                 (ShareOutcome::Comment, reason)
             }
             share::Outcome::LeftOut(verdict, reason) => {
                 left_out.insert(index, (verdict, reason.clone()));
                 let _ = writeln!(
-                    toml,
+                    below,
                     "# [{}] ({}): {}.",
                     text::one_line(&name),
                     text::place(config, section.place),
@@ -143,11 +141,15 @@ pub fn translate(config: &Config, accounts: &[String], places: &Places, system: 
                 (ShareOutcome::LeftOut, reason)
             }
         };
-        toml.push('\n');
+        below.push('\n');
         let file = config.file(section.place).display().to_string();
         shares.push(ShareEntry { name, file, line: section.place.line, outcome, detail });
     }
     includes(config, &mut answers);
+    // The answers to defaults for shares depend on the shares.
+    server::head(&context, places, &mut toml, &mut answers, &mut notes);
+    domain::table(&context, &mut toml, &mut answers, &mut notes);
+    toml.push_str(&below);
     let entries = entries(config, &answers, &left_out);
     Translation { toml, entries, shares, notes }
 }

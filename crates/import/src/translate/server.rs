@@ -56,6 +56,7 @@ pub(super) fn head(
         }
     }
     role(context, answers);
+    user_shares(context, answers);
     for line in super::missing(context, None, answers) {
         table.comment(&format!("not there yet: {line}"));
     }
@@ -81,6 +82,8 @@ fn names(context: &Context<'_>, table: &mut Table, answers: &mut Answers) {
     }
     let value = config.value("server string");
     let comment = value.map(|value| config.charset.text(unquoted(&value.bytes))).unwrap_or_default();
+    // The default of many distributions names the version of Samba.
+    let comment = comment.replace("Samba %v", "Shareward");
     match context.substituted(&comment, "") {
         Ok(comment) if comment.chars().count() <= COMMENT_MAX => {
             if value.is_some() {
@@ -169,6 +172,23 @@ fn guests(context: &Context<'_>, table: &mut Table, answers: &mut Answers) {
         }
         "bad uid" => answers.not_yet(value, "users of a domain without a Unix account as guests"),
         _ => answers.carried(value, "guest: in shares for guests, users without an account are guests, too"),
+    }
+}
+
+/// Shares that users make themselves are files in a directory.
+fn user_shares(context: &Context<'_>, answers: &mut Answers) {
+    let config = context.config;
+    let set = config.text("usershare path");
+    let directory = if set.is_empty() { "/var/lib/samba/usershares" } else { set.as_str() };
+    if context.system.has_entries(std::path::Path::new(directory)) {
+        return;
+    }
+    let values = config
+        .global
+        .iter()
+        .filter(|(id, _)| crate::parameters::by_id(**id).is_some_and(|it| it.name.starts_with("usershare ")));
+    for (_, value) in values {
+        answers.not_needed(Some(value), format!("no user has made a share ({directory} is empty)"));
     }
 }
 
