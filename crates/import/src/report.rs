@@ -154,6 +154,11 @@ fn answer(
         return answer.clone();
     }
     let section = line.section.and_then(|index| config.shares.get(index));
+    if let (Meaning::Option(key), Some(section)) = (&line.meaning, section)
+        && !section.options.contains_key(key)
+    {
+        return not_needed(String::from("Samba forgets it, because the section begins again below"));
+    }
     if let Some(place) = later(config, section, line) {
         let file = if place.file == line.place.file {
             String::new()

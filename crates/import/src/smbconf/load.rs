@@ -138,6 +138,10 @@ impl Loader<'_> {
         }
         if let Some(known) = self.index.get(&lower) {
             self.current = Some(*known);
+            // Samba forgets the options of a section that begins again, but not its other values.
+            if let Some(section) = self.config.shares.get_mut(*known) {
+                section.options.clear();
+            }
             return;
         }
         self.current = Some(self.config.shares.len());
@@ -213,7 +217,10 @@ impl Loader<'_> {
 
     /// `copy`: takes over the values of an earlier section that this one has not set itself.
     fn copy(&mut self, value: &[u8], place: Place) {
-        let Some(current) = self.current else { return };
+        let Some(current) = self.current else {
+            self.fault(place, String::from("copy: [global] cannot be a copy of a share"));
+            return;
+        };
         let wanted = String::from_utf8_lossy(unquoted(value)).to_lowercase();
         let source = match self.index.get(&wanted) {
             Some(source) if *source != current => self.config.shares.get(*source).cloned(),
@@ -238,7 +245,7 @@ impl Loader<'_> {
     }
 
     fn include(&mut self, value: &[u8], place: Place, depth: usize) {
-        let path = self.expanded(&String::from_utf8_lossy(unquoted(value)));
+        let path = self.expanded(&String::from_utf8_lossy(value));
         let path = PathBuf::from(path);
         let mut leave_out =
             |reason: &str| self.config.not_included.push((place, path.clone(), reason.to_owned()));

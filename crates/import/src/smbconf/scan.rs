@@ -64,7 +64,8 @@ fn section(source: &mut Source<'_>) -> Result<Item, Broken> {
     if name.bytes.is_empty() {
         return Err(Broken { line, message: "the section has no name" });
     }
-    source.skip_line();
+    // Other than that of a comment, the rest can be continued.
+    while source.next().is_some_and(|byte| byte != b'\n') {}
     Ok(Item { line, content: Content::Section(name.bytes) })
 }
 

@@ -54,6 +54,7 @@ pub fn choice(value: &[u8], choices: &str) -> Option<String> {
         "mandatory" | "force" | "forced" | "enforced" => "required",
         "true" | "1" | "on" => "yes",
         "smb3_11" => "smb3",
+        "windows and unix" => "yes",
         other => return Some(other.to_owned()),
     }))
 }

@@ -142,17 +142,14 @@ fn accounts(written: &Written, console: &mut Console) {
         if !names.is_empty() {
             let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = if names.len() > NAMES_MAX { ", ..." } else { "" };
-            console.line(&clean_line(&format!(
-                "{} {text}: {shown}{more}",
-                number(names.len(), "account", "accounts")
-            )));
+            console.line(&clean_line(&format!("Accounts {text} ({}): {shown}{more}", names.len())));
         }
     };
-    say(&users.added, "added with their passwords");
-    say(&users.kept, "exist already and were not changed");
-    say(&users.left_out, "of computers and guests left out");
-    say(&users.impossible, "left out because of their names");
-    say(&users.without_unix, "without a Unix account; they cannot log on until 'useradd' creates it");
+    say(&users.added, "added, with their passwords");
+    say(&users.kept, "that exist already, not changed");
+    say(&users.left_out, "of computers and guests, left out");
+    say(&users.impossible, "with impossible names, left out");
+    say(&users.without_unix, "without a Unix account, who cannot log on until 'useradd NAME' creates it");
 }
 
 fn notes(translation: &Translation, found: &Found, console: &mut Console) {

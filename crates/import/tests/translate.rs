@@ -1,0 +1,403 @@
+//! What becomes of configurations: every translation is one that the server accepts, and means the same or less.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use import::parameters;
+use import::report::{ShareOutcome, Verdict};
+use import::smbconf::{Config, load};
+use import::testing::Machine;
+use import::translate::{Places, Translation, translate};
+use proptest::prelude::*;
+use server::config::{
+    Caching, Encryption, GrantRight, Grantee, IdRule, ListShares, Settings, ShareSettings, Signing, parse,
+};
+
+const CONFIG: &str = "/etc/samba/smb.conf";
+
+fn config(text: &str, machine: Machine) -> (Config, Machine) {
+    let machine = machine.with_file(CONFIG, text);
+    (load(Path::new(CONFIG), &machine).unwrap(), machine)
+}
+
+/// The translation and what the server reads in it.
+fn read(text: &str, accounts: &[&str], machine: Machine) -> (Translation, Settings) {
+    let (config, machine) = config(text, machine);
+    let accounts: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+    let translation = translate(&config, &accounts, &Places::default(), &machine);
+    let mut defaults = Settings::conventional(true, |_| None);
+    defaults.name = String::from("OLDBOX");
+    let settings = parse(&translation.toml, Path::new("/etc/shareward"), defaults);
+    let settings = settings.unwrap_or_else(|errors| panic!("{text}\n{}\n{errors:?}", translation.toml));
+    (translation, settings)
+}
+
+fn of(text: &str) -> (Translation, Settings) {
+    read(text, &["ann", "bob", "eve"], people())
+}
+
+fn people() -> Machine {
+    Machine::default()
+        .with_user("ann", 1001, &["staff"])
+        .with_user("bob", 1002, &["staff", "chiefs"])
+        .with_user("eve", 1003, &["guests"])
+        .with_user("root", 0, &["root"])
+}
+
+fn share(lines: &str) -> ShareSettings {
+    let (translation, mut settings) = of(&format!("[data]\npath = /srv/data\n{lines}\n"));
+    assert_eq!(settings.shares.len(), 1, "{lines}\n{}", translation.toml);
+    settings.shares.remove(0)
+}
+
+/// The answer to the last line.
+fn answer(text: &str) -> (Verdict, String) {
+    let (translation, _) = of(text);
+    let last = translation.entries.last().unwrap();
+    (last.answer, last.detail.clone())
+}
+
+fn grants(share: &ShareSettings) -> Vec<(String, GrantRight)> {
+    let name = |who: &Grantee| match who {
+        Grantee::User(name) => name.clone(),
+        Grantee::Group(name) => format!("@{name}"),
+    };
+    share.grants.iter().map(|grant| (name(&grant.who), grant.right)).collect()
+}
+
+fn rights(share: &ShareSettings) -> Vec<(String, GrantRight)> {
+    let mut grants = grants(share);
+    grants.sort_by(|a, b| a.0.cmp(&b.0));
+    grants
+}
+
+#[test]
+fn parameters_become_settings() {
+    let it = share(
+        "comment = \"Data of all\"\nread only = no\nbrowseable = no\nmax connections = 3\nhide unreadable = yes\n\
+         csc policy = disable\nsmb encrypt = required\nfollow symlinks = no\nvfs objects = streams_depot acl_xattr\n\
+         guest ok = yes\nstrict locking = yes",
+    );
+    assert_eq!(
+        (it.name.as_str(), it.path.as_path(), it.remark.as_str()),
+        ("data", Path::new("/srv/data"), "Data of all")
+    );
+    assert!(
+        !it.read_only && it.hidden && it.access_based_enum && it.encrypt && it.guest && !it.follow_symlinks
+    );
+    assert_eq!((it.max_users, it.caching, it.strict_locking), (Some(3), Caching::None, Some(true)));
+    assert_eq!(format!("{:?}", it.streams), "Depot");
+    let plain = share("");
+    assert!(
+        plain.read_only
+            && !plain.hidden
+            && !plain.encrypt
+            && plain.grants.is_empty()
+            && plain.users.is_empty()
+    );
+    assert_eq!(share("posix locking = no\nstrict locking = yes").strict_locking, None);
+}
+
+#[test]
+fn settings_of_the_server_are_carried_over() {
+    let (_, settings) = of(
+        "netbios name = files1\nserver string = %h of the office\ndeadtime = 15\nserver signing = mandatory\n\
+         smb encrypt = desired\nserver min protocol = SMB3_00\nserver max protocol = SMB3\nrestrict anonymous = 2\n\
+         map to guest = bad user\nsmb ports = 4450\nsmb3 unix extensions = no\n[p]\npath=/p\nguest ok = yes\n",
+    );
+    assert_eq!((settings.name.as_str(), settings.comment.as_str()), ("FILES1", "oldbox of the office"));
+    assert_eq!((settings.autodisconnect, settings.signing), (Some(15), Signing::Required));
+    assert_eq!((settings.encryption, settings.list_shares), (Encryption::Enabled, ListShares::Guests));
+    assert_eq!(settings.guest_domains, ["*"]);
+    assert!(settings.listen.iter().all(|it| it.port() == 4450) && !settings.posix_extensions);
+    assert_eq!(
+        format!("{:?}", settings.dialects),
+        format!("{:?}", (wire::Dialect::SMB300, wire::Dialect::SMB311))
+    );
+}
+
+#[test]
+fn defaults_of_global_apply_to_the_shares_that_follow() {
+    let (_, settings) = of(
+        "[a]\npath=/a\n[global]\nwriteable = yes\ncsc policy = documents\n[b]\npath=/b\n[c]\ncopy = a\npath=/c\n",
+    );
+    let found: Vec<_> = settings.shares.iter().map(|it| (it.read_only, it.caching)).collect();
+    let (manual, documents) = (Caching::Manual, Caching::Documents);
+    assert_eq!(found, [(true, manual), (false, documents), (true, manual)]);
+}
+
+#[test]
+fn lists_of_users_become_users_and_grants() {
+    use GrantRight::{Full, Read};
+    let named = |name: &str, right| (name.to_owned(), right);
+    let it = share("valid users = ann, Bob");
+    assert_eq!(
+        (it.users, it.read_only, it.grants.len()),
+        (vec!["ann".to_owned(), "Bob".to_owned()], true, 0)
+    );
+    let it = share("valid users = @staff eve\nread only = no");
+    assert_eq!(grants(&it), [named("@staff", Full), named("eve", Full)]);
+    let it = share("write list = ann @chiefs");
+    assert_eq!(grants(&it), [named("Everyone", Read), named("ann", Full), named("@chiefs", Full)]);
+    assert!(!it.read_only);
+    let it = share("valid users = ann eve\nwrite list = ann");
+    assert_eq!((it.users.len(), grants(&it)), (2, vec![named("Everyone", Read), named("ann", Full)]));
+    // Ann is in the group, Eve is not, and may not come in by the right to write.
+    let it = share("valid users = +staff\nwrite list = ann eve");
+    assert_eq!(grants(&it), [named("@staff", Read), named("ann", Full)]);
+    let it = share("read only = no\nread list = @staff\nwrite list = bob");
+    assert_eq!(rights(&it), [named("ann", Read), named("bob", Full), named("eve", Full)]);
+    let it = share("read only = no\nvalid users = @staff\nread list = ann");
+    assert_eq!(rights(&it), [named("ann", Read), named("bob", Full)]);
+    let it = share("invalid users = @guests root\nread only = no");
+    assert_eq!(it.users, ["ann", "bob"]);
+    let it = share("valid users = ann eve\ninvalid users = EVE");
+    assert_eq!(it.users, ["ann"]);
+    assert!(share("invalid users = root bin").users.is_empty());
+    // A name without '@' is a group if there is no such user.
+    assert_eq!(grants(&share("valid users = staff")), [named("@staff", Read)]);
+    assert_eq!(share("valid users = OLDBOX\\ann \"eve\"").users, ["ann", "eve"]);
+}
+
+#[test]
+fn shares_that_would_admit_others_are_comments() {
+    for lines in [
+        "hosts allow = 192.168.",
+        "hosts deny = ALL",
+        "valid users = &netgroup ann",
+        "valid users = %U",
+        "valid users = CORP\\ann",
+        "guest ok = yes\ninvalid users = ann",
+        "path = /srv/%u",
+        "path = relative",
+        "valid users = ann\ninvalid users = ann",
+        "server addresses = 192.0.2.1",
+    ] {
+        let (translation, settings) = of(&format!("[data]\npath = /srv/data\n{lines}\n"));
+        assert!(settings.shares.is_empty(), "{lines}");
+        assert_eq!(translation.shares[0].outcome, ShareOutcome::Comment, "{lines}");
+        assert!(translation.entries.iter().any(|it| it.answer == Verdict::NotYet), "{lines}");
+        assert!(
+            translation.toml.contains("# Not served: ") && translation.toml.contains("#[[share]]"),
+            "{lines}"
+        );
+    }
+    let (translation, settings) = of("root directory = /x\n[a]\npath=/a\n");
+    assert!(settings.shares.is_empty() && translation.shares[0].outcome == ShareOutcome::Comment);
+    let (_, settings) = read("[a]\npath=/a\nread only = no\nread list = ann\n", &[], people());
+    assert_eq!(grants(&settings.shares[0]), [("Everyone".to_owned(), GrantRight::Read)]);
+}
+
+#[test]
+fn sections_that_are_no_shares_of_files_are_left_out() {
+    let text = "[homes]\nread only=no\n[printers]\npath=/t\nprintable=yes\n[print$]\npath=/d\n[off]\npath=/o\navailable=no\n\
+                [none]\ncomment=x\n[ipc$]\nhosts allow = 1.\n";
+    let (translation, settings) = of(text);
+    assert!(settings.shares.is_empty());
+    assert!(translation.shares.iter().all(|it| it.outcome == ShareOutcome::LeftOut));
+    let verdicts: Vec<Verdict> = translation.entries.iter().map(|it| it.answer).collect();
+    use Verdict::{NotNeeded, NotYet};
+    assert_eq!(verdicts, [NotYet, NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotYet]);
+}
+
+#[test]
+fn answers_depend_on_the_value() {
+    let of = |line: &str| answer(&format!("[s]\npath=/p\n{line}\n")).0;
+    for line in [
+        "create mask = 0744",
+        "veto files =",
+        "oplocks = true",
+        "vfs objects = fruit\nfruit:metadata = stream\nfruit:resource = stream\nea support = yes",
+    ] {
+        assert_eq!(of(line), Verdict::NotNeeded, "{line}");
+    }
+    for line in [
+        "create mask = 0660",
+        "veto files = /x/",
+        "oplocks = 0",
+        "force user = x",
+        "vfs objects = recycle",
+        "vfs objects = fruit",
+        "vfs objects = fruit\nfruit:metadata = netatalk",
+        "vfs objects = unheard",
+        "unheard:of = 1",
+        "hide dot files = yes",
+    ] {
+        assert_eq!(of(line), Verdict::NotYet, "{line}");
+    }
+    for (text, wanted) in [
+        ("[s]\npath=/p\nbogus = 1", "Samba does not know this parameter and ignores it"),
+        ("[s]\npath=/p\nworkgroup = X", "Samba ignores it outside of [global]"),
+        ("[s]\npath=/p\nsomething", "Samba ignores a line without '='"),
+        ("[s]\npath=/p\nfruit:metadata = netatalk", "'vfs objects' does not have the module fruit"),
+    ] {
+        assert_eq!(answer(text), (Verdict::NotNeeded, wanted.to_owned()), "{text}");
+    }
+    let (translation, _) = self::of("[s]\npath=/p\npath=/q\n");
+    assert_eq!(translation.entries[0].detail, "line 3 sets it again");
+    let (translation, _) =
+        self::of("server min protocol = NT1\nmap to guest = bad password\n[s]\npath=/p\nguest ok=1\n");
+    assert!(translation.entries[..2].iter().all(|it| it.answer == Verdict::NotYet));
+}
+
+#[test]
+fn user_shares_count_if_there_are_any() {
+    let text = "usershare allow guests = yes\nusershare path = /shares\n";
+    assert!(of(text).0.entries.iter().all(|it| it.answer == Verdict::NotNeeded));
+    let (translation, _) = read(text, &[], Machine::default().with_file("/shares/x", ""));
+    assert!(translation.entries.iter().all(|it| it.answer == Verdict::NotYet));
+}
+
+#[test]
+fn interfaces_become_addresses() {
+    let ip = |text: &str| text.parse().unwrap();
+    let machine = || {
+        Machine::default()
+            .with_interface("lo", ip("127.0.0.1"))
+            .with_interface("eth0", ip("192.0.2.7"))
+            .with_interface("eth0", ip("fe80::1"))
+            .with_interface("eth1", ip("198.51.100.7"))
+    };
+    let listen = |lines: &str| {
+        let (_, settings) = read(&format!("{lines}\n[s]\npath=/p\n"), &[], machine());
+        settings.listen.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let bound = "bind interfaces only = yes\ninterfaces =";
+    assert_eq!(listen(&format!("{bound} lo eth*")), ["127.0.0.1:445", "192.0.2.7:445", "198.51.100.7:445"]);
+    assert_eq!(listen(&format!("{bound} 192.0.2.0/24")), ["192.0.2.7:445"]);
+    assert_eq!(
+        listen(&format!("{bound} 192.0.2.7/255.255.255.0\nsmb ports = 139 446 445")),
+        ["192.0.2.7:446", "192.0.2.7:445"]
+    );
+    assert_eq!(listen(&format!("{bound} wlan0")), ["127.0.0.1:445"]);
+    assert_eq!(listen("interfaces = lo").len(), 2);
+}
+
+#[test]
+fn a_member_of_a_domain_gets_the_table_domain() {
+    let text = "security = ads\nrealm = corp.example\nworkgroup = CORP\nidmap config * : backend = tdb\n\
+                idmap config * : range = 3000-7999\nidmap config CORP : backend = rid\n\
+                idmap config CORP:range = 10000 - 999999\nkerberos method = secrets and keytab\n\
+                password server = dc1.corp.example, *\n[data]\npath=/d\nvalid users = @\"CORP\\Domain Users\" CORP\\carol ann\n";
+    let (translation, settings) = of(text);
+    let domain = settings.domain.unwrap();
+    assert_eq!(
+        (domain.realm.as_str(), domain.name.as_str(), domain.ids),
+        ("CORP.EXAMPLE", "CORP", IdRule::Rid)
+    );
+    assert_eq!((domain.id_ranges[0].first, domain.id_ranges[0].last), (10000, 999_999));
+    assert_eq!(domain.controllers, ["dc1.corp.example"]);
+    let names: Vec<String> = grants(&settings.shares[0]).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["@CORP\\Domain Users", "CORP\\carol", "ann"]);
+    assert!(translation.entries.iter().all(|it| it.answer != Verdict::NotYet), "{:?}", translation.entries);
+
+    let ids = |lines: &str| {
+        let (_, settings) = of(&format!("security = ads\nrealm = corp.example\nworkgroup = CORP\n{lines}\n"));
+        let domain = settings.domain.unwrap();
+        (domain.ids, domain.autorid_range_size)
+    };
+    assert_eq!(
+        ids("idmap config CORP:backend = ad\nidmap config CORP:range = 1000-2000").0,
+        IdRule::NameService
+    );
+    let autorid = "idmap config *:backend = autorid\nidmap config *:range = 100000-19999999\nidmap config *:rangesize = 50000";
+    assert_eq!(ids(autorid), (IdRule::Autorid, 50000));
+    assert_eq!(ids("idmap config CORP:backend = rid\nidmap config CORP:range = 5-1").0, IdRule::NameService);
+    // Users of the domain have no account, so nobody knows who else there is.
+    let (translation, settings) =
+        of("security=ads\nrealm=corp.example\nworkgroup=CORP\n[a]\npath=/a\ninvalid users = CORP\\eve\n");
+    assert!(settings.shares.is_empty() && translation.shares[0].outcome == ShareOutcome::Comment);
+    assert!(of("workgroup = X\nrealm = y\n").1.domain.is_none());
+}
+
+#[test]
+fn names_in_other_encodings_are_converted() {
+    let machine = Machine::default()
+        .with_file(CONFIG, b"unix charset = ISO8859-1\n[caf\xe9]\npath=/p\ncomment=\xfcber\n".to_vec());
+    let config = load(Path::new(CONFIG), &machine).unwrap();
+    let translation = translate(&config, &[], &Places::default(), &machine);
+    assert!(
+        translation.toml.contains("name = \"café\"") && translation.toml.contains("remark = \"über\""),
+        "{}",
+        translation.toml
+    );
+    let machine =
+        Machine::default().with_file(CONFIG, b"[a]\npath=/\xff\n[b]\npath=/b\ncomment=\xff\n".to_vec());
+    let config = load(Path::new(CONFIG), &machine).unwrap();
+    let translation = translate(&config, &[], &Places::default(), &machine);
+    assert_eq!(translation.shares[0].outcome, ShareOutcome::Comment);
+    assert_eq!(translation.shares[1].outcome, ShareOutcome::Share);
+}
+
+#[test]
+fn ten_thousand_shares_take_less_than_ten_seconds() {
+    let mut text = String::from(
+        "[global]\nread only = no\n[first]\npath=/first\nvalid users = @staff\ncreate mask = 0660\n",
+    );
+    for number in 1..10_000 {
+        text.push_str(&format!("[share {number}]\ncopy = first\npath = /srv/{number}\ncomment = number {number}\nwrite list = ann\n"));
+    }
+    let start = Instant::now();
+    let (config, machine) = config(&text, people());
+    eprintln!("load {:?}", start.elapsed());
+    let t = translate(&config, &[], &Places::default(), &machine);
+    eprintln!("translate {:?}", start.elapsed());
+    let (translation, settings) = of(&text);
+    eprintln!("parse {:?}", start.elapsed());
+    assert_eq!((settings.shares.len(), translation.entries.len()), (10_000, 40_000));
+    // It takes half a second; the limit is for a busy machine.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
+fn files_that_include_each_other_are_refused_soon() {
+    let both = "include = /etc/samba/smb.conf\ninclude = /etc/samba/smb.conf\n";
+    let machine = Machine::default().with_file(CONFIG, both);
+    let error = load(Path::new(CONFIG), &machine).unwrap_err().to_string();
+    assert!(error.starts_with("/etc/samba/smb.conf:1: more than 100 files"), "{error}");
+}
+
+/// The values that parameters have in real files, and wrong ones.
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::from("yes")),
+        Just(String::from("no")),
+        Just(String::from("auto")),
+        Just(String::from("required")),
+        Just(String::from("10000-20000")),
+        Just(String::from("/srv/%S")),
+        Just(String::from("ann @staff")),
+        "(rid|autorid|ad|tdb|ads|SMB3|CORP|corp.example|bad user|0775)",
+        "[ -~äß]{0,16}",
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let names: Vec<&str> = parameters::all().iter().map(|it| it.name).filter(|it| *it != "include").collect();
+    let line = prop_oneof![
+        6 => (prop::sample::select(names), value()).prop_map(|(name, value)| format!("{name} = {value}")),
+        3 => "\\[(a|b|global|homes|data share|[ -~]{1,8})\\]",
+        1 => value().prop_map(|value| format!("path = {value}")),
+        1 => ("(backend|range|rangesize)", "(\\*|CORP|A B)", value())
+            .prop_map(|(what, domain, value)| format!("idmap config {domain} : {what} = {value}")),
+        1 => "(security = ads|realm = a.b|workgroup = OLDBOX|workgroup = C\"P|realm = x|bind interfaces only = yes)",
+    ];
+    prop::collection::vec(line, 0..16).prop_map(|lines| lines.join("\n") + "\n")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// A configuration that Samba loads gives one that the server accepts, with an answer to every line.
+    #[test]
+    fn every_translation_is_accepted_by_the_server(text in text()) {
+        let machine = people().with_file(CONFIG, text.as_str());
+        if let Ok(config) = load(Path::new(CONFIG), &machine) {
+            let (translation, settings) = read(&text, &["ann", "bob"], people());
+            prop_assert_eq!(translation.entries.len(), config.lines.len());
+            prop_assert!(translation.entries.iter().all(|entry| !entry.detail.is_empty()));
+            let served = translation.shares.iter().filter(|it| it.outcome == ShareOutcome::Share).count();
+            prop_assert_eq!(served, settings.shares.len());
+        }
+    }
+}
