@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod control;
 mod fscc;
+
 mod input;
 mod ioctl;
 mod logon;
@@ -15,6 +16,7 @@ mod logons;
 mod registry;
 mod replay;
 mod rpc;
+mod samba;
 mod security;
 pub mod seeds;
 mod servers;
@@ -26,12 +28,14 @@ pub use config::config;
 pub use connection::connection;
 pub use control::control;
 pub use fscc::{fscc, names};
+
 pub use ioctl::ioctl;
 pub use logon::{logon, tokens};
 pub use logons::logons;
 pub use registry::registry;
 pub use replay::{replay, smoke};
 pub use rpc::{lsarpc, rpc_client, rpc_server, samr, srvsvc, wkssvc};
+pub use samba::{passdb, smbconf};
 pub use security::security;
 pub use servers::servers;
 pub use smb::{smb_body, smb_frame};
@@ -52,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     ("logons", logons),
     ("lsarpc", lsarpc),
     ("names", names),
+    ("passdb", passdb),
     ("registry", registry),
     ("rpc_client", rpc_client),
     ("rpc_server", rpc_server),
@@ -60,6 +65,7 @@ pub const TARGETS: &[Target] = &[
     ("servers", servers),
     ("smb_body", smb_body),
     ("smb_frame", smb_frame),
+    ("smbconf", smbconf),
     ("srvsvc", srvsvc),
     ("tickets", tickets),
     ("tokens", tokens),

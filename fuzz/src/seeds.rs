@@ -1,6 +1,7 @@
 //! Inputs to begin with: each kind of message as our encoders write it, and as others were seen to.
 
 mod accounts;
+mod samba;
 
 use auth::{Acceptor, ClientStep, Credentials, Initiator, InitiatorOptions, Step};
 use rpc::pdu::{Body, FIRST_FRAGMENT, HEADER_LEN, Header as PduHeader, LAST_FRAGMENT, WHOLE};
@@ -48,6 +49,7 @@ pub fn seeds() -> Vec<Seed> {
     control_codes(&mut all);
     descriptors(&mut all);
     texts(&mut all);
+    samba::samba(&mut all);
     logons(&mut all);
     calls(&mut all);
     accounts::lookups(&mut all);

@@ -25,6 +25,7 @@ mod guesses;
 mod hang;
 mod host_locks;
 mod hostile;
+mod import;
 mod kernel;
 mod kind_close;
 mod late;

@@ -9,7 +9,7 @@ mod synonyms;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-pub use modules::{Module, module, option};
+pub use modules::{Module, module, modules, option};
 
 /// A parameter of smb.conf.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +136,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut names: HashMap<String, (ParameterId, bool)> = HashMap::new();
     for (parameter, number) in parameters.iter().zip(0u16..) {
         names.insert(key(parameter.name.as_bytes()), (ParameterId(number), false));
+        names.insert(parameter.name.to_owned(), (ParameterId(number), false));
     }
     for (other, name, inverse) in synonyms::SYNONYMS {
         if let Some((id, _)) = names.get(&key(name.as_bytes())).copied() {
@@ -152,7 +153,9 @@ pub fn all() -> &'static [Parameter] {
 
 /// The parameter that a name or synonym stands for, whatever its case and spaces.
 pub fn by_name(name: &[u8]) -> Option<Named> {
-    let (id, inverse) = TABLE.names.get(&key(name)).copied()?;
+    // Most look-ups are with the names of the table.
+    let exact = core::str::from_utf8(name).ok().and_then(|name| TABLE.names.get(name));
+    let (id, inverse) = exact.or_else(|| TABLE.names.get(&key(name))).copied()?;
     Some(Named { id, parameter: by_id(id)?, inverse })
 }
 

@@ -95,6 +95,11 @@ const MODULES: &[Module] = &[
     missing("vxfs", FILE_SYSTEM),
 ];
 
+/// All modules.
+pub fn modules() -> &'static [Module] {
+    MODULES
+}
+
 /// The module with this name.
 pub fn module(name: &str) -> Option<&'static Module> {
     MODULES.iter().find(|it| it.name.eq_ignore_ascii_case(name))

@@ -15,6 +15,7 @@ pub(super) const NOT_NEEDED: &[(&str, &[Parameter])] = &[
     (
         "setting of Samba's processes, files or memory; Shareward has its own way",
         &[
+            not_needed("state directory", Global, Kind::Text, "/var/lib/samba"),
             not_needed("acl check permissions", Share, Kind::Bool, "Yes"),
             not_needed("acl flag inherited canonicalization", Share, Kind::Bool, "Yes"),
             not_needed("aio max threads", Global, Kind::Integer, "100"),
@@ -264,6 +265,9 @@ pub(super) const NOT_NEEDED: &[(&str, &[Parameter])] = &[
     (
         "setting of winbindd, which keeps it: Shareward asks winbindd where it runs",
         &[
+            not_needed("idmap backend", Global, Kind::Text, "tdb"),
+            not_needed("idmap gid", Global, Kind::Text, ""),
+            not_needed("idmap uid", Global, Kind::Text, ""),
             not_needed("async dns timeout", Global, Kind::Integer, "10"),
             not_needed("create krb5 conf", Global, Kind::Bool, "Yes"),
             not_needed("idmap cache time", Global, Kind::Integer, "604800"),
@@ -322,7 +326,7 @@ pub(super) const NOT_NEEDED: &[(&str, &[Parameter])] = &[
         ],
     ),
     (
-        "Samba's own shares; `[homes]` and printers have answers of their own",
+        "clients see every share that is not hidden",
         &[not_needed("auto services", Global, Kind::Text, "")],
     ),
     (
@@ -486,7 +490,7 @@ pub(super) const NOT_NEEDED: &[(&str, &[Parameter])] = &[
         ],
     ),
     (
-        "Shareward announces nothing by itself yet, and needs no name for it",
+        "Shareward does not announce itself by mDNS",
         &[not_needed("mdns name", Global, Kind::Enum("netbios|mdns"), "netbios")],
     ),
     (

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::text::{self, Table, source};
 use super::{AccountsSource, Context, Places, accounts_source, network};
 use crate::report::Answers;
-use crate::smbconf::{Config, integer, unquoted};
+use crate::smbconf::{Charset, Config, integer, unquoted};
 
 /// True if the Samba server is a member of an Active Directory domain.
 pub(super) fn is_member(config: &Config) -> bool {
@@ -55,6 +55,7 @@ pub(super) fn head(
             table.set(key, &text::string(place), "beside this file");
         }
     }
+    charset(context, answers);
     role(context, answers);
     user_shares(context, answers);
     for line in super::missing(context, None, answers) {
@@ -175,6 +176,17 @@ fn guests(context: &Context<'_>, table: &mut Table, answers: &mut Answers) {
     }
 }
 
+/// The encoding of names: those in smb.conf are converted, those of files stay as they are.
+fn charset(context: &Context<'_>, answers: &mut Answers) {
+    let config = context.config;
+    let value = config.value("unix charset");
+    match &config.charset {
+        Charset::Utf8 => answers.not_needed(value, "Shareward uses UTF-8"),
+        Charset::Other(name) => answers.not_yet(value, format!("names in the encoding {name}, in smb.conf and on the disk")),
+        _ => answers.not_yet(value, "names of files in this encoding (convmv converts them); names in smb.conf are converted"),
+    }
+}
+
 /// Shares that users make themselves are files in a directory.
 fn user_shares(context: &Context<'_>, answers: &mut Answers) {
     let config = context.config;
@@ -213,9 +225,7 @@ fn role(context: &Context<'_>, answers: &mut Answers) {
         "dedicated keytab file",
         "kerberos method",
         "kerberos encryption types",
-        "idmap uid",
-        "idmap gid",
-        "idmap backend",
+        
         "security",
         "server role",
     ] {

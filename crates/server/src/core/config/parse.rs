@@ -1,5 +1,6 @@
 //! Reads `shareward.toml` into [`Settings`], and reports every error with its line and column.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use wire::{Dialect, eq_ignore_case};
+use wire::{Dialect, ShareName};
 
 use crate::core::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
 
@@ -259,26 +260,31 @@ impl Reader<'_> {
         settings.strict_locking = strict_locking.unwrap_or(settings.strict_locking);
         settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
+        let mut names = HashMap::new();
         for share in file.shares {
-            let share = self.share(share, &settings.shares);
+            let share = self.share(share, &mut names);
             settings.shares.extend(share);
         }
         settings
     }
 
-    fn share(&mut self, table: ShareTable, before: &[ShareSettings]) -> Option<ShareSettings> {
+    /// Reads a share. `names` has the names of the shares before it, as they are written.
+    fn share(
+        &mut self,
+        table: ShareTable,
+        names: &mut HashMap<ShareName, String>,
+    ) -> Option<ShareSettings> {
         if let Err(message) = check_share_name(table.name.get_ref()) {
             self.error(&table.name, message);
             return None;
         }
         let name = table.name.get_ref();
-        if let Some(other) = before.iter().find(|share| eq_ignore_case(&share.name, name)) {
-            self.error(
-                &table.name,
-                format!("share {name:?} is defined twice; {:?} is the same name", other.name),
-            );
+        if let Some(other) = names.get(&ShareName::new(name)) {
+            let message = format!("share {name:?} is defined twice; {other:?} is the same name");
+            self.error(&table.name, message);
             return None;
         }
+        names.insert(ShareName::new(name), name.clone());
         if let Some(remark) = &table.remark {
             self.text_of("remark", remark, MAX_REMARK);
         }
