@@ -246,6 +246,16 @@ fn the_commands_for_a_move_from_samba_make_the_same_server() {
     let samba = machine.serve("smbd", &["--foreground", "--no-process-group", "--debug-stdout"]);
     let (before, listed) = (machine.all_access(), machine.listed());
     drop(samba);
+    for (who, access) in [
+        ("ann project", "write"),
+        ("bob project", "read"),
+        ("eve drop", "nothing"),
+        ("bob drop", "write"),
+        ("public without an account", "read"),
+        ("ann limited", "nothing"),
+    ] {
+        assert!(before.contains(&(who.to_owned(), access)), "{who} has not {access} in {before:?}");
+    }
 
     // `limited` stays a comment, so everything else is the same if nobody but a computer elsewhere could use it.
     let served: Vec<String> = listed.iter().filter(|line| !line.contains("limited")).cloned().collect();

@@ -325,10 +325,7 @@ pub(super) const NOT_NEEDED: &[(&str, &[Parameter])] = &[
             not_needed("write raw", Global, Kind::Bool, "Yes"),
         ],
     ),
-    (
-        "clients see every share that is not hidden",
-        &[not_needed("auto services", Global, Kind::Text, "")],
-    ),
+    ("clients see every share that is not hidden", &[not_needed("auto services", Global, Kind::Text, "")]),
     (
         "setting of nmbd, which can go on running; clients find SMB 2 servers without it",
         &[

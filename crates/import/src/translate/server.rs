@@ -182,8 +182,13 @@ fn charset(context: &Context<'_>, answers: &mut Answers) {
     let value = config.value("unix charset");
     match &config.charset {
         Charset::Utf8 => answers.not_needed(value, "Shareward uses UTF-8"),
-        Charset::Other(name) => answers.not_yet(value, format!("names in the encoding {name}, in smb.conf and on the disk")),
-        _ => answers.not_yet(value, "names of files in this encoding (convmv converts them); names in smb.conf are converted"),
+        Charset::Other(name) => {
+            answers.not_yet(value, format!("names in the encoding {name}, in smb.conf and on the disk"))
+        }
+        _ => answers.not_yet(
+            value,
+            "names of files in this encoding (convmv converts them); names in smb.conf are converted",
+        ),
     }
 }
 
@@ -225,7 +230,6 @@ fn role(context: &Context<'_>, answers: &mut Answers) {
         "dedicated keytab file",
         "kerberos method",
         "kerberos encryption types",
-        
         "security",
         "server role",
     ] {

@@ -269,11 +269,7 @@ impl Reader<'_> {
     }
 
     /// Reads a share. `names` has the names of the shares before it, as they are written.
-    fn share(
-        &mut self,
-        table: ShareTable,
-        names: &mut HashMap<ShareName, String>,
-    ) -> Option<ShareSettings> {
+    fn share(&mut self, table: ShareTable, names: &mut HashMap<ShareName, String>) -> Option<ShareSettings> {
         if let Err(message) = check_share_name(table.name.get_ref()) {
             self.error(&table.name, message);
             return None;

@@ -86,7 +86,8 @@ pub(super) fn write(
         }
     }
     let differs = |path: &Path, text: &str| match fs::read(path) {
-        Ok(bytes) => bytes != text.as_bytes(),
+        // Nobody has changed the configuration that a package installs.
+        Ok(bytes) => bytes != text.as_bytes() && !(path == targets.config && bytes == PACKAGED),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     };
     let existing: Vec<String> = files
@@ -114,6 +115,9 @@ pub(super) fn write(
     }
     Ok(Written { files: written, config: targets.config.clone(), users })
 }
+
+/// The configuration that packages install, in which everything is a comment.
+const PACKAGED: &[u8] = include_bytes!("../../../../../packaging/shareward.toml");
 
 /// Adds the accounts to the users file, under its lock.
 fn write_users(found: &Found, path: &Path, system: &Machine) -> Result<Merged, Failure> {
