@@ -165,7 +165,7 @@ impl Machine {
         server
     }
 
-    /// What a user can do with a share: nothing, read, or write.
+    /// The access of a user to a share: nothing, read, or write.
     fn access(&self, user: Option<(&str, &str)>, share: &str) -> &'static str {
         let does = |commands: &str| {
             let mut client = Command::new("smbclient");

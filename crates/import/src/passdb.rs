@@ -168,7 +168,7 @@ fn of_smbpasswd(bytes: &[u8], charset: &Charset) -> Result<Vec<Account>, Account
 /// The SID of the server that issued the SIDs of accounts, from secrets.tdb. `name` is the server's NetBIOS name.
 pub fn machine_sid(secrets: &[u8], name: &str) -> Result<Option<Sid>, TdbError> {
     let tdb = Tdb::open(secrets)?;
-    let key = format!("SECRETS/SID/{}", name.to_uppercase());
+    let key = format!("SECRETS/SID/{}", name.to_ascii_uppercase());
     let Some(data) = tdb.get(key.as_bytes())? else { return Ok(None) };
     // The revision, the number of sub-authorities, the authority in six bytes, and fifteen sub-authorities.
     let parts = || {

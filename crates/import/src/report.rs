@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::parameters::{self, Answer, Kind};
 use crate::smbconf::{Config, Line, Meaning, Place, Section, Value, canonical};
 
-/// What becomes of a line, from the best to the worst.
+/// The answers to a line, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -49,7 +49,7 @@ pub struct Entry {
     pub detail: String,
 }
 
-/// What becomes of a section other than `[global]`.
+/// The outcome of a section other than `[global]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ShareEntry {
     /// The name.
@@ -64,15 +64,15 @@ pub struct ShareEntry {
     pub detail: String,
 }
 
-/// What becomes of a section.
+/// The outcomes of sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShareOutcome {
-    /// It is a share.
+    /// The section is a share.
     Share,
-    /// It is a share that is written as a comment, because it would admit other users or files.
+    /// The share is written as a comment, because it would admit other users or files.
     Comment,
-    /// It is left out.
+    /// The section is left out.
     LeftOut,
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn by_table(answer: Answer, value: &str, parameter: Option<(Kind, &st
         Answer::NotYet { missing, fine } => {
             let canonical = |text: &str| match parameter {
                 Some((kind, _)) => crate::smbconf::canonical_text(kind, text.as_bytes()),
-                None => text.to_lowercase(),
+                None => text.to_ascii_lowercase(),
             };
             let is_fine = fine.iter().any(|it| canonical(it) == value)
                 || parameter.is_some_and(|(_, default)| {
@@ -228,7 +228,7 @@ fn of_option(config: &Config, section: Option<&Section>, line: &Line) -> (Verdic
     }
     match parameters::option(&name) {
         Some(answer) => {
-            let value = config.charset.text(&line.value).to_lowercase();
+            let value = config.charset.text(&line.value).to_ascii_lowercase();
             let value = crate::smbconf::boolean(value.as_bytes())
                 .map_or(value.as_str(), |it| if it { "yes" } else { "no" });
             by_table(answer, value, None)

@@ -1,4 +1,4 @@
-//! What this crate reads from smb.conf is what Samba's `testparm` reads, and its table has all parameters of Samba.
+//! This crate reads from smb.conf what Samba's `testparm` reads, and its table has all parameters of Samba.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -265,6 +265,8 @@ fn written_configurations_are_read_as_by_testparm() {
         compare(&[("smb.conf", text.as_bytes())]);
     }
     compare(&[("smb.conf", b"[s]\npath=/p\ncomment=caf\xe9\nvalid users = m\xfcller\n")]);
+    compare(&[("smb.conf", b"[M\xfcller]\npath=/p\n[M\xe4ller]\npath=/q\n[m\xfcLLER]\ncomment=same\n")]);
+    compare(&[("smb.conf", "[Müller]\npath=/p\n[MÜLLER]\ncomment=same\n[straße]\npath=/s\n".as_bytes())]);
     compare(&[("smb.conf", b"[s]\npath=/p\ncomment=a\x0bb\x0cc\x01d\n")]);
 }
 

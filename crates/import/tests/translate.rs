@@ -1,4 +1,4 @@
-//! What becomes of configurations: every translation is one that the server accepts, and means the same or less.
+//! Translations of configurations: the server accepts every one, and it gives the same rights or fewer.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -57,7 +57,7 @@ pub enum Kind {
 /// Shareward's answer to a parameter.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    /// It becomes this setting of `shareward.toml`. Some values have an answer of their own.
+    /// The parameter becomes this setting of `shareward.toml`. Some values have an answer of their own.
     Carried(&'static str),
     /// Shareward does the same without it, for this reason.
     NotNeeded(&'static str),
@@ -172,7 +172,7 @@ pub fn synonyms(name: &str) -> impl Iterator<Item = &'static str> {
 /// The form in which names of parameters are compared: Samba ignores case and all spaces in them.
 pub fn key(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
-    name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+    name.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

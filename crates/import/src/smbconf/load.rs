@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
+use wire::FoldedName;
 
 use super::{
     Broken, Charset, Config, Content, Index, Line, Meaning, OptionValue, Place, Section, Value, Values,
@@ -131,12 +132,12 @@ impl Loader<'_> {
     }
 
     fn section(&mut self, name: Vec<u8>, place: Place) {
-        let lower = String::from_utf8_lossy(&name).to_lowercase();
+        let folded = folded(&name);
         if matches!(parameters::key(&name).as_str(), "global" | "globals") {
             self.current = None;
             return;
         }
-        if let Some(known) = self.index.get(&lower) {
+        if let Some(known) = self.index.get(&folded) {
             self.current = Some(*known);
             // Samba forgets the options of a section that begins again, but not its other values.
             if let Some(section) = self.config.shares.get_mut(*known) {
@@ -145,7 +146,7 @@ impl Loader<'_> {
             return;
         }
         self.current = Some(self.config.shares.len());
-        self.index.insert(lower, self.config.shares.len());
+        self.index.insert(folded, self.config.shares.len());
         self.config.shares.push(Section {
             name,
             place,
@@ -221,8 +222,8 @@ impl Loader<'_> {
             self.fault(place, String::from("copy: [global] cannot be a copy of a share"));
             return;
         };
-        let wanted = String::from_utf8_lossy(unquoted(value)).to_lowercase();
-        let source = match self.index.get(&wanted) {
+        let wanted = String::from_utf8_lossy(unquoted(value));
+        let source = match self.index.get(&folded(unquoted(value))) {
             Some(source) if *source != current => self.config.shares.get(*source).cloned(),
             Some(_) => {
                 self.fault(place, String::from("a share cannot be a copy of itself"));
@@ -299,7 +300,15 @@ impl Loader<'_> {
     fn server_name(&self) -> String {
         let set =
             self.config.value("netbios name").map(|value| String::from_utf8_lossy(&value.bytes).into_owned());
-        set.unwrap_or_else(|| self.system.host_name()).to_uppercase()
+        set.unwrap_or_else(|| self.system.host_name()).to_ascii_uppercase()
+    }
+}
+
+/// The name of a section as the key of a table. Bytes that are not UTF-8 stay apart.
+fn folded(name: &[u8]) -> FoldedName {
+    match core::str::from_utf8(name) {
+        Ok(name) => FoldedName::new(name),
+        Err(_) => FoldedName::new(&name.iter().copied().map(char::from).collect::<String>()),
     }
 }
 

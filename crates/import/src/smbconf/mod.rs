@@ -14,6 +14,8 @@ pub use load::{Fault, LoadError, load};
 pub use scan::{Broken, Content, Item, scan};
 pub use value::{boolean, choice, integer, list, octal, unquoted};
 
+use wire::FoldedName;
+
 use crate::parameters::{self, Kind, Named, ParameterId};
 
 /// The place of a line: the number of its file in [`Config::files`], and the line from 1.
@@ -191,7 +193,7 @@ pub fn canonical(kind: Kind, value: &Value) -> String {
 
 /// As [`canonical`], for the text of a value.
 pub fn canonical_text(kind: Kind, bytes: &[u8]) -> String {
-    let lower = || String::from_utf8_lossy(bytes).to_lowercase();
+    let lower = || String::from_utf8_lossy(bytes).to_ascii_lowercase();
     match kind {
         Kind::Bool => boolean(bytes).map_or_else(lower, |it| String::from(if it { "yes" } else { "no" })),
         Kind::Integer => integer(bytes).map_or_else(lower, |it| it.to_string()),
@@ -199,7 +201,7 @@ pub fn canonical_text(kind: Kind, bytes: &[u8]) -> String {
         Kind::Enum(choices) => choice(bytes, choices).unwrap_or_else(lower),
         Kind::List => list(bytes)
             .iter()
-            .map(|it| String::from_utf8_lossy(it).to_lowercase())
+            .map(|it| String::from_utf8_lossy(it).to_ascii_lowercase())
             .collect::<Vec<_>>()
             .join(" "),
         Kind::Bytes | Kind::Text => lower(),
@@ -207,4 +209,4 @@ pub fn canonical_text(kind: Kind, bytes: &[u8]) -> String {
 }
 
 /// The index of a section by the key of its name.
-type Index = HashMap<String, usize>;
+type Index = HashMap<FoldedName, usize>;

@@ -42,8 +42,8 @@ pub fn octal(value: &[u8]) -> Option<u32> {
 /// The value of an enumeration in lower case, with one spelling for each meaning. `None` if it is not one of `choices`,
 /// which `|` separates.
 pub fn choice(value: &[u8], choices: &str) -> Option<String> {
-    let value = String::from_utf8_lossy(value).to_lowercase();
-    let known: Vec<String> = choices.split('|').map(str::to_lowercase).collect();
+    let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+    let known: Vec<String> = choices.split('|').map(str::to_ascii_lowercase).collect();
     if !known.contains(&value) {
         return None;
     }

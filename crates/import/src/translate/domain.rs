@@ -18,7 +18,7 @@ pub(super) fn table(
         return;
     }
     let config = context.config;
-    let realm = config.text("realm").to_uppercase();
+    let realm = config.text("realm").to_ascii_uppercase();
     if !is_dns_name(&realm) {
         let value = config.value("security").or_else(|| config.value("server role"));
         answers.not_yet(value, "a domain without a DNS name in 'realm'");
@@ -27,7 +27,7 @@ pub(super) fn table(
     }
     let mut table = Table::new("[domain]");
     table.set("realm", &text::string(&realm), &source(config, config.value("realm")));
-    let workgroup = config.text("workgroup").to_uppercase();
+    let workgroup = config.text("workgroup").to_ascii_uppercase();
     let label: String =
         realm.split('.').next().unwrap_or_default().chars().take(super::server::NAME_MAX).collect();
     let name = if is_netbios_name(&workgroup) && workgroup != context.server { workgroup } else { label };
@@ -96,7 +96,7 @@ fn ids(context: &Context<'_>, own: &str, table: &mut Table, answers: &mut Answer
     let option = |domain: &str, name: &str| config.option(&format!("idmap config {domain}:{name}"));
     let backend = |domain: &str| {
         option(domain, "backend")
-            .map(|it| config.charset.text(&it.value.bytes).to_lowercase())
+            .map(|it| config.charset.text(&it.value.bytes).to_ascii_lowercase())
             .unwrap_or_default()
     };
     let all = config.options.iter().filter_map(|(key, it)| Some((key.strip_prefix("idmapconfig")?, it)));
@@ -137,9 +137,9 @@ fn ids(context: &Context<'_>, own: &str, table: &mut Table, answers: &mut Answer
         match numbers(&config.charset.text(&range.value.bytes)) {
             Some((first, last))
                 if !ranges.iter().any(|it| first <= it.last && it.first <= last)
-                    && (is_autorid || is_netbios_name(&domain.to_uppercase())) =>
+                    && (is_autorid || is_netbios_name(&domain.to_ascii_uppercase())) =>
             {
-                let domain = if is_autorid { String::new() } else { domain.to_uppercase() };
+                let domain = if is_autorid { String::new() } else { domain.to_ascii_uppercase() };
                 ranges.push(Range { domain, first, last, source: source(config, Some(&range.value)) });
             }
             _ => answers.not_yet(

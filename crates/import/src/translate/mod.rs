@@ -24,7 +24,7 @@ pub struct Translation {
     pub entries: Vec<Entry>,
     /// The sections.
     pub shares: Vec<ShareEntry>,
-    /// What has to be done by hand.
+    /// The steps that have to be done by hand.
     pub notes: Vec<String>,
 }
 
@@ -53,8 +53,8 @@ pub fn accounts_source(config: &Config) -> AccountsSource {
     let value = config.value("passdb backend").and_then(|value| list(&value.bytes).into_iter().next());
     let backend = value.map_or_else(|| String::from("tdbsam"), |value| config.charset.text(&value));
     let (kind, place) = match backend.split_once(':') {
-        Some((kind, place)) => (kind.to_lowercase(), Some(PathBuf::from(place))),
-        None => (backend.to_lowercase(), None),
+        Some((kind, place)) => (kind.to_ascii_lowercase(), Some(PathBuf::from(place))),
+        None => (backend.to_ascii_lowercase(), None),
     };
     match kind.as_str() {
         "tdbsam" => {
@@ -80,7 +80,7 @@ pub fn server_name(config: &Config, system: &dyn System) -> String {
     let set = config.text("netbios name");
     let name = if set.is_empty() { system.host_name() } else { set };
     let short: String = name.split('.').next().unwrap_or_default().chars().take(server::NAME_MAX).collect();
-    short.to_uppercase()
+    short.to_ascii_uppercase()
 }
 
 /// The inputs of a translation.
@@ -222,7 +222,7 @@ impl Context<'_> {
         }
         // Without a domain, `+` is a character of the name.
         match self.is_member {
-            true => Some(format!("{}\\{user}", domain.to_uppercase())),
+            true => Some(format!("{}\\{user}", domain.to_ascii_uppercase())),
             false if separator == '\\' || name.contains('\\') => None,
             false => Some(name.to_owned()),
         }

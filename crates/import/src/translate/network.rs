@@ -54,7 +54,7 @@ fn ports(context: &Context<'_>, value: Option<&Value>, answers: &mut Answers) ->
     let Some(value) = value else { return vec![SMB_PORT] };
     let mut ports = Vec::new();
     for word in list(&value.bytes) {
-        let word = context.config.charset.text(&word).to_lowercase();
+        let word = context.config.charset.text(&word).to_ascii_lowercase();
         let (kind, port) = word.split_once(':').unwrap_or((&word, ""));
         match (kind, kind.parse::<u16>(), port.parse::<u16>()) {
             ("tcp", _, Ok(port)) => ports.push(port),

@@ -10,7 +10,7 @@ use crate::parameters::{self, Answer};
 use crate::report::{Answers, Verdict, by_table};
 use crate::smbconf::{Section, Value, integer, list, unquoted};
 
-/// What becomes of a section.
+/// The outcome of a section, with its text.
 pub(super) enum Outcome {
     /// The text of the share.
     Share(String),
@@ -209,7 +209,7 @@ fn modules(context: &Context<'_>, section: &Section, table: &mut Table, answers:
     let config = context.config;
     let Some(value) = section.value("vfs objects") else { return };
     let names: Vec<String> =
-        list(&value.bytes).iter().map(|it| config.charset.text(it).to_lowercase()).collect();
+        list(&value.bytes).iter().map(|it| config.charset.text(it).to_ascii_lowercase()).collect();
     let has = |name: &str| names.iter().any(|it| it == name);
     // Samba asks the modules from left to right, and the first that keeps streams keeps them.
     let streams = names.iter().find_map(|it| match it.as_str() {
