@@ -331,7 +331,7 @@ fn generated_configurations_are_read_as_by_testparm() {
     if !need(&["testparm"]) {
         return;
     }
-    let mut runner = TestRunner::new(Runs { cases: 400, failure_persistence: None, ..Runs::default() });
+    let mut runner = TestRunner::new(Runs { cases: 150, failure_persistence: None, ..Runs::default() });
     let directory = tempfile::tempdir().unwrap();
     let empty = directory.path().join("smb.conf");
     fs::write(&empty, "").unwrap();
