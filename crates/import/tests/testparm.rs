@@ -266,6 +266,9 @@ fn written_configurations_are_read_as_by_testparm() {
     }
     compare(&[("smb.conf", b"[s]\npath=/p\ncomment=caf\xe9\nvalid users = m\xfcller\n")]);
     compare(&[("smb.conf", b"[M\xfcller]\npath=/p\n[M\xe4ller]\npath=/q\n[m\xfcLLER]\ncomment=same\n")]);
+    let latin =
+        b"unix charset = ISO8859-1\n[M\xfcller]\npath=/p\n[M\xe4ller]\npath=/q\n[m\xdcLLER]\ncomment=same\n";
+    compare(&[("smb.conf", latin)]);
     compare(&[("smb.conf", "[Müller]\npath=/p\n[MÜLLER]\ncomment=same\n[straße]\npath=/s\n".as_bytes())]);
     compare(&[("smb.conf", b"[s]\npath=/p\ncomment=a\x0bb\x0cc\x01d\n")]);
 }

@@ -304,20 +304,11 @@ impl Loader<'_> {
     }
 }
 
-/// The name of a section as the key of a table. As in Samba, names that are not UTF-8 are compared by byte; each is a
-/// character without case here.
+/// The name of a section as the key of a table. As in Samba, with any `unix charset`, bytes that are not UTF-8 are all
+/// the same.
 fn folded(name: &[u8]) -> FoldedName {
-    match core::str::from_utf8(name) {
-        Ok(name) => FoldedName::new(name),
-        Err(_) => {
-            let character = |byte: &u8| char::from_u32(PRIVATE_USE + u32::from(*byte));
-            FoldedName::new(&name.iter().filter_map(character).collect::<String>())
-        }
-    }
+    FoldedName::new(&String::from_utf8_lossy(name))
 }
-
-/// The first character of the private use area.
-const PRIVATE_USE: u32 = 0xE000;
 
 /// True if a path has variables for the client or the user.
 fn depends_on_client(value: &[u8]) -> bool {
