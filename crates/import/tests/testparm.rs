@@ -53,11 +53,14 @@ impl System for Disk {
     }
 }
 
+/// Values by the keys of their names.
+type Parameters = BTreeMap<String, Vec<u8>>;
+
 /// A configuration as `testparm` prints it: sections in order, parameters as printed.
 #[derive(Debug, Default)]
 struct Printed {
-    global: BTreeMap<String, Vec<u8>>,
-    shares: Vec<(Vec<u8>, BTreeMap<String, Vec<u8>>)>,
+    global: Parameters,
+    shares: Vec<(Vec<u8>, Parameters)>,
 }
 
 /// Runs `testparm -s -v`; `None` if it does not load the file.
