@@ -14,7 +14,7 @@ use wire::{FileTime, Guid};
 
 use crate::core::admin_slots::AdminSlots;
 use crate::core::bulkhead::{self, Bulkhead};
-use crate::core::clock::Clock;
+use crate::core::clock::{self, Clock};
 use crate::core::config::Settings;
 use crate::core::configuration::{Configuration, OpenShare};
 use crate::core::delayed_logons::DelayedLogons;
@@ -225,9 +225,14 @@ impl Server {
         self.clock.now()
     }
 
-    /// The time for messages.
+    /// The system's time, for messages and tickets.
     pub(crate) fn file_time(&self) -> FileTime {
-        self.clock.file_time()
+        clock::system_time()
+    }
+
+    /// The time for the registry at which the system's time will be `end`.
+    pub(crate) fn deadline_of(&self, end: FileTime) -> Time {
+        self.clock.time_of(end, self.file_time())
     }
 
     /// The SIDs of a user of the users file in security descriptors, in addition to the Unix ids: those of this

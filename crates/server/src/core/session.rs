@@ -4,6 +4,7 @@
 //! its object by a moment, and every use checks the registry's own mark first.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use auth::DomainUser;
@@ -13,8 +14,9 @@ use auth::signing::SigningKey;
 use parking_lot::{Mutex, RwLock};
 use registry::{SessionShared, Time};
 use wire::header::TransformHeader;
-use wire::{Dialect, FileId, SessionGlobalId, SessionId, TreeId};
+use wire::{Dialect, FileId, FileTime, SessionGlobalId, SessionId, TreeId};
 
+use crate::core::clock::system_time;
 use crate::core::open::Open;
 use crate::core::pipe_usage::PipeUsage;
 use crate::core::security::Token;
@@ -27,6 +29,8 @@ pub(crate) struct Session {
     shared: Arc<SessionShared>,
     established: OnceLock<Established>,
     user: RwLock<Option<Arc<User>>>,
+    /// `Session.ExpirationTime` as a FILETIME, or [`NEVER`].
+    expiration: AtomicU64,
     trees: Mutex<HashMap<TreeId, Arc<Tree>>>,
     opens: Mutex<HashMap<u64, Arc<Open>>>,
     /// The memory of its named pipes.
@@ -109,6 +113,7 @@ impl Session {
             shared,
             established: OnceLock::new(),
             user: RwLock::new(None),
+            expiration: AtomicU64::new(NEVER),
             trees: Mutex::default(),
             opens: Mutex::default(),
             pipes: Arc::default(),
@@ -232,8 +237,17 @@ impl Session {
     }
 
     /// True if the authentication has expired (MS-SMB2 3.3.5.2.9).
+    ///
+    /// The registry's deadline passes by a clock that stands still while the machine is suspended, so the end is compared
+    /// with the system's time, too.
     pub(crate) fn has_expired(&self) -> bool {
-        self.shared.has_expired()
+        let end = self.expiration.load(Ordering::Relaxed);
+        self.shared.has_expired() || end != NEVER && system_time().0 > end
+    }
+
+    /// Sets the system's time at which the authentication expires.
+    pub(crate) fn set_expiration(&self, end: Option<FileTime>) {
+        self.expiration.store(end.map_or(NEVER, |it| it.0), Ordering::Relaxed);
     }
 
     /// True if the session has ended.
@@ -252,12 +266,28 @@ impl Session {
     }
 }
 
+/// The expiration of a session that does not expire.
+const NEVER: u64 = u64::MAX;
+
 #[cfg(test)]
 mod tests {
     use registry::{CloseReason, OpenTarget};
 
     use super::*;
     use crate::core::fixture::Fixture;
+
+    /// The registry's clock stands still while the machine is suspended.
+    #[test]
+    fn session_expires_by_the_systems_time() {
+        let Fixture { session, .. } = Fixture::with_open(OpenTarget::Pipe("srvsvc".into()));
+        assert!(!session.has_expired());
+        session.set_expiration(Some(FileTime(system_time().0 + 600_000_000)));
+        assert!(!session.has_expired());
+        session.set_expiration(Some(FileTime(system_time().0 - 1)));
+        assert!(session.has_expired());
+        session.set_expiration(None);
+        assert!(!session.has_expired());
+    }
 
     /// An administrator, or the removal of a share, may end an object before the handler that created it enters it
     /// here.

@@ -13,7 +13,7 @@ use auth::{Claim, IdentityKind, Refusal, Step};
 use parking_lot::MutexGuard;
 use registry::{BindError, EndReason, EstablishError, SessionInfo, SessionState, Standing};
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
-use wire::{Dialect, FileTime, NtStatus, SessionId};
+use wire::{Dialect, NtStatus, SessionId};
 
 use super::logon_exchange::{Decision, Judged, LogonExchange};
 use super::malformed;
@@ -412,11 +412,12 @@ impl Proven<'_> {
             })?;
         if let Some(expires) = self.logon.expires {
             // The session was found a moment ago, under the same hold of the lock.
-            let _ = registry.set_expiration(session.id(), time_of(expires));
+            let _ = registry.set_expiration(session.id(), server.deadline_of(expires));
         }
         let previous = self.setup.previous_session_id;
         effects.merge(registry.replace_previous_session(session.id(), previous, server.now()));
         drop(registry);
+        session.set_expiration(self.logon.expires);
         if self.logon.expires.is_some() {
             // The session has a deadline.
             server.signals.timeouts_changed.notify_one();
@@ -486,13 +487,6 @@ impl Proven<'_> {
             kind,
         })
     }
-}
-
-/// A time of messages as one of the registry.
-fn time_of(time: FileTime) -> registry::Time {
-    let (seconds, nanoseconds) = time.to_unix();
-    let ms = seconds.saturating_mul(1_000).saturating_add(i64::from(nanoseconds / 1_000_000));
-    registry::Time(u64::try_from(ms).unwrap_or_default())
 }
 
 /// True if a role lets the user administer the server, as in [`Caller`](crate::core::caller::Caller).
