@@ -148,3 +148,5 @@ mod late_locks;
 mod late_renames;
 #[cfg(test)]
 mod standings;
+#[cfg(test)]
+mod tickets;
