@@ -7,6 +7,7 @@ mod member;
 mod names;
 mod unix;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use wire::security::Sid;
@@ -85,9 +86,17 @@ pub(crate) async fn answer_names(server: Arc<Server>) {
         let changed = server.signals.domain_changed.notified();
         match server.domain() {
             Some(domain) => {
-                tokio::select! {
-                    () = domain.names.answer() => {}
-                    () = changed => {}
+                let (mut answering, mut changed) = (pin!(domain.names.answer()), pin!(changed));
+                loop {
+                    tokio::select! {
+                        () = &mut answering => {}
+                        () = &mut changed => break,
+                        () = domain.names.settled.notified() => {
+                            let server = Arc::clone(&server);
+                            // The next name, or the next change of settings, would do it again.
+                            let _ = crate::core::blocking::run(move || server.refresh_users()).await;
+                        }
+                    }
                 }
             }
             None => changed.await,

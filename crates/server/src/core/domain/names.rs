@@ -52,6 +52,8 @@ pub(crate) struct DomainNames {
     answered: Condvar,
     /// Notified of every question.
     asked: Notify,
+    /// Notified when the SID of a name in the settings has become known, on which the rights of sessions may depend.
+    pub(super) settled: Notify,
     /// True after the log has reported that the domain does not answer, until it does again.
     is_silent: AtomicBool,
 }
@@ -91,6 +93,7 @@ impl DomainNames {
             table: Mutex::default(),
             answered: Condvar::new(),
             asked: Notify::new(),
+            settled: Notify::new(),
             is_silent: AtomicBool::new(false),
         });
         this.ids.names().into_iter().for_each(|named| this.learn(named));
@@ -172,6 +175,8 @@ impl DomainNames {
     /// Answers questions as long as the server runs.
     pub(crate) async fn answer(&self) {
         let Some(source) = &self.source else { return std::future::pending().await };
+        // An earlier call may have been dropped before the answers came.
+        self.table.lock().resume();
         loop {
             let asked = self.asked.notified();
             let questions = self.table.lock().take();
@@ -240,6 +245,10 @@ impl DomainNames {
                 table.failed.remove(&question);
                 if let Some(named) = named.as_ref().filter(|_| table.prepared.contains(&question)) {
                     self.ids.remember(named);
+                    let before = table.known.get(&question).and_then(|known| known.named.as_ref());
+                    if before.is_none_or(|before| before.sid != named.sid) {
+                        self.settled.notify_one();
+                    }
                 }
                 let until = now + lifetime;
                 for other in named.iter().flat_map(Named::questions) {
@@ -284,6 +293,12 @@ impl Named {
 }
 
 impl Table {
+    /// Asks again what has been asked and was not answered.
+    fn resume(&mut self) {
+        let under_way = std::mem::take(&mut self.under_way);
+        self.open.extend(under_way);
+    }
+
     /// Asks again for the names without an answer.
     fn ask_again(&mut self) {
         let failed = std::mem::take(&mut self.failed);
