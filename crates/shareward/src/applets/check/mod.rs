@@ -34,8 +34,9 @@ Checks a configuration file and the users file that it names. Reports every
 error with its line and column, and everything that would not work: shared
 directories, users, groups and Unix accounts that do not exist; with [domain],
 a keytab without a usable key of this host, and ranges of ids with local users.
-Users and groups of the domain are not looked up. A missing directory does not keep the server from starting; the share becomes usable once
-the directory exists.
+Users and groups of the domain are not looked up. A missing directory does not
+keep the server from starting; the share becomes usable once the directory
+exists.
 
   FILE  the configuration file; by default, the one that 'shareward serve'
         reads
