@@ -98,7 +98,6 @@ fn rpcclient_with_a_ticket() {
 
 /// The names by which one user is known, with a password and NTLM, by the server's address.
 #[test]
-#[ignore = "winbind is not asked yet"]
 fn ntlm_by_the_address_with_all_forms_of_the_name() {
     let Some(domain) = Domain::with(&[]) else { return };
     let member = Member::start(domain);
