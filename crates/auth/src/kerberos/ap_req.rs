@@ -136,12 +136,9 @@ impl Opened<'_> {
         }
         self.check_times(time, skew)?;
         let flags = gss_flags(&authenticator)?;
-        let wants_reply = match flags {
-            Some(flags) => flags & MUTUAL != 0,
-            None => request.mutual,
-        };
-        // The option is not protected; the flag is.
-        if request.mutual != wants_reply {
+        // The option is not protected; the flag is. Clients that make their tokens by hand set the flag alone.
+        let wants_reply = flags.map_or(request.mutual, |flags| flags & MUTUAL != 0);
+        if request.mutual && !wants_reply {
             return Err(KerberosRefusal::TokenMalformed);
         }
         let pac = part.pac.as_ref().ok_or(KerberosRefusal::NoPac)?;

@@ -97,11 +97,14 @@ impl Keytab {
         &self.entries
     }
 
-    /// The keys of this version and encryption type of file services of the realm, each once.
+    /// The keys of this version and encryption type of file services of the realm, each once, the newest first.
     pub(super) fn keys(&self, realm: &str, version: Option<u32>, enctype: Enctype) -> Vec<&Key> {
         let mut keys = Vec::new();
         let entries = self.entries.iter().filter(|it| it.realm == realm && it.is_for_files());
-        for entry in entries.filter(|it| version.is_none_or(|version| it.has_version(version))) {
+        let mut entries: Vec<_> =
+            entries.filter(|it| version.is_none_or(|version| it.has_version(version))).collect();
+        entries.sort_by_key(|it| core::cmp::Reverse(it.version));
+        for entry in entries {
             if let Some(key) =
                 entry.key.as_ref().filter(|key| key.enctype() == enctype && !keys.contains(key))
                 && keys.len() < MAX_KEYS_TRIED

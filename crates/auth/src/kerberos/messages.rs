@@ -93,8 +93,8 @@ impl<'a> ApReq<'a> {
         let ticket = Ticket::decode(fields.field(3)?)?;
         let authenticator = EncryptedData::decode(fields.field(4)?)?;
         fields.end()?;
-        // The session key has no version.
-        if authenticator.kvno.is_some() {
+        // The session key has no version. Some clients give it that of the ticket's key (gokrb5).
+        if authenticator.kvno.is_some() && authenticator.kvno != ticket.encrypted.kvno {
             return Err(Malformed);
         }
         Ok(Self { mutual: options & MUTUAL_REQUIRED != 0, ticket, authenticator })
@@ -277,7 +277,8 @@ pub(super) fn ap_rep(encrypted: &[u8]) -> Vec<u8> {
     put_application(15, &asn1::put_sequence(&fields))
 }
 
-/// `KRB-ERROR` with the server's time and names (RFC 4120 5.9.1).
+/// `KRB-ERROR` with the server's time and names (RFC 4120 5.9.1), and with the KERB-ERROR-DATA that makes Windows try
+/// again with that time (MS-KILE 2.2.1, 3.2.5.8).
 pub(super) fn krb_error(
     code: i32,
     time: KerberosTime,
@@ -293,6 +294,7 @@ pub(super) fn krb_error(
         put(6, &put_integer(code.into())),
         put(9, &asn1::put_string(realm)),
         put(10, &service.encode(NT_SRV_INST)),
+        put(12, &put_octets(&asn1::put_sequence(&[put(1, &put_integer(SKEW_RECOVERY))]))),
     ];
     put_application(30, &asn1::put_sequence(&fields))
 }
@@ -333,6 +335,9 @@ pub(super) fn decode_krb_error(data: &[u8]) -> Result<(i32, KerberosTime)> {
     let code = asn1::int32(fields.field(6)?)?;
     asn1::string(fields.field(9)?)?;
     PrincipalName::decode(fields.field(10)?)?;
+    let mut data = Fields::of(asn1::octets(fields.field(12)?)?)?;
+    expect(asn1::int32(data.field(1)?)?, SKEW_RECOVERY as i32)?;
+    data.end()?;
     fields.end()?;
     Ok((code, time))
 }
@@ -346,6 +351,8 @@ pub(super) const VERSION: i32 = 5;
 pub(super) const AP_REQ: i32 = 14;
 const AP_REP: i32 = 15;
 const KRB_ERROR: i32 = 30;
+/// KERB_AP_ERR_TYPE_SKEW_RECOVERY (MS-KILE 2.2.1).
+const SKEW_RECOVERY: i64 = 2;
 /// `APOptions` `mutual-required(2)`.
 pub(super) const MUTUAL_REQUIRED: u32 = 0x2000_0000;
 /// `TicketFlags` `invalid(7)`.

@@ -43,7 +43,8 @@ impl ReplayCache {
         }
         // A forgotten authenticator could be used again, so there are no new ones.
         let of_client = self.by_client.get(&client).copied().unwrap_or_default();
-        if self.used.len() >= MAX_REPLAYS || of_client >= MAX_REPLAYS_OF_CLIENT {
+        let most = if of_client < RESERVED_FOR_CLIENT { MAX_REPLAYS + RESERVE } else { MAX_REPLAYS };
+        if self.used.len() >= most || of_client >= MAX_REPLAYS_OF_CLIENT {
             return Err(NotNew::Full);
         }
         self.used.insert(hash);
@@ -78,6 +79,13 @@ fn hash(data: &[u8]) -> Hash {
 /// some hundred bytes each. Only holders of valid tickets get here.
 const MAX_REPLAYS: usize = 1 << 20;
 
+/// Further authenticators, when the table is full, of clients that have few in it: a handful of clients cannot keep out
+/// the others.
+const RESERVE: usize = 1 << 18;
+
+/// Authenticators of a client that the reserve is for: half a minute with one logon a second.
+const RESERVED_FOR_CLIENT: usize = 32;
+
 /// Authenticators of one client, so that no user takes the places of all: 400 logons a second.
 const MAX_REPLAYS_OF_CLIENT: usize = 1 << 17;
 
@@ -108,5 +116,20 @@ mod tests {
         }
         assert_eq!(cache.enter("carol", b"more", end, NOW), Err(NotNew::Full));
         assert_eq!(cache.enter("dave", b"more", end, NOW), Ok(()));
+    }
+
+    #[test]
+    fn full_table_has_places_for_clients_with_few_authenticators() {
+        let mut cache = ReplayCache::default();
+        let end = KerberosTime(NOW.0 + 300);
+        for n in 0..MAX_REPLAYS {
+            let client = format!("machine{}", n / MAX_REPLAYS_OF_CLIENT);
+            assert_eq!(cache.enter(&client, &n.to_le_bytes(), end, NOW), Ok(()));
+        }
+        for n in 0..RESERVED_FOR_CLIENT {
+            assert_eq!(cache.enter("dave", &[&b"dave"[..], &n.to_le_bytes()].concat(), end, NOW), Ok(()));
+        }
+        assert_eq!(cache.enter("dave", b"more", end, NOW), Err(NotNew::Full));
+        assert_eq!(cache.enter("machine0", b"more", end, NOW), Err(NotNew::Full));
     }
 }

@@ -5,9 +5,9 @@ use auth::kerberos::{Enctype, Keytab};
 
 use super::{CIFS, NOW, accept, service, ticket};
 
-/// Every bit of an AP-REQ is flipped once, and the logon refused, with two exceptions: the name of the service stands
-/// outside of the encryption (RFC 4120 5.3), and it names the same service in upper and lower case, and with any hint at
-/// its type.
+/// Every bit of an AP-REQ is flipped once, and the logon refused, with three exceptions outside of the encryption: the
+/// name of the service is the same in upper and lower case, and with any hint at its type (RFC 4120 5.3); and the option
+/// of mutual authentication says what the authenticator's flag says, which counts.
 #[test]
 fn altered_by_one_bit_is_refused() {
     for enctype in Enctype::ALL {
@@ -19,6 +19,8 @@ fn altered_by_one_bit_is_refused() {
         let letters = CIFS.map(|name| find(name.as_bytes())..find(name.as_bytes()) + name.len());
         // SEQUENCE { [0] INTEGER 2, [1] SEQUENCE OF ...
         let name_type = find(&[0xa0, 3, 2, 1, 2, 0xa1]) + 4;
+        // pvno 5, msg-type 14, and the options in a BIT STRING without unused bits.
+        let options = find(&[0xa0, 3, 2, 1, 5, 0xa1, 3, 2, 1, 14, 0xa2, 7, 3, 5, 0]) + 15;
         let mut same_service = 0;
         for bit in 0..token.len() * 8 {
             let (byte, mask) = (bit / 8, 1 << (bit % 8));
@@ -27,7 +29,8 @@ fn altered_by_one_bit_is_refused() {
             let is_case = mask == 0x20
                 && letters.iter().any(|it| it.contains(&byte))
                 && token[byte].is_ascii_alphabetic();
-            let is_same_service = is_case || byte == name_type;
+            let is_mutual = byte == options && mask == 0x20;
+            let is_same_service = is_case || is_mutual || byte == name_type;
             match accept(&service(), &altered) {
                 Ok(altered) if is_same_service => {
                     assert_eq!(altered.identity, logon.identity);
@@ -38,7 +41,7 @@ fn altered_by_one_bit_is_refused() {
             }
         }
         let letters = CIFS.concat().bytes().filter(u8::is_ascii_alphabetic).count();
-        assert_eq!(same_service, letters + 8, "{enctype}");
+        assert_eq!(same_service, letters + 8 + 1, "{enctype}");
     }
 }
 

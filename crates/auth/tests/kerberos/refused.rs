@@ -197,7 +197,7 @@ fn demands_that_the_server_cannot_meet_are_refused() {
     assert_eq!(refusal_of(&issued, &bound), KerberosRefusal::Demands("a channel"));
     let dce_style = RequestSpec { gss_flags: Some(0x103e), ..request.clone() };
     assert_eq!(refusal_of(&issued, &dce_style), KerberosRefusal::Demands("the DCE style"));
-    let contradicts = RequestSpec { mutual: false, ..request };
+    let contradicts = RequestSpec { gss_flags: Some(0x3c), ..request };
     assert_eq!(refusal_of(&issued, &contradicts), KerberosRefusal::TokenMalformed);
 }
 
