@@ -1,13 +1,15 @@
 //! Kerberos tickets for logons: the user's own, those of a password, and those of a keytab.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use auth::{KerberosError, KerberosExchange, KerberosStep};
 use gss::{Credential, ErrorKind, Initiator, Step};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::limits::TICKET_TIME_MAX;
@@ -114,6 +116,8 @@ impl TicketError {
 /// Tickets of MIT's Kerberos library.
 pub struct Tickets {
     principal: String,
+    /// The DNS name of the domain whose controllers they are for; `None` for other servers.
+    domain: Option<String>,
     kind: Kind,
 }
 
@@ -141,13 +145,13 @@ impl Tickets {
             Some(principal) => of_principal(principal)?,
             None => Credential::of_user()?,
         };
-        let (initiator, _) = first_step(credential, host)?;
-        Ok(Arc::new(Self { principal: initiator.principal()?, kind: Kind::Cached }))
+        let (initiator, _) = first_step(&credential, host, None)?;
+        Ok(Arc::new(Self { principal: initiator.principal()?, domain: None, kind: Kind::Cached }))
     }
 
     /// The tickets of this principal in the caches of the user who runs this, which need not exist yet.
     pub fn of_principal(principal: &str) -> Arc<Self> {
-        Arc::new(Self { principal: principal.to_owned(), kind: Kind::Cached })
+        Arc::new(Self { principal: principal.to_owned(), domain: None, kind: Kind::Cached })
     }
 
     /// Tickets of a user principal name (`carol@corp.example`), by password; gotten with the first logon and kept in
@@ -160,14 +164,21 @@ impl Tickets {
             None => name.to_owned(),
         };
         let kind = Kind::Password { password, enterprise: false, kept: Mutex::default() };
-        Arc::new(Self { principal, kind })
+        Arc::new(Self { principal, domain: None, kind })
     }
 
     /// Tickets of a principal whose key is in a keytab (such as a computer's, `FILES$@CORP.EXAMPLE` in
     /// `/etc/krb5.keytab`), kept in `cache`, as `MEMORY:name`.
     pub fn from_keytab(principal: &str, keytab: &str, cache: &str) -> Arc<Self> {
         let kind = Kind::Keytab { keytab: keytab.to_owned(), cache: cache.to_owned() };
-        Arc::new(Self { principal: principal.to_owned(), kind })
+        Arc::new(Self { principal: principal.to_owned(), domain: None, kind })
+    }
+
+    /// As [`from_keytab`](Self::from_keytab), for the controllers of the domain with this DNS name alone: a server
+    /// that is none has no ticket, whatever its name.
+    pub fn for_controllers(principal: &str, keytab: &str, cache: &str, domain: &str) -> Arc<Self> {
+        let kind = Kind::Keytab { keytab: keytab.to_owned(), cache: cache.to_owned() };
+        Arc::new(Self { principal: principal.to_owned(), domain: Some(domain.to_owned()), kind })
     }
 
     fn credential(&self) -> Result<Credential, TicketError> {
@@ -191,7 +202,7 @@ impl Tickets {
 impl TicketSource for Tickets {
     fn begin(&self, host: &str) -> Result<Begun, TicketError> {
         named(host)?;
-        let (initiator, token) = first_step(self.credential()?, host)?;
+        let (initiator, token) = first_step(&self.credential()?, host, self.domain.as_deref())?;
         Ok(Begun { exchange: Box::new(Exchange(initiator)), token })
     }
 
@@ -212,15 +223,47 @@ impl fmt::Debug for Begun {
     }
 }
 
-/// Gets a ticket within a time limit. The call goes on in its thread when the time is over.
+/// Gets a ticket within a time limit. The call goes on in its thread when the time is over; as long as it does, no other
+/// one begins for the same principal, so that key distribution centers that hang hold one thread and not one for every
+/// attempt.
 pub(crate) async fn begin(source: &Arc<dyn TicketSource>, host: &str) -> Result<Begun, TicketError> {
+    begin_within(source, host, TICKET_TIME_MAX).await
+}
+
+async fn begin_within(
+    source: &Arc<dyn TicketSource>,
+    host: &str,
+    limit: Duration,
+) -> Result<Begun, TicketError> {
     let (source, host) = (Arc::clone(source), host.to_owned());
-    let begun = tokio::task::spawn_blocking(move || source.begin(&host));
-    match tokio::time::timeout(TICKET_TIME_MAX, begun).await {
+    let begun = async {
+        // It is never closed.
+        let turn = turn_of(&source.principal()).acquire_owned().await.ok();
+        let begun = tokio::task::spawn_blocking(move || {
+            let begun = source.begin(&host);
+            drop(turn);
+            begun
+        });
+        begun.await
+    };
+    match tokio::time::timeout(limit, begun).await {
         Ok(Ok(begun)) => begun,
         // The task panicked, or the runtime ends.
         Ok(Err(_)) | Err(_) => Err(TicketError::TimedOut),
     }
+}
+
+/// The turn of a principal's exchanges. It exists as long as one of them is under way.
+fn turn_of(principal: &str) -> Arc<Semaphore> {
+    static TURNS: Mutex<BTreeMap<String, Weak<Semaphore>>> = Mutex::new(BTreeMap::new());
+    let mut turns = TURNS.lock();
+    turns.retain(|_, turn| turn.strong_count() > 0);
+    if let Some(turn) = turns.get(principal).and_then(Weak::upgrade) {
+        return turn;
+    }
+    let turn = Arc::new(Semaphore::new(1));
+    turns.insert(principal.to_owned(), Arc::downgrade(&turn));
+    turn
 }
 
 /// An error if `host` is an address: no service has one in its name.
@@ -266,13 +309,42 @@ fn by_password(principal: &str, password: &str, enterprise: bool) -> Result<Cred
     }
 }
 
-fn first_step(credential: Credential, host: &str) -> Result<(Initiator, Vec<u8>), gss::Error> {
-    let mut initiator = Initiator::new(credential, SERVICE, host)?;
+/// Begins an exchange with the host, which must be a controller of `domain` if one is given.
+fn first_step(
+    credential: &Credential,
+    host: &str,
+    domain: Option<&str>,
+) -> Result<(Initiator, Vec<u8>), gss::Error> {
+    if let Some(domain) = domain {
+        return begin_with(Initiator::for_controller(credential.clone(), SERVICE, host, domain)?);
+    }
+    let begin_for = |host: &str| begin_with(Initiator::new(credential.clone(), SERVICE, host)?);
+    match begin_for(host) {
+        Err(error) if error.kind == ErrorKind::UnknownService && !host.contains('.') => {
+            // Active Directory knows the short names of its members; other realms know full names alone.
+            let text = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+            let full = search_domain(&text).map(|domain| format!("{host}.{domain}"));
+            full.and_then(|full| begin_for(&full).ok()).ok_or(error)
+        }
+        begun => begun,
+    }
+}
+
+fn begin_with(mut initiator: Initiator) -> Result<(Initiator, Vec<u8>), gss::Error> {
     match initiator.step(None)? {
         Step::Token(token) => Ok((initiator, token)),
         // The service has not answered yet, so it cannot have proved anything.
         Step::Done(_) => Err(gss::Error::not_mutual()),
     }
+}
+
+/// The first domain in which this machine looks up short names: that of the last `search` or `domain` (resolv.conf(5)).
+fn search_domain(resolv_conf: &str) -> Option<&str> {
+    let domain = resolv_conf.lines().rev().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        matches!(words.next(), Some("search" | "domain")).then(|| words.next())?
+    })?;
+    Some(domain.trim_matches('.')).filter(|domain| !domain.is_empty())
 }
 
 /// The exchange in the form that the logon takes.
@@ -302,6 +374,9 @@ impl KerberosExchange for Exchange {
 /// The service of SMB servers (MS-SMB2 3.2.4.2.3.1).
 const SERVICE: &str = "cifs";
 
+/// The place of the domain of short names.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 /// Tickets of a password that end sooner are replaced by new ones.
 const LIFETIME_MIN: Duration = Duration::from_secs(60);
 
@@ -317,6 +392,47 @@ mod tests {
         for name in ["files", "files.corp.example", "10.0.0.1.example"] {
             assert_eq!(named(name), Ok(()), "{name}");
         }
+    }
+
+    #[test]
+    fn short_names_are_those_of_the_first_domain_that_is_searched() {
+        let text = "domain old.example\nsearch corp.example. eu.example\nnameserver 10.0.0.1\n";
+        assert_eq!(search_domain(text), Some("corp.example"));
+        assert_eq!(search_domain("nameserver 10.0.0.1\nsearch .\n"), None);
+    }
+
+    /// A source whose calls hang until the test lets them go.
+    #[derive(Debug)]
+    struct Hanging {
+        begun: std::sync::atomic::AtomicUsize,
+        gate: Mutex<std::sync::mpsc::Receiver<()>>,
+    }
+
+    impl TicketSource for Hanging {
+        fn begin(&self, host: &str) -> Result<Begun, TicketError> {
+            self.begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            _ = self.gate.lock().recv();
+            Err(TicketError::Address(host.to_owned()))
+        }
+
+        fn principal(&self) -> String {
+            String::from("hanging@CORP.EXAMPLE")
+        }
+    }
+
+    #[tokio::test]
+    async fn exchanges_that_hang_hold_one_thread() {
+        let (open, gate) = std::sync::mpsc::channel();
+        let hanging = Arc::new(Hanging { begun: Default::default(), gate: Mutex::new(gate) });
+        let source: Arc<dyn TicketSource> = Arc::clone(&hanging) as _;
+        for _ in 0..5 {
+            let outcome = begin_within(&source, "files", Duration::from_millis(20)).await;
+            assert_eq!(outcome.unwrap_err(), TicketError::TimedOut);
+        }
+        assert_eq!(hanging.begun.load(std::sync::atomic::Ordering::SeqCst), 1);
+        drop(open);
+        let outcome = begin_within(&source, "files", Duration::from_secs(60)).await;
+        assert_eq!(outcome.unwrap_err(), TicketError::Address(String::from("files")));
     }
 
     #[test]

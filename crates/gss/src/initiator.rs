@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 use crate::native;
-use crate::objects::{ContextObject, NameObject};
+use crate::objects::{self, ContextObject, NameObject};
 
 /// One exchange with a service: `step(None)`, then a step for every token of the service.
 pub struct Initiator {
@@ -38,10 +38,35 @@ pub struct SessionKey {
 }
 
 impl Initiator {
-    /// An exchange with the service `service` (such as `cifs`) of `host`. The library turns the host's name into the
-    /// service's principal as krb5.conf says (`dns_canonicalize_hostname`, `rdns`).
+    /// An exchange with the service `service` (such as `cifs`) of `host`.
+    ///
+    /// The ticket is for the host's name as it is given, in lower case: neither a name server nor
+    /// `dns_canonicalize_hostname` and `rdns` of `krb5.conf` can put another name in its place, with whose key another
+    /// machine would prove itself. The realm is that of `[domain_realm]`; without an entry the user's own realm knows
+    /// it (RFC 6806 8).
     pub fn new(credential: Credential, service: &str, host: &str) -> Result<Self, Error> {
-        let target = NameObject::import(&format!("{service}@{host}"), native::HOSTBASED_SERVICE)?;
+        let host = host_name(host);
+        let realm = objects::configured_realm(&host);
+        Self::for_principal(credential, &principal(&[service, &host], &realm))
+    }
+
+    /// An exchange with the service of a host that is a controller of the domain with this DNS name: only controllers
+    /// may have names with three parts (MS-ADTS 3.1.1.5.3.1.1.4), so one of another machine has no ticket.
+    pub fn for_controller(
+        credential: Credential,
+        service: &str,
+        host: &str,
+        domain: &str,
+    ) -> Result<Self, Error> {
+        let host = host_name(host);
+        let (domain, realm) = (domain.to_ascii_lowercase(), domain.to_ascii_uppercase());
+        // The names of the controllers in the directory are full ones.
+        let host = if host.contains('.') { host } else { format!("{host}.{domain}") };
+        Self::for_principal(credential, &principal(&[service, &host, &domain], &realm))
+    }
+
+    fn for_principal(credential: Credential, principal: &str) -> Result<Self, Error> {
+        let target = NameObject::import(principal, native::PRINCIPAL_NAME)?;
         Ok(Self { credential, target, context: ContextObject::new()?, done: false })
     }
 
@@ -109,6 +134,28 @@ impl fmt::Debug for SessionKey {
     }
 }
 
+/// A host's name as services have it: in lower case, without the dot of the root.
+fn host_name(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+/// The text of a principal (RFC 1964 2.1.1): characters that separate parts are escaped. An empty realm is left to the
+/// key distribution centers.
+fn principal(parts: &[&str], realm: &str) -> String {
+    let escaped = |part: &str| {
+        let mut text = String::with_capacity(part.len());
+        for character in part.chars() {
+            if matches!(character, '/' | '@' | '\\') {
+                text.push('\\');
+            }
+            text.push(character);
+        }
+        text
+    };
+    let parts: Vec<_> = parts.iter().map(|part| escaped(part)).collect();
+    format!("{}@{}", parts.join("/"), escaped(realm))
+}
+
 /// The key in the two elements of the library's answer: its bytes, and an object identifier whose last number is the
 /// encryption type.
 fn session_key(elements: &[&[u8]]) -> Result<SessionKey, Error> {
@@ -138,6 +185,28 @@ mod tests {
         {
             assert!(session_key(elements).is_err());
         }
+    }
+
+    #[test]
+    fn principal_has_the_given_host_and_no_more_parts_than_meant() {
+        assert_eq!(host_name("Files.Corp.Example."), "files.corp.example");
+        assert_eq!(principal(&["cifs", "files"], ""), "cifs/files@");
+        assert_eq!(
+            principal(&["cifs", "dc1.corp.example", "corp.example"], "CORP.EXAMPLE"),
+            "cifs/dc1.corp.example/corp.example@CORP.EXAMPLE"
+        );
+        assert_eq!(principal(&["cifs", r"a/b@c\d"], ""), r"cifs/a\/b\@c\\d@");
+    }
+
+    #[test]
+    fn names_of_services_are_not_looked_up() {
+        let Ok(credential) = Credential::of_user() else { return };
+        // With HOSTBASED_SERVICE the library asks name servers for this one, and takes what they say.
+        let text = |made: Initiator| made.target.canonical().unwrap().text().unwrap();
+        let made = Initiator::new(credential.clone(), "cifs", "LOCALHOST").unwrap();
+        assert!(text(made).starts_with("cifs/localhost@"));
+        let made = Initiator::for_controller(credential, "cifs", "DC1", "Corp.Example").unwrap();
+        assert_eq!(text(made), "cifs/dc1.corp.example/corp.example@CORP.EXAMPLE");
     }
 
     #[test]

@@ -12,6 +12,9 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 /// The name of the library's ABI, which has been the same since 1997.
 const LIBRARY: &str = "libgssapi_krb5.so.2";
 
+/// The name of the library under it, which `libgssapi_krb5` loads itself.
+const KERBEROS_LIBRARY: &str = "libkrb5.so.3";
+
 /// `gss_name_t`.
 pub(crate) type Name = *mut c_void;
 /// `gss_cred_id_t`.
@@ -128,6 +131,40 @@ pub(crate) fn functions() -> Result<&'static Functions, &'static str> {
     LOADED.get_or_init(Functions::load).as_ref().map_err(String::as_str)
 }
 
+/// The functions of `krb5.h` that find the realm of a host. Each error is a `krb5_error_code`, 0 for success.
+pub(crate) struct RealmFunctions {
+    pub(crate) init_context: unsafe extern "C" fn(*mut *mut c_void) -> i32,
+    pub(crate) free_context: unsafe extern "C" fn(*mut c_void),
+    pub(crate) get_host_realm: unsafe extern "C" fn(*mut c_void, *const c_char, *mut *mut *mut c_char) -> i32,
+    pub(crate) free_host_realm: unsafe extern "C" fn(*mut c_void, *const *mut c_char) -> i32,
+    /// Keeps the functions where they are.
+    _library: Library,
+}
+
+impl RealmFunctions {
+    fn load() -> Option<Self> {
+        // SAFETY: as for the other library, which has loaded this one already.
+        let library = unsafe { Library::open(Some(KERBEROS_LIBRARY), RTLD_NOW | RTLD_LOCAL) }.ok()?;
+        // SAFETY: the types are those of the functions in MIT's public header, with pointers for `krb5_context`, and
+        // `i32` for `krb5_error_code`.
+        unsafe {
+            Some(Self {
+                init_context: *library.get(b"krb5_init_context\0").ok()?,
+                free_context: *library.get(b"krb5_free_context\0").ok()?,
+                get_host_realm: *library.get(b"krb5_get_host_realm\0").ok()?,
+                free_host_realm: *library.get(b"krb5_free_host_realm\0").ok()?,
+                _library: library,
+            })
+        }
+    }
+}
+
+/// The library under it, loaded once.
+pub(crate) fn realm_functions() -> Option<&'static RealmFunctions> {
+    static LOADED: OnceLock<Option<RealmFunctions>> = OnceLock::new();
+    LOADED.get_or_init(RealmFunctions::load).as_ref()
+}
+
 /// `GSS_S_CONTINUE_NEEDED` (RFC 2744 3.9.1).
 pub(crate) const CONTINUE_NEEDED: u32 = 1;
 /// The part of a major status that is an error: calling errors and routine errors.
@@ -154,8 +191,8 @@ pub(crate) const INTEGRITY: u32 = 32;
 pub(crate) const KERBEROS: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02";
 /// 1.2.840.113554.1.2.1.1, `GSS_C_NT_USER_NAME`.
 pub(crate) const USER_NAME: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x01\x01";
-/// 1.2.840.113554.1.2.1.4, `GSS_C_NT_HOSTBASED_SERVICE`.
-pub(crate) const HOSTBASED_SERVICE: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x01\x04";
+/// 1.2.840.113554.1.2.2.1, `GSS_KRB5_NT_PRINCIPAL_NAME` (RFC 1964 2.1.1).
+pub(crate) const PRINCIPAL_NAME: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01";
 /// 1.2.840.113554.1.2.2.6, `GSS_KRB5_NT_ENTERPRISE_NAME`.
 pub(crate) const ENTERPRISE_NAME: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x06";
 /// 1.2.840.113554.1.2.2.5.5, `GSS_C_INQ_SSPI_SESSION_KEY`.

@@ -188,6 +188,36 @@ impl Drop for NameObject {
     }
 }
 
+/// The realm that `krb5.conf` gives a host (`[domain_realm]`); empty if it gives none. No name server is asked, except
+/// with `dns_lookup_realm`, which is off by default.
+pub(crate) fn configured_realm(host: &str) -> String {
+    let (Some(functions), Ok(host)) = (native::realm_functions(), CString::new(host)) else {
+        return String::new();
+    };
+    let mut context = null_mut();
+    // SAFETY: see the head of the file; with an error there is no context.
+    if unsafe { (functions.init_context)(&raw mut context) } != 0 {
+        // The next call of the library reports what is wrong with krb5.conf.
+        return String::new();
+    }
+    let mut realms = null_mut();
+    // SAFETY: see the head of the file; the host's name is read only.
+    let status = unsafe { (functions.get_host_realm)(context, host.as_ptr(), &raw mut realms) };
+    let mut realm = String::new();
+    if status == 0 && !realms.is_null() {
+        // SAFETY: the list is the library's; it ends with a null pointer, and holds strings that end with a zero.
+        unsafe {
+            if !(*realms).is_null() {
+                realm = CStr::from_ptr(*realms).to_string_lossy().into_owned();
+            }
+            (functions.free_host_realm)(context, realms);
+        }
+    }
+    // SAFETY: the context is not used afterwards.
+    unsafe { (functions.free_context)(context) };
+    realm
+}
+
 /// Credentials of an initiator.
 pub(crate) struct CredObject {
     functions: &'static Functions,

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use client::Tickets;
 use client::smb::LogonCredentials;
 use tokio::sync::Mutex;
+use wire::eq_ignore_case;
 use wire::security::Sid;
 
 pub(crate) use lsat::connect;
@@ -60,11 +61,12 @@ impl Membership {
         }
     }
 
-    /// The machine's own credentials: tickets by the key in its keytab. Reads the keytab.
+    /// The machine's own credentials for the controllers: tickets by the key in its keytab, which only a controller of
+    /// the realm's domain takes. Reads the keytab.
     pub fn credentials(&self) -> Result<LogonCredentials, keytab::Error> {
         let principal = keytab::machine_principal(&self.keytab, &self.realm)?;
         let keytab = format!("FILE:{}", self.keytab.display());
-        let tickets = Tickets::from_keytab(&principal, &keytab, CACHE);
+        let tickets = Tickets::for_controllers(&principal, &keytab, CACHE, &self.realm);
         Ok(LogonCredentials::with_tickets(tickets, None))
     }
 }
@@ -78,11 +80,19 @@ pub struct Directory {
 
 #[derive(Default)]
 struct Session {
-    open: Option<(LsatSession, Instant)>,
+    open: Option<Open>,
     /// The controller that failed last.
     avoided: Option<(String, Instant)>,
     /// The last failure, if no controller has answered since.
     failure: Option<(String, Instant)>,
+}
+
+/// A session with a controller.
+struct Open {
+    session: LsatSession,
+    /// The controller's domain.
+    own: DomainInfo,
+    used: Instant,
 }
 
 /// A question to a controller.
@@ -170,26 +180,26 @@ impl Directory {
     /// Asks over the session; once more over a new one if that was old and has broken.
     async fn ask_over(&self, session: &mut Session, question: Question<'_>) -> Answers {
         // It is taken out: a question that is given up in the middle leaves the session in no known state.
-        if let Some((mut old, _)) = session.open.take().filter(|(_, used)| used.elapsed() < IDLE)
+        if let Some(mut old) = session.open.take().filter(|old| old.used.elapsed() < IDLE)
             && let Ok(answer) = put(&mut old, question).await
         {
-            session.open = Some((old, Instant::now()));
+            session.open = Some(old);
             return Ok(answer);
         }
         let mut new = self.connect(session).await?;
         match put(&mut new, question).await {
             Ok(answer) => {
-                session.open = Some((new, Instant::now()));
+                session.open = Some(new);
                 Ok(answer)
             }
             Err(error) => {
-                session.avoided = Some((new.controller().to_owned(), Instant::now()));
+                session.avoided = Some((new.session.controller().to_owned(), Instant::now()));
                 Err(error.to_string())
             }
         }
     }
 
-    async fn connect(&self, session: &mut Session) -> Result<LsatSession, String> {
+    async fn connect(&self, session: &mut Session) -> Result<Open, String> {
         let membership = Arc::clone(&self.membership);
         let credentials = tokio::task::spawn_blocking(move || membership.credentials()).await;
         let credentials = credentials.map_err(|error| error.to_string())?;
@@ -203,10 +213,14 @@ impl Directory {
         for host in hosts.into_iter().take(TRIES) {
             // If the caller gives up, another controller is the next one's first.
             let before = session.avoided.replace((host.clone(), Instant::now()));
-            match LsatSession::connect(&host, credentials.clone()).await {
-                Ok(new) => {
+            match open(&host, credentials.clone()).await {
+                Ok(new) if eq_ignore_case(&new.own.dns_name, &self.membership.realm) => {
                     session.avoided = before.filter(|(avoided, _)| *avoided != host);
                     return Ok(new);
+                }
+                Ok(new) => {
+                    let (realm, other) = (&self.membership.realm, new.own.dns_name);
+                    reason = format!("{host} is a controller of {other}, not of {realm}");
                 }
                 Err(error) => reason = error.to_string(),
             }
@@ -221,11 +235,29 @@ impl fmt::Debug for Directory {
     }
 }
 
-async fn put(session: &mut LsatSession, question: Question<'_>) -> Result<Vec<Option<Named>>, LsatError> {
-    match question {
-        Question::Names(sids) => session.names_of(sids).await,
-        Question::Owners(names) => session.owners_of(names).await,
+async fn open(host: &str, credentials: LogonCredentials) -> Result<Open, LsatError> {
+    let mut session = LsatSession::connect(host, credentials).await?;
+    let own = session.domain().await?;
+    Ok(Open { session, own, used: Instant::now() })
+}
+
+async fn put(open: &mut Open, question: Question<'_>) -> Result<Vec<Option<Named>>, LsatError> {
+    let mut found = match question {
+        Question::Names(sids) => open.session.names_of(sids).await?,
+        Question::Owners(names) => open.session.owners_of(names).await?,
+    };
+    for named in &mut found {
+        *named = named.take().filter(|named| is_consistent(named, &open.own));
     }
+    open.used = Instant::now();
+    Ok(found)
+}
+
+/// True if both the name and the SID are of the controller's own domain, or neither: another domain, whose answer a
+/// controller passes on, has no say about this one.
+fn is_consistent(named: &Named, own: &DomainInfo) -> bool {
+    let has_sid = named.sid == own.sid || named.sid.split_rid().is_some_and(|(domain, _)| domain == own.sid);
+    has_sid == eq_ignore_case(&named.domain, &own.name)
 }
 
 fn left(begun: Instant, wait: Duration) -> Duration {
@@ -238,6 +270,7 @@ const WINBIND_TIME_MIN: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NamedKind;
 
     /// A member with a key of no use.
     fn silent_member(scratch: &std::path::Path, controllers: &[&str]) -> Directory {
@@ -267,6 +300,27 @@ mod tests {
         let begun = Instant::now();
         directory.ask(Question::Names(&[Sid::WORLD]), Duration::from_secs(60)).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(5), "the second caller waits for the same controller");
+    }
+
+    #[test]
+    fn a_controller_speaks_of_its_own_domain_with_the_sid_of_it() {
+        let own = DomainInfo {
+            name: String::from("CORP"),
+            dns_name: String::from("corp.example"),
+            forest: String::from("corp.example"),
+            sid: "S-1-5-21-1-2-3".parse().unwrap(),
+        };
+        let consistent = |sid: &str, domain: &str, kind| {
+            let (domain, name) = (domain.to_owned(), String::from("x"));
+            is_consistent(&Named { sid: sid.parse().unwrap(), domain, name, kind }, &own)
+        };
+        assert!(consistent("S-1-5-21-1-2-3-1104", "Corp", NamedKind::User));
+        assert!(consistent("S-1-5-21-1-2-3", "CORP", NamedKind::Domain));
+        assert!(consistent("S-1-5-21-7-8-9-1104", "OTHER", NamedKind::Group));
+        assert!(consistent("S-1-5-32-544", "BUILTIN", NamedKind::Alias));
+        assert!(!consistent("S-1-5-21-7-8-9-1104", "CORP", NamedKind::Group));
+        assert!(!consistent("S-1-5-21-1-2-3-1104", "OTHER", NamedKind::User));
+        assert!(!consistent("S-1-5-32-544", "CORP", NamedKind::Alias));
     }
 
     #[tokio::test]
