@@ -119,8 +119,12 @@ impl Server {
         let user_sids = UserSids::load(&settings.state_directory);
         *self.identity.user_sids.write() = Arc::new(user_sids);
         let before = self.domain();
-        *self.identity.domain.write() = Domain::of(&settings, before.as_ref());
-        self.signals.domain_changed.notify_one();
+        let domain = Domain::of(&settings, before.as_ref());
+        let is_same = domain.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr);
+        *self.identity.domain.write() = domain;
+        if !is_same {
+            self.signals.domain_changed.notify_one();
+        }
         self.configuration.accounts.replace(accounts);
         *self.configuration.settings.write() = settings;
         self.refresh_users();

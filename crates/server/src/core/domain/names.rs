@@ -175,8 +175,8 @@ impl DomainNames {
     /// Answers questions as long as the server runs.
     pub(crate) async fn answer(&self) {
         let Some(source) = &self.source else { return std::future::pending().await };
-        // An earlier call may have been dropped before the answers came.
-        self.table.lock().resume();
+        // This may be dropped before the answers come.
+        let _resuming = Resuming(&self.table);
         loop {
             let asked = self.asked.notified();
             let questions = self.table.lock().take();
@@ -281,6 +281,15 @@ impl DomainNames {
         for question in named.questions() {
             table.keep(question, Known { named: Some(named.clone()), until });
         }
+    }
+}
+
+/// Opens the questions under way again when nobody answers them any more, so that the next task does.
+struct Resuming<'a>(&'a Mutex<Table>);
+
+impl Drop for Resuming<'_> {
+    fn drop(&mut self) {
+        self.0.lock().resume();
     }
 }
 
@@ -389,6 +398,8 @@ pub(crate) mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     /// A domain with the group `CORP\frontdesk`, whose SID ends with 1201.
@@ -471,6 +482,38 @@ pub(crate) mod tests {
         let later = DomainNames::new(None, ids);
         assert_eq!(later.known_sid(&settings, "corp\\FrontDesk"), Some(Frontdesk::named().sid));
         assert_eq!(later.known_name(others.sid), None, "not in the settings");
+    }
+
+    /// A domain that does not answer the first question.
+    struct SlowAtFirst(Frontdesk);
+
+    impl NameSource for SlowAtFirst {
+        fn names_of(&self, sids: Vec<Sid>) -> BoxFuture<'_, Answers> {
+            self.0.names_of(sids)
+        }
+
+        fn owners_of(&self, names: Vec<String>) -> BoxFuture<'_, Answers> {
+            if self.0.asked.fetch_add(1, Ordering::Relaxed) == 0 {
+                return Box::pin(std::future::pending());
+            }
+            self.0.owners_of(names)
+        }
+    }
+
+    #[tokio::test]
+    async fn questions_of_a_task_that_ends_are_answered_by_the_next() {
+        let source = SlowAtFirst(Frontdesk { asked: Arc::default() });
+        let names = DomainNames::new(Some(Box::new(source)), Ids::default());
+        let settings = settings();
+        let written = "CORP\\frontdesk";
+        names.prepare(&settings, [written].into_iter());
+        assert!(names.answer().now_or_never().is_none(), "asked, not answered");
+        let is_open =
+            |names: &DomainNames| names.table.lock().open.contains(&question(&settings, written).unwrap());
+        assert!(is_open(&names));
+        assert!(names.answer().now_or_never().is_none());
+        assert_eq!(names.known_sid(&settings, written), Some(Frontdesk::named().sid));
+        assert!(!is_open(&names));
     }
 
     #[test]
