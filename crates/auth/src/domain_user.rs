@@ -10,7 +10,9 @@ pub struct DomainUser {
     pub name: String,
     /// The NetBIOS name of the account's domain (`LogonDomainName`).
     pub domain: String,
-    /// The DNS name of the account's domain; empty if the controller did not say it.
+    /// The DNS name of the account's domain; empty if the controller did not say it. With Kerberos it is the client's
+    /// realm, for which the controller of the server's domain vouches; the NetBIOS name is what the account's own
+    /// controller says.
     pub dns_domain: String,
     /// The user principal name (MS-PAC 2.10), as `carol@corp.example`; `None` if the controller did not say it.
     pub principal_name: Option<String>,

@@ -142,7 +142,12 @@ impl Opened<'_> {
             return Err(KerberosRefusal::TokenMalformed);
         }
         let pac = part.pac.as_ref().ok_or(KerberosRefusal::NoPac)?;
-        let facts = TicketFacts { key: self.service_key, client: self.client, auth_time: part.auth_time };
+        let facts = TicketFacts {
+            key: self.service_key,
+            client: self.client,
+            client_realm: &part.client_realm,
+            auth_time: part.auth_time,
+        };
         let user = pac::user_of(pac, &facts)?;
         self.enter_replay(&authenticator, time, skew)?;
 

@@ -16,6 +16,9 @@ pub(super) struct TicketFacts<'a> {
     pub(super) key: &'a Key,
     /// The client's name without its realm.
     pub(super) client: &'a str,
+    /// The client's realm: the controller of the server's domain vouches for it, also if it has the PAC from the
+    /// controller of a domain that it trusts.
+    pub(super) client_realm: &'a str,
     /// `authtime`.
     pub(super) auth_time: KerberosTime,
 }
@@ -34,7 +37,14 @@ pub(super) fn user_of(pac: &[u8], ticket: &TicketFacts<'_>) -> Result<DomainUser
             return Err(KerberosRefusal::PacOfAnother("its names are of another SID"));
         }
         user.principal_name = Some(names.principal_name).filter(|it| !it.is_empty());
+        // Controllers filter the SIDs in a PAC from a trusted domain, but not the names (MS-PAC 4.1.2.2).
+        if !names.dns_domain.is_empty() && !wire::eq_ignore_case(&names.dns_domain, ticket.client_realm) {
+            return Err(KerberosRefusal::PacOfAnother("its DNS domain is not the client's realm"));
+        }
         user.dns_domain = names.dns_domain;
+    }
+    if user.dns_domain.is_empty() {
+        user.dns_domain = ticket.client_realm.to_ascii_lowercase();
     }
     if let Some(requestor) = buffers.get(REQUESTOR) {
         let sid =

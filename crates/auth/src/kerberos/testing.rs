@@ -82,6 +82,8 @@ pub struct PacSpec {
     pub client_info_time: Option<FileTime>,
     /// The user principal name, and the SID in the buffer with it.
     pub principal: Option<(String, Option<Sid>)>,
+    /// The DNS name of the domain in the buffer with the user principal name.
+    pub dns_domain: String,
     /// The requestor.
     pub requestor: Option<Sid>,
     /// The key of the signature; `None` for the service's.
@@ -210,6 +212,7 @@ impl PacSpec {
             client_info_name: None,
             client_info_time: None,
             principal: None,
+            dns_domain: String::from("corp.test"),
             requestor: None,
             signer: None,
             logon_info: None,
@@ -278,7 +281,7 @@ impl PacSpec {
     fn names(&self, principal: &str, sid: Option<Sid>) -> Vec<u8> {
         let parts = [
             utf16le(principal),
-            utf16le("corp.test"),
+            utf16le(&self.dns_domain),
             utf16le(&self.name),
             sid.map(|it| encoded(&it)).unwrap_or_default(),
         ];

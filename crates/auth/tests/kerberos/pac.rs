@@ -32,7 +32,7 @@ fn user_and_groups_are_those_of_the_controller() {
     let expected = DomainUser {
         name: String::from("carol"),
         domain: String::from("CORP"),
-        dns_domain: String::new(),
+        dns_domain: String::from("corp.test"),
         principal_name: None,
         full_name: String::from("Carol Jones"),
         sid: sid(1104),
@@ -69,6 +69,20 @@ fn names_of_the_user_are_taken_if_they_are_of_its_sid() {
     user(PacSpec { requestor: Some(sid(1104)), ..PacSpec::carol() });
     let other = PacSpec { requestor: Some(sid(500)), ..PacSpec::carol() };
     assert!(matches!(refusal(&with(other)), KerberosRefusal::PacOfAnother(_)));
+}
+
+#[test]
+fn dns_domain_is_the_realm_of_the_client() {
+    let named = |dns_domain: &str| PacSpec {
+        principal: Some((String::from("carol.jones@corp.example"), None)),
+        dns_domain: dns_domain.to_owned(),
+        ..PacSpec::carol()
+    };
+    for its in ["", "corp.test", "CORP.TEST"] {
+        assert!(user(named(its)).dns_domain.eq_ignore_ascii_case("corp.test"), "{its:?}");
+    }
+    let reason = refusal(&with(named("other.test")));
+    assert!(matches!(reason, KerberosRefusal::PacOfAnother(_)), "{reason:?}");
 }
 
 #[test]

@@ -210,6 +210,16 @@ impl IdMap {
         self.table.read().ranges()
     }
 
+    /// The SID of the domain with this NetBIOS name, in any case; `None` if it is not known.
+    pub fn domain_sid(&self, name: &str) -> Option<Sid> {
+        self.table.read().domain_sid(name)
+    }
+
+    /// The NetBIOS name of the domain with this SID; `None` if it is not known.
+    pub fn domain_name(&self, domain: Sid) -> Option<String> {
+        self.table.read().domain_name(domain).map(str::to_owned)
+    }
+
     /// Plans a change, writes it to the disk and then makes it.
     fn change(&self, plan: impl FnOnce(&Table) -> Result<Vec<Change>, Error>) -> Result<(), Error> {
         let mut store = self.store.lock();

@@ -148,6 +148,14 @@ impl Table {
         self.of(kind).names.get(&sid).map(String::as_str)
     }
 
+    pub(super) fn domain_sid(&self, name: &str) -> Option<Sid> {
+        self.domains.get(&FoldedName::new(name)).copied()
+    }
+
+    pub(super) fn domain_name(&self, domain: Sid) -> Option<&str> {
+        self.names.get(&domain).map(String::as_str)
+    }
+
     pub(super) fn plan_domain(&self, name: &str, sid: Sid) -> Result<Vec<Change>, Error> {
         if !is_domain(sid) || name.is_empty() || name.len() > MAX_NAME {
             return Err(Error::NoDomain { name: name.chars().take(64).collect(), sid: sid.into() });

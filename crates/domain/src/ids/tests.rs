@@ -130,6 +130,8 @@ fn domains_of_one_name_or_one_sid_are_refused() {
     map.learn_domain("CORP", CORP).unwrap();
     map.learn_domain("CORP", CORP).unwrap();
     assert!(matches!(map.learn_domain("Corp", SALES), Err(Error::OtherDomain { .. })));
+    assert_eq!((map.domain_sid("corp"), map.domain_sid("SALES")), (Some(CORP), None));
+    assert_eq!((map.domain_name(CORP).as_deref(), map.domain_name(SALES)), (Some("CORP"), None));
     assert!(matches!(map.learn_domain("SALES", CORP), Err(Error::OtherDomain { .. })));
     assert!(matches!(map.learn_domain("X", user(CORP, 1)), Err(Error::NoDomain { .. })));
     assert!(matches!(map.learn_domain("", SALES), Err(Error::NoDomain { .. })));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nix::unistd::Uid;
 
 use crate::core::config::Settings;
-use crate::core::domain::Member;
+use crate::core::domain::{self, Member, UnixUser};
 use crate::core::identity;
 use crate::core::roles::Roles;
 use crate::core::server::Server;
@@ -64,13 +64,18 @@ impl Caller {
         let Some(unix_name) = identity::user_name(uid.as_raw()) else {
             return Self::on_machine(&settings, uid, None, &Member::nobody());
         };
-        let groups = || identity::group_names(&unix_name);
-        if let Some((domain, user)) = server.domain_user_of_unix(uid.as_raw(), &unix_name) {
-            let member = server.member_of_process(&domain, &user, groups);
-            return Self::on_machine(&settings, uid, Some(user.qualified_name()), &member);
+        match server.unix_user(uid.as_raw(), &unix_name) {
+            UnixUser::Local => {
+                let member = Member::local(&settings, &unix_name, || identity::group_names(&unix_name));
+                Self::on_machine(&settings, uid, Some(unix_name.clone()), &member)
+            }
+            UnixUser::OfDomain(of, user) => {
+                let groups = || domain::group_names(&identity::group_ids(&unix_name));
+                let member = server.member_of_process(&of, &user, groups);
+                Self::on_machine(&settings, uid, Some(user.qualified_name()), &member)
+            }
+            UnixUser::Unknown => Self::on_machine(&settings, uid, None, &Member::nobody()),
         }
-        let member = Member::local(&settings, &unix_name, groups);
-        Self::on_machine(&settings, uid, Some(unix_name.clone()), &member)
     }
 
     fn on_machine(settings: &Settings, uid: Uid, name: Option<String>, member: &Member<'_>) -> Self {

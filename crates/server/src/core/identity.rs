@@ -63,6 +63,21 @@ pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
     Some(vfs::Actor::user(uid, gid, groups))
 }
 
+/// As [`actor_of`], for accounts that get another identity if the name service does not know them: a service that does
+/// not answer in time is no such answer.
+pub(crate) fn actor_for_sure(name: &str) -> Result<Option<vfs::Actor>, NoAnswer> {
+    let answer = NAME_SERVICE.answer(Question::Account(name.to_owned()), Patience::Full, Question::put)?;
+    Ok(match answer {
+        Some(Answer::Account(Account { uid, gid, groups })) => Some(vfs::Actor::user(uid, gid, groups)),
+        Some(Answer::Id(_) | Answer::Name(_)) | None => None,
+    })
+}
+
+/// The name service has not answered in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the name service does not answer in time")]
+pub(crate) struct NoAnswer;
+
 fn account(name: &str, patience: Patience) -> Option<Account> {
     match ask(Question::Account(name.to_owned()), patience)? {
         Answer::Account(account) => Some(account),
@@ -152,18 +167,28 @@ fn ask(question: Question, patience: Patience) -> Option<Answer> {
 }
 
 impl NameService {
+    /// The answer; `None` also if there is none in time.
     fn ask(
         &'static self,
         question: Question,
         patience: Patience,
         put: fn(&Question) -> Option<Answer>,
     ) -> Option<Answer> {
+        self.answer(question, patience, put).ok().flatten()
+    }
+
+    fn answer(
+        &'static self,
+        question: Question,
+        patience: Patience,
+        put: fn(&Question) -> Option<Answer>,
+    ) -> Result<Option<Answer>, NoAnswer> {
         let begun = Instant::now();
         let mut guard = self.asked();
         loop {
             let asked = guard.get_or_insert_default();
             if let Some(known) = asked.known.get(&question).filter(|known| known.is_good()) {
-                return known.answer.clone();
+                return Ok(known.answer.clone());
             }
             let hurries = patience == Patience::Little && asked.hangs();
             let threads = if hurries { limits::NAME_THREADS / 2 } else { limits::NAME_THREADS };
@@ -176,10 +201,10 @@ impl NameService {
                     if let Err(error) = std::thread::Builder::new().name(name).spawn(asks) {
                         tracing::warn!(%error, "cannot start a thread for the name service");
                         asked.under_way.remove(&question);
-                        return None;
+                        return Err(NoAnswer);
                     }
                 } else if hurries {
-                    return None;
+                    return Err(NoAnswer);
                 }
             }
             // If all threads are in use, one of them may become free.
@@ -190,7 +215,7 @@ impl NameService {
                     ?question,
                     "the name service does not answer in time; the name or group is unknown for now"
                 );
-                return None;
+                return Err(NoAnswer);
             }
             self.changed.wait_for(&mut guard, left);
         }
@@ -304,10 +329,10 @@ mod tests {
         assert_eq!(PUT.load(Ordering::Relaxed), 1);
         let begun = Instant::now();
         let stuck: Vec<_> = (0..u32::try_from(limits::NAME_THREADS).unwrap() + 4)
-            .map(|uid| std::thread::spawn(move || SERVICE.ask(Question::Uid(uid), Patience::Full, hangs)))
+            .map(|uid| std::thread::spawn(move || SERVICE.answer(Question::Uid(uid), Patience::Full, hangs)))
             .collect();
         for asker in stuck {
-            assert_eq!(asker.join().unwrap(), None);
+            assert_eq!(asker.join().unwrap(), Err(NoAnswer));
         }
         assert!(begun.elapsed() < limits::NAME_WAIT * 3, "the callers must wait at the same time");
         assert_eq!(SERVICE.asked().as_ref().unwrap().under_way.len(), limits::NAME_THREADS);

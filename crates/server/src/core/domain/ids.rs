@@ -1,16 +1,19 @@
 //! The Unix ids of the users and groups of domains.
 
 use std::fmt;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use auth::DomainUser;
 #[cfg(test)]
 use domain::ids::DomainRange;
 use domain::ids::{Error, IdMap, Kind, Rules};
+use parking_lot::Mutex;
 use wire::security::Sid;
 
 use super::Named;
+use crate::core::audit::loggable;
 use crate::core::config::{DomainSettings, Settings};
 use crate::core::security::PrincipalKind;
 
@@ -23,25 +26,32 @@ struct Open {
     map: IdMap,
     /// The rules that the map was opened with.
     rules: Rules,
-    /// True after the log has reported that an id of the name service contradicts the rules.
+    /// True after the log has reported that an id of the name service cannot be kept.
     told: AtomicBool,
 }
 
 impl Ids {
-    /// Opens the table in the state directory. A table that is open already stays so, because sessions use it: other
-    /// rules for ids apply from the next start on.
-    pub(super) fn open(settings: &Settings, domain: &DomainSettings, before: Option<&Self>) -> Self {
+    /// Opens the table in the state directory. A table that is open already stays so, because sessions use it, even if
+    /// the settings were without a domain in between: other rules for ids apply from the next start on.
+    pub(super) fn open(settings: &Settings, domain: &DomainSettings) -> Self {
         let rules = domain.id_rules();
-        if let Some(open) = before.and_then(|before| before.0.as_ref()) {
+        let mut tables = OPEN.lock();
+        tables.retain(|(_, table)| table.strong_count() > 0);
+        let before = tables.iter().find(|(directory, _)| *directory == settings.state_directory);
+        if let Some(open) = before.and_then(|(_, table)| table.upgrade()) {
             if open.rules != rules {
                 tracing::warn!(
                     "the settings give the domain's users other Unix ids; this takes effect when the server is restarted"
                 );
             }
-            return Self(Some(Arc::clone(open)));
+            return Self(Some(open));
         }
         match IdMap::open(&settings.state_directory, rules.clone()) {
-            Ok(map) => Self(Some(Arc::new(Open { map, rules, told: AtomicBool::new(false) }))),
+            Ok(map) => {
+                let open = Arc::new(Open { map, rules, told: AtomicBool::new(false) });
+                tables.push((settings.state_directory.clone(), Arc::downgrade(&open)));
+                Self(Some(open))
+            }
             Err(error) => {
                 tracing::error!(%error, "cannot open the table of the domain's Unix ids; users of the domain cannot log on unless the name service knows them");
                 Self(None)
@@ -51,12 +61,17 @@ impl Ids {
 
     /// A table for tests: the ids of one domain are the first id and the relative id.
     #[cfg(test)]
-    pub(crate) fn by_rid(state_directory: &std::path::Path, domain: [u32; 3], first: u32) -> Self {
-        let range = DomainRange { domain: String::from("CORP"), first, last: first + 99_999 };
+    pub(crate) fn by_rid(
+        state_directory: &std::path::Path,
+        name: &str,
+        domain: [u32; 3],
+        first: u32,
+    ) -> Self {
+        let range = DomainRange { domain: name.to_owned(), first, last: first + 99_999 };
         let rules = Rules::Rid(vec![range]);
         let map = IdMap::open(state_directory, rules.clone()).unwrap();
         let [a, b, c] = domain;
-        map.learn_domain("CORP", Sid::of(5, [21, a, b, c])).unwrap();
+        map.learn_domain(name, Sid::of(5, [21, a, b, c])).unwrap();
         Self(Some(Arc::new(Open { map, rules, told: AtomicBool::new(false) })))
     }
 
@@ -87,9 +102,13 @@ impl Ids {
 
     /// The SID of the domain with this NetBIOS name, if a controller has named it.
     pub(super) fn domain_sid(&self, name: &str) -> Option<Sid> {
-        let ranges = self.0.as_ref()?.map.ranges();
-        let is_its = |name_of: Option<&str>| name_of.is_some_and(|it| wire::eq_ignore_case(it, name));
-        ranges.into_iter().find(|it| is_its(it.name.as_deref())).and_then(|it| it.domain)
+        self.0.as_ref()?.map.domain_sid(name)
+    }
+
+    /// The NetBIOS name of the domain of a user or group, if a controller has named it.
+    pub(super) fn domain_name(&self, of: Sid) -> Option<String> {
+        let (domain, _) = of.split_rid()?;
+        self.0.as_ref()?.map.domain_name(domain)
     }
 
     /// The users and groups whose names were kept.
@@ -122,9 +141,10 @@ impl Ids {
     }
 
     /// Makes a user whom a controller has described known, with its domain and groups, so that they have ids. Writes to
-    /// the disk if anything is new.
-    pub(super) fn learn(&self, user: &DomainUser) {
-        let Some(Open { map, .. }) = self.0.as_deref() else { return };
+    /// the disk if anything is new. The error is the reason for the log: a domain that is known has the name or the SID
+    /// of the user's domain.
+    pub(super) fn learn(&self, user: &DomainUser) -> Result<(), String> {
+        let Some(Open { map, .. }) = self.0.as_deref() else { return Ok(()) };
         let learned = || {
             if let Some((domain, _)) = user.sid.split_rid() {
                 map.learn_domain(&user.domain, domain)?;
@@ -133,24 +153,39 @@ impl Ids {
             map.admit(&sids)?;
             map.remember(user.sid, Kind::User, &user.qualified_name())
         };
-        if let Err(error) = learned() {
-            let user = crate::core::audit::loggable(&user.qualified_name());
-            tracing::warn!(%error, user, "cannot keep the Unix ids of a user and its groups; those without ids have no access by them");
+        match learned() {
+            Ok(()) => Ok(()),
+            // Names and SIDs identify users, so two domains cannot have the same.
+            Err(error @ (Error::OtherDomain { .. } | Error::NoDomain { .. })) => Err(error.to_string()),
+            Err(error) => {
+                let user = loggable(&user.qualified_name());
+                tracing::warn!(%error, user, "cannot keep the Unix ids of a user and its groups; those without ids have no access by them");
+                Ok(())
+            }
         }
     }
 
-    /// Keeps the uid that the name service gives a user.
-    pub(super) fn record(&self, user: &DomainUser, uid: u32) {
-        let Some(Open { map, told, .. }) = self.0.as_deref() else { return };
-        let recorded: Result<(), Error> = map.record(user.sid, Kind::User, uid);
-        if let Err(error) = recorded
-            && !told.swap(true, Ordering::Relaxed)
-        {
-            let user = crate::core::audit::loggable(&user.qualified_name());
-            tracing::warn!(%error, user, uid, "the name service gives a user an id that contradicts the settings; files may be shown with another owner");
+    /// Keeps the id that the name service gives a user or group. The error is the reason for the log: the id is that of
+    /// another, or the user or group has another. Files would change their owner with the source of the ids.
+    pub(super) fn record(&self, sid: Sid, kind: Kind, id: u32) -> Result<(), String> {
+        let Some(Open { map, told, .. }) = self.0.as_deref() else { return Ok(()) };
+        match map.record(sid, kind, id) {
+            Ok(()) => Ok(()),
+            Err(error @ Error::Conflict { .. }) => {
+                Err(format!("the name service contradicts the table of the domain's Unix ids: {error}"))
+            }
+            Err(error) => {
+                if !told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "cannot keep an id that the name service gives; files may be shown with another owner");
+                }
+                Ok(())
+            }
         }
     }
 }
+
+/// The tables that this process has open, by their state directories. A table can be open once.
+static OPEN: Mutex<Vec<(PathBuf, Weak<Open>)>> = Mutex::new(Vec::new());
 
 impl PartialEq for Ids {
     fn eq(&self, other: &Self) -> bool {

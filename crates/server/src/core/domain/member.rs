@@ -8,7 +8,7 @@ use vfs::Actor;
 use wire::security::Sid;
 use wire::{AccountName, eq_ignore_case};
 
-use super::unix::unix_names;
+use super::unix::{group_names, unix_names};
 use super::{Domain, Written, qualified};
 use crate::core::config::Settings;
 use crate::core::identity;
@@ -17,12 +17,14 @@ use crate::core::session::User;
 
 /// A user, as the names of users and groups in settings are compared with it.
 ///
-/// `CORP\carol`, `carol@corp.example`, the user principal name and, if there is no local account of that name, `carol`
+/// `CORP\carol`, `carol@corp.example`, the user principal name (if no account has it as its name) and, if there is no local account of that name, `carol`
 /// mean one user of the domain; `SERVER\carol` and `carol` mean the local account. `CORP\staff`, `staff@corp.example`
 /// and a SID mean a group of the domain; other names of groups are Unix groups.
 pub(crate) struct Member<'a> {
     /// The names that mean the user; empty for a caller without an account.
     names: Vec<AccountName>,
+    /// The user principal name, if its domain is the server's: a controller of another could name any.
+    principal: Option<AccountName>,
     /// The SIDs of a domain's user and of its groups.
     sids: Vec<Sid>,
     /// The SID of the group Domain Admins of the user's domain, if that is the server's.
@@ -59,10 +61,11 @@ impl<'a> Member<'a> {
             names.push(format!("{}\\{}", user.dns_domain, user.name));
             names.push(format!("{}@{}", user.name, user.dns_domain));
         }
-        // Without a domain in it, the name could be that of a local account.
-        names.extend(user.principal_name.clone().filter(|it| is_principal(it)));
-        let is_of_servers = domain.is_called(&user.domain);
+        let is_of_servers = domain.owns(user);
+        let mut principal = None;
         if is_of_servers {
+            // Without a domain in it, the name could be that of a local account.
+            principal = user.principal_name.as_deref().filter(|it| is_principal(it)).map(AccountName::new);
             names.push(format!("{}\\{}", domain.settings.realm, user.name));
             names.push(format!("{}@{}", user.name, domain.settings.realm));
             if !is_shadowed {
@@ -73,6 +76,7 @@ impl<'a> Member<'a> {
         sids.extend(&user.groups);
         Self {
             sids,
+            principal,
             domain_admins: domain_admins(user.sid).filter(|_| is_of_servers),
             domain: Some(Arc::clone(domain)),
             ..Self::new(names.iter().map(|it| AccountName::new(it)).collect(), unix_groups)
@@ -82,6 +86,7 @@ impl<'a> Member<'a> {
     fn new(names: Vec<AccountName>, unix_groups: impl Fn() -> Vec<String> + 'a) -> Self {
         Self {
             names,
+            principal: None,
             sids: Vec::new(),
             domain_admins: None,
             domain: None,
@@ -103,7 +108,17 @@ impl<'a> Member<'a> {
     /// True if the name of a user in the settings means this user, or is a group of a domain that the user is in.
     pub(crate) fn is(&self, written: &str) -> bool {
         let name = AccountName::new(written);
-        !self.is_nobody() && (self.names.contains(&name) || self.has_sid(written))
+        !self.is_nobody()
+            && (self.names.contains(&name) || self.is_principal(&name, written) || self.has_sid(written))
+    }
+
+    /// True for the user principal name, unless it is that of another: `carol@corp.example` means the account carol, and
+    /// whoever may write the attribute of an account can give it such a name.
+    fn is_principal(&self, name: &AccountName, written: &str) -> bool {
+        let is_anothers = |domain: &Domain| {
+            domain.known_sid(written).is_some_and(|sid| self.sids.first().is_none_or(|own| *own != sid))
+        };
+        self.principal.as_ref() == Some(name) && !self.domain.as_deref().is_some_and(is_anothers)
     }
 
     /// True if the user is in the group.
@@ -171,12 +186,12 @@ fn is_principal(name: &str) -> bool {
 fn unix_groups_of(user: &DomainUser, actor: &Actor) -> Vec<String> {
     match actor {
         Actor::User(identity) => {
-            let groups = identity.groups.iter().chain([&identity.gid]);
-            groups.filter_map(|gid| identity::group_name(*gid)).collect()
+            let groups: Vec<_> = identity.groups.iter().chain([&identity.gid]).copied().collect();
+            group_names(&groups)
         }
         Actor::Process => {
-            let found = unix_names(user).into_iter().map(|name| identity::group_names(&name));
-            found.into_iter().find(|groups| !groups.is_empty()).unwrap_or_default()
+            let mut found = unix_names(user).into_iter().map(|name| identity::group_ids(&name));
+            group_names(&found.find(|groups| !groups.is_empty()).unwrap_or_default())
         }
     }
 }
@@ -217,6 +232,18 @@ mod tests {
             sid: sid(1104),
             primary_group: sid(513),
             groups: vec![sid(513), sid(1201)],
+        }
+    }
+
+    /// A user of a domain that the server's domain trusts.
+    fn of_eu() -> DomainUser {
+        DomainUser {
+            domain: String::from("EU"),
+            dns_domain: String::from("eu.test"),
+            sid: Sid::of_domain([7, 8, 9], 1104),
+            primary_group: Sid::of_domain([7, 8, 9], 513),
+            groups: Vec::new(),
+            ..carol()
         }
     }
 
@@ -306,8 +333,7 @@ mod tests {
     #[test]
     fn users_of_trusted_domains_have_their_domain_in_their_name() {
         let server = server("");
-        let (domain, dns_domain) = (String::from("EU"), String::from("eu.test"));
-        let known = user(&server, &DomainUser { domain, dns_domain, ..carol() });
+        let known = user(&server, &of_eu());
         let member = server.member(&server.settings(), &known);
         assert!(member.is("EU\\carol") && member.is("carol@eu.test"));
         assert!(!member.is("carol") && !member.is("CORP\\carol") && !member.is("carol@corp.test"));
@@ -363,8 +389,91 @@ mod tests {
         assert!(is_administrator(&DomainUser { name: String::from("Boss"), sid: sid(1105), ..carol() }));
         let of_another = Sid::of_domain([1, 2, 4], 512);
         assert!(!is_administrator(&DomainUser { groups: vec![of_another], ..carol() }));
-        let trusted = DomainUser { domain: String::from("EU"), groups: vec![sid(512)], ..carol() };
+        let trusted = DomainUser { groups: vec![Sid::of_domain([7, 8, 9], 512)], ..of_eu() };
         assert!(!is_administrator(&trusted), "the administrators of another domain");
+    }
+
+    #[test]
+    fn users_of_trusted_domains_are_none_of_the_servers_domain() {
+        let server = server("");
+        let log_on = |it: &DomainUser| server.domain_user(&server.settings(), it);
+        let refused = |it: &DomainUser| match log_on(it) {
+            Err(NotAdmitted::Unknown(reason)) => reason,
+            other => panic!("{it:?}: {other:?}"),
+        };
+        // Before the SID of the server's domain is known, and afterwards.
+        for _ in 0..2 {
+            for domain in ["CORP", "corp", "corp.test"] {
+                let reason = refused(&DomainUser { domain: domain.to_owned(), ..of_eu() });
+                assert!(reason.contains("its realm is eu.test"), "{reason}");
+            }
+            for domain in ["FILES", "files", ".", "BUILTIN", "nt authority"] {
+                let reason = refused(&DomainUser { domain: domain.to_owned(), ..of_eu() });
+                assert!(reason.contains("means this machine"), "{reason}");
+            }
+            let reason = refused(&DomainUser { domain: String::from("asia.test"), ..of_eu() });
+            assert!(reason.contains("the DNS name of another"), "{reason}");
+            let reason = refused(&DomainUser { domain: String::from("EU"), ..carol() });
+            assert!(reason.contains("the name in [domain] is CORP"), "{reason}");
+            log_on(&carol()).unwrap();
+        }
+        // The realm is that of the server's domain, or not known, but the SID is of another.
+        let sid = Sid::of_domain([7, 8, 9], 1104);
+        let primary_group = Sid::of_domain([7, 8, 9], 513);
+        for dns_domain in ["", "corp.test"] {
+            let dns_domain = dns_domain.to_owned();
+            let reason = refused(&DomainUser { sid, primary_group, dns_domain, ..carol() });
+            assert!(reason.contains("CORP has the SID S-1-5-21-7-8-9"), "{reason}");
+        }
+        let known = server.domain().unwrap().known_sid("CORP\\carol");
+        assert_eq!(known, Some(self::sid(1104)), "a refused user has no name");
+        // A controller of another domain may say any user principal name.
+        let known = user(&server, &of_eu());
+        assert!(!server.member(&server.settings(), &known).is("carol.jones@corp.example"));
+    }
+
+    #[test]
+    fn groups_of_this_machine_are_not_the_controllers_to_give() {
+        let server = server("");
+        let own = server.machine();
+        let groups = vec![
+            sid(1201),
+            Sid::of(18, [1]),
+            Sid::ADMINISTRATORS,
+            Sid::unix_user(0),
+            Sid::unix_group(0),
+            Sid::of(5, [18]),
+            Sid::of_domain(own.0, 1000),
+            Sid::WORLD,
+        ];
+        let known = user(&server, &DomainUser { groups, ..carol() });
+        assert_eq!(known.domain.unwrap().groups, [sid(1201), Sid::of(18, [1])]);
+        let of_machine = DomainUser {
+            sid: Sid::of_domain(own.0, 1000),
+            primary_group: Sid::of_domain(own.0, 513),
+            ..carol()
+        };
+        for wrong in [of_machine, DomainUser { sid: Sid::ADMINISTRATORS, ..carol() }] {
+            let refused = server.domain_user(&server.settings(), &wrong);
+            assert!(matches!(refused, Err(NotAdmitted::Unknown(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn user_principal_name_that_is_anothers_account_means_the_account() {
+        let server = server("");
+        let domain = server.domain().unwrap();
+        let mallory = DomainUser {
+            name: String::from("mallory"),
+            principal_name: Some(String::from("carol@corp.test")),
+            sid: sid(1666),
+            ..carol()
+        };
+        user(&server, &carol());
+        let known = user(&server, &mallory);
+        assert!(domain.owns(known.domain.as_deref().unwrap()));
+        assert!(!server.member(&server.settings(), &known).is("carol@corp.test"));
+        assert!(server.member(&server.settings(), &user(&server, &carol())).is("carol@corp.test"));
     }
 
     #[test]

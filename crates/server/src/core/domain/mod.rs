@@ -10,6 +10,7 @@ mod unix;
 use std::pin::pin;
 use std::sync::Arc;
 
+use auth::DomainUser;
 use wire::security::Sid;
 use wire::{Account, FoldedName, eq_ignore_case};
 
@@ -20,6 +21,7 @@ pub(crate) use ids::Ids;
 pub(crate) use logon::NotAdmitted;
 pub(crate) use member::Member;
 pub(crate) use names::{DomainNames, Named};
+pub(crate) use unix::{UnixUser, group_names};
 
 /// The domain that the server is a member of, with its tables.
 #[derive(Debug)]
@@ -35,10 +37,11 @@ impl Domain {
     /// The domain of these settings, if they have one. `before` is kept if its settings are the same.
     pub(crate) fn of(settings: &Settings, before: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let domain = settings.domain.as_ref()?;
-        let this = match before.filter(|it| it.settings == *domain) {
+        // A table that could not be opened is tried again.
+        let this = match before.filter(|it| it.settings == *domain && it.ids.is_open()) {
             Some(before) => Arc::clone(before),
             None => {
-                let ids = Ids::open(settings, domain, before.map(|it| &it.ids));
+                let ids = Ids::open(settings, domain);
                 let names = match before.filter(|it| it.settings.realm == domain.realm) {
                     Some(before) => Arc::clone(&before.names),
                     None => DomainNames::new(names::source(domain), ids.clone()),
@@ -53,6 +56,14 @@ impl Domain {
     /// True for the NetBIOS or DNS name of the domain.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         is_called(&self.settings, name)
+    }
+
+    /// True if a name of the form `name@realm` means the user. A user principal name counts for users of this domain only:
+    /// the controller of another could name any.
+    fn is_principal(&self, user: &DomainUser, wanted: &FoldedName) -> bool {
+        let is_name = |it: &str| FoldedName::new(it) == *wanted;
+        !user.dns_domain.is_empty() && is_name(&format!("{}@{}", user.name, user.dns_domain))
+            || self.owns(user) && user.principal_name.as_deref().is_some_and(is_name)
     }
 
     /// The SID of the domain, once a controller has named it.
@@ -107,6 +118,14 @@ pub(crate) async fn answer_names(server: Arc<Server>) {
 /// True for the NetBIOS or DNS name of the domain with these settings.
 fn is_called(domain: &DomainSettings, name: &str) -> bool {
     eq_ignore_case(name, &domain.name) || eq_ignore_case(name, &domain.realm)
+}
+
+/// The domain of a user or group: `S-1-5-21-a-b-c`; `None` for SIDs of other forms.
+fn domain_of(sid: Sid) -> Option<Sid> {
+    match (sid.authority(), sid.sub_authorities()) {
+        (5, [21, a, b, c, _]) => Some(Sid::of(5, [21, *a, *b, *c])),
+        _ => None,
+    }
 }
 
 /// A name as a person writes it, taken apart.
@@ -180,32 +199,37 @@ impl Server {
                 qualified(&domain.settings.name, name)
             }
             Written::Qualified { .. } => text.to_owned(),
-            Written::Principal { name, realm } => {
-                // The name may be a user principal name, which differs from the account's name.
-                if let Some(name) = self.name_of_principal(text) {
-                    return name;
-                }
-                let label = realm.split('.').next().unwrap_or_default();
-                let named = if domain.is_called(realm) { &domain.settings.name } else { label };
-                qualified(named, name)
+            Written::Principal { name, realm } if domain.is_called(realm) => {
+                qualified(&domain.settings.name, name)
+            }
+            // A name that means nobody, or not one user for sure, stays as it is: no user of a domain has such a name.
+            Written::Principal { .. } => {
+                self.name_of_principal(&domain, text).unwrap_or_else(|| text.to_owned())
             }
             Written::Plain("") => String::new(),
             Written::Plain(name) => qualified(&domain.settings.name, name),
         }
     }
 
-    /// The name of the user with a session whose user principal name this is.
-    fn name_of_principal(&self, text: &str) -> Option<String> {
+    /// The name of the user with a session whom a name with another realm than that of the server's domain means: as the
+    /// name of its account, or as its user principal name. `None` if there are several.
+    fn name_of_principal(&self, domain: &Domain, text: &str) -> Option<String> {
         let wanted = FoldedName::new(text);
+        let mut found: Option<String> = None;
         let mut last = None;
         loop {
             let batch = self.registry.lock("user_of_principal").sessions_after(last, BATCH);
-            last = Some(batch.last()?.0);
+            let Some(end) = batch.last().map(|it| it.0) else { return found };
+            last = Some(end);
             for (_, session) in batch {
                 let Some(user) = session.user() else { continue };
-                let principal = user.domain.as_ref().and_then(|it| it.principal_name.as_deref());
-                if principal.is_some_and(|it| FoldedName::new(it) == wanted) {
-                    return Some(user.name.clone());
+                let is_meant = user.domain.as_deref().is_some_and(|it| domain.is_principal(it, &wanted));
+                if !is_meant {
+                    continue;
+                }
+                match &found {
+                    Some(other) if !eq_ignore_case(other, &user.name) => return None,
+                    _ => found = Some(user.name.clone()),
                 }
             }
         }

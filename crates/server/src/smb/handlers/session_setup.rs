@@ -321,7 +321,13 @@ impl Proven<'_> {
         if logon.identity.kind != IdentityKind::User || user.kind != IdentityKind::User {
             return Err(NtStatus::NOT_SUPPORTED);
         }
-        if !wire::eq_ignore_case(&user.name, &logon.identity.user) {
+        let is_same = match (&user.domain, &logon.identity.domain_user) {
+            // A trusted domain could give a user the name of another.
+            (Some(known), Some(proven)) => known.sid == proven.sid,
+            (None, None) => wire::eq_ignore_case(&user.name, &logon.identity.user),
+            _ => false,
+        };
+        if !is_same {
             return Err(NtStatus::ACCESS_DENIED);
         }
         let key = channel_signing_key(negotiated.dialect, &logon.session_key.first_16(), self.preauth);
