@@ -59,9 +59,15 @@ impl Ids {
         }
     }
 
-    /// A table for tests: the ids of one domain are the first id and the relative id.
+    /// A table for tests: the ids of the domain CORP are the first id and the relative id.
     #[cfg(test)]
-    pub(crate) fn by_rid(
+    pub(crate) fn by_rid(state_directory: &std::path::Path, domain: [u32; 3], first: u32) -> Self {
+        Self::of_domain_by_rid(state_directory, "CORP", domain, first)
+    }
+
+    /// As [`Self::by_rid`], for a domain with this name.
+    #[cfg(test)]
+    pub(super) fn of_domain_by_rid(
         state_directory: &std::path::Path,
         name: &str,
         domain: [u32; 3],

@@ -237,7 +237,7 @@ mod tests {
     fn server_with_ids() -> (tempfile::TempDir, Arc<Server>) {
         let (state, server) = server("rid");
         let before = server.domain().unwrap();
-        let ids = Ids::by_rid(&state.path().join("other"), "ACME", [1, 2, 3], 10_000);
+        let ids = Ids::of_domain_by_rid(&state.path().join("other"), "ACME", [1, 2, 3], 10_000);
         let domain =
             Domain { settings: before.settings.clone(), ids, names: DomainNames::new(None, Ids::default()) };
         let of_eu = DomainUser { domain: String::from("EU"), sid: of_eu(), ..user() };

@@ -328,7 +328,7 @@ mod tests {
         let domain = [7, 8, 9];
         let sid = |rid| Sid::of_domain(domain, rid);
         let directory = tempfile::tempdir().unwrap();
-        let ids = Ids::by_rid(directory.path(), "CORP", domain, 10_000);
+        let ids = Ids::by_rid(directory.path(), domain, 10_000);
         let user = DomainUser {
             name: String::from("carol"),
             domain: String::from("CORP"),
