@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use auth::kerberos::testing::{Issued, RequestSpec, TicketSpec, acceptors_subkey, keytab};
+use auth::kerberos::testing::{Issued, PacSpec, RequestSpec, TicketSpec, acceptors_subkey, keytab};
 use auth::kerberos::{Enctype, KerberosTime, Key};
 use auth::users::UserDb;
 use auth::{KerberosError, KerberosExchange, KerberosStep};
@@ -14,6 +14,7 @@ use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters
 use client::{Begun, TicketError, TicketSource};
 use parking_lot::Mutex;
 use vfs::local::{LocalBackend, LocalOptions};
+use wire::security::Sid;
 use zeroize::Zeroizing;
 
 use super::TestServer;
@@ -81,7 +82,13 @@ impl TicketSource for Tickets {
         let now = self.server.file_time();
         let version = self.version.load(Ordering::Relaxed);
         let end = KerberosTime(KerberosTime::of(now).0 + LIFE);
-        let spec = TicketSpec { end, ..TicketSpec::new(&SERVICE, REALM, key(version), version, now) };
+        // The SID of the test's machine is no domain's.
+        let pac = PacSpec { domain_sid: Sid::of(5, [21, 7, 8, 9]), ..PacSpec::carol() };
+        let spec = TicketSpec {
+            end,
+            pac: Some(pac),
+            ..TicketSpec::new(&SERVICE, REALM, key(version), version, now)
+        };
         let issued = spec.issue();
         let request = RequestSpec { microseconds: made, ..RequestSpec::new(&issued, now) };
         let token = request.token(&issued);
