@@ -45,7 +45,7 @@ fn server(directory: &Path) -> TestServer {
     let mut defaults = Settings::conventional(false, |_| None);
     defaults.name = String::from("FILES");
     defaults.control_socket = None;
-    defaults.state_directory = "/nonexistent/shareward".into();
+    defaults.state_directory = directory.join("state");
     let text = format!(
         "[domain]\nrealm = 'corp.test'\nids = 'rid'\nkeytab = '{}'\n[[share]]\nname = 'data'\npath = '{}'\n",
         directory.join("keytab").display(),
