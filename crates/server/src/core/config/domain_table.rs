@@ -47,9 +47,13 @@ impl Reader<'_> {
         let name = self.domain_name(&table, server);
         for controller in &table.controllers {
             let host = controller.get_ref();
-            if host.parse::<std::net::IpAddr>().is_err()
-                && let Err(message) = check_dns_name(host)
-            {
+            if host.parse::<std::net::IpAddr>().is_ok() {
+                // A controller proves by a ticket that it is one, and tickets are for names.
+                self.error(
+                    controller,
+                    format!("controllers: {host} is an address; give the controller's DNS name"),
+                );
+            } else if let Err(message) = check_dns_name(host) {
                 self.error(controller, format!("controllers: {message}"));
             }
         }
@@ -326,14 +330,14 @@ mod tests {
     fn all_keys_are_read() {
         let settings = read(
             "[domain]\nrealm = 'Sales.Corp.Test'\nname = 'sales'\nkeytab = 'keys'\n\
-             controllers = ['dc1.corp.test', '192.0.2.1']\nlogon_groups = ['SALES\\staff', 'S-1-5-21-1-2-3-1104']\n\
+             controllers = ['dc1.corp.test', 'dc2']\nlogon_groups = ['SALES\\staff', 'S-1-5-21-1-2-3-1104']\n\
              ntlm = false\nrc4 = true\nclock_skew = 60\nids = 'rid'\n\
              id_ranges = [{ first = 10000, last = 19999 }, { domain = 'corp', first = 20000, last = 29999 }]\n",
         )
         .unwrap();
         assert_eq!((settings.realm.as_str(), settings.name.as_str()), ("SALES.CORP.TEST", "SALES"));
         assert_eq!(settings.keytab, Path::new("/etc/shareward/keys"));
-        assert_eq!(settings.controllers, ["dc1.corp.test", "192.0.2.1"]);
+        assert_eq!(settings.controllers, ["dc1.corp.test", "dc2"]);
         assert_eq!(settings.logon_groups, ["SALES\\staff", "S-1-5-21-1-2-3-1104"]);
         assert_eq!((settings.ntlm, settings.rc4, settings.clock_skew), (false, true, 60));
         let ranges: Vec<_> = settings.id_ranges.iter().map(|it| (it.domain.as_str(), it.first)).collect();
@@ -352,6 +356,14 @@ mod tests {
             ("clock_skew = 4000", "3:14: clock_skew is 1 to 3600 seconds"),
             ("ids = 'hash'", "3:7: ids is one of auto, nss, rid, autorid"),
             ("controllers = ['a b']", "3:16: controllers: \"a b\" is no DNS name, as corp.example"),
+            (
+                "controllers = ['dc1.corp.test', '192.0.2.1']",
+                "3:33: controllers: 192.0.2.1 is an address; give the controller's DNS name",
+            ),
+            (
+                "controllers = ['2001:db8::1']",
+                "3:16: controllers: 2001:db8::1 is an address; give the controller's DNS name",
+            ),
             (
                 "name = 'corp.test'",
                 "3:8: a domain name is 1 to 15 letters, digits, '-' or '_'; the DNS name is realm",
