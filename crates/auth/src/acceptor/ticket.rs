@@ -37,7 +37,7 @@ impl Acceptor {
                     }
                     .encode(),
                 };
-                self.state = State::Skewed(framing.announced());
+                self.state = State::Skewed(framing.prolonged());
                 return Ok(Step::Again { reason: reason.into(), token });
             }
         };
@@ -117,9 +117,12 @@ impl Negotiation {
 }
 
 impl Framing {
-    fn announced(mut self) -> Self {
+    /// The negotiation of a client that sends a second ticket. It is not decided by the client's first message any
+    /// more, so both sides prove the list (RFC 4178 5): smbclient fails if the server does not.
+    fn prolonged(mut self) -> Self {
         if let Self::Spnego(negotiation) = &mut self {
             negotiation.announced = true;
+            negotiation.mic_required = true;
         }
         self
     }

@@ -1,7 +1,7 @@
 //! Tickets in SPNEGO (RFC 4178, MS-SPNG), and the keys that result.
 
 use auth::kerberos::testing::{Issued, RequestSpec, TicketSpec, acceptors_subkey};
-use auth::kerberos::{Enctype, Key};
+use auth::kerberos::{Enctype, KerberosTime, Key};
 use auth::spnego::{Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
 use auth::{Acceptor, Logon, Refusal, Step};
 
@@ -167,6 +167,32 @@ fn every_bit_of_the_clients_mic_counts() {
             assert!(is_refused, "{enctype}, {bit}: {step:?}");
         }
     }
+}
+
+/// A second ticket takes the negotiation beyond its first message, so that both sides prove the list: smbclient, whose
+/// clock is wrong, fails if the server is content without.
+#[test]
+fn list_is_proved_if_a_client_corrects_its_clock() {
+    let (issued, request) = carol(AES);
+    let mut acceptor = acceptor(&service());
+    let late = RequestSpec { time: KerberosTime(NOW.to_unix().0 - 900), ..request.clone() };
+    let init = offer(&[Mechanism::MsKerberos, Mechanism::NtlmSsp], Some(late.token(&issued)));
+    let Step::Again { token, .. } = step(&mut acceptor, &init.encode()) else { panic!("no error") };
+    let answer = response(&token);
+    assert_eq!(answer.state, Some(NegState::AcceptIncomplete));
+    assert_eq!(answer.mechanism, Some(Mechanism::MsKerberos));
+    let token = NegTokenResp { token: Some(request.token(&issued)), ..NegTokenResp::default() };
+    let Step::Continue(token) = step(&mut acceptor, &token.encode()) else { panic!("no MIC") };
+    let answer = response(&token);
+    assert_eq!((answer.state, answer.mechanism), (Some(NegState::AcceptIncomplete), None));
+    let key = key_of(&answer.token.unwrap(), &issued, &request);
+    let mic = answer.mechanism_list_mic.unwrap();
+    assert!(RequestSpec::is_acceptors_mic(&key, true, &init.mechanism_list, &mic));
+    let mic = RequestSpec::mic(&key, true, &init.mechanism_list);
+    let token = NegTokenResp { mechanism_list_mic: Some(mic), ..NegTokenResp::default() };
+    let logon = done(step(&mut acceptor, &token.encode()));
+    assert_eq!(response(&logon.token).state, Some(NegState::AcceptCompleted));
+    assert_eq!(logon.session_key.full(), key.as_bytes());
 }
 
 #[test]
