@@ -94,6 +94,11 @@ impl Acceptor {
         Step::PassThrough(Box::new(request))
     }
 
+    /// True if the logon waits for the decision about the response to this challenge of the server.
+    pub fn awaits_decision(&self, challenge: &[u8; 8]) -> bool {
+        matches!(&self.state, State::PassedOn(passed) if passed.exchange.server_challenge == *challenge)
+    }
+
     /// Continues a logon after [`Step::PassThrough`] with the controller's decision. A user that it does not know becomes
     /// a guest where unknown users do.
     pub fn passed_through(&mut self, decided: Result<Decided, Refusal>) -> Step {

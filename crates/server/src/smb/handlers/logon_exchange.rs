@@ -171,15 +171,18 @@ impl LogonExchange<'_> {
     /// Has a controller decide about a response, and continues the logon with that.
     async fn pass_through(&self, request: PassThrough) -> Result<Step, NtStatus> {
         let server = &self.connection.server;
+        let challenge = request.challenge;
         let decided = server.decided_by_controller(request).await;
         if self.session.has_ended() && !self.binds {
             return Err(NtStatus::USER_SESSION_DELETED);
         }
         let mut logons = logons(self.connection);
-        let pending = logons.remove(&self.session.id());
+        // A client that has not waited for the decision may have begun another logon, which this decision is not about.
+        let awaits =
+            logons.get(&self.session.id()).is_some_and(|logon| logon.acceptor.awaits_decision(&challenge));
+        let pending = if awaits { logons.remove(&self.session.id()) } else { None };
         Ok(match pending {
             Some(mut pending) => pending.acceptor.passed_through(decided),
-            // The client has not waited for the decision.
             None => Step::Refused { reason: Refusal::OutOfOrder, token: None },
         })
     }
