@@ -47,6 +47,8 @@ impl Service {
         let server = Server::new(settings, accounts)?;
         *server.logons.guesses() = guesses::Guesses::load(&state_directory, server.now());
         server.identity.listens_on(addresses.clone());
+        // The keys are there before the first client asks what the server offers.
+        server.kerberos();
         let mut tasks = Vec::new();
         if let Some(path) = control_socket {
             let task = crate::fronts::http::serve(Arc::clone(&server), &path)

@@ -127,6 +127,7 @@ impl Server {
         }
         self.configuration.accounts.replace(accounts);
         *self.configuration.settings.write() = settings;
+        self.kerberos();
         self.refresh_users();
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use auth::AcceptorConfig;
 use auth::kerberos::{KerberosOptions, KerberosService, Keytab, KeytabError, MAX_KEYTAB};
@@ -19,7 +20,11 @@ use crate::core::server::Server;
 
 /// The keys in force, and the version of the file that they were read from.
 #[derive(Default)]
-pub(crate) struct ServiceKeys(Mutex<Loaded>);
+pub(crate) struct ServiceKeys {
+    loaded: Mutex<Loaded>,
+    /// Keys were read from the keytab of the settings. Its own field, because the lock is held while the file is read.
+    are_there: AtomicBool,
+}
 
 #[derive(Default)]
 struct Loaded {
@@ -46,7 +51,7 @@ impl ServiceKeys {
     /// The service with the keys that are in the file now. Waits for the file system.
     fn current(&self, domain: &DomainSettings) -> Option<Arc<KerberosService>> {
         let options = KerberosOptions { rc4: domain.rc4, clock_skew: domain.clock_skew };
-        let mut loaded = self.0.lock();
+        let mut loaded = self.loaded.lock();
         let loaded = &mut *loaded;
         if loaded.path != domain.keytab {
             *loaded = Loaded { path: domain.keytab.clone(), ..Loaded::default() };
@@ -60,6 +65,7 @@ impl ServiceKeys {
                 Err(error) => loaded.tell(version, &error),
             }
         }
+        self.are_there.store(loaded.service.is_some(), Ordering::Relaxed);
         let service = loaded.service.as_ref()?;
         if service.options() != options {
             loaded.service = Some(Arc::new(service.with_options(options)));
@@ -114,6 +120,13 @@ impl Server {
     pub(crate) fn kerberos(&self) -> Option<Arc<KerberosService>> {
         let settings = self.settings();
         self.logons.keys.current(settings.domain.as_ref()?)
+    }
+
+    /// True if the server has keys for tickets, as far as it has read them: at its start, with new settings, and at
+    /// each logon. A stranger's first message has no file read, unless there were no keys until now.
+    pub(crate) fn offers_kerberos(&self) -> bool {
+        self.settings().domain.is_some()
+            && (self.logons.keys.are_there.load(Ordering::Relaxed) || self.kerberos().is_some())
     }
 
     /// The parameters of logons of SMB clients. Waits for the file system.

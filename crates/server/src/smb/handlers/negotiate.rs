@@ -163,7 +163,7 @@ fn respond(
     contexts: NegotiateContexts<'_>,
     answer: &mut AnswerBuilder,
 ) {
-    let token = auth::Acceptor::offer(connection.server.kerberos().is_some());
+    let token = auth::Acceptor::offer(connection.server.offers_kerberos());
     let base = answer.base();
     NegotiateResponse {
         security_mode: negotiated.security_mode,
