@@ -654,6 +654,8 @@ fn logon_of_member(
         let step = match acceptor.step(&token, &Table, NOW) {
             Step::PassThrough(request) => {
                 passed = true;
+                assert!(acceptor.awaits_decision(&request.challenge));
+                assert!(!acceptor.awaits_decision(&request.challenge.map(|byte| !byte)));
                 let decided = base_key(&request).ok_or(Refusal::WrongPassword);
                 let decided = decided.map(|key| Decided { session_base_key: key.into(), user: carol() });
                 acceptor.passed_through(if request.user == "nobody" {

@@ -135,7 +135,7 @@ impl Opened<'_> {
             return Err(KerberosRefusal::Skew { client: authenticator.time, server: time, allowed });
         }
         self.check_times(time, skew)?;
-        let flags = gss_flags(&authenticator)?;
+        let flags = gss_flags(&authenticator, &part.key)?;
         // The option is not protected; the flag is. Clients that make their tokens by hand set the flag alone.
         let wants_reply = flags.map_or(request.mutual, |flags| flags & MUTUAL != 0);
         if request.mutual && !wants_reply {
@@ -216,9 +216,14 @@ impl Opened<'_> {
 }
 
 /// The flags in the checksum of the authenticator (RFC 4121 4.1.1); `None` without a checksum, which clients that make
-/// their tokens by hand leave out (MS-KILE 3.4.5).
-fn gss_flags(authenticator: &Authenticator) -> Result<Option<u32>, KerberosRefusal> {
+/// their tokens by hand leave out (MS-KILE 3.4.5), or with the checksum of no data that `krb5_mk_req` makes
+/// (RFC 4120 5.5.1).
+fn gss_flags(authenticator: &Authenticator, key: &Key) -> Result<Option<u32>, KerberosRefusal> {
     let Some((kind, value)) = &authenticator.checksum else { return Ok(None) };
+    if *kind == key.enctype().checksum_type() {
+        let verified = key.verify(KeyUsage::AP_REQ_CHECKSUM, &[], value);
+        return verified.map(|()| None).map_err(|_| KerberosRefusal::Demands("a checksum of unknown data"));
+    }
     if *kind != GSS_CHECKSUM || u32_at(value, 0) != Some(16) {
         return Err(KerberosRefusal::Demands("an unknown checksum"));
     }

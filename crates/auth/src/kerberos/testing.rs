@@ -122,6 +122,8 @@ pub struct RequestSpec {
     pub subkey: Option<Key>,
     /// The flags of GSS-API; `None` for no checksum.
     pub gss_flags: Option<u32>,
+    /// Data of the application that have a checksum of the session key, in place of that of GSS-API.
+    pub application_data: Option<Vec<u8>>,
     /// The channel bindings in the checksum.
     pub bindings: [u8; 16],
     /// `mutual-required`.
@@ -357,6 +359,7 @@ impl RequestSpec {
             client: None,
             subkey: Key::new(enctype, &vec![0x3b; enctype.key_len()]),
             gss_flags: Some(0x3e),
+            application_data: None,
             bindings: [0; 16],
             mutual: true,
             authenticator: None,
@@ -371,12 +374,23 @@ impl RequestSpec {
             asn1::put(1, &asn1::put_string(&issued.client_realm)),
             asn1::put(2, &client.encode(NT_PRINCIPAL)),
         ];
-        if let Some(flags) = self.gss_flags {
-            let mut value = 16_u32.to_le_bytes().to_vec();
-            value.extend(self.bindings);
-            value.extend(flags.to_le_bytes());
+        let key = &issued.session_key;
+        let checksum = match (&self.application_data, self.gss_flags) {
+            (Some(data), _) => {
+                let value = key.checksum(KeyUsage::AP_REQ_CHECKSUM, &[data]);
+                Some((key.enctype().checksum_type(), value))
+            }
+            (None, Some(flags)) => {
+                let mut value = 16_u32.to_le_bytes().to_vec();
+                value.extend(self.bindings);
+                value.extend(flags.to_le_bytes());
+                Some((ap_req::GSS_CHECKSUM, value))
+            }
+            (None, None) => None,
+        };
+        if let Some((kind, value)) = checksum {
             let checksum = asn1::put_sequence(&[
-                asn1::put(0, &asn1::put_integer(ap_req::GSS_CHECKSUM.into())),
+                asn1::put(0, &asn1::put_integer(kind.into())),
                 asn1::put(1, &asn1::put_octets(&value)),
             ]);
             fields.push(asn1::put(3, &checksum));

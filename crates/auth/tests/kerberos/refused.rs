@@ -201,6 +201,19 @@ fn demands_that_the_server_cannot_meet_are_refused() {
     assert_eq!(refusal_of(&issued, &contradicts), KerberosRefusal::TokenMalformed);
 }
 
+/// `krb5_mk_req` makes a checksum of the application's data, which are none here.
+#[test]
+fn checksum_of_no_data_is_accepted_and_one_of_others_refused() {
+    for enctype in Enctype::ALL {
+        let issued = ticket(enctype).issue();
+        let empty = RequestSpec { application_data: Some(Vec::new()), ..RequestSpec::new(&issued, NOW) };
+        assert!(accept(&service(), &empty.token(&issued)).is_ok(), "{enctype}");
+        let other = RequestSpec { application_data: Some(vec![1]), ..empty };
+        let expected = KerberosRefusal::Demands("a checksum of unknown data");
+        assert_eq!(refusal_of(&issued, &other), expected, "{enctype}");
+    }
+}
+
 #[test]
 fn server_without_keys_has_no_kerberos() {
     let issued = ticket(AES).issue();

@@ -110,6 +110,8 @@ pub struct KeyUsage(pub u32);
 impl KeyUsage {
     /// The encrypted part of a ticket.
     pub const TICKET: Self = Self(2);
+    /// The checksum of the application's data in an authenticator.
+    pub const AP_REQ_CHECKSUM: Self = Self(10);
     /// The authenticator of an AP-REQ.
     pub const AP_REQ: Self = Self(11);
     /// The encrypted part of an AP-REP.
