@@ -19,6 +19,7 @@ pub mod translate;
 pub mod users;
 
 mod limits;
+mod share_info;
 mod system;
 
 pub use limits::ACCOUNTS_BYTES_MAX;

@@ -15,5 +15,8 @@ pub(crate) const FAULTS_MAX: usize = 100;
 /// The most bytes of an accounts file: the records of a million accounts.
 pub const ACCOUNTS_BYTES_MAX: u64 = 512 << 20;
 
+/// The most bytes of the database of the permissions of shares: those of 10,000 shares take less than a tenth.
+pub(crate) const SHARE_INFO_BYTES_MAX: u64 = 64 << 20;
+
 /// The most names that a list of users is expanded to.
 pub(crate) const USERS_MAX: usize = 10_000;

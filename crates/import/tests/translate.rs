@@ -353,6 +353,69 @@ fn files_that_include_each_other_are_refused_soon() {
     assert!(error.starts_with("/etc/samba/smb.conf:1: more than 100 files"), "{error}");
 }
 
+/// A database with one record, as `sharesec` of Samba 4.17 makes it: a list with entries of these masks and SIDs.
+fn share_info(share: &str, entries: &[(u32, &[u8])]) -> Machine {
+    let mut aces = Vec::new();
+    for (mask, sid) in entries {
+        aces.extend([0, 0, 8 + sid.len() as u8, 0]);
+        aces.extend(mask.to_le_bytes());
+        aces.extend(*sid);
+    }
+    let mut descriptor = b"\x01\0\x04\x80\0\0\0\0\0\0\0\0\0\0\0\0\x14\0\0\0\x02\0".to_vec();
+    descriptor.extend([8 + aces.len() as u8, 0, entries.len() as u8, 0, 0, 0]);
+    descriptor.extend(aces);
+    let key = format!("SECDESC/{share}\0");
+    let bytes = import::tdb::make::tdb(&[(b"INFO/version\0", b"\x03\0\0\0"), (key.as_bytes(), &descriptor)]);
+    people().with_file("/var/lib/samba/share_info.tdb", bytes)
+}
+
+const WORLD: &[u8] = b"\x01\x01\0\0\0\0\0\x01\0\0\0\0";
+const ADMINISTRATORS: &[u8] = b"\x01\x02\0\0\0\0\0\x05\x20\0\0\0\x20\x02\0\0";
+
+#[test]
+fn permissions_of_everyone_limit_all_grants() {
+    let of = |mask, lines: &str| {
+        let text = format!("[Data]\npath = /srv/data\nread only = no\n{lines}");
+        let (_, mut settings) = read(&text, &["ann", "bob", "eve"], share_info("data", &[(mask, WORLD)]));
+        settings.shares.remove(0)
+    };
+    let everyone = |right| vec![(String::from("Everyone"), right)];
+    let full = of(0x001F_01FF, "");
+    assert!(!full.read_only && grants(&full).is_empty());
+    assert_eq!(grants(&of(0x0013_01FF, "")), everyone(GrantRight::Change));
+    assert!(of(0x0012_00A9, "").read_only);
+    let lists = "read only = yes\nwrite list = ann\n";
+    let ann = |right| [everyone(GrantRight::Read), vec![(String::from("ann"), right)]].concat();
+    assert_eq!(grants(&of(0x001F_01FF, lists)), ann(GrantRight::Full));
+    assert_eq!(grants(&of(0x0013_01FF, lists)), ann(GrantRight::Change));
+    assert_eq!(grants(&of(0x0012_00A9, lists)), ann(GrantRight::Read));
+}
+
+#[test]
+fn shares_with_permissions_for_some_are_comments() {
+    let text = "[data]\npath = /srv/data\n[other]\npath = /srv/other\n";
+    let machine = share_info("data", &[(0x0012_00A9, WORLD), (0x001F_01FF, ADMINISTRATORS)]);
+    let (translation, settings) = read(text, &["ann"], machine);
+    assert_eq!(settings.shares.len(), 1, "{}", translation.toml);
+    assert_eq!(translation.shares[0].outcome, ShareOutcome::Comment);
+    assert_eq!(
+        translation.shares[0].detail,
+        "its permissions (sharesec) grant S-1-5-32-544 more than everyone"
+    );
+}
+
+#[test]
+fn no_share_is_served_if_its_permissions_cannot_be_read() {
+    let text = "[global]\nstate directory = /state\n[data]\npath = /srv/data\n";
+    let (translation, settings) =
+        read(text, &["ann"], people().with_file("/state/share_info.tdb", "TDB file\n\0cut"));
+    assert_eq!(settings.shares.len(), 0, "{}", translation.toml);
+    assert!(translation.shares[0].detail.contains("/state/share_info.tdb cannot be read"), "{translation:?}");
+    assert!(translation.notes.iter().any(|it| it.ends_with("no share is served")), "{:?}", translation.notes);
+    let (translation, _) = read(text, &["ann"], people());
+    assert!(translation.notes.iter().any(|it| it.contains("there is no /state/share_info.tdb")));
+}
+
 /// The values that parameters have in real files, and wrong ones.
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![

@@ -9,6 +9,7 @@ use super::{Context, text};
 use crate::limits::USERS_MAX;
 use crate::report::Answers;
 use crate::smbconf::{Section, Value, list};
+use wire::security::ShareRight;
 
 /// The settings that decide who may use a share.
 #[derive(Debug, Default)]
@@ -18,6 +19,35 @@ pub(super) struct Access {
     pub(super) grants: Vec<(Principal, &'static str)>,
     /// The reason that the share would admit more users than Samba's.
     pub(super) closed: Option<String>,
+}
+
+impl Access {
+    /// Takes away what is above a right. True if anything was.
+    pub(super) fn limit(&mut self, most: ShareRight) -> bool {
+        let right = match most {
+            ShareRight::Full => return false,
+            ShareRight::Change => "change",
+            ShareRight::Read => "read",
+        };
+        if self.read_only {
+            return false;
+        }
+        if self.grants.is_empty() {
+            match most {
+                ShareRight::Read => self.read_only = true,
+                _ => self.grants.push((Principal::User(String::from("Everyone")), right)),
+            }
+            return true;
+        }
+        let mut is_changed = false;
+        for (_, granted) in &mut self.grants {
+            if *granted == "full" {
+                *granted = right;
+                is_changed = true;
+            }
+        }
+        is_changed
+    }
 }
 
 /// A user or group of a list.

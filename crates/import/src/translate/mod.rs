@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::report::{Answers, Entry, ShareEntry, ShareOutcome, Verdict, entries};
+use crate::share_info::ShareInfo;
 use crate::smbconf::{Config, Line, list};
 use crate::system::System;
 
@@ -93,6 +94,8 @@ struct Context<'a> {
     server: String,
     /// True if the server is a member of a domain, so that there are users without an account.
     is_member: bool,
+    /// The permissions of shares.
+    share_info: ShareInfo,
     /// The lines of each section; those of `[global]` have no index.
     lines: HashMap<Option<usize>, Vec<&'a Line>>,
 }
@@ -104,9 +107,18 @@ pub fn translate(config: &Config, accounts: &[String], places: &Places, system: 
     for line in &config.lines {
         lines.entry(line.section).or_default().push(line);
     }
-    let context = Context { config, system, accounts, server: server_name(config, system), is_member, lines };
+    let (server, share_info) = (server_name(config, system), ShareInfo::of(config, system));
+    let context = Context { config, system, accounts, server, is_member, share_info, lines };
     let mut answers = Answers::default();
     let mut notes = Vec::new();
+    match &context.share_info {
+        ShareInfo::Missing => notes.push(format!(
+            "permissions of shares (sharesec): there is no {}, so none were imported",
+            crate::share_info::path(config).display()
+        )),
+        ShareInfo::Unknown(reason) => notes.push(format!("{reason}; no share is served")),
+        ShareInfo::Known(_) => {}
+    }
     let main = config.files.first().map(|path| path.display().to_string()).unwrap_or_default();
     let mut toml = format!(
         "# From {} by `shareward import samba`; the comments name the lines. The settings of Shareward are described in\n\

@@ -47,12 +47,22 @@ pub(super) fn share(
     remark(context, section, &name, &mut table, answers);
 
     let guest = section.is("guest ok");
-    let access = access::access(context, section, guest, answers);
+    let mut access = access::access(context, section, guest, answers);
+    // Lines of smb.conf say nothing about this limit.
+    let permission = context.share_info.permission(&name);
+    let limit = match &permission {
+        Ok(right) => access.limit(*right).then_some("share_info.tdb (sharesec)"),
+        Err(reason) => {
+            close(reason.clone());
+            None
+        }
+    };
     if let Some(reason) = access.closed {
         close(reason);
     }
     if access.read_only {
-        table.set("read_only", "true", &source(config, section.value("read only")));
+        let source = limit.map_or_else(|| source(config, section.value("read only")), str::to_owned);
+        table.set("read_only", "true", &source);
     }
     if guest {
         table.set("guest", "true", &source(config, section.value("guest ok")));
@@ -61,12 +71,14 @@ pub(super) fn share(
     let of_lists: Vec<String> =
         lists.iter().filter_map(|it| section.value(it)).map(|it| text::place(config, it.place)).collect();
     let of_lists = of_lists.join(", ");
+    let of_grants =
+        limit.map_or_else(|| of_lists.clone(), |limit| format!("{of_lists} {limit}").trim().to_owned());
     if !access.users.is_empty() {
         table.set("users", &strings(&access.users), &of_lists);
     }
     if !access.grants.is_empty() {
         let grants: Vec<String> = access.grants.iter().map(|(who, right)| who.grant(right)).collect();
-        table.set("grants", &format!("[{}]", grants.join(", ")), &of_lists);
+        table.set("grants", &format!("[{}]", grants.join(", ")), &of_grants);
     }
     settings(context, section, &mut table, answers);
     modules(context, section, &mut table, answers);

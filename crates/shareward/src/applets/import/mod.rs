@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use auth::UserDb;
 use import::passdb::{Account, accounts, machine_sid};
-use import::report::Verdict;
+use import::report::{ShareOutcome, Verdict};
 use import::smbconf::{Charset, Config, LoadError, load};
 use import::translate::{
     AccountsSource, Translation, accounts_source, private_directory, server_name, translate,
@@ -103,7 +103,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         if !found.problems.is_empty() {
             return Err(Failure::Plain(found.problems.join("\n")));
         }
-        let is_complete = translation.entries.iter().all(|entry| entry.answer != Verdict::NotYet);
+        // Permissions of shares that are not there yet are in no line of the configuration.
+        let is_complete = translation.entries.iter().all(|entry| entry.answer != Verdict::NotYet)
+            && translation.shares.iter().all(|share| share.outcome != ShareOutcome::Comment);
         return if is_complete { Ok(()) } else { Err(Failure::Reported(ExitCode::System(NOT_YET))) };
     }
     if !found.problems.is_empty() {
