@@ -153,6 +153,9 @@ impl Server {
         if let Some(source) = &before.source {
             after.source = Some(keep(source, &before, &after)?);
         }
+        if let Some(domain) = self.domain() {
+            domain.prepare(&after);
+        }
         *self.configuration.settings.write() = Arc::new(after);
         self.refresh_users();
         Ok(self.replace_shares(shares))

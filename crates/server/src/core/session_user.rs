@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use auth::{DomainUser, IdentityKind};
+use registry::EndReason;
 
 use crate::core::config::{Allow, Role, Settings};
 use crate::core::roles::Roles;
@@ -118,10 +119,29 @@ impl Server {
         set.is_err() || Arc::ptr_eq(settings, &self.settings())
     }
 
+    /// Ends the session of a user who may no longer log on.
+    fn expel(&self, session: &Session) {
+        tracing::info!(
+            session = session.global_id().value(),
+            "the session ends: by the settings of [domain], its user may not log on any more"
+        );
+        let id = session.global_id();
+        let ended =
+            self.registry.lock("expel").close_session_by_global_id(id, EndReason::Administrator, self.now());
+        // It may have ended by itself.
+        if let Ok(effects) = ended {
+            self.apply(effects);
+        }
+    }
+
     fn refresh_user(&self, session: &Session) {
         loop {
             let Some(before) = session.user() else { return };
             let settings = self.settings();
+            if self.is_expelled(&settings, &before) {
+                self.expel(session);
+                return;
+            }
             if before.kind != IdentityKind::User
                 || before.administrator == settings.is_administrator(&self.member(&settings, &before))
             {

@@ -43,10 +43,25 @@ impl Server {
             true => domain.actor_of(&user).map_err(NotAdmitted::Unknown)?,
             false => Actor::Process,
         };
+        // The first clients after a start get the rights of groups whose names the domain is just asked for.
+        domain.names.wait_for_prepared();
         let name = user.qualified_name();
         let user = self.user_with(settings, name, IdentityKind::User, actor, Some(Arc::new(user)));
         self.check_logon_groups(settings, &domain, &user)?;
         Ok(user)
+    }
+
+    /// True if a user who has a session may no longer have one: the server has left the domain, or the user is in none
+    /// of `logon_groups`. While it is not known who is in them, sessions stay.
+    pub(crate) fn is_expelled(&self, settings: &Settings, user: &User) -> bool {
+        if user.domain.is_none() {
+            return false;
+        }
+        let Some(domain) = self.domain() else { return true };
+        let groups = &domain.settings.logon_groups;
+        let are_settled = groups.iter().all(|group| domain.names.is_settled(&domain.settings, group));
+        let member = self.member(settings, user);
+        !groups.is_empty() && are_settled && !groups.iter().any(|group| member.is_in(group))
     }
 
     /// Refuses users who are in none of `logon_groups`.
@@ -58,7 +73,12 @@ impl Server {
     ) -> Result<(), NotAdmitted> {
         let groups = &domain.settings.logon_groups;
         let member = self.member(settings, user);
-        if groups.is_empty() || groups.iter().any(|group| member.is_in(group)) {
+        let is_admitted = || groups.is_empty() || groups.iter().any(|group| member.is_in(group));
+        if is_admitted() {
+            return Ok(());
+        }
+        domain.names.wait_for_names(&domain.settings, groups.iter().map(String::as_str));
+        if is_admitted() {
             return Ok(());
         }
         let name = loggable(&user.name);

@@ -485,6 +485,20 @@ mod tests {
     }
 
     #[test]
+    fn sessions_of_users_outside_the_logon_groups_end_once_the_groups_are_known() {
+        let by_sid = server("logon_groups = ['S-1-5-21-1-2-3-1201']\n");
+        let user = by_sid.domain_user(&by_sid.settings(), &carol()).unwrap();
+        let outside = DomainUser { groups: Vec::new(), ..carol() };
+        let outsider = User { domain: Some(Arc::new(outside)), ..user.clone() };
+        let is_expelled = |server: &Server, user: &User| server.is_expelled(&server.settings(), user);
+        assert!(!is_expelled(&by_sid, &user));
+        assert!(is_expelled(&by_sid, &outsider));
+        let by_name = server("logon_groups = ['CORP\\nobody-has-asked']\n");
+        assert!(!is_expelled(&by_name, &outsider), "nobody knows yet who is in the group");
+        assert!(!is_expelled(&server(""), &outsider));
+    }
+
+    #[test]
     fn user_keeps_the_groups_of_the_controller_when_settings_change() {
         let server = server("");
         let known = user(&server, &carol());

@@ -42,15 +42,27 @@ impl Domain {
             Some(before) => Arc::clone(before),
             None => {
                 let ids = Ids::open(settings, domain);
-                let names = match before.filter(|it| it.settings.realm == domain.realm) {
-                    Some(before) => Arc::clone(&before.names),
+                let is_same = |it: &DomainSettings| (&it.realm, &it.name) == (&domain.realm, &domain.name);
+                let is_reached_as_before = |it: &DomainSettings| {
+                    (&it.keytab, &it.controllers) == (&domain.keytab, &domain.controllers)
+                };
+                let names = match before.filter(|it| is_same(&it.settings)) {
+                    Some(before) if is_reached_as_before(&before.settings) && before.ids == ids => {
+                        Arc::clone(&before.names)
+                    }
+                    Some(before) => before.names.with_source(names::source(domain), ids.clone()),
                     None => DomainNames::new(names::source(domain), ids.clone()),
                 };
                 Arc::new(Self { settings: domain.clone(), ids, names })
             }
         };
-        this.names.prepare(domain, names_in(settings));
+        this.prepare(settings);
         Some(this)
+    }
+
+    /// Asks for the names in the settings in advance.
+    pub(crate) fn prepare(&self, settings: &Settings) {
+        self.names.prepare(&self.settings, names_in(settings));
     }
 
     /// True for the NetBIOS or DNS name of the domain.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::NamedKind;
 use domain::names::{Directory, Membership};
@@ -52,7 +52,7 @@ pub(crate) struct DomainNames {
     answered: Condvar,
     /// Notified of every question.
     asked: Notify,
-    /// Notified when the SID of a name in the settings has become known, on which the rights of sessions may depend.
+    /// Notified when the answer for a name in the settings has changed, on which the rights of sessions may depend.
     pub(super) settled: Notify,
     /// True after the log has reported that the domain does not answer, until it does again.
     is_silent: AtomicBool,
@@ -63,10 +63,11 @@ struct Table {
     known: HashMap<Question, Known>,
     open: BTreeSet<Question>,
     under_way: BTreeSet<Question>,
-    /// Names that the domain was asked for and did not answer.
-    failed: BTreeSet<Question>,
-    /// The names in the settings.
+    /// The names in the settings, on which rights depend: they are asked for first and never removed, whatever clients
+    /// ask for.
     prepared: BTreeSet<Question>,
+    /// Those of them that the log has reported as unknown to the domain.
+    reported: BTreeSet<Question>,
 }
 
 /// A question to the domain.
@@ -78,8 +79,11 @@ enum Question {
     Name(FoldedName, FoldedName),
 }
 
+#[derive(Clone)]
 struct Known {
     named: Option<Named>,
+    /// False if the domain has not answered yet.
+    is_answered: bool,
     /// The time until which the question is not asked again.
     until: Instant,
 }
@@ -97,6 +101,13 @@ impl DomainNames {
             is_silent: AtomicBool::new(false),
         });
         this.ids.names().into_iter().for_each(|named| this.learn(named));
+        this
+    }
+
+    /// The same names with another source, for the same domain.
+    pub(super) fn with_source(&self, source: Option<Box<dyn NameSource>>, ids: Ids) -> Arc<Self> {
+        let this = Self::new(source, ids);
+        this.table.lock().known.extend(self.table.lock().known.clone());
         this
     }
 
@@ -129,10 +140,38 @@ impl DomainNames {
     /// even if no controller answers then.
     pub(super) fn prepare<'a>(&self, domain: &DomainSettings, written: impl Iterator<Item = &'a str>) {
         let prepared: BTreeSet<_> = written.filter_map(|name| question(domain, name)).collect();
-        self.table.lock().prepared.clone_from(&prepared);
+        let mut table = self.table.lock();
+        table.reported.retain(|question| prepared.contains(question));
+        table.prepared.clone_from(&prepared);
+        let is_incomplete = prepared.iter().any(|it| !table.known.contains_key(it));
+        drop(table);
+        // Those that were kept may have been removed since, as names that are in no settings.
+        if is_incomplete {
+            self.ids.names().into_iter().for_each(|named| self.learn(named));
+        }
         for question in prepared {
             self.known(question);
         }
+    }
+
+    /// Waits until the domain was asked for the names in the settings for the first time, or for a limited time.
+    pub(super) fn wait_for_prepared(&self) {
+        let table = self.table.lock();
+        let unknown: Vec<_> =
+            table.prepared.iter().filter(|it| !table.known.contains_key(it)).cloned().collect();
+        drop(table);
+        if !unknown.is_empty() {
+            self.wait_for(&unknown);
+        }
+    }
+
+    /// True if the domain has said whose SID the name is. A SID in text form stands for itself.
+    pub(super) fn is_settled(&self, domain: &DomainSettings, written: &str) -> bool {
+        if written.parse::<Sid>().is_ok() {
+            return true;
+        }
+        let Some(question) = question(domain, written) else { return false };
+        self.table.lock().known.get(&question).is_some_and(|known| known.is_answered)
     }
 
     fn known(&self, question: Question) -> Option<Named> {
@@ -181,29 +220,35 @@ impl DomainNames {
             let asked = self.asked.notified();
             let questions = self.table.lock().take();
             if questions.is_empty() {
-                if tokio::time::timeout(limits::DOMAIN_NAME_RETRY, asked).await.is_err() {
-                    self.table.lock().ask_again();
-                }
+                // Names in the settings are asked for again before they expire, not when they are needed.
+                let _ = tokio::time::timeout(RENEWAL, asked).await;
+                self.table.lock().renew();
                 continue;
             }
-            let (mut sids, mut names) = (Vec::new(), Vec::new());
-            for question in questions {
-                match &question {
-                    Question::Sid(sid) => sids.push((*sid, question)),
-                    Question::Name(domain, name) => {
-                        names.push((format!("{}\\{}", domain.as_str(), name.as_str()), question));
-                    }
+            for batch in batches(questions) {
+                let first = self.table.lock().take_prepared();
+                for batch in batches(first) {
+                    self.ask_domain(&**source, batch).await;
                 }
-            }
-            for batch in sids.chunks(limits::DOMAIN_NAMES_AT_ONCE) {
-                let (sids, questions): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
-                self.note_all(questions, source.names_of(sids).await);
-            }
-            for batch in names.chunks(limits::DOMAIN_NAMES_AT_ONCE) {
-                let (names, questions): (Vec<_>, Vec<_>) = batch.iter().cloned().unzip();
-                self.note_all(questions, source.owners_of(names).await);
+                self.ask_domain(&**source, batch).await;
             }
         }
+    }
+
+    /// Has the source answer questions of one kind.
+    async fn ask_domain(&self, source: &dyn NameSource, questions: Vec<Question>) {
+        let (mut sids, mut names) = (Vec::new(), Vec::new());
+        for question in &questions {
+            match question {
+                Question::Sid(sid) => sids.push(*sid),
+                Question::Name(domain, name) => names.push(format!("{}\\{}", domain.as_str(), name.as_str())),
+            }
+        }
+        let answers = match names.is_empty() {
+            true => source.names_of(sids).await,
+            false => source.owners_of(names).await,
+        };
+        self.note_all(questions, answers);
     }
 
     fn note_all(&self, questions: Vec<Question>, answers: Answers) {
@@ -227,12 +272,15 @@ impl DomainNames {
         let now = Instant::now();
         let mut table = self.table.lock();
         table.under_way.remove(&question);
+        let is_prepared = table.prepared.contains(&question);
         match answer {
             Ok(named) => {
                 self.is_silent.store(false, Ordering::Relaxed);
                 let lifetime = match (&named, &question) {
                     (Some(_), _) => limits::DOMAIN_NAME_LIFETIME,
-                    (None, Question::Name(domain, name)) => {
+                    (None, Question::Name(domain, name))
+                        if is_prepared && table.reported.insert(question.clone()) =>
+                    {
                         tracing::warn!(
                             domain = domain.as_str(),
                             name = name.as_str(),
@@ -240,21 +288,24 @@ impl DomainNames {
                         );
                         limits::NO_DOMAIN_NAME_LIFETIME
                     }
-                    (None, Question::Sid(_)) => limits::NO_DOMAIN_NAME_LIFETIME,
+                    (None, _) => limits::NO_DOMAIN_NAME_LIFETIME,
                 };
-                table.failed.remove(&question);
-                if let Some(named) = named.as_ref().filter(|_| table.prepared.contains(&question)) {
-                    self.ids.remember(named);
-                    let before = table.known.get(&question).and_then(|known| known.named.as_ref());
-                    if before.is_none_or(|before| before.sid != named.sid) {
+                if is_prepared {
+                    if let Some(named) = &named {
+                        table.reported.remove(&question);
+                        self.ids.remember(named);
+                    }
+                    let sid = |named: &Option<Named>| named.as_ref().map(|it| it.sid);
+                    let is_as_before = |known: &Known| known.is_answered && sid(&known.named) == sid(&named);
+                    if !table.known.get(&question).is_some_and(is_as_before) {
                         self.settled.notify_one();
                     }
                 }
                 let until = now + lifetime;
                 for other in named.iter().flat_map(Named::questions) {
-                    table.keep(other, Known { named: named.clone(), until });
+                    table.keep(other, Known { named: named.clone(), is_answered: true, until });
                 }
-                table.keep(question, Known { named, until });
+                table.keep(question, Known { named, is_answered: true, until });
             }
             Err(error) => {
                 if !self.is_silent.swap(true, Ordering::Relaxed) {
@@ -264,12 +315,10 @@ impl DomainNames {
                         "the domain does not answer for a name; groups in the settings that are not known yet give no rights"
                     );
                 }
-                let named = table.known.remove(&question).and_then(|known| known.named);
-                if matches!(question, Question::Name(..)) && table.failed.len() < limits::DOMAIN_QUESTIONS_MAX
-                {
-                    table.failed.insert(question.clone());
-                }
-                table.keep(question, Known { named, until: now + limits::DOMAIN_NAME_RETRY });
+                let before = table.known.remove(&question);
+                let is_answered = before.as_ref().is_some_and(|known| known.is_answered);
+                let named = before.and_then(|known| known.named);
+                table.keep(question, Known { named, is_answered, until: now + limits::DOMAIN_NAME_RETRY });
             }
         }
     }
@@ -279,9 +328,23 @@ impl DomainNames {
         let until = Instant::now() + limits::DOMAIN_NAME_LIFETIME;
         let mut table = self.table.lock();
         for question in named.questions() {
-            table.keep(question, Known { named: Some(named.clone()), until });
+            table.keep(question, Known { named: Some(named.clone()), is_answered: true, until });
         }
     }
+}
+
+/// The time between looks for names in the settings that expire before the next look. It is shorter than
+/// [`limits::DOMAIN_NAME_RETRY`], so that a domain that does not answer is not asked without a pause.
+const RENEWAL: Duration = Duration::from_secs(limits::DOMAIN_NAME_RETRY.as_secs() / 2);
+
+/// The questions for the domain at once, each batch of one kind.
+fn batches(questions: BTreeSet<Question>) -> Vec<Vec<Question>> {
+    let (sids, names): (Vec<_>, Vec<_>) =
+        questions.into_iter().partition(|it| matches!(it, Question::Sid(_)));
+    let batches = [sids, names]
+        .into_iter()
+        .flat_map(|them| them.chunks(limits::DOMAIN_NAMES_AT_ONCE).map(<[_]>::to_vec).collect::<Vec<_>>());
+    batches.collect()
 }
 
 /// Opens the questions under way again when nobody answers them any more, so that the next task does.
@@ -308,20 +371,36 @@ impl Table {
         self.open.extend(under_way);
     }
 
-    /// Asks again for the names without an answer.
-    fn ask_again(&mut self) {
-        let failed = std::mem::take(&mut self.failed);
-        self.open.extend(failed);
+    /// Asks for the names in the settings whose answers are missing or expire soon.
+    fn renew(&mut self) {
+        let soon = Instant::now() + RENEWAL;
+        let is_due = |it: &&Question| self.known.get(it).is_none_or(|known| known.until <= soon);
+        let due: Vec<_> = self.prepared.iter().filter(is_due).cloned().collect();
+        due.into_iter().for_each(|question| self.ask(question));
     }
 
     fn ask(&mut self, question: Question) {
-        if !self.under_way.contains(&question) && self.open.len() < limits::DOMAIN_QUESTIONS_MAX {
+        let has_room = self.open.len() < limits::DOMAIN_QUESTIONS_MAX || self.prepared.contains(&question);
+        if !self.under_way.contains(&question) && has_room {
             self.open.insert(question);
         }
     }
 
+    /// Takes the open questions: those for names in the settings first.
     fn take(&mut self) -> BTreeSet<Question> {
+        let first = self.take_prepared();
+        if !first.is_empty() {
+            return first;
+        }
         let taken = std::mem::take(&mut self.open);
+        self.under_way.extend(taken.iter().cloned());
+        taken
+    }
+
+    /// Takes the open questions for names in the settings.
+    fn take_prepared(&mut self) -> BTreeSet<Question> {
+        let taken: BTreeSet<_> = self.open.intersection(&self.prepared).cloned().collect();
+        self.open.retain(|question| !taken.contains(question));
         self.under_way.extend(taken.iter().cloned());
         taken
     }
@@ -329,10 +408,10 @@ impl Table {
     fn keep(&mut self, question: Question, known: Known) {
         if self.known.len() >= limits::DOMAIN_NAMES_KEPT {
             let now = Instant::now();
-            self.known.retain(|_, known| known.until > now);
+            self.known.retain(|it, known| known.until > now || self.prepared.contains(it));
         }
         if self.known.len() >= limits::DOMAIN_NAMES_KEPT {
-            self.known.clear();
+            self.known.retain(|it, _| self.prepared.contains(it));
         }
         self.known.insert(question, known);
     }
@@ -396,7 +475,6 @@ fn of_domain(named: domain::Named) -> Option<Named> {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::atomic::AtomicUsize;
-    use std::time::Duration;
 
     use futures_util::FutureExt as _;
 
@@ -514,6 +592,53 @@ pub(crate) mod tests {
         assert!(names.answer().now_or_never().is_none());
         assert_eq!(names.known_sid(&settings, written), Some(Frontdesk::named().sid));
         assert!(!is_open(&names));
+    }
+
+    #[test]
+    fn names_in_the_settings_stay_known_whatever_clients_ask_for() {
+        let names = DomainNames::new(None, Ids::default());
+        let settings = settings();
+        let written = "CORP\\frontdesk";
+        let asked = question(&settings, written).unwrap();
+        names.prepare(&settings, [written].into_iter());
+        names.note(asked.clone(), Ok(Some(Frontdesk::named())));
+        let others = || (0..20_000).map(|rid| Question::Sid(Sid::of_domain([4, 5, 6], rid)));
+        others().for_each(|other| names.note(other, Ok(None)));
+        assert_eq!(names.known_sid(&settings, written), Some(Frontdesk::named().sid));
+        let mut table = names.table.lock();
+        assert!(table.known.len() <= limits::DOMAIN_NAMES_KEPT);
+        others().for_each(|other| table.ask(other));
+        table.ask(asked.clone());
+        assert_eq!(table.take(), BTreeSet::from([asked]), "asked first, although the table is full");
+    }
+
+    #[test]
+    fn names_in_the_settings_are_renewed_before_they_expire() {
+        let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::default() })), Ids::default());
+        let settings = settings();
+        let written = "CORP\\frontdesk";
+        let asked = question(&settings, written).unwrap();
+        names.prepare(&settings, [written].into_iter());
+        assert!(!names.is_settled(&settings, written));
+        names.note(asked.clone(), Err(String::from("no controller")));
+        assert!(!names.is_settled(&settings, written));
+        names.table.lock().take();
+        names.note(asked.clone(), Ok(Some(Frontdesk::named())));
+        assert!(names.is_settled(&settings, written));
+        let mut table = names.table.lock();
+        table.renew();
+        assert!(table.take().is_empty(), "not due");
+        table.known.get_mut(&asked).unwrap().until = Instant::now() + Duration::from_secs(1);
+        table.renew();
+        assert_eq!(table.take(), BTreeSet::from([asked]));
+    }
+
+    #[test]
+    fn another_source_leaves_the_names_known() {
+        let names = DomainNames::new(None, Ids::default());
+        names.learn(Frontdesk::named());
+        let after = names.with_source(None, Ids::default());
+        assert_eq!(after.known_name(Frontdesk::named().sid), Some(Frontdesk::named()));
     }
 
     #[test]

@@ -106,7 +106,10 @@ impl LogonExchange<'_> {
             let wait = match turned {
                 Turned::Wait(wait) => wait,
                 Turned::PassOn { request, attempt, spent, preauth } => {
+                    // The client may leave while the controller decides.
+                    let left = Left { connection: self.connection, claim, is_audited: false };
                     let step = self.pass_through(*request).await?;
+                    left.is_followed();
                     self.note_decided(&attempt, spent, claim, &step);
                     return Ok(Decision { judged: Judged::Step(step), preauth, ticket_holder: None });
                 }
@@ -237,6 +240,29 @@ impl LogonExchange<'_> {
             place.wait(limits::REFUSED_LOGON_DELAY).await;
         }
         status
+    }
+}
+
+/// Writes the audit line of an attempt that nobody waits for any more, although a controller may have counted it.
+struct Left<'a> {
+    connection: &'a SmbConnection,
+    claim: &'a Claim,
+    is_audited: bool,
+}
+
+impl Left<'_> {
+    /// The attempt has a result, which is audited.
+    fn is_followed(mut self) {
+        self.is_audited = true;
+    }
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if !self.is_audited && self.connection.has_log_room() {
+            let reason = "the client left while a controller decided about its password";
+            logon_refused(&self.connection.peer, Some(self.claim), "NTLM", reason);
+        }
     }
 }
 
