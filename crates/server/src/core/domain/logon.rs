@@ -77,7 +77,9 @@ impl Server {
         if is_admitted() {
             return Ok(());
         }
-        domain.names.wait_for_names(&domain.settings, groups.iter().map(String::as_str));
+        if domain.names.is_served() {
+            domain.names.wait_for_names(&domain.settings, groups.iter().map(String::as_str));
+        }
         if is_admitted() {
             return Ok(());
         }

@@ -63,6 +63,8 @@ struct Table {
     known: HashMap<Question, Known>,
     open: BTreeSet<Question>,
     under_way: BTreeSet<Question>,
+    /// True while a task answers questions.
+    is_served: bool,
     /// The names in the settings, on which rights depend: they are asked for first and never removed, whatever clients
     /// ask for.
     prepared: BTreeSet<Question>,
@@ -159,10 +161,16 @@ impl DomainNames {
         let table = self.table.lock();
         let unknown: Vec<_> =
             table.prepared.iter().filter(|it| !table.known.contains_key(it)).cloned().collect();
+        let is_served = table.is_served;
         drop(table);
-        if !unknown.is_empty() {
+        if is_served && !unknown.is_empty() {
             self.wait_for(&unknown);
         }
+    }
+
+    /// True while a task answers questions.
+    pub(super) fn is_served(&self) -> bool {
+        self.table.lock().is_served
     }
 
     /// True if the domain has said whose SID the name is. A SID in text form stands for itself.
@@ -214,6 +222,7 @@ impl DomainNames {
     /// Answers questions as long as the server runs.
     pub(crate) async fn answer(&self) {
         let Some(source) = &self.source else { return std::future::pending().await };
+        self.table.lock().is_served = true;
         // This may be dropped before the answers come.
         let _resuming = Resuming(&self.table);
         loop {
@@ -352,7 +361,9 @@ struct Resuming<'a>(&'a Mutex<Table>);
 
 impl Drop for Resuming<'_> {
     fn drop(&mut self) {
-        self.0.lock().resume();
+        let mut table = self.0.lock();
+        table.is_served = false;
+        table.resume();
     }
 }
 
