@@ -129,7 +129,7 @@ impl Server {
             primary_group: Sid::default(),
             groups,
         };
-        UnixUser::OfDomain(domain, user)
+        UnixUser::OfDomain(domain, Box::new(user))
     }
 }
 
@@ -139,7 +139,7 @@ pub(crate) enum UnixUser {
     /// A local user, who has the files and sessions of the account with the same name.
     Local,
     /// A user of a domain. Its groups are those of the name service, as far as they have SIDs.
-    OfDomain(Arc<Domain>, DomainUser),
+    OfDomain(Arc<Domain>, Box<DomainUser>),
     /// A user who is neither for sure.
     Unknown,
 }
