@@ -109,7 +109,7 @@ impl LogonExchange<'_> {
                     // The client may leave while the controller decides.
                     let left = Left { connection: self.connection, claim, is_audited: false };
                     let step = self.pass_through(*request).await?;
-                    left.is_followed();
+                    left.disarm();
                     self.note_decided(&attempt, spent, claim, &step);
                     return Ok(Decision { judged: Judged::Step(step), preauth, ticket_holder: None });
                 }
@@ -252,7 +252,7 @@ struct Left<'a> {
 
 impl Left<'_> {
     /// The attempt has a result, which is audited.
-    fn is_followed(mut self) {
+    fn disarm(mut self) {
         self.is_audited = true;
     }
 }
