@@ -117,6 +117,8 @@ def replayed(host, address, user):
     def send(self, packet):
         if packet["Command"] == smb3structs.SMB2_SESSION_SETUP:
             if first:
+                # The encoded authenticators of two logons can have different lengths.
+                packet["Data"]["SecurityBufferLength"] = len(first[0])
                 packet["Data"]["Buffer"] = first[0]
             first.append(packet["Data"]["Buffer"])
         return original(self, packet)

@@ -79,7 +79,7 @@ impl Domain {
         Some(DOMAIN.get_or_init(Self::find_or_make))
     }
 
-    /// A copy of the member server `files.corp.test` with an address of its own: the place for a server of ours and its
+    /// A copy of the member server `files.corp.test`, whose account has the service `HTTP` as well, with an address of its own: the place for a server of ours and its
     /// clients.
     pub fn member(&self) -> Arc<Host> {
         Arc::new(Host::make(self, &unique("files"), Some(OURS)))
@@ -157,6 +157,7 @@ impl Domain {
                 domain.script("host", &[name]).success();
                 domain.script("join", &[name]).success();
             }
+            domain.samba_tool(&["spn", "add", "HTTP/files.corp.test", "FILES$"]);
             let mut keeper = script("keep", &domain.directory);
             keeper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
             #[expect(clippy::zombie_processes, reason = "the keeper outlives this process")]
