@@ -48,19 +48,20 @@ Makes this server a member of an Active Directory domain, and shows what that
 needs.
 
   JOIN          makes the computer's account and its keys, through 'adcli' or
-                Samba's 'net ads', whichever is installed; 'net ads' comes first
-                if smb.conf has the realm, because winbind needs its join.
-                Checks that the keys work, and offers to write [domain] into the
-                configuration. The password is asked for, or is the first line
-                of input.
+                Samba's 'net ads', whichever is installed; 'net ads' comes
+                first if smb.conf has the realm, because winbind needs its
+                join. Checks that the keys work, and offers to write [domain]
+                into the configuration. The password is asked for, or is the
+                first line of input.
   LEAVE         removes the computer's account; offers to remove its keys, and
                 [domain] from the configuration
   STATUS        checks the controllers, the clocks, the keys, the machine's
                 account, winbind and the ids
   IDS           lists the Unix ids of the domain's users and groups
-  IDS IMPORT    takes over the ranges of ids of Samba's autorid, from the output
-                of 'net idmap get ranges' or 'net idmap dump'; or those of a lost
-                map, from its copy. '-' is the input. The server must not run.
+  IDS IMPORT    takes over the ranges of ids of Samba's autorid, from the
+                output of 'net idmap get ranges' or 'net idmap dump'; or those
+                of a lost map, from its copy. '-' is the input. The server
+                must not run.
   IDS FORGET    forgets all ids. Files keep the old ones. The server must not
                 run.
 
