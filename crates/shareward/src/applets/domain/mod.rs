@@ -22,7 +22,7 @@ use crate::setup;
 pub(super) static APPLET: Applet = Applet {
     names: &["domain"],
     family: Family::Own,
-    summary: "Join or leave an Active Directory domain, and check the membership",
+    summary: "Join or leave an Active Directory domain, and check membership",
     help: &HELP,
     run,
 };
