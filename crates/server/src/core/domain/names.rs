@@ -68,7 +68,7 @@ struct Table {
     /// The names in the settings, on which rights depend: they are asked for first and never removed, whatever clients
     /// ask for.
     prepared: BTreeSet<Question>,
-    /// Those of them that the log has reported as unknown to the domain.
+    /// The prepared names that the log has reported as unknown to the domain.
     reported: BTreeSet<Question>,
 }
 
@@ -106,7 +106,7 @@ impl DomainNames {
         this
     }
 
-    /// The same names with another source, for the same domain.
+    /// A table with the names known here and another source for the same domain.
     pub(super) fn with_source(&self, source: Option<Box<dyn NameSource>>, ids: Ids) -> Arc<Self> {
         let this = Self::new(source, ids);
         this.table.lock().known.extend(self.table.lock().known.clone());
