@@ -26,6 +26,7 @@ mod server;
 mod session;
 mod settings;
 mod share;
+pub mod smb;
 pub mod socket_paths;
 mod timestamp;
 mod user;

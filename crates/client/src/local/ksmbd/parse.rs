@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use control::{OpenFile, Session, SessionShare, ShareKind, Word, address};
+use control::{Access, OpenFile, Session, SessionShare, ShareKind, Word, address, smb};
+use wire::{AccessMask, ShareAccess};
 
-use crate::local::reader::{Found, access, dialect, permissions, share_access};
+use crate::local::reader::Found;
 
 /// A session's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl SessionText {
             anonymous,
             opens: number("open_files").and_then(|it| u32::try_from(it).ok()),
             idle_seconds: number("last_active_seconds"),
-            dialect: self.field("dialect").and_then(hexadecimal).map(dialect),
+            dialect: self.field("dialect").and_then(hexadecimal).map(smb::dialect),
             signed: is_told.then_some(signing.is_some()),
             signing: signing.map(algorithm),
             encrypted: is_told.then_some(cipher.is_some()),
@@ -157,9 +158,9 @@ impl FileText {
             guest,
             computer: owner.and_then(|(session, _)| session.computer()),
             session_id: owner.and_then(|(session, _)| session.id()),
-            access: self.access.map(access),
-            permissions: self.access.map(permissions),
-            share_access: self.share_access.map(share_access),
+            access: self.access.map(|mask| Access::of_mask(AccessMask(mask))),
+            permissions: self.access.map(|mask| smb::permissions(AccessMask(mask), false)),
+            share_access: self.share_access.map(|mask| smb::share_access(ShareAccess(mask))),
             oplock: oplock.map(Word::from),
             lease: lease.map(letters),
             durable: self.is_durable.or_else(|| is_durable_alone.then_some(true)),

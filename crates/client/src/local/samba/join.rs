@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use control::{Connection, LockRange, OpenFile, Session, SessionShare, ShareKind, Timestamp, address};
-
-use wire::FoldedName;
+use control::{
+    Access, Connection, LockRange, OpenFile, Session, SessionShare, ShareKind, Timestamp, address, smb,
+};
+use wire::{AccessMask, FoldedName, ShareAccess};
 
 use super::status::{DISCONNECTED, OpenRow, Protection, SessionRow, Status, TreeRow};
-use crate::local::reader::{Found, access, dialect, first_ranges, hashed_id, permissions, share_access};
+use crate::local::reader::{Found, first_ranges, hashed_id};
 
 /// The names of the configured shares with their directories.
 pub(super) type Shares = BTreeMap<FoldedName, (String, String)>;
@@ -157,9 +158,9 @@ impl<'a> Joined<'a> {
                 row.socket.as_deref().and_then(address_of_socket).unwrap_or_else(|| computer(&row.machine))
             }),
             session_id: session.and_then(|row| row.id),
-            access: open.access.map(access),
-            permissions: open.access.map(permissions),
-            share_access: open.share_access.map(share_access),
+            access: open.access.map(|mask| Access::of_mask(AccessMask(mask))),
+            permissions: open.access.map(|mask| smb::permissions(AccessMask(mask), false)),
+            share_access: open.share_access.map(|mask| smb::share_access(ShareAccess(mask))),
             locks: locks.as_ref().and_then(|locks| u32::try_from(locks.len()).ok()),
             lock_ranges: first_ranges(locks.into_iter().flatten().copied()),
             oplock: open.oplock.clone(),
@@ -303,5 +304,5 @@ fn dialect_name(name: &str) -> String {
         "SMB3_11" => 0x0311,
         other => return other.to_owned(),
     };
-    dialect(revision)
+    smb::dialect(revision)
 }

@@ -4,10 +4,10 @@ use auth::sealing::Cipher;
 use auth::signing::SigningAlgorithm;
 use control::{
     Access, Connection, LockRange, OpenFile, Refusal, RefusalKind, RefusalQuery, ServerInfo, Session, Share,
-    ShareKind, Timestamp, Word, address, glob, limits,
+    ShareKind, Timestamp, Word, address, glob, limits, smb,
 };
 use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot};
-use wire::{AccessMask, Account, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
+use wire::{Account, LeaseState, NtStatus, OplockLevel, SessionGlobalId};
 
 use super::lists::SharesOfSessions;
 use crate::admin::{self, Counts, Right, saturated};
@@ -35,7 +35,7 @@ pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &Share
         idle_seconds: Some(now.since_ms(session.last_active) / 1000),
         guest: Some(flags.guest),
         anonymous: Some(flags.anonymous),
-        dialect: session.dialect.map(dialect),
+        dialect: session.dialect.map(|it| smb::dialect(it.0.into())),
         signed: Some(flags.signed),
         encrypted: Some(flags.encrypted),
         cipher: protection.cipher.filter(|_| flags.encrypted).map(cipher),
@@ -58,9 +58,9 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
         guest: Some(file.user_kind == registry::UserKind::Guest),
         computer: Some(file.client.to_string()),
         session_id: file.session.map(SessionGlobalId::value),
-        access: Some(access(file.access)),
-        share_access: Some(share_access(file.share_access)),
-        permissions: Some(admin::permissions(file.access, file.is_directory)),
+        access: Some(Access::of_mask(file.access)),
+        share_access: Some(smb::share_access(file.share_access)),
+        permissions: Some(smb::permissions(file.access, file.is_directory)),
         locks: Some(saturated(held().count())),
         lock_ranges: held()
             .take(limits::LOCK_RANGES_MAX)
@@ -189,7 +189,7 @@ fn refusal(refusal: &registry::Refusal) -> Refusal {
         user: refusal.user.to_string(),
         computer: Some(refusal.client.to_string()),
         session_id: refusal.session.map(SessionGlobalId::value),
-        wanted: Some(access(refusal.access)),
+        wanted: Some(Access::of_mask(refusal.access)),
         holder_file_id: blocker.map(|it| it.global_id.value()),
         holder_user: blocker.map(|it| it.user.to_string()),
         holder_computer: blocker.map(|it| it.client.to_string()),
@@ -209,19 +209,6 @@ fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
     }
 }
 
-fn access(mask: AccessMask) -> Access {
-    let names = ACCESS_NAMES.iter().filter(|(bit, _)| mask.contains(*bit));
-    Access::new(mask.0, names.map(|(_, name)| Word::known(name)).collect())
-}
-
-fn share_access(mask: ShareAccess) -> Vec<Word> {
-    [(ShareAccess::READ, "read"), (ShareAccess::WRITE, "write"), (ShareAccess::DELETE, "delete")]
-        .into_iter()
-        .filter(|(bit, _)| mask.contains(*bit))
-        .map(|(_, name)| Word::known(name))
-        .collect()
-}
-
 fn oplock(level: OplockLevel) -> Word {
     Word::known(match level {
         OplockLevel::LEVEL_II => "level2",
@@ -237,17 +224,6 @@ fn lease(state: LeaseState) -> String {
         .into_iter()
         .filter_map(|(bit, letter)| state.contains(bit).then_some(letter))
         .collect()
-}
-
-fn dialect(dialect: Dialect) -> String {
-    match dialect {
-        Dialect::SMB202 => String::from("2.0.2"),
-        Dialect::SMB210 => String::from("2.1"),
-        Dialect::SMB300 => String::from("3.0"),
-        Dialect::SMB302 => String::from("3.0.2"),
-        Dialect::SMB311 => String::from("3.1.1"),
-        Dialect(other) => format!("{other:#06x}"),
-    }
 }
 
 fn cipher(cipher: Cipher) -> String {
@@ -288,27 +264,10 @@ pub(super) fn timestamp(time: Time) -> Timestamp {
     Timestamp(i64::try_from(time.0).unwrap_or(i64::MAX))
 }
 
-/// The names of the bits of an access mask in MS-SMB2 2.2.13.1.1.
-const ACCESS_NAMES: [(AccessMask, &str); 15] = [
-    (AccessMask::READ_DATA, "FILE_READ_DATA"),
-    (AccessMask::WRITE_DATA, "FILE_WRITE_DATA"),
-    (AccessMask::APPEND_DATA, "FILE_APPEND_DATA"),
-    (AccessMask::READ_EA, "FILE_READ_EA"),
-    (AccessMask::WRITE_EA, "FILE_WRITE_EA"),
-    (AccessMask::EXECUTE, "FILE_EXECUTE"),
-    (AccessMask::DELETE_CHILD, "FILE_DELETE_CHILD"),
-    (AccessMask::READ_ATTRIBUTES, "FILE_READ_ATTRIBUTES"),
-    (AccessMask::WRITE_ATTRIBUTES, "FILE_WRITE_ATTRIBUTES"),
-    (AccessMask::DELETE, "DELETE"),
-    (AccessMask::READ_CONTROL, "READ_CONTROL"),
-    (AccessMask::WRITE_DAC, "WRITE_DAC"),
-    (AccessMask::WRITE_OWNER, "WRITE_OWNER"),
-    (AccessMask::SYNCHRONIZE, "SYNCHRONIZE"),
-    (AccessMask::ACCESS_SYSTEM_SECURITY, "ACCESS_SYSTEM_SECURITY"),
-];
-
 #[cfg(test)]
 mod tests {
+    use wire::{AccessMask, ShareAccess};
+
     use super::*;
 
     #[test]

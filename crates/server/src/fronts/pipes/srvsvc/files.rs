@@ -76,7 +76,7 @@ fn level_3(server: &Server, file: &FileSnapshot) -> FileInfo3 {
     let path = admin::server_path(server, file);
     FileInfo3 {
         id: file.global_id.value(),
-        permissions: admin::permissions(file.access, file.is_directory),
+        permissions: control::smb::permissions(file.access, file.is_directory),
         num_locks: saturated(file.locks.iter().filter(|it| !it.waiting).count()),
         path_name: Some(path.map_or_else(|| pipe_path(&file.path), |it| drive_path(&it))),
         user_name: Some(file.user.to_string()),
