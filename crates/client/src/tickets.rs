@@ -16,7 +16,7 @@ use crate::limits::TICKET_TIME_MAX;
 
 /// A source of tickets for logons.
 ///
-/// It is a trait for the tests; [`Tickets`] is the real one.
+/// [`Tickets`] implements it with the library; tests have implementations of their own.
 pub trait TicketSource: fmt::Debug + Send + Sync {
     /// Gets a ticket for the service `cifs` of `host`, and begins the exchange with it. Blocks while key distribution
     /// centers are asked.
@@ -237,7 +237,7 @@ async fn begin_within(
 ) -> Result<Begun, TicketError> {
     let (source, host) = (Arc::clone(source), host.to_owned());
     let begun = async {
-        // It is never closed.
+        // The semaphore is never closed, so the error cannot occur.
         let turn = turn_of(&source.principal()).acquire_owned().await.ok();
         let begun = tokio::task::spawn_blocking(move || {
             let begun = source.begin(&host);

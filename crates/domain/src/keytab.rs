@@ -60,7 +60,7 @@ pub fn machine_principal(path: &Path, realm: &str) -> Result<String, Error> {
 }
 
 /// Removes the keys of a realm from a keytab, and the file if it has no others. Returns the number of removed keys.
-/// Whoever reads the file meanwhile finds the old or the new one.
+/// The file is replaced as a whole: a concurrent reader gets the old or the new contents.
 pub fn remove_realm(path: &Path, realm: &str) -> Result<usize, Error> {
     let failed = |error| Error::Io { path: path.to_owned(), error };
     let bytes = zeroize::Zeroizing::new(fs::read(path).map_err(failed)?);

@@ -111,7 +111,7 @@ pub fn problems(report: &Report, expected: &Expected<'_>) -> Vec<Problem> {
             service.name,
             join(expected.realm)
         );
-        // The same cause was reported already if the machine cannot log on at all.
+        // If the machine cannot log on at all, its problem has been reported above.
         if report.channel.is_ok() {
             add(true, problem, hint);
         }

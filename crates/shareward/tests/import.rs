@@ -77,7 +77,7 @@ fn output_directory_has_a_configuration_that_can_be_checked() {
         .unwrap();
     assert!(check.status.success(), "{check:?}");
 
-    // The same again is no replacement; another one is.
+    // Importing the same configuration again replaces nothing; importing a different one does.
     assert_eq!(import(directory.path(), &words).0, 0);
     let toml = directory.path().join("new/shareward.toml");
     let text = fs::read_to_string(&toml).unwrap();

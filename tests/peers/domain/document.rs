@@ -131,7 +131,7 @@ impl Drop for Reader {
 fn the_steps_of_the_document() {
     let Some(domain) = Domain::with(&["adcli"]) else { return };
     let mut reader = Reader { host: domain.stranger("page"), connected: Vec::new() };
-    // What docs/install.md has done.
+    // The state after the steps of docs/install.md.
     let settings = reader.host.file("/etc/shareward/shareward.toml");
     fs::create_dir_all(settings.parent().expect("a directory")).expect("create a directory");
     fs::copy(repository().join("packaging/shareward.toml"), &settings).expect("copy the example");

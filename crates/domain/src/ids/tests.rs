@@ -55,7 +55,7 @@ fn autorid_gives_ranges_in_order_of_need_and_keeps_the_first_for_samba() {
     let map = IdMap::open(scratch.path(), autorid_rules()).unwrap();
     map.learn_domain("CORP", CORP).unwrap();
     map.learn_domain("SALES", SALES).unwrap();
-    // What a new winbind gives with `range = 1000000-1999999`.
+    // A new winbind gives the same ids with `range = 1000000-1999999`.
     assert_eq!(map.uid(user(CORP, 1103)), Some(1_101_103));
     assert_eq!(map.uid(user(SALES, 1103)), Some(1_201_103));
     // RIDs behind the size of a range have no id until a controller has named one of them.
@@ -103,7 +103,7 @@ fn recorded_ids_come_before_the_rules_and_are_unambiguous() {
     assert_eq!(conflict(dave, 11_105), Conflict::OtherSid(user(CORP, 1105)));
     assert_eq!(conflict(dave, 50_000), Conflict::InRange);
     assert_eq!(conflict(dave, 0), Conflict::Reserved);
-    // What the rule says anyway needs no record, and the kinds are separate.
+    // An id that follows from the rule needs no record, and ids of users and groups are separate.
     map.record(dave, Kind::User, 11_104).unwrap();
     map.record(dave, Kind::Group, 700).unwrap();
     map.remember(dave, Kind::User, "CORP\\dave").unwrap();

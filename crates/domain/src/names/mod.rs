@@ -179,7 +179,8 @@ impl Directory {
 
     /// Asks over the session; once more over a new one if that was old and has broken.
     async fn ask_over(&self, session: &mut Session, question: Question<'_>) -> Answers {
-        // It is taken out: a question that is given up in the middle leaves the session in no known state.
+        // The session is taken out of its place, because a question that is cancelled half-way leaves it in an unknown
+        // state.
         if let Some(mut old) = session.open.take().filter(|old| old.used.elapsed() < IDLE)
             && let Ok(answer) = put(&mut old, question).await
         {

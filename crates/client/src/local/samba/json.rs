@@ -8,7 +8,7 @@ use super::status::{LockRow, OpenRow, Protection, SessionRow, Status, TreeRow, l
 
 /// The report in JSON; `None` if the text is none.
 pub(super) fn parse(text: &[u8]) -> Option<Status> {
-    // What is not UTF-8 is in names; the rest of the report can be read.
+    // Only names can contain bytes that are not UTF-8; the rest of the report is still readable.
     let text = String::from_utf8_lossy(text);
     let whole: Value = serde_json::from_str(&text).ok()?;
     whole.as_object()?;

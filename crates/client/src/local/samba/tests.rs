@@ -458,7 +458,7 @@ async fn hostile_reports_are_read_without_harm() {
     for end in [1, whole.len() / 3, whole.len() - 1] {
         let canned =
             Canned::default().with(JSON, &whole[..end]).with("smbstatus", &TEXT[..end.min(TEXT.len())]);
-        // What is cut is no JSON, and the text is what is left.
+        // A cut report is not JSON, so the reader falls back to the text.
         let _ = client(canned).files(&FileQuery::default()).await;
     }
 }
