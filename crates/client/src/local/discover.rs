@@ -1,7 +1,7 @@
 //! The servers of other makes that run on this machine.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use super::{Make, ksmbd, nfs, source};
 
@@ -27,15 +27,19 @@ fn at(root: &Path, path: &str) -> std::path::PathBuf {
 
 /// True if a process of this name runs that this machine's network belongs to: a container's has its own.
 fn has_process(root: &Path, name: &str) -> bool {
-    let network = |process: &Path| fs::read_link(process.join("ns/net")).ok();
+    let network = |process: &Path| fs::read_link(process.join("ns/net"));
     let proc = at(root, "proc");
-    let ours = network(&proc.join("self"));
+    let ours = network(&proc.join("self")).ok();
     let entries = fs::read_dir(&proc).into_iter().flatten().flatten();
     let processes = entries.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
     processes.map(|entry| entry.path()).any(|process| {
         let is_named = fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim_end() == name);
-        // Only root may read the network of others' processes.
-        is_named && network(&process).is_none_or(|theirs| ours.as_ref().is_none_or(|ours| *ours == theirs))
+        is_named
+            && match network(&process) {
+                Ok(theirs) => ours.as_ref().is_none_or(|ours| *ours == theirs),
+                // Only root may read the network of others' processes. One that has ended has none.
+                Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            }
     })
 }
 
@@ -75,7 +79,9 @@ mod tests {
         process(root.path(), "self", "net", "net:[1]");
         process(root.path(), "7", "smbd-notifyd", "net:[1]");
         process(root.path(), "8", "smbd", "net:[2]");
-        assert_eq!(running_below(root.path(), true), []);
+        process(root.path(), "10", "smbd", "net:[1]");
+        fs::remove_file(root.path().join("proc/10/ns/net")).unwrap();
+        assert_eq!(running_below(root.path(), true), [], "one that has ended, and nobody has waited for");
         process(root.path(), "9", "smbd", "net:[1]");
         assert_eq!(running_below(root.path(), true), [Make::Samba]);
         assert_eq!(running_below(root.path(), false), []);
