@@ -171,7 +171,7 @@ fn rust_clients_manifest() -> PathBuf {
 fn tests(selection: &[&str], of_the_binary: bool) -> Counts {
     let nextest = nextest();
     let run: &[&str] = if nextest {
-        &["nextest", "run", "--no-fail-fast", "--status-level", "fail", "--no-tests", "pass", "--locked"]
+        &["nextest", "run", "--no-fail-fast", "--status-level", "retry", "--no-tests", "pass", "--locked"]
     } else {
         &["test", "--quiet", "--no-fail-fast", "--locked"]
     };
@@ -193,6 +193,9 @@ fn tests(selection: &[&str], of_the_binary: bool) -> Counts {
     }
     let (good, text) = if nextest { watched_errors(command) } else { shell::watched(command) };
     let mut counts = if nextest { count_nextest(&text) } else { count_cargo_test(&text) };
+    for name in flaky(&text) {
+        println!("flaky, passed when it was repeated: {name}");
+    }
     if !good && counts.failed == 0 {
         counts.failed = 1;
     }
@@ -241,6 +244,14 @@ fn count_nextest(text: &str) -> Counts {
     Counts { passed: of(" passed"), failed: of(" failed") + of(" timed out"), skipped: of(" skipped") }
 }
 
+/// The tests that failed and passed when they were repeated:
+/// `   FLAKY 2/2 [   0.3s] (1/9) shareward-vfs::store disks::streams`.
+fn flaky(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter(|line| line.trim_start().starts_with("FLAKY "))
+        .filter_map(|line| Some(line.split_once("] ")?.1))
+}
+
 /// `test result: ok. 5 passed; 0 failed; 1 ignored; ...`, once for each test binary.
 fn count_cargo_test(text: &str) -> Counts {
     let mut counts = Counts::default();
@@ -270,6 +281,8 @@ mod tests {
         let nextest = "     Summary [  20.8s] 61 tests run: 55 passed (2 slow), 6 failed, 4 skipped\nerror: test run failed\n";
         let Counts { passed, failed, skipped } = count_nextest(nextest);
         assert_eq!((passed, failed, skipped), (55, 6, 4));
+        let again = "   FLAKY 2/2 [   0.336s] (1129/1297) shareward-vfs::store disks::streams\n";
+        assert_eq!(flaky(again).collect::<Vec<_>>(), ["(1129/1297) shareward-vfs::store disks::streams"]);
         let line =
             "test result: ok. 5 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
         let Counts { passed, failed, skipped } = count_cargo_test(&line.repeat(2));

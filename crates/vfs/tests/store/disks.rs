@@ -108,7 +108,10 @@ fn streams_survive_changes_of_device_numbers_and_mount_points() {
             filling.sync_all().unwrap();
         }
         assert!(grown.handle.write_at(&noise(1 << 17), 0).is_err());
-        assert_eq!((entries(&disk("one")), mark(&disk("one/h"))), (stored, None), "{kept:?}");
+        // The little room is enough for the move out of the attribute if the file system frees a block meanwhile.
+        let (now, mark) = (entries(&disk("one")), mark(&disk("one/h")));
+        let moved = kept.is_some() && now == stored + 1 && mark.is_some();
+        assert!(moved || (now == stored && mark.is_none()), "{kept:?}: {now} of {stored}, {mark:?}");
         assert_eq!(share.get("h:small").unwrap(), noise(700));
     }
     let mut find = Command::new("find");
