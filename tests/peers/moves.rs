@@ -63,7 +63,7 @@ impl Pair {
     }
 }
 
-/// The steps for an administrator in `docs/samba.md`.
+/// The steps for an administrator in `docs/from-samba.md`.
 fn take_over_sids(sambas: &Samba, ours: &Shareward) {
     let mut list = sambas.tool("pdbedit");
     list.args(["-L", "-v"]);

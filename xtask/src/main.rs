@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod bench;
+mod book;
 mod dist;
 mod fuzz;
 mod packages;
@@ -32,6 +33,7 @@ usage: cargo xtask COMMAND
                            clients of all kinds at random against one server, in all troubles (default 1 hour);
                            kinds: ours, smbclient, impacket, mount and, only where it is named, kernel
   bench [ARG...]           the load generator, ours and Samba's server side by side
+  book                     the documents as a book below target/book; needs mdbook
   dist                     a release tarball below target/dist
 ";
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::main(&rest),
         "soak" => soak::main(&rest),
         "bench" => bench::main(&rest),
+        "book" => book::main(),
         "dist" => dist::main(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{fuzz, packages, shell, tidy, torture};
+use crate::{book, fuzz, packages, shell, tidy, torture};
 
 /// The results of a step.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,7 @@ const STEPS: &[Step] = &[
     Step { name: "install", about: "the Debian packages of the peers, and fsx", run: install },
     Step { name: "format", about: "cargo fmt --check", run: format },
     Step { name: "tidy", about: "the house rules", run: || Counts::one(tidy::main()) },
+    Step { name: "book", about: "the documents as a book, where mdbook is installed", run: book },
     Step { name: "clippy", about: "clippy with warnings as errors, all targets", run: clippy },
     Step { name: "deny", about: "cargo-deny, where it is installed", run: deny },
     Step { name: "build", about: "the binaries that the later steps test", run: build },
@@ -100,6 +101,14 @@ fn format() -> Counts {
 fn clippy() -> Counts {
     let arguments = ["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     Counts::one(shell::succeeds(shell::cargo(&arguments)))
+}
+
+fn book() -> Counts {
+    if !in_cargo_home("mdbook") && !shell::installed("mdbook") {
+        println!("mdbook is not installed (`cargo install --locked mdbook`)");
+        return Counts { skipped: 1, ..Counts::default() };
+    }
+    Counts::one(book::main())
 }
 
 fn deny() -> Counts {

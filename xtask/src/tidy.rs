@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: house rules that neither the compiler nor clippy checks.
 
+mod book;
 mod dependencies;
 mod documents;
 mod doors;
@@ -34,6 +35,7 @@ pub(crate) fn main() -> bool {
     sources::check(&top, &mut findings);
     words::check(&top, &mut findings);
     documents::check(&top, &mut findings);
+    book::check(&top, &mut findings);
     findings.warnings.iter().for_each(|line| println!("warning: {line}"));
     findings.errors.iter().for_each(|line| println!("error: {line}"));
     println!("tidy: {} errors, {} warnings", findings.errors.len(), findings.warnings.len());

@@ -11,7 +11,7 @@ const HEAD: &str = "\
 # smb.conf and shareward.toml
 
 The answer to every parameter of Samba 4.17 to 4.25. `shareward import samba --check` applies it to a configuration, with
-file and line; [samba.md](samba.md) describes the import. This page is made from the table of the import by its tests.
+file and line; [from-samba.md](from-samba.md) describes the import. This page is made from the table of the import by its tests.
 
 - *Carried over*: the parameter becomes a setting of `shareward.toml`. Some values have an answer of their own, which the
   report has.

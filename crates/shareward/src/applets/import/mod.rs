@@ -190,7 +190,7 @@ impl Found {
         }
         if self.accounts.iter().any(|it| it.rid.is_none() && !it.is_machine()) {
             self.notes.push(String::from(
-                "SIDs: this list of accounts has none. If files have descriptors of Samba, make user-sids as docs/samba.md \
+                "SIDs: this list of accounts has none. If files have descriptors of Samba, make user-sids as docs/from-samba.md \
                  describes",
             ));
         }
