@@ -244,6 +244,9 @@ fn a_kernel_server_is_found_by_itself() {
     }
     found("session").success().says(r"\\192.0.2.7").says("Linux NFSv4.2 desk7");
     found("file --json").success().says(r#""make": "nfs""#);
+    found("openfiles /query").success().says("a.txt").says("(unknown)");
+    found("psfile a.txt").success().says("plan\\a.txt").says("(unknown)");
+    found("psloggedon").success().says("(unknown) from 192.0.2.7");
     found("net config server").failure().says("2114");
     fs::write(root.path().join("threads"), "0\n").expect("a file");
     found("session").failure().says("2114").says("'shareward serve' starts a server");

@@ -10,7 +10,7 @@ use super::{Applet, Family, Help};
 use crate::administration::{self, ServerTarget};
 use crate::cli::plain::{Known, Line, Value, Wrong};
 use crate::failure::{Failure, Numbered};
-use crate::open_files::shown_path;
+use crate::open_files::{shown_path, user_name};
 use crate::output::{Console, clean_line, columns, pad};
 use crate::programs::{csv_row, host_name};
 
@@ -226,7 +226,7 @@ fn query(
 }
 
 fn row(file: &OpenFile, host: Option<&String>) -> Vec<String> {
-    let (id, user, path) = (file.id.to_string(), file.user.clone(), path_of(file));
+    let (id, user, path) = (file.id.to_string(), user_name(file).to_owned(), path_of(file));
     let kind = if file.make.as_deref() == Some("nfs") { "NFS" } else { "Windows" }.to_owned();
     let row = match host {
         None => vec![id, user, kind, path],

@@ -11,7 +11,7 @@ use crate::cli;
 use crate::cli::plain::{Known, Line, Value, Wrong};
 use crate::exit::ExitCode;
 use crate::failure::{Failure, Numbered};
-use crate::open_files::shown_path;
+use crate::open_files::{shown_path, user_name};
 use crate::output::{Console, clean_line, or_unknown};
 use crate::programs::host_name;
 
@@ -144,7 +144,7 @@ fn list(files: &[OpenFile], selection: &Selection, host: &str, console: &mut Con
     for file in files {
         console.line(&clean_line(&format!("[{}] {}", file.id, shown_path(file))));
         for (name, value) in
-            [("User:", file.user.clone()), ("Locks:", or_unknown(file.locks)), ("Access:", access(file))]
+            [("User:", user_name(file).to_owned()), ("Locks:", or_unknown(file.locks)), ("Access:", access(file))]
         {
             console.line(format!("    {name:<8}{}", clean_line(&value)).trim_end());
         }

@@ -7,6 +7,7 @@ use control::{Logon, Session, SessionQuery, Timestamp, number};
 use server::logons::UTMP;
 use zeroize::Zeroizing;
 
+use super::session::is_user_unknown;
 use super::{Applet, Family, Help};
 use crate::administration::{self, ServerTarget};
 use crate::cli;
@@ -14,6 +15,7 @@ use crate::cli::plain::{Known, Line, Value, Wrong};
 use crate::credentials::Protocol;
 use crate::exit::ExitCode;
 use crate::failure::{Failure, Numbered};
+use crate::open_files;
 use crate::output::{Console, clean_line, local_time};
 use crate::programs::local_name;
 
@@ -219,7 +221,7 @@ fn show(machines: &[Machine], local_only: bool, times: bool, console: &mut Conso
             Ok(sessions) => {
                 console.line("Users logged on via resource shares:");
                 for session in sessions {
-                    let name = name(session.domain.as_deref(), &session.user);
+                    let name = session_name(session);
                     console.line(&shown(session.connected_at.filter(|_| times), times, &name));
                 }
             }
@@ -252,6 +254,15 @@ fn name(domain: Option<&str>, user: &str) -> String {
         _ if user.is_empty() => "(anonymous)".to_owned(),
         Some(domain) if !user.contains('\\') => format!("{domain}\\{user}"),
         _ => user.to_owned(),
+    }
+}
+
+/// The user of a session; its computer if another make of server does not report the user.
+fn session_name(session: &Session) -> String {
+    if is_user_unknown(session) {
+        open_files::by("(unknown)", Some(&session.computer))
+    } else {
+        name(session.domain.as_deref(), &session.user)
     }
 }
 

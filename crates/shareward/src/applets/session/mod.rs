@@ -3,6 +3,8 @@
 mod end;
 mod shown;
 
+pub(super) use shown::is_user_unknown;
+
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs as _};

@@ -213,7 +213,7 @@ fn more(session: &Session) -> String {
 }
 
 /// True if another make does not report the user.
-fn is_user_unknown(session: &Session) -> bool {
+pub(crate) fn is_user_unknown(session: &Session) -> bool {
     session.user.is_empty() && session.make.is_some() && session.anonymous != Some(true)
 }
 
