@@ -143,9 +143,11 @@ fn list(files: &[OpenFile], selection: &Selection, host: &str, console: &mut Con
     console.line(&format!("Files opened remotely on {host}:\n"));
     for file in files {
         console.line(&clean_line(&format!("[{}] {}", file.id, shown_path(file))));
-        for (name, value) in
-            [("User:", user_name(file).to_owned()), ("Locks:", or_unknown(file.locks)), ("Access:", access(file))]
-        {
+        for (name, value) in [
+            ("User:", user_name(file).to_owned()),
+            ("Locks:", or_unknown(file.locks)),
+            ("Access:", access(file)),
+        ] {
             console.line(format!("    {name:<8}{}", clean_line(&value)).trim_end());
         }
     }
