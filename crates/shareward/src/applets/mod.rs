@@ -5,6 +5,7 @@
 
 mod accounts;
 mod check;
+mod complete;
 mod config;
 mod demo;
 mod domain;
@@ -64,6 +65,9 @@ static APPLETS: &[&Applet] = &[
     &wait::APPLET,
     &who::APPLET,
 ];
+
+/// Commands for programs, which the list of commands leaves out.
+static HIDDEN: &[&Applet] = &[&complete::APPLET];
 
 /// One command.
 pub(crate) struct Applet {
@@ -184,7 +188,7 @@ fn command_line(
 
 fn find(family: Family, name: &str) -> Option<&'static Applet> {
     let named = |applet: &&&Applet| applet.names.iter().any(|known| known.eq_ignore_ascii_case(name));
-    let all = || APPLETS.iter().filter(|applet| family.has(applet)).filter(named);
+    let all = || APPLETS.iter().chain(HIDDEN).filter(|applet| family.has(applet)).filter(named);
     all().find(|applet| applet.family == family).or_else(|| all().next()).copied()
 }
 
