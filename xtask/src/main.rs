@@ -34,7 +34,7 @@ usage: cargo xtask COMMAND
                            kinds: ours, smbclient, impacket, mount and, only where it is named, kernel
   bench [ARG...]           the load generator, ours and Samba's server side by side
   book                     the documents as a book below target/book; needs mdbook
-  dist                     a release tarball below target/dist
+  dist [--profile NAME]    archives, Debian packages and a container file below target/dist
 ";
 
 fn main() -> ExitCode {
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         "soak" => soak::main(&rest),
         "bench" => bench::main(&rest),
         "book" => book::main(),
-        "dist" => dist::main(),
+        "dist" => dist::main(&rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             true
