@@ -127,7 +127,8 @@ fn dependency(package: &Value) -> io::Result<Dependency> {
     if holders.is_empty() {
         holders = vec![format!("the authors of {name}")];
     }
-    holders.dedup();
+    let mut known = BTreeSet::new();
+    holders.retain(|holder| known.insert(holder.clone()));
     Ok(Dependency { version: string(&package["version"]), name, license, holders, texts, apache })
 }
 
@@ -179,10 +180,8 @@ fn begins_part(line: &str, start: &str) -> bool {
 
 /// The first line and the end of the last line of the parts of the Apache License 2.0: the terms, and the advice on their
 /// use.
-const APACHE_PARTS: [(&str, &str); 2] = [
-    (TERMS, "END OF TERMS AND CONDITIONS"),
-    ("APPENDIX: How to apply the Apache", "limitations under the License."),
-];
+const APACHE_PARTS: [(&str, &str); 2] =
+    [(TERMS, "END OF TERMS AND CONDITIONS"), ("APPENDIX: How to apply the Apache", "third-party archives.")];
 const TERMS: &str = "Apache License";
 
 /// The lines of a licence that name a holder of the copyright.
@@ -243,7 +242,7 @@ mod tests {
         let repository = testkit::repository();
         let apache = fs::read_to_string(repository.join("LICENSE-APACHE")).unwrap();
         let mention = "Under the Apache License, Version 2.0.\n";
-        assert_eq!(without_apache(&format!("{mention}{apache}")).0.trim(), mention.trim());
+        assert_eq!(without_apache(&format!("{mention}{apache}")), (mention.to_owned(), true));
         assert_eq!(without_apache("MIT License\n"), ("MIT License\n".to_owned(), false));
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Release {
     pub(crate) version: String,
     /// The time of the last commit, in seconds since 1970, so that a build can be repeated.
     pub(crate) seconds: u64,
-    /// The same time as in mail headers.
+    /// That time, as mail headers have it.
     pub(crate) mail_date: String,
     pub(crate) pages: Vec<Page>,
     /// The licences of all that the binary contains.
