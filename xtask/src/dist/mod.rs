@@ -25,7 +25,7 @@ pub(crate) struct Release {
     pub(crate) version: String,
     /// The time of the last commit, in seconds since 1970, so that a build can be repeated.
     pub(crate) seconds: u64,
-    /// That time, as mail headers have it.
+    /// The time of the last commit in the form of mail headers.
     pub(crate) mail_date: String,
     pub(crate) pages: Vec<Page>,
     /// The licences of all that the binary contains.
