@@ -207,3 +207,43 @@ fn unknown_names_are_counted_like_wrong_passwords() {
     let line = told.lines().find(|line| line.starts_with("Password violations")).expect("a line");
     assert!(line.ends_with(" 2"), "{line}");
 }
+
+#[test]
+fn refusals_in_the_log_name_the_user_the_address_the_reason_and_the_remedy() {
+    if !need(&["smbclient"]) {
+        return;
+    }
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let server = ours(&subject);
+    let data = "name = \"data\"\n";
+    reconfigure(server, data, &format!("{data}users = [\"bob\"]\n"));
+    let as_user = |name: &str, password: &str| User {
+        name: name.into(),
+        password: password.into(),
+        administrator: false,
+    };
+    let alice = subject.user("alice").clone();
+    let refused = |user: &User, share: &str, options: &[&str], words: &[&str]| {
+        smbclient(&subject, user, share, options, "ls").failure();
+        let is_it = |line: &&str| words.iter().all(|word| line.contains(word));
+        let log = server.log();
+        let told = log.lines().rev().find(is_it).unwrap_or_else(|| panic!("no line has {words:?}: {log}"));
+        assert!(told.contains("127.0.0.1") && told.contains("audit") && told.contains("hint="), "{told}");
+    };
+    let logon = "logon refused";
+    refused(
+        &as_user("stranger", "x"),
+        "other",
+        &[],
+        &[logon, "stranger", "no such user", "shareward user add"],
+    );
+    refused(&as_user("alice", "x"), "other", &[], &[logon, "alice", "wrong password", "user passwd"]);
+    let v1 = ["--option=client NTLMv2 auth=no"];
+    refused(&alice, "other", &v1, &[logon, "alice", "NTLMv1", "LmCompatibilityLevel"]);
+    refused(&alice, "data", &[], &["share refused", "alice", "data", "do not admit", "'users'"]);
+    refused(&alice, "dta", &[], &["share refused", "alice", "dta", "no share of this name", "net share"]);
+    fs::remove_dir(subject.share_dir("other")).expect("remove the directory");
+    refused(&alice, "other", &[], &["share refused", "alice", "other", "cannot be opened", "net share"]);
+    server.net(&["net", "user", "alice", "/active:no"]).success();
+    refused(&alice, "other", &[], &[logon, "alice", "disabled", "/active:yes"]);
+}

@@ -67,6 +67,22 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The change that lets the user log on, for the log; `None` if the reason says it, or if nothing can be done.
+    pub const fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Disabled => "'net user NAME /active:yes' enables the account",
+            Self::LockedOut => "wrong passwords have locked it; 'net user NAME /active:yes' unlocks it",
+            Self::NoCommonMechanism => "the client must support NTLM, or Kerberos in a domain ([domain])",
+            Self::NoSuchUser | Self::NotAGuest => "'shareward user add NAME' adds an account",
+            Self::NotNtlmV2 => {
+                "let the client use NTLMv2: LmCompatibilityLevel 3 or higher in Windows, 'client NTLMv2 auth = yes' in \
+                 Samba, sec=ntlmssp in mount.cifs"
+            }
+            Self::WrongPassword => "'shareward user passwd NAME' sets another password",
+            _ => return None,
+        })
+    }
+
     /// True if the name or the password was wrong, as in an attempt to guess them.
     pub const fn is_wrong_guess(&self) -> bool {
         matches!(self, Self::NoSuchUser | Self::NotAGuest | Self::WrongPassword)

@@ -96,6 +96,7 @@ impl Service {
         }
         self.server.logons.log.sum_up();
         self.server.logons.granted_log.sum_up();
+        self.server.logons.share_log.sum_up();
         self.server.shut_down().await;
         // The tasks of the connections write their last answers and end.
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;

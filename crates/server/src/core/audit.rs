@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use auth::{Claim, Identity, IdentityKind, Method};
+use auth::{Claim, Identity, IdentityKind, Method, Refusal};
 use registry::AddressGroup;
 
 use crate::core::limits::LOGGED_NAME_MAX;
@@ -14,8 +14,42 @@ pub(crate) fn pipe_refused(peer: &SocketAddr, pipe: &str) {
     tracing::info!(target: "audit", from = %peer.ip().to_canonical(), pipe, "pipe refused: neither guests nor anonymous callers get it (see list_shares)");
 }
 
+/// Records that a session was refused a share: the user, the client's address and the share.
+pub(crate) fn share_refused(peer: &SocketAddr, user: &str, share: &str, why: &Why) {
+    tracing::info!(
+        target: "audit",
+        account = loggable(user),
+        from = %peer.ip().to_canonical(),
+        share = loggable(share),
+        reason = why.reason,
+        hint = why.remedy,
+        "share refused"
+    );
+}
+
+/// The reason of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Why {
+    /// The reason.
+    pub(crate) reason: String,
+    /// The change that avoids the refusal, if the reason does not say it.
+    pub(crate) remedy: Option<&'static str>,
+}
+
+impl From<&str> for Why {
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), remedy: None }
+    }
+}
+
+impl From<&Refusal> for Why {
+    fn from(refusal: &Refusal) -> Self {
+        Self { reason: refusal.to_string(), remedy: refusal.remedy() }
+    }
+}
+
 /// Records a refused logon: the account that the client named, its address, and the reason.
-pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'static str, reason: &str) {
+pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'static str, why: &Why) {
     let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
     tracing::info!(
         target: "audit",
@@ -24,7 +58,8 @@ pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'
         from = %peer.ip().to_canonical(),
         workstation = shown(|it| &it.workstation),
         method,
-        reason,
+        reason = why.reason,
+        hint = why.remedy,
         "logon refused"
     );
 }
@@ -45,13 +80,13 @@ pub(crate) fn logon_granted(peer: &SocketAddr, identity: &Identity, session: u32
 }
 
 /// Records that a user who has proved who it is gets no session.
-pub(crate) fn proven_logon_refused(peer: &SocketAddr, identity: &Identity, reason: &str) {
+pub(crate) fn proven_logon_refused(peer: &SocketAddr, identity: &Identity, why: &Why) {
     let claim = Claim {
         user: identity.user.clone(),
         domain: identity.domain.clone(),
         workstation: identity.workstation.clone().unwrap_or_default(),
     };
-    logon_refused(peer, Some(&claim), method_of(identity), reason);
+    logon_refused(peer, Some(&claim), method_of(identity), why);
 }
 
 /// The method of a logon in the log.
@@ -128,6 +163,12 @@ pub(crate) fn logons_untold(kind: LogKind, untold: &Untold) {
             from,
             count,
             "more logons were granted than the log has entries for"
+        ),
+        LogKind::Share => tracing::info!(
+            target: "audit",
+            from,
+            count,
+            "more shares were refused than the log has entries for"
         ),
     }
 }

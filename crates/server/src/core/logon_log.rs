@@ -1,6 +1,6 @@
 //! The limit on log entries about logons: an entry for each logon, unless there are so many that the log would fill the
-//! disk. Entries that are left out are counted and reported in a summary. Refused and granted logons have limits of
-//! their own, so that a client cannot hide guesses behind its logons.
+//! disk. Entries that are left out are counted and reported in a summary. Refused logons, granted logons and refused shares
+//! have limits of their own, so that a client cannot hide guesses behind its logons.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,6 +25,8 @@ pub(crate) enum LogKind {
     Refused,
     /// Granted logons.
     Granted,
+    /// Refused shares.
+    Share,
 }
 
 /// The recent entries about logons, and the counts of those that were left out.
@@ -126,13 +128,16 @@ impl LogonLog {
 pub(crate) async fn sum_up(server: Arc<Server>) {
     loop {
         let (refused, granted) = (&server.logons.log, &server.logons.granted_log);
+        let shares = &server.logons.share_log;
         tokio::select! {
             () = refused.has_untold.notified() => {}
             () = granted.has_untold.notified() => {}
+            () = shares.has_untold.notified() => {}
         }
         tokio::time::sleep(LOGON_SUMMARY).await;
         refused.sum_up();
         granted.sum_up();
+        shares.sum_up();
     }
 }
 

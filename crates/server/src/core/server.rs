@@ -86,6 +86,8 @@ pub(crate) struct SharedByLogons {
     pub(crate) log: LogonLog,
     /// The limit on log entries about logons that are granted.
     pub(crate) granted_log: LogonLog,
+    /// The limit on log entries about refused shares.
+    pub(crate) share_log: LogonLog,
     /// The keys for tickets.
     pub(crate) keys: ServiceKeys,
     /// The way to a controller for users of domains who come with NTLM.
@@ -272,6 +274,7 @@ impl Default for SharedByLogons {
             delayed: DelayedLogons::default(),
             log: LogonLog::new(LogKind::Refused),
             granted_log: LogonLog::new(LogKind::Granted),
+            share_log: LogonLog::new(LogKind::Share),
         }
     }
 }

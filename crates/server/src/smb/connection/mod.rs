@@ -363,6 +363,11 @@ impl SmbConnection {
         self.server.logons.granted_log.has_room(self.peer.ip(), self.server.now())
     }
 
+    /// Returns true if the log has room for a line about a share that is refused to the client's address.
+    pub(crate) fn has_log_room_for_share(&self) -> bool {
+        self.server.logons.share_log.has_room(self.peer.ip(), self.server.now())
+    }
+
     /// The session with the keys of an encrypted request, even if it has ended: its client then receives
     /// STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
     pub(crate) fn channel_for_keys(&self, id: SessionId) -> Option<Channel> {

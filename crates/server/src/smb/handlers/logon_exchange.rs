@@ -11,7 +11,7 @@ use registry::EndReason;
 use wire::{FileTime, NtStatus};
 
 use super::session_setup::{end, logons};
-use crate::core::audit::{account_locked, clock_differs, logon_refused};
+use crate::core::audit::{Why, account_locked, clock_differs, logon_refused};
 use crate::core::guesses::{Attempt, Guesses, Origin, Spent, Turn};
 use crate::core::limits;
 use crate::core::server::Server;
@@ -224,13 +224,13 @@ impl LogonExchange<'_> {
         &self,
         claim: Option<&Claim>,
         method: &'static str,
-        reason: &(dyn std::fmt::Display + Sync),
+        why: &Why,
         status: NtStatus,
         place: Option<DelayedLogon<'_>>,
     ) -> NtStatus {
         logons(self.connection).remove(&self.session.id());
         if self.connection.has_log_room() {
-            logon_refused(&self.connection.peer, claim, method, &reason.to_string());
+            logon_refused(&self.connection.peer, claim, method, why);
         }
         // A failed repeated logon ends the session, as in Windows; a failed binding does not.
         if !self.binds {
@@ -261,7 +261,7 @@ impl Drop for Left<'_> {
     fn drop(&mut self) {
         if !self.is_audited && self.connection.has_log_room() {
             let reason = "the client left while a controller decided about its password";
-            logon_refused(&self.connection.peer, Some(self.claim), "NTLM", reason);
+            logon_refused(&self.connection.peer, Some(self.claim), "NTLM", &Why::from(reason));
         }
     }
 }

@@ -17,7 +17,7 @@ use wire::{Dialect, NtStatus, SessionId};
 
 use super::logon_exchange::{Decision, Judged, LogonExchange};
 use super::malformed;
-use crate::core::audit::{logon_granted, logon_refused, proven_logon_refused, taken_as_guest};
+use crate::core::audit::{Why, logon_granted, logon_refused, proven_logon_refused, taken_as_guest};
 use crate::core::config::{Encryption, GUEST_ACCOUNT, Settings, Signing};
 use crate::core::domain::NotAdmitted;
 use crate::core::effects::SmbShell;
@@ -83,7 +83,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Judged::Step(Step::Again { reason, token }) => {
             if connection.has_log_room() {
                 let method = method_of(&reason, claim.as_ref());
-                logon_refused(&connection.peer, claim.as_ref(), method, &reason.to_string());
+                logon_refused(&connection.peer, claim.as_ref(), method, &Why::from(&reason));
             }
             SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &token }
                 .encode(answer.body(), base);
@@ -94,18 +94,18 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                 server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             }
             let method = method_of(&reason, claim.as_ref());
-            Err(logon.refuse(claim.as_ref(), method, &reason, status_of(&reason), place).await)
+            Err(logon.refuse(claim.as_ref(), method, &Why::from(&reason), status_of(&reason), place).await)
         }
         // The exchange has had the controller's decision.
         Judged::Step(Step::PassThrough(_)) => Err(NtStatus::INTERNAL_ERROR),
         Judged::Locked => {
             server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             let status = NtStatus::ACCOUNT_LOCKED_OUT;
-            Err(logon.refuse(claim.as_ref(), "NTLM", &Refusal::LockedOut, status, place).await)
+            Err(logon.refuse(claim.as_ref(), "NTLM", &Why::from(&Refusal::LockedOut), status, place).await)
         }
         Judged::OutOfPatience => {
-            let reason = "too many attempts at a password at the same time";
-            Err(logon.refuse(claim.as_ref(), "NTLM", &reason, NtStatus::LOGON_FAILURE, None).await)
+            let why = Why::from("too many attempts at a password at the same time");
+            Err(logon.refuse(claim.as_ref(), "NTLM", &why, NtStatus::LOGON_FAILURE, None).await)
         }
         Judged::Step(Step::Done(done)) => {
             let proven = Proven {
@@ -120,7 +120,8 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             if binds {
                 request.signer = Some(proven.bind().inspect_err(|status| {
                     if connection.has_log_room() {
-                        proven_logon_refused(&connection.peer, &done.identity, &format!("{status}"));
+                        let why = Why::from(format!("{status}").as_str());
+                        proven_logon_refused(&connection.peer, &done.identity, &why);
                     }
                 })?);
                 proven.log_granted();
@@ -130,9 +131,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             }
             let flags = match proven.finish() {
                 Ok(flags) => flags,
-                Err(NotBegun { status, reason }) => {
+                Err(NotBegun { status, why }) => {
                     if connection.has_log_room() {
-                        proven_logon_refused(&connection.peer, &done.identity, &reason);
+                        proven_logon_refused(&connection.peer, &done.identity, &why);
                     }
                     if session.user().is_none() {
                         end(connection, &session, EndReason::LogonFailed);
@@ -292,12 +293,12 @@ struct NotBegun {
     /// The status for the client.
     status: NtStatus,
     /// The reason for the log.
-    reason: String,
+    why: Why,
 }
 
 impl From<NtStatus> for NotBegun {
     fn from(status: NtStatus) -> Self {
-        Self { status, reason: status.to_string() }
+        Self { status, why: Why::from(status.to_string().as_str()) }
     }
 }
 
@@ -379,15 +380,17 @@ impl Proven<'_> {
     }
 
     /// Derives and sets the session's keys.
-    fn settle_keys(&self, user: &User) -> Result<(), NtStatus> {
+    fn settle_keys(&self, user: &User) -> Result<(), NotBegun> {
         // Existing sessions continue, and an administrator can end the pause.
         if self.connection.server.running.is_paused() && !user.administrator {
-            return Err(NtStatus::SHARING_PAUSED);
+            let remedy = Some("'net continue server' ends the pause");
+            let why = Why { reason: String::from("the server is paused"), remedy };
+            return Err(NotBegun { status: NtStatus::SHARING_PAUSED, why });
         }
         let established = self.established()?;
         let signing = established.signing.clone();
         if !self.session.establish(established) {
-            return Err(NtStatus::INTERNAL_ERROR);
+            return Err(NtStatus::INTERNAL_ERROR.into());
         }
         self.connection.remember_session(Channel { session: Arc::clone(self.session), signing });
         Ok(())
@@ -437,14 +440,15 @@ impl Proven<'_> {
     }
 
     /// The keys of the session and its required protection.
-    fn established(&self) -> Result<Established, NtStatus> {
+    fn established(&self) -> Result<Established, NotBegun> {
         let Self { negotiated, settings, .. } = self;
         let kind = self.logon.identity.kind;
         if kind != IdentityKind::User {
             // Without a password there is no secret from which keys could be derived.
             let must_sign = settings.signing == Signing::Required;
             if must_sign || settings.encryption == Encryption::Required {
-                return Err(NtStatus::ACCESS_DENIED);
+                let reason = "the settings require signing or encryption, and guests and anonymous callers have no keys for it";
+                return Err(NotBegun { status: NtStatus::ACCESS_DENIED, why: Why::from(reason) });
             }
         }
         if kind == IdentityKind::Guest {
@@ -458,7 +462,7 @@ impl Proven<'_> {
                 kind,
             });
         }
-        let failed = |_| NtStatus::INTERNAL_ERROR;
+        let failed = |_| NotBegun::from(NtStatus::INTERNAL_ERROR);
         let keys = SessionKeys::derive(
             negotiated.dialect,
             self.logon.session_key.full(),
@@ -477,7 +481,9 @@ impl Proven<'_> {
         let is_user = kind == IdentityKind::User;
         let must_seal = is_user && settings.encryption == Encryption::Required;
         if must_seal && sealing.is_none() {
-            return Err(NtStatus::ACCESS_DENIED);
+            let remedy = Some("the client must use SMB 3.0 or later");
+            let reason = String::from("the settings require encryption, which the client does not support");
+            return Err(NotBegun { status: NtStatus::ACCESS_DENIED, why: Why { reason, remedy } });
         }
         Ok(Established {
             dialect: negotiated.dialect,
@@ -508,22 +514,28 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
                 NotAdmitted::NotGranted(_) => NtStatus::LOGON_TYPE_NOT_GRANTED,
                 NotAdmitted::Unknown(_) => NtStatus::LOGON_FAILURE,
             },
-            reason: reason.to_string(),
+            why: Why::from(reason.to_string().as_str()),
         });
     }
     let is_user = identity.kind == IdentityKind::User;
     if is_user && settings.domain.is_some() && identity.user.contains(['\\', '@']) {
         let reason = "the account in the users file has a name as only users of a domain have";
-        return Err(NotBegun { status: NtStatus::LOGON_FAILURE, reason: reason.to_owned() });
+        return Err(NotBegun { status: NtStatus::LOGON_FAILURE, why: Why::from(reason) });
     }
     let actor = if settings.unix_identities {
         let account = if is_user { identity.user.as_str() } else { GUEST_ACCOUNT };
         crate::core::identity::actor_of(account).ok_or_else(|| NotBegun {
             status: NtStatus::LOGON_FAILURE,
-            reason: if is_user {
-                String::from("the user has no Unix account (see useradd, and unix_identities)")
+            why: if is_user {
+                Why {
+                    reason: String::from("the user has no Unix account"),
+                    remedy: Some("'useradd NAME' creates one; or set unix_identities = false"),
+                }
             } else {
-                format!("the Unix user {account}, which guests need, does not exist")
+                Why {
+                    reason: format!("the Unix user {account}, which guests need, does not exist"),
+                    remedy: Some("'useradd --system nobody' creates it"),
+                }
             },
         })?
     } else {

@@ -8,6 +8,7 @@ use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, Tr
 use wire::{Dialect, NtStatus};
 
 use super::malformed;
+use crate::core::audit::{Why, share_refused};
 use crate::core::config::{Caching, ShareSettings};
 use crate::core::server::Server;
 use crate::core::session::Session;
@@ -22,7 +23,16 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let path = asked.path.to_text();
     let name = share_name(&path).ok_or(NtStatus::INVALID_PARAMETER)?;
     let session = Arc::clone(request.session()?);
-    let (share, tree) = connect(server, &session, name).await?;
+    let (share, tree) = match connect(server, &session, name).await {
+        Ok(connected) => connected,
+        Err(NotConnected { status, why }) => {
+            if let Some(why) = why.filter(|_| request.connection.has_log_room_for_share()) {
+                let user = session.user().map(|user| user.name.clone()).unwrap_or_default();
+                share_refused(&request.connection.peer, &user, name, &why);
+            }
+            return Err(status);
+        }
+    };
     session.remember_tree(Arc::clone(&tree));
     if matches!(share.content, ShareContent::Disk(_)) {
         server.connected(&tree).await;
@@ -54,26 +64,64 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     Ok(NtStatus::SUCCESS)
 }
 
+/// A refused tree connect.
+struct NotConnected {
+    /// The status for the client.
+    status: NtStatus,
+    /// The reason for the log, if the status does not say it all.
+    why: Option<Why>,
+}
+
+impl From<NtStatus> for NotConnected {
+    fn from(status: NtStatus) -> Self {
+        Self { status, why: None }
+    }
+}
+
+impl NotConnected {
+    fn new(status: NtStatus, reason: &str, remedy: &'static str) -> Self {
+        Self { status, why: Some(Why { reason: reason.to_owned(), remedy: Some(remedy) }) }
+    }
+}
+
 /// Connects a session to the current share of this name, and to its current directory. If the directory does
 /// not exist, the answer is that the share does not exist, as in Windows and Samba.
 async fn connect(
     server: &Server,
     session: &Session,
     name: &str,
-) -> Result<(Arc<Share>, Arc<Tree>), NtStatus> {
+) -> Result<(Arc<Share>, Arc<Tree>), NotConnected> {
     let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
-        let share = server.share(name).ok_or(NtStatus::BAD_NETWORK_NAME)?;
+        let share = server.share(name).ok_or_else(|| {
+            NotConnected::new(
+                NtStatus::BAD_NETWORK_NAME,
+                "there is no share of this name",
+                "'net share' lists the shares",
+            )
+        })?;
         // 3.3.5.7: the share requires encryption and the client cannot encrypt. The key of an anonymous user
         // does not count.
         let can_seal = established.sealing.is_some() && user.kind == IdentityKind::User;
         if share.settings.encrypt && !can_seal {
-            return Err(NtStatus::ACCESS_DENIED);
+            return Err(NotConnected::new(
+                NtStatus::ACCESS_DENIED,
+                "the share requires encryption, and the client or its logon does not support it",
+                "the client must use SMB 3.0 or later and log on as a user, or remove 'encrypt' of the share",
+            ));
         }
-        let maximal_access = share.access_of(server, &user).ok_or(NtStatus::ACCESS_DENIED)?;
+        let Some(maximal_access) = share.access_of(server, &user) else {
+            return Err(not_admitted(&share.settings, user.kind));
+        };
         let files = match share.directory() {
-            Some(directory) => Some(directory.connect().await.ok_or(NtStatus::BAD_NETWORK_NAME)?),
+            Some(directory) => Some(directory.connect().await.ok_or_else(|| {
+                NotConnected::new(
+                    NtStatus::BAD_NETWORK_NAME,
+                    "the directory of the share cannot be opened",
+                    "'net share' shows the reason",
+                )
+            })?),
             None => None,
         };
         let root = files.as_ref().map_or(FileKey::default(), |files| files.root());
@@ -84,11 +132,28 @@ async fn connect(
             registry.tree_connect(session.id(), name, *encrypt, root, attach, server.now())
         });
         if let Some(connected) = connected {
-            let tree = connected.map_err(crate::core::status::of_tree_refusal)?.attached;
+            let connected = connected.map_err(crate::core::status::of_tree_refusal);
+            let tree = connected?.attached;
             return Ok((share, tree));
         }
     }
-    Err(NtStatus::BAD_NETWORK_NAME)
+    Err(NtStatus::BAD_NETWORK_NAME.into())
+}
+
+/// The refusal of a user whom the settings of the share do not admit.
+fn not_admitted(settings: &ShareSettings, kind: IdentityKind) -> NotConnected {
+    let (reason, remedy) = match kind {
+        IdentityKind::User if !settings.users.is_empty() => {
+            ("'users' or 'grants' of the share do not admit the user", "add the user to 'users' of the share")
+        }
+        IdentityKind::User => {
+            ("no grant of the share is for the user", "'net share SHARE /grant:NAME,CHANGE' adds one")
+        }
+        IdentityKind::Guest | IdentityKind::Anonymous => {
+            ("the share does not admit guests", "log on with an account, or set guest = true for the share")
+        }
+    };
+    NotConnected::new(NtStatus::ACCESS_DENIED, reason, remedy)
 }
 
 /// The share in `\\server\share`; the server's name is ignored.
