@@ -21,8 +21,8 @@ pub(crate) enum Failure {
     },
     /// An unknown command. The message is the overview of all commands.
     UnknownCommand {
-        /// The name as typed; `None` if no command was given.
-        name: Option<String>,
+        /// The name as typed, and where such a command is; `None` if no command was given.
+        hint: Option<String>,
         /// The overview.
         overview: String,
     },
@@ -143,10 +143,10 @@ fn message_and_code(failure: &Failure, as_json: bool) -> (String, ExitCode) {
         Failure::Usage { error, help } => {
             (block(error, Some(help.syntax)), ExitCode::of_number(error.number))
         }
-        Failure::UnknownCommand { name, .. } if as_json => {
+        Failure::UnknownCommand { hint, .. } if as_json => {
             let error = Numbered::new(messages::SYNTAX_NUMBER);
-            let error = match name {
-                Some(name) => error.hint(format!("'{name}' is not a command")),
+            let error = match hint {
+                Some(hint) => error.hint(hint),
                 None => error,
             };
             (json_block(&error), ExitCode::Failed)
@@ -163,10 +163,10 @@ fn message_and_code(failure: &Failure, as_json: bool) -> (String, ExitCode) {
             let text = document("error", &content).unwrap_or_else(|_unlikely| format!("{text}\n"));
             (text, ExitCode::of_number(PLAIN))
         }
-        Failure::UnknownCommand { name, overview } => {
+        Failure::UnknownCommand { hint, overview } => {
             let mut text = overview.clone();
-            if let Some(name) = name {
-                let _ = writeln!(text, "hint: '{}' is not a command", crate::output::clean(name));
+            if let Some(hint) = hint {
+                let _ = writeln!(text, "hint: {}", crate::output::clean(hint));
             }
             (text, ExitCode::Failed)
         }

@@ -1,6 +1,6 @@
 //! `net help`.
 
-use super::{APPLETS, Applet, Family, Help, find};
+use super::{APPLETS, Applet, Family, Help, find, samba_net};
 use crate::cli;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
@@ -55,7 +55,7 @@ pub(super) fn answer(family: Family, words: &[String], console: &mut Console) ->
             }
             None => {
                 return Err(Failure::UnknownCommand {
-                    name: Some(name.clone()),
+                    hint: Some(samba_net::unknown(Family::Own, std::slice::from_ref(name))),
                     overview: overview(Family::Own),
                 });
             }
