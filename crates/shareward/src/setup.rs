@@ -1,6 +1,8 @@
 //! The configuration file and the users file of `serve`, `check` and `user`.
 
-use std::io;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use auth::UserDb;
@@ -65,6 +67,39 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
         text.push_str("\n\nhint: `shareward serve DIR` shares a directory without a configuration file");
     }
     Failure::Plain(text)
+}
+
+/// The configuration that packages install, in which everything is a comment.
+pub(crate) const PACKAGED: &[u8] = include_bytes!("../../../packaging/shareward.toml");
+
+/// Creates a directory that does not exist, with its parents.
+pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = path
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| DirBuilder::new().mode(mode).create(path));
+    made.map_err(|error| Failure::Plain(format!("cannot create {}: {error}", path.display())))
+}
+
+/// Replaces a file: after a crash it has the old or the new content.
+pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let unfinished = directory.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(directory)?.sync_all()
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&unfinished);
+    })
 }
 
 fn environment(name: &str) -> Option<String> {

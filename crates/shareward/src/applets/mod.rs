@@ -8,16 +8,19 @@ mod check;
 mod complete;
 mod config;
 mod demo;
+mod doctor;
 mod domain;
 mod file;
 mod help;
 mod helpmsg;
 mod import;
+mod init;
 mod links;
 mod net_use;
 mod openfiles;
 mod psfile;
 mod psloggedon;
+mod samba_net;
 mod serve;
 mod service;
 mod session;
@@ -42,11 +45,13 @@ static APPLETS: &[&Applet] = &[
     &config::APPLET,
     &service::CONTINUE,
     &demo::APPLET,
+    &doctor::APPLET,
     &domain::APPLET,
     &file::APPLET,
     &help::APPLET,
     &helpmsg::APPLET,
     &import::APPLET,
+    &init::APPLET,
     &links::APPLET,
     &openfiles::APPLET,
     &psfile::APPLET,
@@ -136,7 +141,7 @@ fn program_name(program: &str) -> String {
 /// Runs the command that `words` name.
 fn dispatch(family: Family, words: &[String], console: &mut Console) -> Result<(), Failure> {
     let Some((name, rest)) = words.split_first() else {
-        return Err(Failure::UnknownCommand { name: None, overview: help::overview(family) });
+        return Err(Failure::UnknownCommand { hint: None, overview: help::overview(family) });
     };
     if family == Family::Own && name.eq_ignore_ascii_case("net") {
         return dispatch(Family::Net, rest, console);
@@ -150,7 +155,8 @@ fn dispatch(family: Family, words: &[String], console: &mut Console) -> Result<(
         return Ok(());
     }
     let Some(applet) = find(family, name) else {
-        return Err(Failure::UnknownCommand { name: Some(name.clone()), overview: help::overview(family) });
+        let hint = Some(samba_net::unknown(family, words));
+        return Err(Failure::UnknownCommand { hint, overview: help::overview(family) });
     };
     // The list of commands depends on the name that the program was called by.
     if std::ptr::eq(applet, &help::APPLET) && rest.is_empty() {

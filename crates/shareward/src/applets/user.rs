@@ -68,7 +68,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                 return Err(Failure::Plain(format!("the user {name} already exists")));
             }
             let password = password(name, console)?;
-            change(&path, |users| users.add(name, uid_of(name), &password, now()))?;
+            add(&path, name, &password)?;
             if let Some(warning) = no_unix_account(name, &settings) {
                 console.error(&format!("warning: {warning}\n"));
             }
@@ -89,6 +89,11 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         }
         _ => Err(usage(messages::SYNTAX_NUMBER)),
     }
+}
+
+/// Adds an account to a users file.
+pub(super) fn add(path: &Path, name: &str, password: &str) -> Result<(), Failure> {
+    change(path, |users| users.add(name, uid_of(name), password, now()))
 }
 
 fn list(path: &Path, console: &mut Console) -> Result<(), Failure> {
@@ -161,7 +166,7 @@ fn no_unix_account(name: &str, settings: &Settings) -> Option<String> {
 }
 
 /// Asks twice without echo, or reads one line if standard input is not a terminal.
-fn password(name: &str, console: &mut Console) -> Result<String, Failure> {
+pub(super) fn password(name: &str, console: &mut Console) -> Result<String, Failure> {
     let unreadable = |error: std::io::Error| Failure::Plain(format!("cannot read the password: {error}"));
     let wrong = |text: &str| Failure::Plain(text.to_owned());
     if !std::io::stdin().is_terminal() {

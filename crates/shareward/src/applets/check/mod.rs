@@ -57,24 +57,13 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let path = setup::config_path(named);
     let settings = setup::read(&path)?;
     let (users, warning) = setup::users(&settings.users_file)?;
-    let mut wrong = Vec::new();
-    for share in &settings.shares {
-        match std::fs::metadata(&share.path) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => wrong.push(format!("share {}: {} is not a directory", share.name, share.path.display())),
-            Err(error) => wrong.push(format!("share {}: {}: {error}", share.name, share.path.display())),
-        }
-    }
-    wrong.extend(wrong_names(&settings, &users));
-    wrong.extend(without_unix_account(&settings, &users));
-    wrong.extend(check_state(&settings.state_directory).err());
-    let of_domain = domain::check(&settings, &users);
-    wrong.extend(of_domain.wrong);
-    for warning in warning.into_iter().chain(of_domain.warnings) {
+    let found = problems(&settings, &users);
+    for warning in warning.into_iter().chain(found.warnings) {
         console.error(&format!("warning: {warning}\n"));
     }
-    if !wrong.is_empty() {
-        return Err(Failure::Plain(wrong.join("\n")));
+    if !found.wrong.is_empty() {
+        let lines: Vec<String> = found.wrong.iter().map(Problem::line).collect();
+        return Err(Failure::Plain(lines.join("\n")));
     }
     console.line(&format!(
         "{}: no problems found ({}, {})",
@@ -83,6 +72,58 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         number(users.users().count(), "user", "users")
     ));
     Ok(())
+}
+
+/// Something in a configuration that will not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// The description, which names the setting.
+    pub(super) what: String,
+    /// The command that mends it, if there is one.
+    pub(super) fix: Option<String>,
+    /// The change that can be made instead.
+    instead: Option<&'static str>,
+}
+
+impl Problem {
+    fn new(what: String) -> Self {
+        Self { what, fix: None, instead: None }
+    }
+
+    /// The problem on one line, with its remedy.
+    fn line(&self) -> String {
+        let fix = self.fix.as_ref().map(|fix| format!("; create one with '{fix}'")).unwrap_or_default();
+        let instead = self.instead.map(|instead| format!(", or {instead}")).unwrap_or_default();
+        format!("{}{fix}{instead}", self.what)
+    }
+}
+
+/// The problems of a configuration.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What will not work.
+    pub(super) wrong: Vec<Problem>,
+    /// What may not work.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Checks settings and accounts, as far as that is possible without the network.
+pub(super) fn problems(settings: &Settings, users: &UserDb) -> Found {
+    let mut wrong = Vec::new();
+    for share in &settings.shares {
+        match std::fs::metadata(&share.path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => wrong.push(format!("share {}: {} is not a directory", share.name, share.path.display())),
+            Err(error) => wrong.push(format!("share {}: {}: {error}", share.name, share.path.display())),
+        }
+    }
+    wrong.extend(wrong_names(settings, users));
+    let mut wrong: Vec<Problem> = wrong.into_iter().map(Problem::new).collect();
+    wrong.extend(without_unix_account(settings, users));
+    wrong.extend(check_state(&settings.state_directory).err().map(Problem::new));
+    let of_domain = domain::check(settings, users);
+    wrong.extend(of_domain.wrong.into_iter().map(Problem::new));
+    Found { wrong, warnings: of_domain.warnings }
 }
 
 /// The users, groups and shares that the configuration names but that do not exist.
@@ -145,21 +186,24 @@ fn wrong_names(settings: &Settings, users: &UserDb) -> Vec<String> {
 }
 
 /// The users who may log on but have no Unix account to act as.
-fn without_unix_account(settings: &Settings, users: &UserDb) -> Vec<String> {
+fn without_unix_account(settings: &Settings, users: &UserDb) -> Vec<Problem> {
     if !settings.unix_identities {
         return Vec::new();
     }
     let names = users.users().filter(|user| user.is_enabled()).map(|user| user.name.as_str());
     let mut wrong: Vec<_> = names
         .filter(|name| !setup::has_unix_account(name))
-        .map(|name| {
-            format!(
-                "user {name} has no Unix account; create one with 'useradd {name}', or set unix_identities = false"
-            )
+        .map(|name| Problem {
+            what: format!("user {name} has no Unix account"),
+            fix: Some(format!("useradd {name}")),
+            instead: Some("set unix_identities = false"),
         })
         .collect();
     if settings.shares.iter().any(|share| share.guest) && !setup::has_unix_account(GUEST_ACCOUNT) {
-        wrong.push(format!("guests act as the Unix user {GUEST_ACCOUNT}, which does not exist"));
+        wrong.push(Problem {
+            fix: Some(format!("useradd --system {GUEST_ACCOUNT}")),
+            ..Problem::new(format!("guests act as the Unix user {GUEST_ACCOUNT}, which does not exist"))
+        });
     }
     wrong
 }

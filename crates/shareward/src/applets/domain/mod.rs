@@ -4,7 +4,7 @@ mod ids;
 mod join;
 mod leave;
 mod login;
-mod status;
+pub(super) mod status;
 
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@ use domain::ids::IdMap;
 use domain::problems::{Expected, Problem, problems};
 use domain::status::{Report, ServiceFault, WinbindState, check};
 use serde::Serialize;
-use server::config::{DomainSettings, IdRule};
+use server::config::{DomainSettings, IdRule, Settings};
 
 use super::{member, membership};
 use crate::administration;
@@ -92,11 +92,14 @@ struct Shown {
     hint: String,
 }
 
-pub(super) fn run(words: &Words, console: &mut Console) -> Result<(), Failure> {
-    let (_, settings, domain) = member(words)?;
+/// Checks the membership with the domain itself, and describes what is wrong.
+pub(in crate::applets) fn examine(
+    settings: &Settings,
+    domain: &DomainSettings,
+) -> Result<(Report, Vec<Problem>), Failure> {
     let options = KerberosOptions { rc4: domain.rc4, clock_skew: domain.clock_skew };
-    let hosts = host_names(&settings, &domain.realm);
-    let of = membership(&domain);
+    let hosts = host_names(settings, &domain.realm);
+    let of = membership(domain);
     let report = administration::run(async { Ok(check(&of, &hosts, options).await) })?;
     let expected = Expected {
         name: &domain.name,
@@ -105,7 +108,13 @@ pub(super) fn run(words: &Words, console: &mut Console) -> Result<(), Failure> {
         rc4: domain.rc4,
         ntlm: domain.ntlm,
     };
-    let mut problems = problems(&report, &expected);
+    let problems = problems(&report, &expected);
+    Ok((report, problems))
+}
+
+pub(super) fn run(words: &Words, console: &mut Console) -> Result<(), Failure> {
+    let (_, settings, domain) = member(words)?;
+    let (report, mut problems) = examine(&settings, &domain)?;
     let in_use = match IdMap::read(&settings.state_directory) {
         Ok(stored) => stored.map_or(0, |stored| stored.ranges.len()),
         Err(error) => {

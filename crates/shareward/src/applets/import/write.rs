@@ -1,9 +1,7 @@
 //! The files that an import writes.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use auth::UserDb;
 use auth::users::UpdateError;
@@ -87,7 +85,7 @@ pub(super) fn write(
     }
     let differs = |path: &Path, text: &str| match fs::read(path) {
         // Nobody has changed the configuration that a package installs.
-        Ok(bytes) => bytes != text.as_bytes() && !(path == targets.config && bytes == PACKAGED),
+        Ok(bytes) => bytes != text.as_bytes() && !(path == targets.config && bytes == setup::PACKAGED),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     };
     let existing: Vec<String> = files
@@ -101,23 +99,20 @@ pub(super) fn write(
             existing.join("\n")
         )));
     }
-    make_directory(&targets.directory, 0o750)?;
-    make_directory(&targets.state, 0o700)?;
+    setup::make_directory(&targets.directory, 0o750)?;
+    setup::make_directory(&targets.state, 0o700)?;
     let users = write_users(found, &targets.users, system)?;
     let mut written = Vec::new();
     if !users.added.is_empty() {
         written.push(targets.users.clone());
     }
     for (path, text, mode) in files {
-        replace(&path, &text, mode)
+        setup::replace(&path, &text, mode)
             .map_err(|error| Failure::Plain(format!("cannot write {}: {error}", path.display())))?;
         written.push(path);
     }
     Ok(Written { files: written, config: targets.config.clone(), users })
 }
-
-/// The configuration that packages install, in which everything is a comment.
-const PACKAGED: &[u8] = include_bytes!("../../../../../packaging/shareward.toml");
 
 /// Adds the accounts to the users file, under its lock.
 fn write_users(found: &Found, path: &Path, system: &Machine) -> Result<Merged, Failure> {
@@ -141,34 +136,4 @@ fn write_users(found: &Found, path: &Path, system: &Machine) -> Result<Merged, F
         UpdateError::Save(error) => Failure::Plain(format!("cannot write {}: {error}", path.display())),
     })?;
     Ok(merged)
-}
-
-/// Creates a directory that does not exist, with its parents.
-fn make_directory(path: &Path, mode: u32) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let made = path
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| DirBuilder::new().mode(mode).create(path));
-    made.map_err(|error| Failure::Plain(format!("cannot create {}: {error}", path.display())))
-}
-
-/// Replaces a file: after a crash it has the old or the new content.
-fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let unfinished = directory.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(directory)?.sync_all()
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&unfinished);
-    })
 }
