@@ -54,15 +54,7 @@ impl Machine {
             PATH=\"$2:$PATH:/usr/sbin\" && shift 2 && exec sh -c \"$@\"";
         let binary = shareward_binary();
         let mut command = Command::new("unshare");
-        command.args([
-            "--mount",
-            "--propagation",
-            "private",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ]);
+        command.args(["--mount", "--propagation", "private", "--fork", "--kill-child"]);
         command.args(["sh", "-c", SCRIPT, "sh"]).arg(self.root.path());
         command.arg(binary.parent().expect("the directory of the binary")).current_dir("/");
         command

@@ -447,7 +447,7 @@ impl Proven<'_> {
             // Without a password there is no secret from which keys could be derived.
             let must_sign = settings.signing == Signing::Required;
             if must_sign || settings.encryption == Encryption::Required {
-                let reason = "the settings require signing or encryption, and guests and anonymous callers have no keys for it";
+                let reason = "guests and anonymous callers have no keys to sign with, and the settings require signing or encryption";
                 return Err(NotBegun { status: NtStatus::ACCESS_DENIED, why: Why::from(reason) });
             }
         }

@@ -101,9 +101,9 @@ impl Problem {
 /// The problems of a configuration.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// What will not work.
+    /// The problems that certainly keep something from working.
     pub(super) wrong: Vec<Problem>,
-    /// What may not work.
+    /// The things that may not be meant so.
     pub(super) warnings: Vec<String>,
 }
 

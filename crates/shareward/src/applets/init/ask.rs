@@ -51,7 +51,7 @@ fn share(plan: &mut Plan, console: &mut Console) -> Result<(), Failure> {
     let default = if setup::is_root() { "/srv/share" } else { "~/Shared" };
     answered(console, &format!("Directory to share [{default}]: "), |console, answer| {
         let path = if answer.is_empty() { default } else { answer };
-        let name = Path::new(path).file_name().map(|name| name.to_string_lossy().to_lowercase());
+        let name = Path::new(path).file_name().map(|name| name.to_string_lossy().to_ascii_lowercase());
         let name = name.filter(|name| server::config::check_share_name(name).is_ok());
         let name = name.unwrap_or_else(|| String::from("share"));
         console.talk(&format!("Name of the share [{}]: ", clean_line(&name)));

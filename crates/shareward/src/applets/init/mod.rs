@@ -30,9 +30,9 @@ SHAREWARD INIT
 [--listen ADDRESS[:PORT],...] [--unix-accounts] [--output DIR] [--yes]
 ",
     about: "\
-Asks what to share and with whom, writes a configuration and the users file, and
-creates the directories that the server needs. What a switch says is not asked.
-An existing configuration is never changed.
+Asks what to share and with whom, writes a configuration and the users file,
+and creates the directories that the server needs. Asks nothing that a switch
+answers. Never changes an existing configuration.
 
   --share          Share this directory under this name. It is created if it
                    does not exist.
@@ -45,7 +45,7 @@ An existing configuration is never changed.
                    for root, port 4450 for others.
   --unix-accounts  Create a Unix account for each user who has none. A server
                    that root runs acts as the Unix user of the same name.
-  --output         Write everything below DIR, for a server of its own. Default:
+  --output         Write everything below DIR, for a separate server. Default:
                    /etc/shareward and /var/lib/shareward for root, the
                    directories of XDG for others.
   --yes            Ask nothing but passwords.

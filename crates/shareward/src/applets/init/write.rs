@@ -244,7 +244,7 @@ mod tests {
 
     fn plan(directory: &Path) -> Plan {
         Plan {
-            shares: vec![(String::from("it's \"data\"$"), directory.join("a \\b"))],
+            shares: vec![(String::from("it's data$"), directory.join("a \\b"))],
             users: vec![String::from("ann"), String::from("bob \"b\"")],
             guest: false,
             read_only: true,
