@@ -256,7 +256,8 @@ mod tests {
         };
         let stop = || stop_of(&inner, &user, Wanted::Write, is_root);
         let all = if is_root { 0o777 } else { 0o700 };
-        (mode(&outer, all), mode(&inner, all));
+        mode(&outer, all);
+        mode(&inner, all);
         assert_eq!(stop(), None);
         mode(&inner, all & 0o555);
         assert_eq!(stop(), Some(Stop::Write));
