@@ -37,18 +37,29 @@ pub const MEM_FILE_BYTES_MAX: u64 = 1 << 30;
 /// Ranges in one answer of `allocated_ranges`; callers continue at the end of the last one.
 pub const ALLOCATED_RANGES_MAX: usize = 4096;
 
-/// Entries from which on a directory's names are cached for case folding; a shorter directory is scanned as
-/// fast.
-pub const FOLDED_NAMES_MIN: usize = 128;
+/// Entries up to which a directory is scanned for a name in another case, each time; the names of a longer one are kept
+/// in memory. A shorter directory is scanned as fast.
+pub const SCANNED_NAMES_MAX: usize = 128;
 
-/// Entries up to which a directory's names are cached; a longer directory is scanned each time, so that
-/// clients cannot make the cache grow without bound.
-pub const FOLDED_NAMES_MAX: usize = 65_536;
+/// The memory for the names of all directories in the whole process, in bytes: some seven million names of 20 bytes.
+/// Beyond, the names of the directory that was not used for the longest time are dropped. A directory that needs more
+/// alone is scanned each time.
+pub const INDEX_BYTES_MAX: usize = 256 << 20;
 
-/// Directories whose names are cached, in the whole process; beyond, the one scanned longest ago is dropped.
-pub const FOLDED_DIRECTORIES_MAX: usize = 32;
+/// Directories whose names are in memory. Each needs one of the user's inotify watches, of which older kernels have 8,192.
+/// Beyond, the one that was not used for the longest time is dropped.
+pub const INDEX_DIRECTORIES_MAX: usize = 1024;
 
-/// The lifetime of cached names: changes by other programs can remain unseen for at most this long.
+/// Changes of a directory that wait until its names are used: as many as the kernel's own queue holds by default.
+/// Beyond, its names are dropped: other programs change it, and no client looks for names.
+pub const INDEX_REPORTS_MAX: usize = 16_384;
+
+/// Own changes of a directory after which the waiting ones are applied to its names, so that a client that removes many
+/// files by their exact names does not fill the memory with them.
+pub const INDEX_REPORTS_APPLIED: usize = 256;
+
+/// The time for which the names of a directory on a network file system stay in memory: changes by others can remain
+/// unseen for at most this long.
 pub const FOLDED_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The time for which a removed name is remembered with its short name (MS-FSA 2.1.1.1, TunnelCacheList): 15

@@ -1,73 +1,33 @@
-//! Case-insensitive lookup of names: one scan of the directory, cached for long directories.
+//! Case-insensitive lookup of names: a scan of a short directory, the [`NameIndex`] for a long one.
 //!
-//! Every creation in a share must check that no other spelling exists; without a cache, filling a directory
-//! would take quadratic time. The cache is only a hint about *other spellings*: the kernel resolves exact
-//! names, the permission to list is checked each time, and the kernel opens every name that was found. An
-//! entry is valid while the directory's times are those after the scan or after this server's own last
-//! change, and for [`FOLDED_AGE_MAX`] at most. An own change updates an entry only if it was valid just
-//! before ([`OwnChange`]). The worst possible error is to miss, for that time, another spelling that a local
-//! process created in the same clock tick or during an own change.
-//!
-//! The cache belongs to the process, as the locks of directories do: two shares may contain the same
-//! directory.
+//! Every creation in a share must check that no other spelling exists. Without an index, filling a directory would take
+//! quadratic time. The index only has *other spellings*: the kernel resolves exact names, the permission to list is
+//! checked each time, and the kernel opens every name that was found.
 
-use super::inode::InodeKey;
+use super::inode::{self, InodeKey, Purpose};
+use super::name_index::{IndexKey, NameIndex, Stamp, is_changed_here_only};
+use super::name_table::NameTable;
 use super::names;
 use super::resolve::{device, statx_fd};
 use crate::error::Result;
-use crate::fold::{Forms, fold_in};
-use crate::limits::{
-    DIRECTORY_BUFFER_BYTES, FOLDED_AGE_MAX, FOLDED_DIRECTORIES_MAX, FOLDED_NAMES_MAX, FOLDED_NAMES_MIN,
-};
+use crate::fold::Forms;
+use crate::limits::{DIRECTORY_BUFFER_BYTES, INDEX_BYTES_MAX, SCANNED_NAMES_MAX};
 use crate::short_name;
-use rustix::fs::{Mode, OFlags, RawDir, Statx};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, RawDir, SeekFrom, Statx};
 use rustix::io::Errno;
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
-use wire::FoldedName;
-use wire::private_use::with_private_end;
 
-use parking_lot::{Mutex, MutexGuard};
+static INDEX: NameIndex = NameIndex::new(INDEX_BYTES_MAX);
 
-/// The cached directories. The lock is held for map look-ups only.
-static REMEMBERED: Mutex<BTreeMap<RememberedKey, Directory>> = Mutex::new(BTreeMap::new());
-
-/// Counters of this process's changes of directories, selected by inode number: a scan during which its
-/// counter changes is not cached.
+/// Counters of this process's changes of directories, selected by inode number: a scan during which its counter changes
+/// is not kept if the kernel does not report changes.
 static OWN_CHANGES: [AtomicU64; OWN_CHANGE_COUNTERS] = [const { AtomicU64::new(0) }; OWN_CHANGE_COUNTERS];
 
 /// The number of counters: so many that a scan is seldom disturbed by changes of another directory.
 const OWN_CHANGE_COUNTERS: usize = 256;
-
-/// The key of a cached directory. Shares with different normalization rules have separate entries.
-type RememberedKey = (InodeKey, Forms);
-
-struct Directory {
-    stamp: Stamp,
-    scanned: Instant,
-    /// The names on disk by folded name. A directory in which two names fold to the same is not cached.
-    names: HashMap<FoldedName, Vec<u8>>,
-}
-
-/// The times of a directory that change with its entries: modified and changed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp([(i64, u32); 2]);
-
-impl Stamp {
-    pub(super) fn of(raw: &Statx) -> Self {
-        Self([(raw.stx_mtime.tv_sec, raw.stx_mtime.tv_nsec), (raw.stx_ctime.tv_sec, raw.stx_ctime.tv_nsec)])
-    }
-
-    /// The change time, which no program can set.
-    pub(super) fn changed(self) -> (i64, u32) {
-        let [_, changed] = self.0;
-        changed
-    }
-}
 
 /// Finds the entry of a directory that equals `wanted` in all but case and the normalization `forms` (the
 /// first by its bytes if there are several), or the one whose short name is `wanted`.
@@ -85,28 +45,135 @@ pub(super) fn find(directory: BorrowedFd<'_>, forms: Forms, wanted: &str) -> Res
 
 fn find_at(
     directory: BorrowedFd<'_>,
-    (key, forms): RememberedKey,
+    key: IndexKey,
     stamp: Stamp,
     wanted: &str,
     is_undisturbed: impl FnOnce() -> bool,
 ) -> Result<Option<Vec<u8>>> {
+    if INDEX.contains(key) {
+        match rustix::fs::accessat(directory, c".", Access::READ_OK, AtFlags::EACCESS) {
+            Err(Errno::ACCESS) => return Ok(None),
+            result => result?,
+        }
+        if let Some(found) = indexed(key, stamp, wanted) {
+            return Ok(found);
+        }
+    }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = match rustix::fs::openat(directory, c".", flags, Mode::empty()) {
         Err(Errno::ACCESS) => return Ok(None),
         result => result?,
     };
-    if let Some(remembered) = remembered().get(&(key, forms)).filter(|remembered| remembered.is_valid(stamp))
-    {
-        let found =
-            remembered.names.get(&comparable(forms, wanted)).or_else(|| remembered.by_short_name(wanted));
-        return Ok(found.cloned());
+    let mut search = Search::new(key.1, wanted);
+    let mut count = 0_usize;
+    let is_short = scan(&fd, |name| {
+        search.consider(name);
+        count = count.saturating_add(1);
+        count <= SCANNED_NAMES_MAX
+    })?;
+    if is_short { Ok(search.found()) } else { find_in_long(fd, key, wanted, is_undisturbed) }
+}
+
+/// Finds a name in a long directory, and keeps all of its names in memory.
+fn find_in_long(
+    fd: OwnedFd,
+    key: IndexKey,
+    wanted: &str,
+    is_undisturbed: impl FnOnce() -> bool,
+) -> Result<Option<Vec<u8>>> {
+    // One scan is enough for all who wait for it.
+    let _lock = inode::lock(Purpose::Names, key.0);
+    let stamp = Stamp::of(&statx_fd(fd.as_fd())?);
+    if let Some(found) = indexed(key, stamp, wanted) {
+        return Ok(found);
     }
-    let scanned = Instant::now();
-    let scan = scan(fd, forms, wanted)?;
-    if let Some(names) = scan.names.filter(|names| names.len() >= FOLDED_NAMES_MIN) {
-        remember((key, forms), Directory { stamp, scanned, names }, is_undisturbed);
+    let mut search = Search::new(key.1, wanted);
+    let folds = folds_case(&fd) && std::str::from_utf8(&names::encode(wanted)?).is_ok();
+    if folds && !search.may_be_short {
+        return Ok(None);
     }
-    Ok(scan.best.or(scan.by_short_name))
+    let kind = rustix::fs::fstatfs(&fd)?.f_type;
+    let watched = is_changed_here_only(kind).then(|| fd.as_fd());
+    let mut filling = (!folds).then(|| (INDEX.begin(key, watched, stamp), NameTable::new(key.1)));
+    rustix::fs::seek(&fd, SeekFrom::Start(0))?;
+    scan(&fd, |name| {
+        search.consider(name);
+        if let Some((index, names)) = &mut filling {
+            let is_full = !names.insert(name)
+                || (names.len().is_multiple_of(ROOM_CHECKED_EVERY) && !index.has_room_for(names));
+            if is_full {
+                filling = None;
+            }
+        }
+        true
+    })?;
+    if let Some((index, names)) = filling {
+        index.keep(names, is_undisturbed);
+    }
+    Ok(search.found())
+}
+
+fn indexed(key: IndexKey, stamp: Stamp, wanted: &str) -> Option<Option<Vec<u8>>> {
+    INDEX.look_up(key, stamp, |names| names.find(wanted).map(<[u8]>::to_vec))
+}
+
+/// Reads the names of a directory, without `.` and `..`, until `next` returns false. Returns true if it read all.
+fn scan(directory: &OwnedFd, mut next: impl FnMut(&[u8]) -> bool) -> Result<bool> {
+    let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") && !next(name) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// True if the kernel itself finds names of the directory in another case (ext4, F2FS, tmpfs).
+fn folds_case(directory: &OwnedFd) -> bool {
+    rustix::fs::ioctl_getflags(directory).is_ok_and(|flags| flags.bits() & CASEFOLD != 0)
+}
+
+/// FS_CASEFOLD_FL of Linux.
+const CASEFOLD: u32 = 0x4000_0000;
+
+/// The number of names after which a scan checks whether they can be kept.
+const ROOM_CHECKED_EVERY: usize = 4096;
+
+/// The search for a name in a scan.
+struct Search<'a> {
+    forms: Forms,
+    wanted: &'a str,
+    /// True if the name has the form of a derived short name.
+    may_be_short: bool,
+    spelling: Option<Vec<u8>>,
+    by_short_name: Option<Vec<u8>>,
+}
+
+impl<'a> Search<'a> {
+    fn new(forms: Forms, wanted: &'a str) -> Self {
+        let may_be_short = short_name::may_be_derived(wanted);
+        Self { forms, wanted, may_be_short, spelling: None, by_short_name: None }
+    }
+
+    fn consider(&mut self, name: &[u8]) {
+        let is_before = |found: &Option<Vec<u8>>| found.as_deref().is_none_or(|found| name < found);
+        if names::matches(self.forms, name, self.wanted) && is_before(&self.spelling) {
+            self.spelling = Some(name.to_vec());
+        }
+        if self.may_be_short
+            && is_before(&self.by_short_name)
+            && short_name::stands_for(self.wanted, &names::decode(name))
+        {
+            self.by_short_name = Some(name.to_vec());
+        }
+    }
+
+    fn found(self) -> Option<Vec<u8>> {
+        self.spelling.or(self.by_short_name)
+    }
 }
 
 /// A directory whose lock this thread holds while it changes entries.
@@ -145,129 +212,22 @@ impl<'a> OwnChange<'a> {
         find_at(self.directory, (self.key, forms), self.before.get(), wanted, || true)
     }
 
-    /// Records that this thread has just removed an entry, added one, or both. A cached directory whose times
-    /// before the change were different is dropped: a local process has changed it as well.
+    /// Records that this thread has just removed an entry, added one, or both.
     pub(super) fn done(&self, removed: Option<&[u8]>, added: Option<&[u8]>) {
-        let before = self.before.get();
-        let after = statx_fd(self.directory).map(|raw| Stamp::of(&raw));
         own_changes(self.key).fetch_add(1, Ordering::SeqCst);
-        let mut directories = remembered();
-        let Ok(after) = after else {
-            for forms in FORMS {
-                directories.remove(&(self.key, forms));
-            }
-            return;
+        let after = || {
+            let after = statx_fd(self.directory).map(|raw| Stamp::of(&raw)).ok()?;
+            self.before.set(after);
+            Some(after)
         };
-        self.before.set(after);
-        for forms in FORMS {
-            let Some(known) = directories.get_mut(&(self.key, forms)) else { continue };
-            let mut is_right = known.stamp == before;
-            if let Some(name) = removed {
-                known.names.remove(&comparable_disk(forms, name));
-            }
-            if let Some(name) = added {
-                let previous = known.names.insert(comparable_disk(forms, name), name.to_vec());
-                is_right &= previous.is_none_or(|previous| previous == name);
-            }
-            known.stamp = after;
-            if !is_right || known.names.len() > FOLDED_NAMES_MAX {
-                directories.remove(&(self.key, forms));
-            }
-        }
+        INDEX.changed(self.key, self.before.get(), after, (removed, added));
     }
 }
-
-/// All variants that can be cached of a directory.
-const FORMS: [Forms; 2] = [Forms::Exact, Forms::Any];
 
 fn own_changes(key: InodeKey) -> &'static AtomicU64 {
     let index = usize::try_from(key.1 % OWN_CHANGE_COUNTERS as u64).unwrap_or(0);
     let [first, ..] = &OWN_CHANGES;
     OWN_CHANGES.get(index).unwrap_or(first)
-}
-
-fn remember(key: RememberedKey, directory: Directory, is_undisturbed: impl FnOnce() -> bool) {
-    let mut directories = remembered();
-    if !is_undisturbed() {
-        return;
-    }
-    if directories.len() >= FOLDED_DIRECTORIES_MAX {
-        let oldest = directories.iter().min_by_key(|(_, directory)| directory.scanned);
-        if let Some(oldest) = oldest.map(|(key, _)| *key) {
-            directories.remove(&oldest);
-        }
-    }
-    directories.insert(key, directory);
-}
-
-fn remembered() -> MutexGuard<'static, BTreeMap<RememberedKey, Directory>> {
-    REMEMBERED.lock()
-}
-
-impl Directory {
-    fn is_valid(&self, stamp: Stamp) -> bool {
-        self.stamp == stamp && self.scanned.elapsed() < FOLDED_AGE_MAX
-    }
-
-    fn by_short_name(&self, wanted: &str) -> Option<&Vec<u8>> {
-        if !short_name::may_be_derived(wanted) {
-            return None;
-        }
-        self.names.values().filter(|name| short_name::stands_for(wanted, &names::decode(name))).min()
-    }
-}
-
-struct Scan {
-    best: Option<Vec<u8>>,
-    by_short_name: Option<Vec<u8>>,
-    /// All names, unless there are too many or two of them fold to the same.
-    names: Option<HashMap<FoldedName, Vec<u8>>>,
-}
-
-fn scan(fd: OwnedFd, forms: Forms, wanted: &str) -> Result<Scan> {
-    let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
-    let mut entries = RawDir::new(fd, &mut buffer);
-    let mut best: Option<Vec<u8>> = None;
-    let mut by_short_name: Option<Vec<u8>> = None;
-    let may_be_short = short_name::may_be_derived(wanted);
-    // The names, each ended by NUL: they are folded only if there are enough of them.
-    let mut all = Vec::new();
-    let mut count = 0_usize;
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if names::matches(forms, name, wanted) && best.as_deref().is_none_or(|best| name < best) {
-            best = Some(name.to_vec());
-        }
-        if may_be_short
-            && by_short_name.as_deref().is_none_or(|first| name < first)
-            && short_name::stands_for(wanted, &names::decode(name))
-        {
-            by_short_name = Some(name.to_vec());
-        }
-        count = count.saturating_add(1);
-        if count <= FOLDED_NAMES_MAX {
-            all.extend_from_slice(entry.file_name().to_bytes_with_nul());
-        }
-    }
-    if !(FOLDED_NAMES_MIN..=FOLDED_NAMES_MAX).contains(&count) {
-        return Ok(Scan { best, by_short_name, names: None });
-    }
-    let mut folded = HashMap::with_capacity(count);
-    for name in all.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        if folded.insert(comparable_disk(forms, name), name.to_vec()).is_some() {
-            return Ok(Scan { best, by_short_name, names: None });
-        }
-    }
-    Ok(Scan { best, by_short_name, names: Some(folded) })
-}
-
-fn comparable(forms: Forms, wanted: &str) -> FoldedName {
-    fold_in(forms, &with_private_end(wanted.to_owned()))
-}
-
-fn comparable_disk(forms: Forms, name: &[u8]) -> FoldedName {
-    fold_in(forms, &names::decode(name))
 }
 
 fn key(raw: &Statx) -> InodeKey {

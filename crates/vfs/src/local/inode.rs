@@ -22,6 +22,9 @@ pub(super) enum Purpose {
     Entries,
     /// The creation of a file or directory, until it is complete: see [`super::incomplete_files`].
     Making,
+    /// The first scan of a long directory, whose names are then kept: see [`super::folded`]. A thread that holds one
+    /// waits for no other lock of an inode.
+    Names,
     /// Changes of extended attributes that depend on their previous values: streams, DOS attributes, EAs.
     Attributes,
     /// Changes of the security descriptor that depend on its previous value.

@@ -21,6 +21,8 @@ mod incomplete_files;
 mod inode;
 mod link;
 mod metadata;
+mod name_index;
+mod name_table;
 mod names;
 mod new_entry;
 mod open;
@@ -331,6 +333,12 @@ pub fn look(root: &Path) -> Result<()> {
     let fd = rustix::fs::open(root, flags, Mode::empty())?;
     let needed = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
     if handle::permits(fd.as_fd(), needed) { Ok(()) } else { Err(Error::AccessDenied) }
+}
+
+/// True if the kernel reports all changes on the file system of this directory, so that the names of a long directory stay
+/// in memory. Otherwise, changes by others can remain unseen for [`crate::limits::FOLDED_AGE_MAX`].
+pub fn are_changes_reported(directory: &Path) -> Result<bool> {
+    Ok(name_index::is_changed_here_only(rustix::fs::statfs(directory)?.f_type))
 }
 
 /// The name on the wire for a name on disk.

@@ -15,10 +15,7 @@ const BAD_BYTE: u32 = 0xef00;
 
 /// The name on the wire for a name on disk.
 pub(super) fn decode(disk: &[u8]) -> String {
-    let is_allowed = |byte: u8| to_private(byte.into()) == char::from(byte);
-    let plain = |byte: &u8| (b' '..0x7f).contains(byte) && is_allowed(*byte);
-    if disk.iter().all(plain)
-        && !matches!(disk.last(), Some(b' ' | b'.'))
+    if is_plain(disk)
         && let Ok(text) = std::str::from_utf8(disk)
     {
         return text.to_owned();
@@ -33,6 +30,13 @@ pub(super) fn decode(disk: &[u8]) -> String {
         }
     }
     with_private_end(name)
+}
+
+/// True for a name of printable ASCII that is the same on the wire.
+pub(super) fn is_plain(disk: &[u8]) -> bool {
+    let is_allowed = |byte: u8| to_private(byte.into()) == char::from(byte);
+    let plain = |byte: &u8| (b' '..0x7f).contains(byte) && is_allowed(*byte);
+    disk.iter().all(plain) && !matches!(disk.last(), Some(b' ' | b'.'))
 }
 
 /// The name on disk for a name on the wire. A name that is not the decoded form of any name on disk is

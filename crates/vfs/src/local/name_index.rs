@@ -1,0 +1,658 @@
+//! The directories whose names are in memory, within one budget for the whole process.
+//!
+//! A [`NameTable`] is right as long as each change of its directory is applied to it:
+//!
+//! - On file systems that only this machine changes, the kernel reports all changes (inotify), those of this process
+//!   included. It queues a report while it still holds the directory's lock, so the queue has the order of the changes,
+//!   and a change that has returned has been reported. The queue is read before each use of a table. What remains is
+//!   the time between a look-up and the change that follows it, in which another program can create another spelling;
+//!   a scan of the directory has the same gap.
+//! - On others (network file systems, FUSE) the directory's times must be unchanged, and a table is used for
+//!   [`FOLDED_AGE_MAX`] at most. Own changes are applied by [`NameIndex::changed`]. A change by another machine or
+//!   program can remain unseen for that long.
+//!
+//! If the kernel's queue overflows, all tables are dropped, and the next look-up in each directory scans it.
+//!
+//! Locks: the table of directories is locked for look-ups and for reading the queue, which does not block. Each
+//! directory's names have a lock of their own, which may be held while the table is locked, not the reverse.
+
+use super::inode::InodeKey;
+use super::name_table::NameTable;
+use super::xattr;
+use crate::fold::Forms;
+use crate::limits::{FOLDED_AGE_MAX, INDEX_DIRECTORIES_MAX, INDEX_REPORTS_APPLIED, INDEX_REPORTS_MAX};
+use parking_lot::Mutex;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::{FsWord, Statx};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// A directory with the rule by which its names are compared. Shares with different rules have separate tables.
+pub(super) type IndexKey = (InodeKey, Forms);
+
+/// All rules by which names are compared.
+pub(super) const FORMS: [Forms; 2] = [Forms::Exact, Forms::Any];
+
+/// The times of a directory that change with its entries: modified and changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp([(i64, u32); 2]);
+
+impl Stamp {
+    pub(super) fn of(raw: &Statx) -> Self {
+        Self([(raw.stx_mtime.tv_sec, raw.stx_mtime.tv_nsec), (raw.stx_ctime.tv_sec, raw.stx_ctime.tv_nsec)])
+    }
+
+    /// The change time, which no program can set.
+    pub(super) fn changed(self) -> (i64, u32) {
+        let [_, changed] = self.0;
+        changed
+    }
+}
+
+/// The directories with tables of their names. It belongs to the process, as the locks of directories do: two shares
+/// can contain the same directory.
+pub(super) struct NameIndex(Mutex<Directories>);
+
+/// A table that is being filled; dropping it gives that up.
+pub(super) struct Filling<'a> {
+    index: &'a NameIndex,
+    key: IndexKey,
+    names: Names,
+}
+
+/// The names of a directory; `None` while it is scanned for the first time.
+type Names = Arc<Mutex<Option<NameTable>>>;
+
+struct Directories {
+    bytes_max: usize,
+    /// The memory of all tables and reports, in bytes.
+    bytes: usize,
+    by_key: BTreeMap<IndexKey, Directory>,
+    /// The directories that the kernel reports on, by its numbers.
+    watched: BTreeMap<i32, InodeKey>,
+    /// The kernel's queue; `None` before the first use, or if there is none to be had.
+    kernel: Option<Arc<OwnedFd>>,
+    /// A counter that rises with each use of a table.
+    uses: u64,
+    /// Directories that were removed. They are dropped when this table is not locked, because it takes a while to
+    /// release the memory of a large one.
+    removed: Vec<Directory>,
+}
+
+struct Directory {
+    validity: Validity,
+    names: Names,
+    /// Changes that are not yet applied to the table, in their order.
+    reports: Vec<Report>,
+    /// The memory of the table and the reports, in bytes.
+    bytes: usize,
+    /// The value of the counter at the last use.
+    used: u64,
+}
+
+/// The reason why a table is right.
+enum Validity {
+    /// The kernel reports the changes under this number.
+    Watched(i32),
+    /// The directory's times have not changed since this moment.
+    Unchanged { stamp: Stamp, since: Instant },
+}
+
+/// A name that was added to or removed from a directory.
+struct Report {
+    is_added: bool,
+    name: Box<[u8]>,
+}
+
+impl NameIndex {
+    /// Creates an index whose tables occupy at most so many bytes.
+    pub(super) const fn new(bytes_max: usize) -> Self {
+        Self(Mutex::new(Directories {
+            bytes_max,
+            bytes: 0,
+            by_key: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            kernel: None,
+            uses: 0,
+            removed: Vec::new(),
+        }))
+    }
+
+    /// True if the directory has a table, or is being scanned for one.
+    pub(super) fn contains(&self, key: IndexKey) -> bool {
+        self.locked(|directories| directories.by_key.contains_key(&key))
+    }
+
+    /// Reads the names of a directory; `None` if there are none in memory, or if they may be wrong.
+    pub(super) fn look_up<T>(
+        &self,
+        key: IndexKey,
+        stamp: Stamp,
+        read: impl FnOnce(&mut NameTable) -> T,
+    ) -> Option<T> {
+        let names = self.locked(|directories| directories.used(key))?;
+        let mut held = names.lock();
+        let table = held.as_mut()?;
+        let reports = self.locked(|directories| directories.take_reports(key, &names, stamp))?;
+        if !reports.apply_to(table) {
+            self.locked(|directories| directories.remove(key));
+            return None;
+        }
+        let read = read(table);
+        let bytes = table.size_bytes();
+        self.locked(|directories| directories.resize(key, &names, bytes));
+        Some(read)
+    }
+
+    /// Begins to collect reports for a table of the directory, whose scan may then begin. `watched` is its descriptor if
+    /// only this machine changes it; otherwise, `stamp` must be older than the scan.
+    pub(super) fn begin(&self, key: IndexKey, watched: Option<BorrowedFd<'_>>, stamp: Stamp) -> Filling<'_> {
+        let names = Arc::new(Mutex::new(None));
+        self.locked(|directories| {
+            // The watch of a table that is removed meanwhile may be the same one, so the lock is held.
+            let validity = match watched.and_then(|fd| directories.watch(fd)) {
+                Some(number) => Validity::Watched(number),
+                None => Validity::Unchanged { stamp, since: Instant::now() },
+            };
+            directories.insert(key, validity, Arc::clone(&names));
+        });
+        Filling { index: self, key, names }
+    }
+
+    /// Records that this process has changed a locked directory; its times were `before`, and are `after()` now.
+    pub(super) fn changed(
+        &self,
+        key: InodeKey,
+        before: Stamp,
+        after: impl FnOnce() -> Option<Stamp>,
+        (removed, added): (Option<&[u8]>, Option<&[u8]>),
+    ) {
+        let reports = self.locked(|directories| FORMS.map(|forms| directories.own_change((key, forms))));
+        let is_reported = |it: &OwnReports| !matches!(it, OwnReports::NotReported);
+        let after = if reports.iter().all(is_reported) { None } else { after() };
+        for (forms, reports) in FORMS.into_iter().zip(reports) {
+            match reports {
+                OwnReports::NoTable | OwnReports::Few => {}
+                OwnReports::Many => drop(self.look_up((key, forms), before, |_| ())),
+                OwnReports::NotReported => self.apply_own((key, forms), (before, after), (removed, added)),
+            }
+        }
+    }
+
+    /// Applies an own change to a table without reports. A table whose directory had other times before the change is
+    /// dropped: another program has changed it as well.
+    fn apply_own(
+        &self,
+        key: IndexKey,
+        (before, after): (Stamp, Option<Stamp>),
+        (removed, added): (Option<&[u8]>, Option<&[u8]>),
+    ) {
+        let applied = self.look_up(key, before, |table| {
+            removed.into_iter().for_each(|name| table.remove(name));
+            added.is_none_or(|name| table.insert(name))
+        });
+        self.locked(|directories| match (applied, after, directories.by_key.get_mut(&key)) {
+            (
+                Some(true),
+                Some(after),
+                Some(Directory { validity: Validity::Unchanged { stamp, .. }, .. }),
+            ) => {
+                *stamp = after;
+            }
+            _ => directories.remove(key),
+        });
+    }
+
+    fn locked<T>(&self, act: impl FnOnce(&mut Directories) -> T) -> T {
+        let mut locked = self.0.lock();
+        let result = act(&mut locked);
+        let removed = std::mem::take(&mut locked.removed);
+        drop(locked);
+        drop(removed);
+        result
+    }
+}
+
+impl Filling<'_> {
+    /// True if a table of this size can be kept.
+    pub(super) fn has_room_for(&self, table: &NameTable) -> bool {
+        table.size_bytes() <= self.index.locked(|directories| directories.bytes_max)
+    }
+
+    /// Keeps the names that the scan has found, unless reports are lost or `is_undisturbed` returns false.
+    pub(super) fn keep(self, mut table: NameTable, is_undisturbed: impl FnOnce() -> bool) {
+        let mut held = self.names.lock();
+        let reports = self.index.locked(|directories| {
+            let stamp = match directories.by_key.get(&self.key)?.validity {
+                Validity::Unchanged { stamp, .. } => is_undisturbed().then_some(stamp)?,
+                // The times do not matter to a directory that the kernel reports on.
+                Validity::Watched(_) => Stamp([(0, 0); 2]),
+            };
+            directories.take_reports(self.key, &self.names, stamp)
+        });
+        if reports.is_some_and(|reports| reports.apply_to(&mut table)) {
+            let bytes = table.size_bytes();
+            *held = Some(table);
+            self.index.locked(|directories| directories.resize(self.key, &self.names, bytes));
+        }
+    }
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        if self.names.lock().is_none() {
+            self.index.locked(|directories| {
+                let own = directories.by_key.get(&self.key);
+                if own.is_some_and(|own| Arc::ptr_eq(&own.names, &self.names)) {
+                    directories.remove(self.key);
+                }
+            });
+        }
+    }
+}
+
+/// The reports about an own change.
+enum OwnReports {
+    /// The directory has no table.
+    NoTable,
+    /// The kernel reports it, and the next look-up applies the report.
+    Few,
+    /// As `Few`, but so many reports wait that they have to be applied now.
+    Many,
+    /// The kernel does not report it.
+    NotReported,
+}
+
+impl Directories {
+    fn used(&mut self, key: IndexKey) -> Option<Names> {
+        let directory = self.by_key.get_mut(&key)?;
+        self.uses = self.uses.wrapping_add(1);
+        directory.used = self.uses;
+        Some(Arc::clone(&directory.names))
+    }
+
+    fn insert(&mut self, key: IndexKey, validity: Validity, names: Names) {
+        if let Validity::Watched(number) = validity {
+            self.watched.insert(number, key.0);
+        }
+        self.uses = self.uses.wrapping_add(1);
+        let new = Directory { validity, names, reports: Vec::new(), bytes: 0, used: self.uses };
+        if let Some(old) = self.by_key.insert(key, new) {
+            self.dispose(old);
+        }
+        self.make_room();
+    }
+
+    fn remove(&mut self, key: IndexKey) {
+        if let Some(removed) = self.by_key.remove(&key) {
+            self.dispose(removed);
+        }
+    }
+
+    fn dispose(&mut self, removed: Directory) {
+        self.bytes = self.bytes.saturating_sub(removed.bytes);
+        if let Validity::Watched(number) = removed.validity {
+            self.unwatch(number);
+        }
+        self.removed.push(removed);
+    }
+
+    /// Asks for reports on a directory, and returns their number.
+    fn watch(&mut self, directory: BorrowedFd<'_>) -> Option<i32> {
+        let watched =
+            self.kernel().and_then(|kernel| inotify::add_watch(&*kernel, xattr::proc_path(directory), NAMES));
+        // ENOSPC: all watches of the user are taken (fs.inotify.max_user_watches).
+        watched.inspect_err(|error| warn_once(*error)).ok()
+    }
+
+    /// Ends the kernel's reports with this number, if no table needs them.
+    fn unwatch(&mut self, number: i32) {
+        let Some(inode) = self.watched.get(&number).copied() else { return };
+        let needs =
+            |directory: &Directory| matches!(directory.validity, Validity::Watched(it) if it == number);
+        if FORMS.iter().any(|forms| self.by_key.get(&(inode, *forms)).is_some_and(needs)) {
+            return;
+        }
+        self.watched.remove(&number);
+        if let Some(kernel) = &self.kernel {
+            match inotify::remove_watch(kernel, number) {
+                // The kernel itself ends the reports on a directory that is deleted.
+                Ok(()) | Err(Errno::INVAL) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot end the kernel's reports on a directory whose names are no longer in memory");
+                }
+            }
+        }
+    }
+
+    /// Drops the directories that were not used for the longest time until the limits hold.
+    fn make_room(&mut self) {
+        while self.bytes > self.bytes_max || self.by_key.len() > INDEX_DIRECTORIES_MAX {
+            let oldest = self.by_key.iter().min_by_key(|(_, directory)| directory.used);
+            let Some(key) = oldest.map(|(key, _)| *key) else { return };
+            self.remove(key);
+        }
+    }
+
+    /// Records the size of a table. A table that is larger than all tables may be is dropped.
+    fn resize(&mut self, key: IndexKey, names: &Names, bytes: usize) {
+        let bytes_max = self.bytes_max;
+        let Some(directory) = self.by_key.get_mut(&key).filter(|it| Arc::ptr_eq(&it.names, names)) else {
+            return;
+        };
+        let bytes = directory.reports.iter().fold(bytes, |sum, report| sum.saturating_add(report.bytes()));
+        if bytes > bytes_max {
+            return self.remove(key);
+        }
+        let before = std::mem::replace(&mut directory.bytes, bytes);
+        self.bytes = self.bytes.saturating_sub(before).saturating_add(bytes);
+        self.make_room();
+    }
+
+    /// The changes of a directory that are not yet applied to these names. The kernel's queue is read first. `None` if
+    /// the names are no longer right.
+    fn take_reports(&mut self, key: IndexKey, names: &Names, stamp: Stamp) -> Option<Reports> {
+        self.read_queue();
+        let directory = self.by_key.get_mut(&key).filter(|it| Arc::ptr_eq(&it.names, names))?;
+        if let Validity::Unchanged { stamp: unchanged, since } = directory.validity
+            && (unchanged != stamp || since.elapsed() >= FOLDED_AGE_MAX)
+        {
+            return None;
+        }
+        Some(Reports(std::mem::take(&mut directory.reports)))
+    }
+
+    fn own_change(&mut self, key: IndexKey) -> OwnReports {
+        match self.by_key.get(&key) {
+            None => return OwnReports::NoTable,
+            Some(Directory { validity: Validity::Unchanged { .. }, .. }) => return OwnReports::NotReported,
+            Some(_) => self.read_queue(),
+        }
+        match self.by_key.get(&key) {
+            Some(directory) if directory.reports.len() > INDEX_REPORTS_APPLIED => OwnReports::Many,
+            _ => OwnReports::Few,
+        }
+    }
+
+    /// The kernel's queue, which is made if there is none.
+    fn kernel(&mut self) -> Result<Arc<OwnedFd>, Errno> {
+        if let Some(kernel) = &self.kernel {
+            return Ok(Arc::clone(kernel));
+        }
+        let kernel = Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?);
+        self.kernel = Some(Arc::clone(&kernel));
+        Ok(kernel)
+    }
+
+    /// Distributes the kernel's reports to their directories.
+    fn read_queue(&mut self) {
+        let Some(kernel) = self.kernel.clone() else { return };
+        let mut buffer = [MaybeUninit::uninit(); QUEUE_BUFFER_BYTES];
+        let mut reader = Reader::new(&*kernel, &mut buffer);
+        loop {
+            match reader.next() {
+                Ok(event) => {
+                    let name = event.file_name().map(|name| name.to_bytes()).unwrap_or_default();
+                    self.take_event(event.wd(), event.events(), name);
+                }
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot read the kernel's reports on directories; their names are read again");
+                    self.clear();
+                    self.kernel = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_event(&mut self, number: i32, flags: ReadFlags, name: &[u8]) {
+        if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+            tracing::debug!("the kernel's reports on directories were lost; their names are read again");
+            return self.clear();
+        }
+        let Some(inode) = self.watched.get(&number).copied() else { return };
+        let is_added = flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
+        let is_name = is_added || flags.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM);
+        for forms in FORMS {
+            let key = (inode, forms);
+            let Some(directory) = self.by_key.get_mut(&key) else { continue };
+            if !matches!(directory.validity, Validity::Watched(it) if it == number) {
+                continue;
+            }
+            // The directory is gone, or has too many changes for one whose names nobody looks up.
+            if !is_name || directory.reports.len() >= INDEX_REPORTS_MAX {
+                self.remove(key);
+                continue;
+            }
+            let report = Report { is_added, name: name.into() };
+            directory.bytes = directory.bytes.saturating_add(report.bytes());
+            self.bytes = self.bytes.saturating_add(report.bytes());
+            directory.reports.push(report);
+        }
+    }
+
+    fn clear(&mut self) {
+        let keys: Vec<IndexKey> = self.by_key.keys().copied().collect();
+        for key in keys {
+            self.remove(key);
+        }
+    }
+}
+
+/// Changes that are to be applied to a table.
+#[must_use]
+struct Reports(Vec<Report>);
+
+impl Reports {
+    /// Applies the changes in their order. Returns false if the table cannot hold them.
+    #[must_use]
+    fn apply_to(self, table: &mut NameTable) -> bool {
+        self.0.into_iter().all(|Report { is_added, name }| {
+            if is_added {
+                return table.insert(&name);
+            }
+            table.remove(&name);
+            true
+        })
+    }
+}
+
+impl Report {
+    fn bytes(&self) -> usize {
+        size_of::<Self>().saturating_add(self.name.len())
+    }
+}
+
+/// True if all changes on the file system of a directory are made by this machine's kernel and through the mounts that
+/// it reports on, with names in the spelling that they have on disk. `kind` is the file system's number (statfs(2)).
+pub(super) fn is_changed_here_only(kind: FsWord) -> bool {
+    const KINDS: [u32; 7] = [
+        0xef53,      // ext2, ext3, ext4
+        0x5846_5342, // XFS
+        0x9123_683e, // Btrfs
+        0x0102_1994, // tmpfs
+        0xf2f5_2010, // F2FS
+        0xca45_1a4e, // bcachefs
+        0x794c_7630, // overlayfs, whose layers must not be changed while they are mounted
+    ];
+    KINDS.iter().any(|known| i64::from(*known) == kind)
+}
+
+fn warn_once(error: Errno) {
+    static IS_WARNED: AtomicBool = AtomicBool::new(false);
+    if !IS_WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(%error, "the kernel does not report changes of a directory; names in large directories are read again every second");
+    }
+}
+
+/// The changes of a directory's names, and its own end.
+const NAMES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+/// The part of the kernel's queue that is read at once, in bytes: some hundred reports.
+const QUEUE_BUFFER_BYTES: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::resolve::{device, statx_fd};
+    use rustix::fs::{Mode, OFlags};
+    use std::os::fd::AsFd;
+    use std::path::Path;
+
+    /// A stamp of no directory: only names that the kernel reports on are found with it.
+    const NO_STAMP: Stamp = Stamp([(0, 0); 2]);
+
+    fn open(path: &Path) -> OwnedFd {
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
+    }
+
+    fn key_of(fd: &OwnedFd) -> IndexKey {
+        let raw = statx_fd(fd.as_fd()).unwrap();
+        ((device(&raw), raw.stx_ino), Forms::Exact)
+    }
+
+    /// Fills the table of a directory with so many names, which need not be on disk.
+    fn fill(index: &NameIndex, fd: &OwnedFd, count: usize) {
+        let filling = index.begin(key_of(fd), Some(fd.as_fd()), NO_STAMP);
+        let mut names = NameTable::new(Forms::Exact);
+        (0..count).for_each(|number| assert!(names.insert(format!("name {number}").as_bytes())));
+        filling.keep(names, || true);
+    }
+
+    fn find(index: &NameIndex, fd: &OwnedFd, name: &str) -> Option<bool> {
+        index.look_up(key_of(fd), NO_STAMP, |names| names.find(name).is_some())
+    }
+
+    #[test]
+    fn reports_are_applied_to_all_tables_of_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = NameIndex::new(1 << 20);
+        let fd = open(directory.path());
+        let (inode, _) = key_of(&fd);
+        for forms in FORMS {
+            let filling = index.begin((inode, forms), Some(fd.as_fd()), NO_STAMP);
+            // A change during the scan, which the scan has not seen.
+            std::fs::write(directory.path().join(format!("During {forms:?}")), "").unwrap();
+            filling.keep(NameTable::new(forms), || false);
+        }
+        std::fs::rename(directory.path().join("During Any"), directory.path().join("Then")).unwrap();
+        for forms in FORMS {
+            let names = index.look_up((inode, forms), NO_STAMP, |names| {
+                ["DURING EXACT", "DURING ANY", "THEN"].map(|name| names.find(name).is_some())
+            });
+            // The first table was there before the second.
+            assert_eq!(names, Some([forms == Forms::Exact, false, true]), "{forms:?}");
+        }
+        let watches = index.locked(|directories| directories.watched.len());
+        assert_eq!(watches, 1);
+    }
+
+    #[test]
+    fn the_directory_that_was_not_used_for_the_longest_time_is_dropped_first() {
+        let directories: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let fds: Vec<_> = directories.iter().map(|directory| open(directory.path())).collect();
+        let mut table = NameTable::new(Forms::Exact);
+        (0..1000).for_each(|number| assert!(table.insert(format!("name {number}").as_bytes())));
+        let index = NameIndex::new(table.size_bytes() * 5 / 2);
+        fill(&index, &fds[0], 1000);
+        fill(&index, &fds[1], 1000);
+        assert_eq!(find(&index, &fds[0], "NAME 1"), Some(true));
+        fill(&index, &fds[2], 1000);
+        let kept: Vec<_> = fds.iter().map(|fd| find(&index, fd, "NAME 1")).collect();
+        assert_eq!(kept, [Some(true), None, Some(true)]);
+        index.locked(|directories| {
+            assert!(directories.bytes <= directories.bytes_max, "{}", directories.bytes);
+            assert_eq!((directories.watched.len(), directories.by_key.len()), (2, 2));
+        });
+        // A directory that is too large alone leaves the others in memory.
+        fill(&index, &fds[1], 5000);
+        let kept: Vec<_> = fds.iter().map(|fd| find(&index, fd, "NAME 1")).collect();
+        assert_eq!(kept, [Some(true), None, Some(true)]);
+    }
+
+    #[test]
+    fn the_number_of_directories_is_limited() {
+        let top = tempfile::tempdir().unwrap();
+        let index = NameIndex::new(1 << 30);
+        for number in 0..INDEX_DIRECTORIES_MAX + 10 {
+            let path = top.path().join(number.to_string());
+            std::fs::create_dir(&path).unwrap();
+            fill(&index, &open(&path), 1);
+        }
+        index.locked(|directories| {
+            assert_eq!(directories.by_key.len(), INDEX_DIRECTORIES_MAX);
+            assert_eq!(directories.watched.len(), INDEX_DIRECTORIES_MAX);
+        });
+        assert_eq!(find(&index, &open(&top.path().join("9")), "NAME 0"), None);
+        assert_eq!(find(&index, &open(&top.path().join("10")), "NAME 0"), Some(true));
+    }
+
+    #[test]
+    fn a_directory_that_is_removed_has_no_names_and_no_watch() {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().join("directory");
+        std::fs::create_dir(&path).unwrap();
+        let index = NameIndex::new(1 << 20);
+        let fd = open(&path);
+        fill(&index, &fd, 1);
+        let key = key_of(&fd);
+        drop(fd);
+        std::fs::remove_dir(&path).unwrap();
+        assert_eq!(index.look_up(key, NO_STAMP, |names| names.len()), None);
+        index.locked(|directories| assert!(directories.watched.is_empty() && directories.bytes == 0));
+    }
+
+    #[test]
+    fn changes_that_nobody_looks_up_drop_the_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = NameIndex::new(1 << 30);
+        let fd = open(directory.path());
+        fill(&index, &fd, 1);
+        for _ in 0..=INDEX_REPORTS_MAX {
+            index.locked(|directories| {
+                let number = *directories.watched.keys().next().unwrap();
+                directories.take_event(number, ReadFlags::CREATE, b"name");
+            });
+            if !index.contains(key_of(&fd)) {
+                break;
+            }
+        }
+        assert!(!index.contains(key_of(&fd)));
+        index.locked(|directories| assert_eq!(directories.bytes, 0));
+    }
+
+    #[test]
+    fn names_without_reports_last_until_the_times_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let index = NameIndex::new(1 << 20);
+        let fd = open(directory.path());
+        let key = key_of(&fd);
+        let stamp = || Stamp::of(&statx_fd(fd.as_fd()).unwrap());
+        let keep = |is_undisturbed| {
+            index.begin(key, None, stamp()).keep(NameTable::new(Forms::Exact), || is_undisturbed);
+        };
+        let count = |stamp| index.look_up(key, stamp, |names| names.len());
+        keep(false);
+        assert_eq!(count(stamp()), None);
+        keep(true);
+        assert_eq!(count(NO_STAMP), None);
+        let before = stamp();
+        // An own change is applied, and the names are valid with the times after it.
+        index.changed(key.0, before, || Some(NO_STAMP), (None, Some(b"own")));
+        assert_eq!(count(NO_STAMP), Some(1));
+        // Another program has changed the directory before this own change.
+        index.changed(key.0, before, || Some(NO_STAMP), (Some(b"own"), None));
+        assert!(!index.contains(key));
+    }
+}
