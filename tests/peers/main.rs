@@ -9,6 +9,7 @@ mod accounts;
 mod administration;
 mod apple;
 mod attributes;
+mod book;
 mod bounds;
 mod breaks;
 mod changes;

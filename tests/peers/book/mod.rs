@@ -1,0 +1,90 @@
+//! The commands of the pages of `docs`, run in their order on a machine of their own, and compared with the output that the
+//! pages show. `SHAREWARD_WRITE_DOCS=1` writes the output into the pages instead.
+
+mod machine;
+mod page;
+mod reader;
+
+use std::fs;
+
+use machine::Machine;
+use page::Step;
+use reader::Reader;
+
+#[test]
+fn install() {
+    let Some(machine) = Machine::new() else { return };
+    let mut reader = Reader::new(machine);
+    reader.follow("install.md");
+    let line = "echo text > text && smbclient //files/data --user alice --command 'put text; ls'";
+    reader.machine().run(line, "").success().says("text");
+}
+
+#[test]
+fn serve() {
+    let Some(machine) = Machine::installed() else { return };
+    machine.run("mkdir -p /srv/data", "").success();
+    let mut reader = Reader::new(machine);
+    reader.follow_with("serve.md", |reader, step| match step {
+        Step::Content { language, text } if language == "toml" => {
+            fs::write(reader.machine().file("shareward.toml"), text).expect("write");
+        }
+        // From here on, the commands are for the server of the machine.
+        Step::Command { line, .. } if line.starts_with("useradd ") => {
+            reader.stop_server();
+            reader.machine().run("systemctl start shareward", "").success();
+            reader.step(step);
+        }
+        step => reader.step(step),
+    });
+}
+
+#[test]
+fn manage() {
+    let Some(reader) = with_clients() else { return };
+    reader.follow_to_the_end("manage.md");
+}
+
+#[test]
+fn the_commands_on_the_server_that_you_have() {
+    let Some(reader) = with_samba("data") else { return };
+    reader.follow_to_the_end("your-server.md");
+}
+
+#[test]
+fn from_samba() {
+    let Some(mut reader) = with_samba("project") else { return };
+    reader.machine().run("ln -s \"$PWD/shareward\" /usr/bin/shareward", "").success();
+    reader.machine().run("cp packaging/shareward.service /etc/systemd/system", "").success();
+    // Debian's smb.conf has parameters that are not there yet.
+    reader.expect("shareward import samba --check", 3);
+    reader.follow("from-samba.md");
+}
+
+/// A machine with the server, and a share with files that two clients have open.
+fn with_clients() -> Option<Reader> {
+    let machine = Machine::installed()?;
+    machine.run("systemctl start shareward && mkdir -p /srv/data", "").success();
+    machine.run("net share data=/srv/data /grant:Everyone,CHANGE && chmod 1777 /srv/data", "").success();
+    let mut reader = Reader::new(machine);
+    reader.share("data");
+    Some(reader)
+}
+
+/// A machine with Samba as Debian configures it, a share, and the users alice and bob.
+fn with_samba(share: &str) -> Option<Reader> {
+    let machine = Machine::new()?;
+    let config = format!("\n[{share}]\n   path = /srv/{share}\n   read only = no\n");
+    machine.run("cp /usr/share/samba/smb.conf /etc/samba/smb.conf", "").success();
+    machine.run("cat >> /etc/samba/smb.conf", &config).success();
+    machine.run(&format!("mkdir -p /srv/{share} && chmod 1777 /srv/{share}"), "").success();
+    machine.run("useradd alice && useradd bob", "").success();
+    for user in ["alice", "bob", "root"] {
+        let passwords = format!("{0}\n{0}\n", machine::PASSWORD);
+        machine.run(&format!("smbpasswd -s -a {user}"), &passwords).success();
+    }
+    machine.run("systemctl start smbd", "").success();
+    let mut reader = Reader::new(machine);
+    reader.share(share);
+    Some(reader)
+}
