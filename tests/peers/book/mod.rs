@@ -10,6 +10,7 @@ use std::fs;
 use machine::Machine;
 use page::Step;
 use reader::Reader;
+use testkit::need;
 
 #[test]
 fn install() {
@@ -29,6 +30,10 @@ fn serve() {
         Step::Content { language, text } if language == "toml" => {
             fs::write(reader.machine().file("shareward.toml"), text).expect("write");
         }
+        Step::Command { line, .. } if line.contains("shareward init") => {
+            reader.machine().run("rm -r /etc/shareward", "").success();
+            reader.step(step);
+        }
         // From here on, the commands are for the server of the machine.
         Step::Command { line, .. } if line.starts_with("useradd ") => {
             reader.stop_server();
@@ -46,6 +51,20 @@ fn manage() {
 }
 
 #[test]
+fn troubleshoot() {
+    let Some(mut reader) = with_clients() else { return };
+    for line in [
+        "mkdir /srv/private && chmod 700 /srv/private && net share private=/srv/private /grant:bob,CHANGE",
+        "! PASSWD=wrong smbclient //192.0.2.8/data --user bob --command ls",
+        "! smbclient //192.0.2.7/private --user alice --command ls",
+    ] {
+        reader.machine().run(line, "").success();
+    }
+    reader.expect("shareward doctor", 1);
+    reader.follow("troubleshoot.md");
+}
+
+#[test]
 fn the_commands_on_the_server_that_you_have() {
     let Some(reader) = with_samba("data") else { return };
     reader.follow_to_the_end("your-server.md");
@@ -59,6 +78,37 @@ fn from_samba() {
     // Debian's smb.conf has parameters that are not there yet.
     reader.expect("shareward import samba --check", 3);
     reader.follow("from-samba.md");
+}
+
+#[test]
+fn other_servers() {
+    let Some(mut reader) = with_clients() else { return };
+    let administrators = "sed -i 's/^administrators = .*/administrators = [\"root\", \"alice\", \"admin\"]/' \
+        /etc/shareward/shareward.toml && systemctl restart shareward && echo nas > servers.txt";
+    reader.machine().run(administrators, "").success();
+    for user in ["root", "admin"] {
+        let add = format!("useradd {user} 2>/dev/null; shareward user add {user}");
+        reader.machine().run(&add, &format!("{}\n", machine::PASSWORD)).success();
+    }
+    reader.follow("other-servers.md");
+}
+
+#[test]
+fn net_use() {
+    if !need(&["/dev/fuse"]) {
+        return;
+    }
+    let Some(mut reader) = with_clients() else { return };
+    reader.follow("net-use.md");
+}
+
+#[test]
+fn samba() {
+    let Some(mut reader) = with_clients() else { return };
+    // The first logon makes the SID of the machine.
+    reader.connect_clients();
+    reader.machine().run("mkdir /srv/data/.shareward-streams", "").success();
+    reader.follow("samba.md");
 }
 
 /// A machine with the server, and a share with files that two clients have open.

@@ -162,7 +162,7 @@ impl Reader {
     }
 
     /// Connects the clients if one of their files is not open.
-    fn connect_clients(&mut self) {
+    pub(super) fn connect_clients(&mut self) {
         let Some(share) = self.share.clone() else { return };
         let opens = |machine: &Machine| machine.run("./shareward file --json", "").stdout;
         let listed = opens(&self.machine);

@@ -24,7 +24,9 @@ start() {
         *)
             program=$(sed -n 's/^ExecStart=//p' "/etc/systemd/system/$unit.service") || exit 5
             up='test -S /run/shareward/control.sock'
-            mkdir -p /run/shareward ;;
+            # RuntimeDirectory= and StateDirectory= of the unit.
+            install -d -m 755 /run/shareward
+            install -d -m 700 /var/lib/shareward ;;
     esac
     environment=$(sed -n 's/^Environment=//p' "/etc/systemd/system/$unit.service.d/"*.conf 2>/dev/null)
     env $environment setsid $program >>"/var/log/unit-$unit.log" 2>&1 </dev/null &
