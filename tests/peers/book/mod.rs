@@ -13,6 +13,30 @@ use reader::Reader;
 use testkit::need;
 
 #[test]
+fn readme() {
+    let Some(mut reader) = with_clients() else { return };
+    reader.machine().run("mkdir /mnt/data /srv/reports", "").success();
+    let without_random_names = |text: &str| {
+        let (first, rest) = text.split_once("/tmp/shareward-").expect("a temporary directory");
+        let name = rest.split('/').next().expect("a name");
+        format!("{first}/tmp/shareward-{rest}").replace(name, "NAME")
+    };
+    reader.follow_with("../README.md", |reader, step| match step {
+        Step::Content { language, text } if language == "text" => {
+            let output = reader.machine().run("./shareward demo", "").success().stdout;
+            let [shown, printed] = [text, &output].map(|it| without_random_names(it));
+            assert!(
+                page::same(&shown, &printed),
+                "not the output of the demonstration:\n{shown}\nbut:\n{printed}"
+            );
+        }
+        // The others build or install the program, or have a place of the reader in them.
+        Step::Command { line, .. } if line.starts_with("net ") => reader.step(step),
+        _ => {}
+    });
+}
+
+#[test]
 fn install() {
     let Some(machine) = Machine::new() else { return };
     let mut reader = Reader::new(machine);

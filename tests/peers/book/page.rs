@@ -147,7 +147,7 @@ fn conversation(text: &str, start: usize) -> Vec<Step> {
 }
 
 /// Compares two texts by their lines, without their numbers and spaces. A line `...` stands for any lines.
-fn same(shown: &str, output: &str) -> bool {
+pub(super) fn same(shown: &str, output: &str) -> bool {
     let shapes = |text: &str| text.lines().map(shape).collect::<Vec<_>>();
     matches(&shapes(shown), &shapes(output))
 }
