@@ -41,7 +41,9 @@ pub use page::{Ended, Outcome, Page};
 pub use refusal::{Refusal, RefusalKind, RefusalQuery};
 pub use server::ServerInfo;
 pub use session::{CloseSessions, Session, SessionQuery, SessionShare};
-pub use settings::{Clock, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics};
+pub use settings::{
+    Clock, Sandbox, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics,
+};
 pub use share::{Connection, ConnectionQuery, Grant, GrantRight, NewShare, Share, ShareChange, ShareKind};
 pub use timestamp::Timestamp;
 pub use user::{Logon, PasswordChange, User, UserChange};

@@ -25,6 +25,25 @@ pub struct Settings {
     /// The minutes after which an idle session without open files is ended (`sv102_disc`); -1 for never; `None` if
     /// unknown.
     pub autodisconnect: Option<i64>,
+    /// The restrictions that the server has put on itself; `None` if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
+}
+
+/// The restrictions that a server has put on itself when it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sandbox {
+    /// The setting: "on", "strict" or "off".
+    pub mode: String,
+    /// The state of Landlock, as text.
+    pub landlock: String,
+    /// The state of the filter of system calls, as text.
+    pub system_calls: String,
+    /// The capabilities of the server, for example "CAP_CHOWN"; empty if it does not run as root.
+    pub capabilities: Vec<String>,
+    /// The restrictions and capabilities that the server should have and does not have, each with the consequence.
+    pub missing: Vec<String>,
 }
 
 /// A change of settings. A field that is `None` leaves the setting as it is.

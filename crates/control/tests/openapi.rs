@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use control::{
     Access, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, Ended, Error, Event,
     EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, OpenFile, Outcome, Page,
-    PasswordChange, Refusal, RefusalKind, RefusalQuery, ServerInfo, Service, ServiceAction, ServiceState,
-    Session, SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
-    Timestamp, User, UserChange, Who, WhoQuery, route,
+    PasswordChange, Refusal, RefusalKind, RefusalQuery, Sandbox, ServerInfo, Service, ServiceAction,
+    ServiceState, Session, SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange,
+    ShareKind, Statistics, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ fn answers_fit_their_schemas() {
     fits("ServerInfo", &ServerInfo::default());
     fits("Who", &Who { holders: vec![file()], refusals: Some(vec![refusal()]), ..Who::default() });
     fits("Event", &Event::default());
-    fits("Settings", &Settings::default());
+    fits("Settings", &Settings { sandbox: Some(Sandbox::default()), ..Settings::default() });
     fits("Statistics", &Statistics::default());
     fits("Clock", &Clock::default());
     fits("Error", &Error::new(5, "No.").with_hint("Ask."));

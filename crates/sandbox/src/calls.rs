@@ -34,7 +34,7 @@ fn install(apply: impl Fn(&[sock_filter]) -> seccompiler::Result<()>) -> Layer {
             return Layer::Missing(error.to_string());
         }
     }
-    Layer::Active(format!("{} calls refused", ENDING.len() + REFUSED.len() + ABSENT.len()))
+    Layer::Active(format!("{} refused", ENDING.len() + REFUSED.len() + ABSENT.len()))
 }
 
 /// One filter for each answer; the kernel takes the most severe answer of all.

@@ -73,7 +73,8 @@ fn ordinary(report: &Report, directory: &Path) {
     }
     let node = directory.join("device");
     let kind = rustix::fs::FileType::CharacterDevice;
-    let made = rustix::fs::mknodat(rustix::fs::CWD, &node, kind, rustix::fs::Mode::RUSR, rustix::fs::makedev(1, 3));
+    let made =
+        rustix::fs::mknodat(rustix::fs::CWD, &node, kind, rustix::fs::Mode::RUSR, rustix::fs::makedev(1, 3));
     assert_eq!(made, Err(rustix::io::Errno::PERM));
 
     fs::create_dir(directory.join("below")).unwrap();

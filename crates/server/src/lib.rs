@@ -19,6 +19,7 @@ mod smb;
 pub mod testing;
 
 pub use core::runtime::Runtime;
+pub use core::sandbox::{enter as enter_sandbox, trial as try_sandbox};
 pub use core::start_error::StartError;
 pub use core::{config, logons};
-pub use service::Service;
+pub use service::{Service, Sockets};

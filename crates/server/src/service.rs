@@ -18,7 +18,42 @@ use crate::core::guesses;
 use crate::core::limits::LEAVING_CONNECTIONS;
 use crate::core::server::Server;
 use crate::core::start_error::StartError;
+use crate::fronts::http::{self, BoundSocket};
 use crate::smb::connection;
+
+/// The sockets of a server that has not started yet. They are opened before the process gives up the right to open them.
+pub struct Sockets {
+    /// With the addresses of the settings.
+    listeners: Vec<(SocketAddr, std::net::TcpListener)>,
+    control: Option<(PathBuf, BoundSocket)>,
+}
+
+impl Sockets {
+    /// Opens the sockets. Clients that connect wait until the server starts.
+    pub fn open(settings: &Settings) -> Result<Self, StartError> {
+        let listeners: Vec<_> = settings
+            .listen
+            .iter()
+            .map(|address| {
+                let listener =
+                    listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
+                Ok((*address, listener))
+            })
+            .collect::<Result<_, _>>()?;
+        if listeners.is_empty() {
+            return Err(StartError::NoAddress);
+        }
+        let control = settings.control_socket.clone().map(|path| match http::listen(&path) {
+            Ok(socket) => Ok((path, socket)),
+            Err(error) => Err(StartError::ControlSocket { path, error }),
+        });
+        Ok(Self { listeners, control: control.transpose()? })
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect()
+    }
+}
 
 /// A running server. It runs on the tokio runtime on which [`Service::start`] was called; on a [`crate::Runtime`] it
 /// continues to work when a share's file system hangs.
@@ -30,34 +65,38 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a server. When this returns, clients can connect.
+    /// Starts a server without restrictions on its process. When this returns, clients can connect.
     pub fn start(settings: Settings, accounts: UserDb) -> Result<Self, StartError> {
-        let mut listeners = Vec::new();
-        for address in &settings.listen {
-            let listener =
-                listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
-            listeners.push(listener);
-        }
-        let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        if addresses.is_empty() {
-            return Err(StartError::NoAddress);
-        }
-        let control_socket = settings.control_socket.clone();
+        let sockets = Sockets::open(&settings)?;
+        Self::start_on(sockets, settings, accounts, sandbox::Report::off())
+    }
+
+    /// Starts a server on sockets that are open, in a process that has put restrictions on itself. When this returns,
+    /// clients can connect.
+    pub fn start_on(
+        sockets: Sockets,
+        settings: Settings,
+        accounts: UserDb,
+        sandbox: sandbox::Report,
+    ) -> Result<Self, StartError> {
+        let addresses = sockets.addresses();
         let state_directory = settings.state_directory.clone();
-        let server = Server::new(settings, accounts)?;
+        let server = Server::confined(settings, accounts, sandbox)?;
         *server.logons.guesses() = guesses::Guesses::load(&state_directory, server.now());
         server.identity.listens_on(addresses.clone());
         // The keys are there before the first client asks what the server offers.
         server.kerberos();
         let mut tasks = Vec::new();
-        if let Some(path) = control_socket {
-            let task = crate::fronts::http::serve(Arc::clone(&server), &path)
+        if let Some((path, socket)) = sockets.control {
+            let task = http::serve(Arc::clone(&server), socket)
                 .map_err(|error| StartError::ControlSocket { path, error })?;
             tasks.push(task);
         }
         let most = server.registry.lock("limits").limits().connections.saturating_add(LEAVING_CONNECTIONS);
         let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        for listener in listeners {
+        for (address, listener) in sockets.listeners {
+            let listener =
+                TcpListener::from_std(listener).map_err(|error| StartError::Listen { address, error })?;
             tasks.push(bulkhead::spawn(accept(Arc::clone(&server), listener, Arc::clone(&places))));
         }
         tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
@@ -142,7 +181,7 @@ pub(crate) async fn watch_timeouts(server: Arc<Server>) {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -154,7 +193,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_tcp_keepalive(&keepalive)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// The number of connections that the kernel keeps until they are accepted.

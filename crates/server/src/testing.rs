@@ -46,7 +46,12 @@ impl TestServer {
         seed: u64,
         open_share: impl Fn(&ShareSettings) -> vfs::Result<Arc<dyn vfs::Backend>> + Send + Sync + 'static,
     ) -> Self {
-        let surroundings = Surroundings { seed, guid: Guid([0x5e; 16]), open_share: Arc::new(open_share) };
+        let surroundings = Surroundings {
+            seed,
+            guid: Guid([0x5e; 16]),
+            open_share: Arc::new(open_share),
+            sandbox: sandbox::Report::off(),
+        };
         let server = Server::within(settings, accounts, surroundings);
         // Neither reads from nor writes to the disk.
         let _ = server.identity.machine.set(Machine([1, 2, 3]));

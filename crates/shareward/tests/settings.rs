@@ -9,9 +9,9 @@ use axum::http::StatusCode;
 use axum::routing::{get, patch, put};
 use axum::{Json, Router};
 use control::{
-    Clock, Connection, Ended, Error, Grant, GrantRight, NewShare, OpenFile, Page, PasswordChange, ServerInfo,
-    Service, ServiceAction, ServiceState, Settings, SettingsChange, Share, ShareChange, ShareKind,
-    Statistics, Timestamp, User, UserChange, number, route,
+    Clock, Connection, Ended, Error, Grant, GrantRight, NewShare, OpenFile, Page, PasswordChange, Sandbox,
+    ServerInfo, Service, ServiceAction, ServiceState, Settings, SettingsChange, Share, ShareChange,
+    ShareKind, Statistics, Timestamp, User, UserChange, number, route,
 };
 use fake::{Data, FakeServer};
 
@@ -61,6 +61,13 @@ fn settings() -> Settings {
         users_max: None,
         files_per_session_max: Some(16384),
         autodisconnect: Some(15),
+        sandbox: Some(Sandbox {
+            mode: "on".into(),
+            landlock: "none (the kernel does not have it)".into(),
+            system_calls: "56 refused".into(),
+            capabilities: ["CAP_SETUID", "CAP_SETGID", "CAP_CHOWN"].map(String::from).into(),
+            missing: vec!["Landlock is not available; the server could execute programs".into()],
+        }),
     }
 }
 

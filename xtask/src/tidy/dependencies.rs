@@ -14,12 +14,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("registry", &["wire"]),
     ("vfs", &["wire"]),
     ("gss", &[]),
+    ("sandbox", &[]),
     ("domain", &["auth", "client", "gss", "rpc", "wire"]),
-    ("server", &["auth", "control", "domain", "registry", "rpc", "vfs", "wire"]),
+    ("server", &["auth", "control", "domain", "registry", "rpc", "sandbox", "vfs", "wire"]),
     ("client", &["auth", "control", "gss", "rpc", "wire"]),
     ("mount", &["auth", "client", "wire"]),
     ("import", &["auth", "wire"]),
-    ("shareward", &["auth", "client", "control", "domain", "gss", "import", "mount", "server", "wire"]),
+    (
+        "shareward",
+        &["auth", "client", "control", "domain", "gss", "import", "mount", "sandbox", "server", "wire"],
+    ),
     ("testkit", &[]),
 ];
 

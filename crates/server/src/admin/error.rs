@@ -4,6 +4,8 @@ use rpc::Win32Error;
 
 use crate::core::config::ReplaceError;
 use crate::core::configuration::ChangeError;
+use crate::core::directory::is_outside_sandbox;
+use crate::core::start_error::StartError;
 
 /// The reason why an operation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +46,9 @@ pub(crate) enum Error {
     /// The directory does not exist or cannot be shared.
     #[error("The device or directory does not exist.")]
     NoSuchDirectory,
+    /// The directory of a share is outside of the server's sandbox.
+    #[error("The request is not supported.")]
+    OutsideSandbox,
     /// The file does not exist.
     #[error("The system cannot find the file specified.")]
     FileNotFound,
@@ -119,7 +124,9 @@ impl Error {
             Self::ConfigurationEdited => Win32Error::FILE_INVALID,
             Self::NotWritten => Win32Error::WRITE_FAULT,
             Self::Busy => Win32Error::BUSY,
-            Self::NotSupported | Self::ConfigurationNotEditable => Win32Error::NOT_SUPPORTED,
+            Self::NotSupported | Self::ConfigurationNotEditable | Self::OutsideSandbox => {
+                Win32Error::NOT_SUPPORTED
+            }
             Self::Internal => Win32Error::INTERNAL_ERROR,
         }
     }
@@ -134,6 +141,10 @@ impl Error {
                  allows it; 'net session --mine' and 'net file --mine' list your own sessions and files"
             }
             Self::NoSuchDirectory => "the directory must exist on the server, and its path must be absolute",
+            Self::OutsideSandbox => {
+                "with sandbox = \"strict\", the server can only access directories that were shared when it started; \
+                 add the share to the configuration file and restart the server"
+            }
             Self::ConfigurationEdited => {
                 "the configuration file was edited since the server read it; reload it with SIGHUP (systemctl reload)"
             }
@@ -180,6 +191,9 @@ impl From<ChangeError> for Error {
             ChangeError::Replace(ReplaceError::Edited) => Self::ConfigurationEdited,
             ChangeError::Replace(ReplaceError::Io(_)) | ChangeError::Write(_) => Self::NotWritten,
             ChangeError::NotEditable(_) | ChangeError::NotKept => Self::ConfigurationNotEditable,
+            ChangeError::Share(StartError::Share { error, .. }) if is_outside_sandbox(&error) => {
+                Self::OutsideSandbox
+            }
             ChangeError::Share(_) => Self::NoSuchDirectory,
             ChangeError::AccountsRead(_) => Self::Internal,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use auth::users::{LoadError, UpdateError, UserDb};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use registry::{Effects, ShareDefinition, ShareKind};
+use sandbox::Reach;
 use wire::{ShareName, eq_ignore_case};
 
 use crate::core::accounts::Accounts;
@@ -26,6 +27,8 @@ pub(crate) struct Configuration {
     pub(crate) accounts: Accounts,
     shares: RwLock<Shares>,
     open_share: Arc<OpenShare>,
+    /// The directories that the sandbox leaves to the server.
+    reach: Reach,
     /// Held by a task that replaces settings, accounts or shares, so that no change is lost.
     changing: Mutex<()>,
     /// The shares that are about to be deleted.
@@ -63,12 +66,18 @@ pub(crate) enum ChangeError {
 
 impl Configuration {
     /// The configuration at the start, without shares.
-    pub(crate) fn new(settings: Settings, accounts: UserDb, open_share: Arc<OpenShare>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        accounts: UserDb,
+        open_share: Arc<OpenShare>,
+        reach: Reach,
+    ) -> Self {
         Self {
             settings: RwLock::new(Arc::new(settings)),
             accounts: Accounts::new(accounts),
             shares: RwLock::default(),
             open_share,
+            reach,
             changing: Mutex::default(),
             deletions: Deletions::default(),
         }
@@ -218,7 +227,12 @@ impl Server {
                 }
                 None => {
                     let bulkhead = Bulkhead::new(&share.name, limits::PLACES);
-                    let directory = Directory::new(&share, &self.configuration.open_share, &bulkhead);
+                    let directory = Directory::new(
+                        &share,
+                        &self.configuration.open_share,
+                        &bulkhead,
+                        &self.configuration.reach,
+                    );
                     (ShareContent::Disk(directory), bulkhead)
                 }
             };

@@ -7,12 +7,14 @@
 //! An open of a directory may hang. It is done behind the share's bulkhead, on a thread that no other work needs, one
 //! at a time for each share, and with a limited wait.
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use registry::FileKey;
+use sandbox::Reach;
 use tokio::sync::OwnedMutexGuard;
 use vfs::Backend;
 use vfs::local::{LocalBackend, LocalOptions};
@@ -30,6 +32,8 @@ pub(crate) struct Directory {
     share: ShareSettings,
     open: Arc<OpenShare>,
     bulkhead: Arc<Bulkhead>,
+    /// The directories that the sandbox leaves to the server.
+    reach: Reach,
     /// Locked while the directory is being opened.
     turn: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
@@ -53,11 +57,17 @@ pub(crate) struct Files {
 
 impl Directory {
     /// Creates a directory that has not been opened yet.
-    pub(crate) fn new(share: &ShareSettings, open: &Arc<OpenShare>, bulkhead: &Arc<Bulkhead>) -> Arc<Self> {
+    pub(crate) fn new(
+        share: &ShareSettings,
+        open: &Arc<OpenShare>,
+        bulkhead: &Arc<Bulkhead>,
+        reach: &Reach,
+    ) -> Arc<Self> {
         Arc::new(Self {
             share: share.clone(),
             open: Arc::clone(open),
             bulkhead: Arc::clone(bulkhead),
+            reach: reach.clone(),
             turn: Arc::default(),
             state: Mutex::default(),
         })
@@ -88,7 +98,8 @@ impl Directory {
 
     /// Opens the directory. The caller is behind the share's bulkhead.
     pub(crate) fn find(&self) -> vfs::Result<Arc<Files>> {
-        let backend = match (self.open)(&self.share) {
+        let opened = within(&self.reach, &self.share.path).and_then(|()| (self.open)(&self.share));
+        let backend = match opened {
             Ok(backend) => backend,
             Err(error) => {
                 self.note(Some(&why(&error)));
@@ -113,8 +124,9 @@ impl Directory {
 
     /// Checks if the directory exists, without keeping it open.
     pub(crate) async fn look(self: &Arc<Self>) {
-        let path = self.share.path.clone();
-        let looked = self.in_turn(limits::SHARE_LOOK_WAIT, move || vfs::local::look(&path)).await;
+        let (path, reach) = (self.share.path.clone(), self.reach.clone());
+        let look = move || within(&reach, &path).and_then(|()| vfs::local::look(&path));
+        let looked = self.in_turn(limits::SHARE_LOOK_WAIT, look).await;
         match looked {
             Some(Ok(())) => self.note(None),
             Some(Err(error)) => self.note(Some(&why(&error))),
@@ -239,6 +251,25 @@ pub(crate) fn open_directory(share: &ShareSettings) -> vfs::Result<Arc<dyn Backe
         ..LocalOptions::default()
     };
     Ok(Arc::new(LocalBackend::open(&share.path, options)?))
+}
+
+/// The error for a directory that the sandbox does not leave to the server.
+#[derive(Debug, thiserror::Error)]
+#[error("outside of the server's sandbox; restart the server to include it")]
+struct OutsideSandbox;
+
+/// True for the error of a directory that the sandbox does not leave to the server.
+pub(crate) fn is_outside_sandbox(error: &vfs::Error) -> bool {
+    let vfs::Error::Io(error) = error else { return false };
+    error.get_ref().is_some_and(|source| source.is::<OutsideSandbox>())
+}
+
+/// Fails if the sandbox does not leave a directory to the server.
+fn within(reach: &Reach, directory: &Path) -> vfs::Result<()> {
+    match reach.covers(directory)? {
+        true => Ok(()),
+        false => Err(vfs::Error::Io(std::io::Error::other(OutsideSandbox))),
+    }
 }
 
 /// The reason why a directory is not available, as text.

@@ -36,6 +36,7 @@ pub(crate) mod random;
 pub(crate) mod roles;
 pub(crate) mod run_state;
 pub(crate) mod runtime;
+pub(crate) mod sandbox;
 pub(crate) mod security;
 pub(crate) mod server;
 pub(crate) mod service_keys;

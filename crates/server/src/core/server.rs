@@ -49,6 +49,8 @@ pub(crate) struct Server {
     pub(crate) logons: SharedByLogons,
     pub(crate) capacity: Capacity,
     pub(crate) signals: Signals,
+    /// The restrictions that the server has put on itself.
+    pub(crate) sandbox: sandbox::Report,
     clock: Clock,
 }
 
@@ -137,24 +139,37 @@ pub(crate) struct Surroundings {
     pub(crate) guid: Guid,
     /// The function that opens a share's files.
     pub(crate) open_share: Arc<OpenShare>,
+    /// The restrictions that the server has put on itself.
+    pub(crate) sandbox: sandbox::Report,
 }
 
 impl Server {
-    /// Creates a server without connections.
+    /// Creates a server without connections, in a process without restrictions.
+    #[cfg(test)]
     pub(crate) fn new(settings: Settings, accounts: UserDb) -> Result<Arc<Self>, StartError> {
+        Self::confined(settings, accounts, sandbox::Report::off())
+    }
+
+    /// Creates a server without connections in a process that has put these restrictions on itself.
+    pub(crate) fn confined(
+        settings: Settings,
+        accounts: UserDb,
+        sandbox: sandbox::Report,
+    ) -> Result<Arc<Self>, StartError> {
         let mut seed = [0; 8];
         let mut guid = [0; 16];
         crate::core::random::fill(&mut seed)
             .and_then(|()| crate::core::random::fill(&mut guid))
             .map_err(|_| StartError::Random)?;
         let seed = u64::from_le_bytes(seed);
-        let surroundings = Surroundings { seed, guid: Guid(guid), open_share: Arc::new(open_directory) };
+        let surroundings =
+            Surroundings { seed, guid: Guid(guid), open_share: Arc::new(open_directory), sandbox };
         Ok(Self::within(settings, accounts, surroundings))
     }
 
     /// Creates a server without connections, with the given surroundings.
     pub(crate) fn within(settings: Settings, accounts: UserDb, surroundings: Surroundings) -> Arc<Self> {
-        let Surroundings { seed, guid, open_share } = surroundings;
+        let Surroundings { seed, guid, open_share, sandbox } = surroundings;
         let (clock, signals) = (Clock::new(), Signals::default());
         let event_added = Arc::clone(&signals.event_added);
         let state = State::new(limits::of_registry(), seed, clock.now());
@@ -170,12 +185,13 @@ impl Server {
                 domain: RwLock::new(Domain::of(&settings, None)),
                 listening: OnceLock::new(),
             },
-            configuration: Configuration::new(settings, accounts, open_share),
+            configuration: Configuration::new(settings, accounts, open_share, sandbox.reach.clone()),
             running: Running::default(),
             files: SharedByFiles::default(),
             logons: SharedByLogons::default(),
             capacity: Capacity::new(),
             signals,
+            sandbox,
             clock,
         });
         server.open_shares(&server.settings());

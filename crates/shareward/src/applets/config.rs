@@ -1,7 +1,7 @@
 //! `net config`: the server's settings.
 
 use client::Administration;
-use control::{Settings, SettingsChange, number};
+use control::{Sandbox, Settings, SettingsChange, number};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
@@ -146,6 +146,28 @@ fn shown(settings: &Settings) -> String {
         ]
         .concat(),
     );
+    if let Some(sandbox) = &settings.sandbox {
+        text.push_str(&restrictions(sandbox));
+    }
+    text
+}
+
+fn restrictions(sandbox: &Sandbox) -> String {
+    let mut text = [
+        String::from("\n"),
+        line("Sandbox", &sandbox.mode),
+        line("Landlock", &sandbox.landlock),
+        line("System calls", &sandbox.system_calls),
+    ]
+    .concat();
+    let mut label = "Capabilities";
+    for names in sandbox.capabilities.chunks(CAPABILITIES_PER_LINE) {
+        text.push_str(&line(std::mem::take(&mut label), &names.join(" ")));
+    }
+    let mut label = "Missing";
+    for missing in &sandbox.missing {
+        text.push_str(&line(std::mem::take(&mut label), missing));
+    }
     text
 }
 
@@ -154,3 +176,6 @@ fn line(label: &str, value: &str) -> String {
 }
 
 const LABEL_WIDTH: usize = 38;
+
+/// As many as fit into 80 columns.
+const CAPABILITIES_PER_LINE: usize = 2;

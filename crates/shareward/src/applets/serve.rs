@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use auth::{Random, SystemRandom, UserDb};
 use server::config::{SMB_PORT, Settings, ShareSettings, check_share_name, listen_addresses};
-use server::{Service, StartError};
+use server::{Service, Sockets, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Applet, Family, Help};
@@ -64,21 +64,30 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     };
     raise_descriptor_limit();
     start_log();
+    let sockets = Sockets::open(&plan.settings)?;
+    // The restrictions hold for the threads that are started from here on.
+    let sandbox = server::enter_sandbox(&plan.settings);
     let runtime =
         server::Runtime::start().map_err(|error| Failure::Plain(format!("cannot start: {error}")))?;
-    let outcome = runtime.block_on(serve(plan, &words, console));
+    let outcome = runtime.block_on(serve(plan, sockets, sandbox, &words, console));
     runtime.shut_down();
     outcome
 }
 
-async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), Failure> {
+async fn serve(
+    plan: Plan,
+    sockets: Sockets,
+    sandbox: sandbox::Report,
+    words: &Words,
+    console: &mut Console,
+) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Plain(format!("cannot wait for signals: {error}"));
     // Before the first client connects, so that a signal to stop is never handled by the default action.
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
     let shares: Vec<_> = plan.settings.shares.iter().map(|share| share.name.clone()).collect();
-    let service = Service::start(plan.settings, plan.users)?;
+    let service = Service::start_on(sockets, plan.settings, plan.users, sandbox)?;
     for address in service.addresses() {
         console.error(&timed(&format!("listening on {address}")));
     }

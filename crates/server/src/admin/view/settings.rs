@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use control::{
-    Clock, Logon, PasswordChange, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics,
-    Timestamp, User,
+    Clock, Logon, PasswordChange, Sandbox, Service, ServiceAction, ServiceState, Settings, SettingsChange,
+    Statistics, Timestamp, User,
 };
 use registry::StatisticsSnapshot;
 use tokio::time::Instant;
@@ -125,6 +125,18 @@ fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) 
         users_max: u32::try_from(limits.sessions).ok(),
         files_per_session_max: u32::try_from(limits.opens_per_session).ok(),
         autodisconnect: Some(settings.autodisconnect.map_or(-1, i64::from)),
+        sandbox: Some(restrictions(&server.sandbox)),
+    }
+}
+
+fn restrictions(report: &sandbox::Report) -> Sandbox {
+    let names = report.capabilities.iter().flat_map(sandbox::Held::names);
+    Sandbox {
+        mode: report.mode.name().to_owned(),
+        landlock: report.files.to_string(),
+        system_calls: report.calls.to_string(),
+        capabilities: names.map(str::to_owned).collect(),
+        missing: report.shortcomings(),
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Settings {
     /// True if clients cannot read or write ranges that local programs have locked, even if they lock nothing
     /// themselves.
     pub strict_locking: bool,
+    /// The restrictions that the server puts on itself.
+    pub sandbox: sandbox::Mode,
     /// The domain that the server is a member of; `None` if there is none.
     pub domain: Option<DomainSettings>,
     /// The roles of users that are not administrators.
@@ -375,6 +377,7 @@ impl Settings {
             unix_identities: root,
             posix_locking: true,
             strict_locking: false,
+            sandbox: sandbox::Mode::default(),
             domain: None,
             roles: Vec::new(),
             shares: Vec::new(),

@@ -128,6 +128,7 @@ struct ServerTable {
     unix_identities: Option<bool>,
     posix_locking: Option<bool>,
     strict_locking: Option<Spanned<bool>>,
+    sandbox: Option<Spanned<String>>,
     list_shares: Option<Spanned<String>>,
     guest_domains: Option<Vec<Spanned<String>>>,
     lockout_threshold: Option<Spanned<i64>>,
@@ -258,6 +259,9 @@ impl Reader<'_> {
         settings.posix_locking = table.posix_locking.unwrap_or(settings.posix_locking);
         let strict_locking = self.strict_locking(table.strict_locking, table.posix_locking);
         settings.strict_locking = strict_locking.unwrap_or(settings.strict_locking);
+        if let Some(word) = &table.sandbox {
+            settings.sandbox = self.word("sandbox", word, &sandbox::Mode::NAMES).unwrap_or_default();
+        }
         settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         let mut names = HashMap::new();

@@ -12,7 +12,6 @@ mod socket;
 mod who;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,14 +27,14 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 pub(crate) use self::peer::Peer;
 use self::socket::Socket;
+pub(crate) use self::socket::{BoundSocket, listen};
 use crate::admin::{Caller, Seat};
 use crate::core::bulkhead;
 use crate::core::server::Server;
 
-/// Serves the control API on a socket at `path` until the task is aborted, which removes the socket.
-pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<()>> {
-    let socket = socket::listen(path)?;
-    Ok(bulkhead::spawn(accept(server, socket, Peer::of_socket)))
+/// Serves the control API on a socket until the task is aborted, which removes the socket.
+pub(crate) fn serve(server: Arc<Server>, socket: BoundSocket) -> io::Result<JoinHandle<()>> {
+    Ok(bulkhead::spawn(accept(server, socket.start()?, Peer::of_socket)))
 }
 
 /// Accepts connections, whose users `peer_of` finds by number. Their names are looked up in the tasks of the

@@ -3,16 +3,27 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-
-use tokio::net::UnixListener;
 
 /// A socket with a listener, and its name. The name is dropped first: as long as there is a listener, no other server
 /// takes the name.
 pub(super) struct Socket {
     _name: SocketName,
-    pub(super) listener: UnixListener,
+    pub(super) listener: tokio::net::UnixListener,
+}
+
+/// A [`Socket`] that belongs to no runtime yet.
+pub(crate) struct BoundSocket {
+    name: SocketName,
+    listener: UnixListener,
+}
+
+impl BoundSocket {
+    /// The socket on the current runtime.
+    pub(super) fn start(self) -> io::Result<Socket> {
+        Ok(Socket { listener: tokio::net::UnixListener::from_std(self.listener)?, _name: self.name })
+    }
 }
 
 /// The name of a socket, which is removed when this is dropped.
@@ -28,13 +39,14 @@ impl Drop for SocketName {
 
 /// Listens on a new socket that every user can connect to; their rights depend on their user ids. A socket without a
 /// listener is replaced.
-pub(super) fn listen(path: &Path) -> io::Result<Socket> {
+pub(crate) fn listen(path: &Path) -> io::Result<BoundSocket> {
     if let Some(directory) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)?;
     }
     remove_stale(path)?;
     let listener = UnixListener::bind(path)?;
-    let socket = Socket { _name: SocketName(path.to_owned()), listener };
+    let socket = BoundSocket { name: SocketName(path.to_owned()), listener };
+    socket.listener.set_nonblocking(true)?;
     fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(socket)
 }

@@ -287,7 +287,7 @@ async fn hanging_lookup_does_not_delay_other_connections() {
     let directory: PathBuf = std::env::temp_dir().join(format!("shareward-hanging-{}", std::process::id()));
     let path = directory.join("control.sock");
     let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
-    let socket = socket::listen(&path).unwrap();
+    let socket = listen(&path).unwrap().start().unwrap();
     let hold = hanging::Hold;
     let is_first = std::sync::atomic::AtomicBool::new(true);
     let peer_of = move |_: &UnixStream| {

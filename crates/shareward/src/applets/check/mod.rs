@@ -33,7 +33,8 @@ SHAREWARD CHECK
 Checks a configuration file and the users file that it names. Reports every
 error with its line and column, and everything that would not work: shared
 directories, users, groups and Unix accounts that do not exist; with [domain],
-a keytab without a usable key of this host, and ranges of ids with local users.
+a keytab without a usable key of this host, and ranges of ids with local users;
+and which restrictions of the setting 'sandbox' this machine does not have.
 Users and groups of the domain are not looked up. A missing directory does not
 keep the server from starting; the share becomes usable once the directory
 exists.
@@ -58,12 +59,18 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let settings = setup::read(&path)?;
     let (users, warning) = setup::users(&settings.users_file)?;
     let found = problems(&settings, &users);
-    for warning in warning.into_iter().chain(found.warnings) {
+    let sandbox = server::try_sandbox(&settings);
+    let lacks = sandbox.shortcomings().into_iter().map(|lack| format!("sandbox: {lack}"));
+    for warning in warning.into_iter().chain(found.warnings).chain(lacks) {
         console.error(&format!("warning: {warning}\n"));
     }
     if !found.wrong.is_empty() {
         let lines: Vec<String> = found.wrong.iter().map(Problem::line).collect();
         return Err(Failure::Plain(lines.join("\n")));
+    }
+    if sandbox.mode != sandbox::Mode::Off {
+        let (mode, files, calls) = (sandbox.mode.name(), &sandbox.files, &sandbox.calls);
+        console.line(&format!("sandbox: {mode} (Landlock: {files}; system calls: {calls})"));
     }
     console.line(&format!(
         "{}: no problems found ({}, {})",
