@@ -50,6 +50,7 @@ mod reparse;
 mod rogue;
 mod roles;
 mod samr;
+mod sandbox;
 mod scripted;
 mod settings;
 mod shares;

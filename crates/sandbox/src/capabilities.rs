@@ -50,12 +50,6 @@ pub const KEPT: &[Capability] = &[
         set: CapabilitySet::FSETID,
     },
     Capability {
-        name: "CAP_DAC_READ_SEARCH",
-        purpose: "directories that users cannot list lead to shares and watches",
-        lost: "shares below directories that root cannot enter are not available",
-        set: CapabilitySet::DAC_READ_SEARCH,
-    },
-    Capability {
         name: "CAP_DAC_OVERRIDE",
         purpose: "attributes and named streams are written to files that root does not own",
         lost: "DOS attributes, named streams and extended attributes of files of others cannot be written",
