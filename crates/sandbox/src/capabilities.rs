@@ -81,7 +81,7 @@ impl Held {
         KEPT.iter().filter(|it| self.0.contains(it.set)).map(|it| it.name)
     }
 
-    /// Those of [`KEPT`] that the process does not have.
+    /// The capabilities of [`KEPT`] that the process does not have.
     pub fn missing(&self) -> impl Iterator<Item = &'static Capability> {
         KEPT.iter().filter(|it| !self.0.contains(it.set))
     }

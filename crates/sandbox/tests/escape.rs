@@ -39,7 +39,7 @@ fn scene() {
         }
         other => panic!("no scene {other}"),
     }
-    println!("played {scene}");
+    eprintln!("played {scene}");
 }
 
 fn play(scene: &str, directory: &Path) -> Output {
@@ -94,7 +94,7 @@ fn strict(directory: &Path) {
     let places = Places { read: vec![directory.join("readable")], change: vec![shared.clone()] };
     let report = entered(Mode::Strict, &places);
     if matches!(report.files, Layer::Missing(_)) {
-        println!("lacks Landlock");
+        eprintln!("lacks Landlock");
         return;
     }
     let denied = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;

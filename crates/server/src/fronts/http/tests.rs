@@ -1,6 +1,6 @@
 //! Tests of the API through its socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use auth::users::UserDb;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +30,7 @@ async fn requests_are_answered_with_status_and_code() {
     let path = directory.join("control.sock");
     let settings = Settings::conventional(false, |_| None);
     let server = Server::new(settings, UserDb::parse("").unwrap()).unwrap();
-    let task = serve(server, &path).unwrap();
+    let task = serve(server, listen(&path).unwrap()).unwrap();
 
     for (method, address, body, status, code) in [
         ("GET", "/v1/sessions/7", "", 404, 2312),
@@ -155,7 +155,7 @@ async fn every_route_of_the_table_is_served() {
     let directory: PathBuf = std::env::temp_dir().join(format!("shareward-routes-{}", std::process::id()));
     let path = directory.join("control.sock");
     let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
-    let task = serve(server, &path).unwrap();
+    let task = serve(server, listen(&path).unwrap()).unwrap();
     for (method, route) in control::route::ALL {
         let address = route.replace("{id}", "4000000000").replace("{name}", "nope");
         let address =
@@ -174,7 +174,7 @@ async fn invalid_queries_are_refused_with_hints() {
     let directory: PathBuf = std::env::temp_dir().join(format!("shareward-who-{}", std::process::id()));
     let path = directory.join("control.sock");
     let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
-    let task = serve(server, &path).unwrap();
+    let task = serve(server, listen(&path).unwrap()).unwrap();
     for (address, answer) in [
         ("/v1/who", (400, Some(87))),
         ("/v1/who?path=/nowhere", (400, Some(87))),
@@ -212,7 +212,7 @@ async fn waiting_requests_leave_places_for_short_ones() {
     let directory: PathBuf = std::env::temp_dir().join(format!("shareward-seats-{}", std::process::id()));
     let path = directory.join("control.sock");
     let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
-    let task = serve(Arc::clone(&server), &path).unwrap();
+    let task = serve(Arc::clone(&server), listen(&path).unwrap()).unwrap();
     let mut connections = Vec::new();
     let mut bytes = vec![0; 4096];
     // As many readers of events as are allowed, and as many other connections as there are places.
