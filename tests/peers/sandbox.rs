@@ -86,7 +86,7 @@ fn strict_sandbox_serves_its_shares_and_refuses_new_ones() {
     open_to_all(&outside);
     open_to_all(place.path());
     let refused = server.net(&["share", &share("outside", &outside)]).failure();
-    refused.says("restart the server").says("NET HELPMSG 50");
+    refused.says("restart the server").says("System error 50");
     let config = fs::read_to_string(server.config()).expect("the configuration");
     assert!(!config.contains("outside"), "{config}");
 
