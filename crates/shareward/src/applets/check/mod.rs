@@ -59,18 +59,14 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let settings = setup::read(&path)?;
     let (users, warning) = setup::users(&settings.users_file)?;
     let found = problems(&settings, &users);
-    let sandbox = server::try_sandbox(&settings);
-    let lacks = sandbox.shortcomings().into_iter().map(|lack| format!("sandbox: {lack}"));
+    let lacks =
+        server::try_sandbox(&settings).shortcomings().into_iter().map(|lack| format!("sandbox: {lack}"));
     for warning in warning.into_iter().chain(found.warnings).chain(lacks) {
         console.error(&format!("warning: {warning}\n"));
     }
     if !found.wrong.is_empty() {
         let lines: Vec<String> = found.wrong.iter().map(Problem::line).collect();
         return Err(Failure::Plain(lines.join("\n")));
-    }
-    if sandbox.mode != sandbox::Mode::Off {
-        let (mode, files, calls) = (sandbox.mode.name(), &sandbox.files, &sandbox.calls);
-        console.line(&format!("sandbox: {mode} (Landlock: {files}; system calls: {calls})"));
     }
     console.line(&format!(
         "{}: no problems found ({}, {})",
