@@ -53,6 +53,7 @@ mod samr;
 mod sandbox;
 mod scripted;
 mod settings;
+mod share_settings;
 mod shares;
 mod smbclient;
 mod soak;

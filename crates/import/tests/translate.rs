@@ -162,8 +162,8 @@ fn lists_of_users_become_users_and_grants() {
 #[test]
 fn shares_that_would_admit_others_are_comments() {
     for lines in [
-        "hosts allow = 192.168.",
-        "hosts deny = ALL",
+        "hosts deny = ALL EXCEPT LOCAL",
+        "hosts deny = .example.com",
         "valid users = &netgroup ann",
         "valid users = %U",
         "valid users = CORP\\ann",
@@ -189,6 +189,56 @@ fn shares_that_would_admit_others_are_comments() {
 }
 
 #[test]
+fn modes_and_forced_identities_become_settings() {
+    let of = |lines| share(lines).files;
+    let modes = |lines| {
+        let modes = of(lines).modes;
+        (modes.file, modes.directory, modes.inherited)
+    };
+    assert_eq!(modes(""), (None, None, false));
+    assert_eq!(modes("create mask = 0664"), (Some(0o664), None, false));
+    // Files have no rights to execute before the forced ones.
+    assert_eq!(modes("create mask = 0777\nforce create mode = 0110"), (Some(0o776), None, false));
+    assert_eq!(modes("force create mode = 0020"), (Some(0o664), None, false));
+    assert_eq!(modes("directory mask = 0770\nforce directory mode = 2000"), (None, Some(0o2770), false));
+    assert_eq!(modes("create mask = 0040"), (Some(0o640), None, false));
+    assert_eq!(modes("inherit permissions = yes\ncreate mask = 0600"), (None, None, true));
+    let forced = of("force user = ann\nforce group = +staff");
+    assert_eq!(forced.force_user.as_deref(), Some("ann"));
+    let group = forced.force_group.unwrap();
+    assert_eq!((group.name.as_str(), group.members_only), ("staff", true));
+    assert_eq!(of("force user = %U").force_user, None);
+}
+
+#[test]
+fn computers_of_hosts_allow_and_hosts_deny_are_admitted_and_refused_as_before() {
+    let admits = |hosts: &server::config::HostRules, address: &str| hosts.admit(address.parse().unwrap());
+    for (lines, address, admitted) in [
+        ("hosts allow = 192.168. 10.0.0.0/255.0.0.0", "192.168.3.4", true),
+        ("hosts allow = 192.168. 10.0.0.0/255.0.0.0", "10.3.4.5", true),
+        ("hosts allow = 192.168. 10.0.0.0/255.0.0.0", "11.3.4.5", false),
+        ("hosts allow = 192.168. EXCEPT 192.168.7.7", "192.168.7.7", false),
+        ("hosts deny = ALL", "192.168.3.4", false),
+        ("hosts deny = 192.168.", "192.168.3.4", false),
+        ("hosts deny = 192.168.", "192.169.3.4", true),
+        ("hosts allow = desktop", "192.168.3.4", false),
+        ("hosts allow = 192.168. desktop", "192.168.3.4", true),
+        ("hosts allow = ALL EXCEPT desktop", "192.168.3.4", false),
+    ] {
+        let hosts = share(lines).hosts;
+        assert_eq!(admits(&hosts, address), admitted, "{lines} {address}");
+    }
+    let (_, settings) = of("[global]\nhosts allow = 10.\n[a]\npath=/a\n[b]\npath=/b\nhosts deny = 10.6.\n");
+    assert!(admits(&settings.hosts, "10.1.1.1") && !admits(&settings.hosts, "11.1.1.1"));
+    assert_eq!(settings.shares[0].hosts, server::config::HostRules::default());
+    // An address in both lists is allowed, on both servers.
+    assert!(admits(&settings.shares[1].hosts, "10.6.1.1"));
+    // A computer that could not be denied by its name denies all.
+    let (_, settings) = of("[global]\nhosts deny = badhost\n[a]\npath=/a\n");
+    assert!(!admits(&settings.hosts, "10.1.1.1"));
+}
+
+#[test]
 fn sections_that_are_no_shares_of_files_are_left_out() {
     let text = "[homes]\nread only=no\n[printers]\npath=/t\nprintable=yes\n[print$]\npath=/d\n[off]\npath=/o\navailable=no\n\
                 [none]\ncomment=x\n[ipc$]\nhosts allow = 1.\n";
@@ -204,7 +254,6 @@ fn sections_that_are_no_shares_of_files_are_left_out() {
 fn answers_depend_on_the_value() {
     let of = |line: &str| answer(&format!("[s]\npath=/p\n{line}\n")).0;
     for line in [
-        "create mask = 0744",
         "veto files =",
         "oplocks = true",
         "vfs objects = fruit\nfruit:metadata = stream\nfruit:resource = stream\nea support = yes",
@@ -212,10 +261,9 @@ fn answers_depend_on_the_value() {
         assert_eq!(of(line), Verdict::NotNeeded, "{line}");
     }
     for line in [
-        "create mask = 0660",
+        "dont descend = /x",
         "veto files = /x/",
         "oplocks = 0",
-        "force user = x",
         "vfs objects = recycle",
         "vfs objects = fruit",
         "vfs objects = fruit\nfruit:metadata = netatalk",

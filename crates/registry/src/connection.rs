@@ -263,6 +263,11 @@ impl<S: Shell> State<S> {
             .collect()
     }
 
+    /// The server's part of a connection.
+    pub fn connection_link(&self, id: ConnectionId) -> Option<S::Connection> {
+        self.connections.get(&id).map(|it| it.attached.clone())
+    }
+
     /// The registry's view of a connection.
     pub fn connection(&self, id: ConnectionId) -> Option<ConnectionInfo> {
         self.connections.get(&id).map(|it| it.info(id))

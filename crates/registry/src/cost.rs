@@ -8,7 +8,7 @@
 //!
 //! | Operation | Steps |
 //! |---|---|
-//! | `add_connection`, `connection_negotiated`, `create_session`, `session_valid`, `expire_session`, `set_expiration`, `bind_session` | log |
+//! | `add_connection`, `connection_negotiated`, `connection_link`, `create_session`, `session_valid`, `expire_session`, `set_expiration`, `bind_session` | log |
 //! | `tree_connect`, `tree`, `session`, `open`, `open_of` | log; a session's channels (32) where they are listed |
 //! | `admit`: share modes | log; the kinds of sharing there are (64) to name the conflicting open |
 //! | `admit`: breaks, and the caching that is granted | caches of the file ([`CACHERS_PER_FILE`](crate::limits::CACHERS_PER_FILE)) |

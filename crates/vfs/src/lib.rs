@@ -35,7 +35,7 @@ pub use handle::{
     StreamInfo, Xattr,
 };
 #[cfg(target_os = "linux")]
-pub use local::{LocalBackend, LocalOptions, Streams};
+pub use local::{LocalBackend, LocalOptions, Modes, Streams};
 pub use mem::MemBackend;
 pub use path::RelativePath;
 pub use stat::{Kind, Stat};

@@ -2,6 +2,8 @@
 
 mod access;
 mod domain;
+mod files;
+mod hosts;
 mod network;
 mod server;
 mod share;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::{self, Table, source};
-use super::{AccountsSource, Context, Places, accounts_source, network};
+use super::{AccountsSource, Context, Places, accounts_source, hosts, network};
 use crate::report::Answers;
 use crate::smbconf::{Charset, Config, integer, unquoted};
 
@@ -33,6 +33,7 @@ pub(super) fn head(
         table.set("autodisconnect", &minutes.to_string(), &source(config, Some(value)));
     }
     network::listen(context, &mut table, answers);
+    hosts::of_server(context, &mut table, answers);
     dialects(context, &mut table, answers);
     protection(context, &mut table);
     guests(context, &mut table, answers);

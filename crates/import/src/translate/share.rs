@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use wire::ShareName;
 
 use super::text::{self, Table, source, strings};
-use super::{Context, access};
+use super::{Context, access, files, hosts};
 use crate::parameters::{self, Answer};
 use crate::report::{Answers, Verdict, by_table};
 use crate::smbconf::{Section, Value, integer, list, unquoted};
@@ -83,11 +83,14 @@ pub(super) fn share(
     settings(context, section, &mut table, answers);
     modules(context, section, &mut table, answers);
 
-    for name in ["hosts allow", "hosts deny", "server addresses"] {
-        let value = section.value(name).filter(|value| !list(&value.bytes).is_empty());
-        if value.is_some() {
-            close(format!("Shareward does not have '{name}', so the share would admit more computers"));
-        }
+    files::settings(context, section, &name, &mut table, answers);
+    if let Err(reason) = hosts::of_share(context, section, &mut table, answers) {
+        close(reason);
+    }
+    if section.value("server addresses").is_some_and(|value| !list(&value.bytes).is_empty()) {
+        close(String::from(
+            "Shareward does not have 'server addresses', so the share would admit more computers",
+        ));
     }
     if !config.text("root directory").is_empty() {
         close(String::from("Shareward does not have 'root directory'"));

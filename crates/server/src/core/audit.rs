@@ -36,6 +36,14 @@ pub(crate) struct Why {
     pub(crate) remedy: Option<&'static str>,
 }
 
+impl Why {
+    /// The reason for refusing a share to a computer.
+    pub(crate) fn host_refused() -> Self {
+        let reason = String::from("hosts_allow and hosts_deny of the share do not admit the address");
+        Self { reason, remedy: Some("add the address to hosts_allow of the share") }
+    }
+}
+
 impl From<&str> for Why {
     fn from(reason: &str) -> Self {
         Self { reason: reason.to_owned(), remedy: None }
@@ -46,6 +54,11 @@ impl From<&Refusal> for Why {
     fn from(refusal: &Refusal) -> Self {
         Self { reason: refusal.to_string(), remedy: refusal.remedy() }
     }
+}
+
+/// Records that a computer may not use the server.
+pub(crate) fn host_refused(peer: &SocketAddr) {
+    tracing::info!(target: "audit", from = %peer.ip().to_canonical(), "connection refused: the address is not allowed by hosts_allow and hosts_deny");
 }
 
 /// Records a refused logon: the account that the client named, its address, and the reason.

@@ -138,6 +138,7 @@ impl Server {
         *self.configuration.settings.write() = settings;
         self.kerberos();
         self.refresh_users();
+        self.end_refused_hosts();
         Ok(())
     }
 

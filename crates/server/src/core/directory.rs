@@ -28,7 +28,7 @@ use crate::core::start_error::StartError;
 /// The directory of a share.
 pub(crate) struct Directory {
     /// The settings that the open depends on: the name, which is the label, the path, and the options for links,
-    /// streams, names and changes.
+    /// streams, names, changes and modes.
     share: ShareSettings,
     open: Arc<OpenShare>,
     bulkhead: Arc<Bulkhead>,
@@ -77,7 +77,7 @@ impl Directory {
     pub(crate) fn is_of(&self, settings: &ShareSettings) -> bool {
         let opened_with = |share: &ShareSettings| {
             let how = (share.follow_symlinks, share.streams, share.unicode_forms, share.read_only);
-            (share.path.clone(), share.name.clone(), how)
+            (share.path.clone(), share.name.clone(), how, share.files.modes)
         };
         opened_with(&self.share) == opened_with(settings)
     }
@@ -248,6 +248,7 @@ pub(crate) fn open_directory(share: &ShareSettings) -> vfs::Result<Arc<dyn Backe
         streams: share.streams,
         read_only: share.read_only,
         forms: share.unicode_forms,
+        modes: share.files.modes,
         ..LocalOptions::default()
     };
     Ok(Arc::new(LocalBackend::open(&share.path, options)?))

@@ -38,7 +38,10 @@ impl Fixture {
         let session = registry.create_session(connection, attach, now).unwrap().0.attached;
         let _ = registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
         let share = server.share(ShareSettings::IPC).unwrap();
-        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), None, AccessMask::FILE_ALL));
+        let attach = |id, _| {
+            let access = (AccessMask::FILE_ALL, None);
+            Arc::new(Tree::new(id, Arc::clone(&share), None, access, peer.ip()))
+        };
         let tree = registry
             .tree_connect(session.id(), ShareSettings::IPC, false, FileKey::default(), attach, now)
             .unwrap()

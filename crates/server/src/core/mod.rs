@@ -22,6 +22,7 @@ pub(crate) mod file_version;
 pub(crate) mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub(crate) mod forced_identity;
 pub(crate) mod guesses;
 pub(crate) mod identity;
 pub(crate) mod input_budget;
@@ -33,6 +34,7 @@ pub(crate) mod pass_through;
 pub(crate) mod pipe;
 pub(crate) mod pipe_usage;
 pub(crate) mod random;
+pub(crate) mod refused_hosts;
 pub(crate) mod roles;
 pub(crate) mod run_state;
 pub(crate) mod runtime;

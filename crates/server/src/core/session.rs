@@ -202,6 +202,11 @@ impl Session {
         self.trees().get(&id).filter(|tree| !tree.has_ended()).map(Arc::clone)
     }
 
+    /// The tree connects that have not ended.
+    pub(crate) fn tree_connects(&self) -> Vec<Arc<Tree>> {
+        self.trees().values().filter(|tree| !tree.has_ended()).map(Arc::clone).collect()
+    }
+
     /// Enters a tree connect, unless it has ended. The end of a tree connect removes it from here.
     pub(crate) fn remember_tree(&self, tree: Arc<Tree>) {
         self.trees().insert(tree.id(), Arc::clone(&tree));

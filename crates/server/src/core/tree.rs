@@ -1,5 +1,6 @@
 //! Shares and tree connects outside of the registry.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -13,6 +14,7 @@ use crate::core::config::{GrantRight, ShareSettings};
 use crate::core::directory::{Directory, Files};
 use crate::core::domain::Member;
 use crate::core::files::notify::WatchRoot;
+use crate::core::forced_identity::ForcedIdentity;
 use crate::core::server::Server;
 use crate::core::session::User;
 
@@ -69,6 +71,10 @@ pub(crate) struct Tree {
     pub(crate) watch_root: OnceLock<Arc<WatchRoot>>,
     /// `TreeConnect.MaximalAccess`.
     pub(crate) maximal_access: AccessMask,
+    /// The address of the client that connected.
+    pub(crate) peer: IpAddr,
+    /// The identity of the user in the share's files; `None` if it is the user's own.
+    pub(crate) forced: Option<ForcedIdentity>,
     ended: AtomicBool,
     /// The Apple extensions that were announced to the client.
     apple: AtomicU64,
@@ -80,10 +86,12 @@ impl Tree {
         id: TreeId,
         share: Arc<Share>,
         files: Option<Arc<Files>>,
-        maximal_access: AccessMask,
+        (maximal_access, forced): (AccessMask, Option<ForcedIdentity>),
+        peer: IpAddr,
     ) -> Self {
         let (ended, apple) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { id, share, files, watch_root: OnceLock::new(), maximal_access, ended, apple }
+        let watch_root = OnceLock::new();
+        Self { id, share, files, watch_root, maximal_access, peer, forced, ended, apple }
     }
 
     /// `TreeConnect.TreeId`.
@@ -114,6 +122,14 @@ impl Tree {
     /// Records extensions that are announced to the client.
     pub(crate) fn told_apple(&self, caps: AaplServerCaps) {
         self.apple.fetch_or(caps.0, Ordering::Relaxed);
+    }
+
+    /// The user of the session, as the share's files see it.
+    pub(crate) fn user_of_files(&self, server: &Server, user: Arc<User>) -> Arc<User> {
+        match &self.forced {
+            Some(forced) => forced.of_user(server, user),
+            None => user,
+        }
     }
 
     /// True if the tree connect has ended.

@@ -63,6 +63,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         _ => return Err(usage(crate::failure::Numbered::new(crate::messages::ARGUMENT_COUNT_NUMBER))),
     };
     raise_descriptor_limit();
+    restrict_umask();
     start_log();
     let sockets = Sockets::open(&plan.settings)?;
     // The restrictions hold for the threads that are started from here on.
@@ -72,6 +73,15 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let outcome = runtime.block_on(serve(plan, sockets, sandbox, &words, console));
     runtime.shut_down();
     outcome
+}
+
+/// Makes sure that others never have more rights to a new file than its mode gives them, not even for the moment before
+/// the file gets that mode. An ordinary user's own umask stays.
+fn restrict_umask() {
+    if rustix::process::geteuid().is_root() {
+        let before = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+        rustix::process::umask(before | rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+    }
 }
 
 async fn serve(

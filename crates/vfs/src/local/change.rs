@@ -9,6 +9,7 @@ use super::handle::LocalHandle;
 use super::incomplete_files::Making;
 use super::inode::{self, Purpose};
 use super::metadata;
+use super::modes::{NewMode, OWNER_OF_DIRECTORY, OWNER_OF_FILE};
 use super::new_entry::{initialize, make_directory, undo};
 use super::open::{base_of, finish};
 use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
@@ -44,21 +45,32 @@ pub(super) fn create_file(
         (false, true) => OFlags::WRONLY,
         _ => OFlags::RDONLY,
     };
-    let mode = new.mode.map_or(root.options.file_mode, |mode| mode | OWNER_OF_FILE);
-    let mode = Mode::from_raw_mode(mode & 0o777);
+    let mode = new_mode(root, &change, new, Kind::File);
+    let bits = Mode::from_raw_mode(mode.bits & 0o777);
     let mut making = Making::begin(parent.inode());
     // RDONLY opens for read access even if only metadata is wanted; the handle's own check still refuses
     // reads. If the name is not found, the missing item is the directory.
     let fd =
-        open_entry(parent.fd(), &leaf, access | OFlags::CREATE | OFlags::EXCL, mode).map_err(on_the_way)?;
+        open_entry(parent.fd(), &leaf, access | OFlags::CREATE | OFlags::EXCL, bits).map_err(on_the_way)?;
+    let raw = statx_fd(fd.as_fd())?;
     drop(guard);
     change.done(None, Some(&leaf));
     let attributes = new.attributes | FileAttributes::ARCHIVE;
-    initialize(&fd, Kind::File, attributes, &mut making)
+    mode.complete(root, actor, parent.fd(), (fd.as_fd(), &raw))
+        .and_then(|()| initialize(&fd, Kind::File, &raw, attributes, &mut making))
         .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
     let made = finish(root, actor, fd, wanted, true, joined(&parent.path(), &leaf))?;
     completed(root, actor, parent, &leaf, made, complete)
+}
+
+/// The mode of a new file or directory in a locked directory.
+fn new_mode(root: &Root, change: &OwnChange<'_>, new: New, kind: Kind) -> NewMode {
+    let own = if kind == Kind::Directory { OWNER_OF_DIRECTORY } else { OWNER_OF_FILE };
+    match new.mode {
+        Some(mode) => NewMode::named(mode | own),
+        None => root.options.modes.of_new(kind, change.mode(), root.credentials.is_privileged()),
+    }
 }
 
 /// Runs `complete` on a new file or directory, and removes the item if that fails.
@@ -91,14 +103,14 @@ pub(super) fn create_directory(
     let change = OwnChange::begin(directory.fd())?;
     let guard = root.credentials.assume(actor)?;
     let leaf = free_name(root, &change, &parent.path)?;
-    let mode = new.mode.map_or(root.options.directory_mode & 0o777, |mode| mode | OWNER_OF_DIRECTORY);
-    let mode = Mode::from_raw_mode(mode & 0o1777);
+    let mode = new_mode(root, &change, new, Kind::Directory);
     let mut making = Making::begin(directory.inode());
-    let made = make_directory(root, actor, &change, &leaf, mode);
+    let made = make_directory(root, actor, &change, &leaf, Mode::from_raw_mode(mode.bits & 0o1777));
     drop(guard);
     change.done(None, Some(&leaf));
-    let fd = made?;
-    initialize(&fd, Kind::Directory, new.attributes, &mut making)
+    let (fd, raw) = made?;
+    mode.complete(root, actor, directory.fd(), (fd.as_fd(), &raw))
+        .and_then(|()| initialize(&fd, Kind::Directory, &raw, new.attributes, &mut making))
         .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
     let made = finish(root, actor, fd, Wanted::READ, true, joined(&directory.path(), &leaf))?;
@@ -329,10 +341,6 @@ pub(super) fn is_temporary_name(name: &[u8]) -> bool {
     name.starts_with(TEMPORARY.as_bytes())
         && name.starts_with(format!("{TEMPORARY}{:x}-", std::process::id()).as_bytes())
 }
-
-/// The permissions that the owner has of a new file or directory until its initialization is complete.
-const OWNER_OF_FILE: u32 = 0o600;
-const OWNER_OF_DIRECTORY: u32 = 0o700;
 
 const TEMPORARY: &str = ".link-";
 

@@ -180,6 +180,8 @@ impl<'a> Search<'a> {
 pub(super) struct OwnChange<'a> {
     directory: BorrowedFd<'a>,
     key: InodeKey,
+    /// The mode of the directory.
+    mode: u32,
     /// The times of the directory before the next change.
     before: Cell<Stamp>,
 }
@@ -189,7 +191,8 @@ impl<'a> OwnChange<'a> {
     pub(super) fn begin(directory: BorrowedFd<'a>) -> Result<Self> {
         let raw = statx_fd(directory)?;
         own_changes(key(&raw)).fetch_add(1, Ordering::SeqCst);
-        Ok(Self { directory, key: key(&raw), before: Cell::new(Stamp::of(&raw)) })
+        let (key, mode) = (key(&raw), u32::from(raw.stx_mode));
+        Ok(Self { directory, key, mode, before: Cell::new(Stamp::of(&raw)) })
     }
 
     /// The directory.
@@ -200,6 +203,11 @@ impl<'a> OwnChange<'a> {
     /// The device and inode of the directory.
     pub(super) fn key(&self) -> InodeKey {
         self.key
+    }
+
+    /// The mode of the directory when the change began.
+    pub(super) fn mode(&self) -> u32 {
+        self.mode
     }
 
     /// The times of the directory before the change.

@@ -21,6 +21,7 @@ mod incomplete_files;
 mod inode;
 mod link;
 mod metadata;
+mod modes;
 mod name_index;
 mod name_table;
 mod names;
@@ -49,6 +50,7 @@ use crate::path::RelativePath;
 use crate::stat::{Kind, Stat};
 use abilities::Abilities;
 use credentials::Credentials;
+pub use modes::Modes;
 use resolve::{Root, statx_fd};
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use std::ffi::OsString;
@@ -77,10 +79,8 @@ pub struct LocalOptions {
     /// The name of the file system that clients receive; programs check for "NTFS" before they use features
     /// such as streams.
     pub file_system: String,
-    /// Permission bits of new files, before the process's umask.
-    pub file_mode: u32,
-    /// Permission bits of new directories, before the process's umask.
-    pub directory_mode: u32,
+    /// The modes of new files and directories.
+    pub modes: Modes,
     /// True if the server follows symlinks, as long as they stay in the share. Otherwise clients see symlinks
     /// and follow them.
     pub follow_symlinks: bool,
@@ -109,8 +109,7 @@ impl Default for LocalOptions {
         Self {
             label: String::new(),
             file_system: "NTFS".to_owned(),
-            file_mode: 0o664,
-            directory_mode: 0o775,
+            modes: Modes::default(),
             follow_symlinks: true,
             streams: Streams::default(),
             read_only: false,

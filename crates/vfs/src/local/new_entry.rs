@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use wire::FileAttributes;
 
-/// Creates a directory and opens it; the thread acts as `actor`.
+/// Creates a directory and opens it; the thread acts as `actor`. Also returns its metadata.
 ///
 /// The kernel has no call that does both, and in between a local process with write access to the parent can
 /// put another directory under the name. So the opened directory must be the one just created: owned by the
@@ -26,7 +26,7 @@ pub(super) fn make_directory(
     change: &OwnChange<'_>,
     leaf: &[u8],
     mode: Mode,
-) -> Result<OwnedFd> {
+) -> Result<(OwnedFd, Statx)> {
     rustix::fs::mkdirat(change.fd(), leaf, mode).map_err(on_the_way)?;
     let opened = open_entry(change.fd(), leaf, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
     let fd = match opened {
@@ -43,19 +43,19 @@ pub(super) fn make_directory(
     let is_made = (is_owned(root, actor, &raw) || is_given_owner(change.fd(), &raw)?)
         && is_born_since(change, &raw)?
         && directory::is_empty(fd.as_fd())?;
-    if is_made { Ok(fd) } else { Err(Error::Exists) }
+    if is_made { Ok((fd, raw)) } else { Err(Error::Exists) }
 }
 
-/// Stores the attributes and creation time of a new file or directory.
+/// Stores the attributes and creation time of a new file or directory, whose metadata are `raw`.
 pub(super) fn initialize(
     fd: &OwnedFd,
     kind: Kind,
+    raw: &Statx,
     attributes: FileAttributes,
     making: &mut Making,
 ) -> Result<()> {
-    let raw = statx_fd(fd.as_fd())?;
-    making.is(&raw);
-    let created = plain(&raw).created;
+    making.is(raw);
+    let created = plain(raw).created;
     match metadata::store(fd.as_fd(), kind, &Stored { attributes, created, changed: None }) {
         Err(Error::NotSupported) => Ok(()),
         result => result,

@@ -4,6 +4,8 @@ mod domain;
 mod domain_table;
 mod edit;
 mod edit_domain;
+mod file_settings;
+mod hosts;
 mod parse;
 mod source;
 
@@ -18,6 +20,8 @@ pub use wire::security::ShareRight as GrantRight;
 pub use domain::{DomainSettings, IdRange, IdRule};
 pub use edit::{NotEditable, edit};
 pub use edit_domain::{JoinedDomain, remove_domain, set_domain};
+pub use file_settings::{FileSettings, ForcedGroup};
+pub use hosts::{HostList, HostRules};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
 pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
 pub use source::{ReplaceError, Source};
@@ -37,6 +41,8 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// The file with the users, in smbpasswd format.
     pub users_file: PathBuf,
+    /// The computers that may connect.
+    pub hosts: HostRules,
     /// The Unix socket of the control API; `None` if there is no such socket.
     pub control_socket: Option<PathBuf>,
     /// The directory of the files that outlive a restart.
@@ -140,6 +146,10 @@ pub struct ShareSettings {
     pub grants: Vec<Grant>,
     /// The files that clients may cache for offline use.
     pub caching: Caching,
+    /// The computers that may use the share, among those that may connect to the server.
+    pub hosts: HostRules,
+    /// The settings about files on the disk.
+    pub files: FileSettings,
     /// True if the share is in no file and ends with the server (STYPE_TEMPORARY).
     pub temporary: bool,
     /// [`Settings::autodisconnect`] for sessions that are connected to this share; `None` for the server's setting.
@@ -247,6 +257,8 @@ impl ShareSettings {
             users: Vec::new(),
             grants: Vec::new(),
             caching: Caching::None,
+            hosts: HostRules::default(),
+            files: FileSettings::default(),
             temporary: false,
             autodisconnect: None,
         }
@@ -364,6 +376,7 @@ impl Settings {
             autodisconnect: None,
             listen: vec![SocketAddr::from(([0, 0, 0, 0], SMB_PORT)), SocketAddr::from(([0u16; 8], SMB_PORT))],
             users_file: places.config.join("users"),
+            hosts: HostRules::default(),
             control_socket: Some(places.runtime.join("control.sock")),
             state_directory: places.state,
             administrators: Vec::new(),

@@ -13,6 +13,7 @@ use wire::{Dialect, ShareName};
 use crate::core::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
 
 use super::domain_table::DomainTable;
+use super::file_settings::FileKeys;
 use super::{
     Allow, Caching, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME, Role, SMB_PORT, Settings,
     ShareSettings, Signing,
@@ -116,6 +117,8 @@ struct ServerTable {
     hidden: bool,
     autodisconnect: Option<Spanned<i64>>,
     listen: Option<Vec<Spanned<String>>>,
+    hosts_allow: Option<Vec<Spanned<String>>>,
+    hosts_deny: Option<Vec<Spanned<String>>>,
     users_file: Option<Spanned<PathBuf>>,
     control_socket: Option<Spanned<PathBuf>>,
     state_dir: Option<Spanned<PathBuf>>,
@@ -165,6 +168,13 @@ struct ShareTable {
     grants: Vec<GrantTable>,
     caching: Option<Spanned<String>>,
     autodisconnect: Option<Spanned<i64>>,
+    hosts_allow: Option<Vec<Spanned<String>>>,
+    hosts_deny: Option<Vec<Spanned<String>>>,
+    file_mode: Option<Spanned<String>>,
+    directory_mode: Option<Spanned<String>>,
+    inherit_permissions: Option<Spanned<bool>>,
+    force_user: Option<Spanned<String>>,
+    force_group: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -200,6 +210,7 @@ impl Reader<'_> {
         if let Some(listen) = table.listen {
             settings.listen = listen.iter().flat_map(|address| self.addresses(address)).collect();
         }
+        settings.hosts = self.hosts(table.hosts_allow, table.hosts_deny);
         if let Some(path) = table.users_file {
             settings.users_file = self.path(path);
         }
@@ -266,14 +277,19 @@ impl Reader<'_> {
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         let mut names = HashMap::new();
         for share in file.shares {
-            let share = self.share(share, &mut names);
+            let share = self.share(share, settings.unix_identities, &mut names);
             settings.shares.extend(share);
         }
         settings
     }
 
     /// Reads a share. `names` has the names of the shares before it, as they are written.
-    fn share(&mut self, table: ShareTable, names: &mut HashMap<ShareName, String>) -> Option<ShareSettings> {
+    fn share(
+        &mut self,
+        table: ShareTable,
+        unix_identities: bool,
+        names: &mut HashMap<ShareName, String>,
+    ) -> Option<ShareSettings> {
         if let Err(message) = check_share_name(table.name.get_ref()) {
             self.error(&table.name, message);
             return None;
@@ -295,7 +311,16 @@ impl Reader<'_> {
         let streams = table.streams.and_then(|word| self.word("streams", &word, &STREAMS));
         let forms = table.unicode_forms.and_then(|word| self.word("unicode_forms", &word, &FORMS));
         let grants = table.grants.into_iter().filter_map(|grant| self.grant(grant)).collect();
+        let keys = FileKeys {
+            file_mode: table.file_mode,
+            directory_mode: table.directory_mode,
+            inherit_permissions: table.inherit_permissions,
+            force_user: table.force_user,
+            force_group: table.force_group,
+        };
         Some(ShareSettings {
+            files: self.file_settings(keys, unix_identities),
+            hosts: self.hosts(table.hosts_allow, table.hosts_deny),
             grants,
             temporary: false,
             caching: caching.unwrap_or_default(),

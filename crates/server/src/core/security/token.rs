@@ -100,6 +100,15 @@ impl Token {
         Self { ids, ..self }
     }
 
+    /// The token with one more Unix group.
+    pub(crate) fn with_unix_group(mut self, gid: u32) -> Self {
+        let group = Sid::unix_group(gid);
+        if !self.sids.contains(&group) {
+            self.sids.push(group);
+        }
+        self
+    }
+
     /// The owner of a file without a stored descriptor, from the view of this user: the file's Unix user, or the user of
     /// the domain with that uid. If all users act as the server's process, its files belong to the user who asks, until
     /// a descriptor is stored.

@@ -102,6 +102,12 @@ pub(crate) async fn serve(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be delayed");
     }
+    if !server.settings().hosts.admit(peer.ip()) {
+        if server.logons.log.has_room(peer.ip(), server.now()) {
+            crate::core::audit::host_refused(&peer);
+        }
+        return;
+    }
     let (events, mut inbox) = mpsc::unbounded_channel();
     let link = Arc::new(ConnectionLink::new(events));
     let now = server.now();

@@ -77,7 +77,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             News::Status(status) => return Err(status),
         };
         let viewer = Viewer {
-            user: open.session().user().ok_or(NtStatus::USER_SESSION_DELETED)?,
+            user: crate::smb::handlers::user_of_files(request)?,
             tree: Arc::clone(open.tree()),
             directory: file.path(),
         };

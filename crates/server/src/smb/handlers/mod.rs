@@ -25,12 +25,15 @@ pub(crate) mod tree_connect;
 pub(crate) mod tree_disconnect;
 pub(crate) mod write;
 
+use std::sync::Arc;
+
 use auth::signing::SigningKey;
 use wire::header::Command;
 use wire::msg::{ErrorContext, ErrorId, ErrorResponse, OutputResponse};
 use wire::{DecodeError, Dialect, NtStatus};
 
 pub(crate) use crate::core::files::display_path;
+use crate::core::session::User;
 use crate::smb::connection::{AnswerBuilder, Outcome, Refusal, Request};
 
 /// Passes a request to the handler of its command.
@@ -80,10 +83,20 @@ pub(crate) fn malformed(error: DecodeError) -> NtStatus {
     NtStatus::INVALID_PARAMETER
 }
 
-/// The actor of this request. A session without a user has ended, and must not act as the server.
-pub(crate) fn actor(request: &Request<'_>) -> Result<vfs::Actor, NtStatus> {
+/// The user of this request, as the files of its share see it. A session without a user has ended, and must not act as
+/// the server.
+pub(crate) fn user_of_files(request: &Request<'_>) -> Result<Arc<User>, NtStatus> {
     let user = request.session.as_ref().and_then(|session| session.user());
-    user.map(|user| user.actor.clone()).ok_or(NtStatus::USER_SESSION_DELETED)
+    let user = user.ok_or(NtStatus::USER_SESSION_DELETED)?;
+    Ok(match &request.tree {
+        Some(tree) => tree.user_of_files(&request.connection.server, user),
+        None => user,
+    })
+}
+
+/// The actor of this request.
+pub(crate) fn actor(request: &Request<'_>) -> Result<vfs::Actor, NtStatus> {
+    Ok(user_of_files(request)?.actor.clone())
 }
 
 /// Checks the largest payload in either direction (MS-SMB2 3.3.5.15, 3.3.5.18 to 3.3.5.21) against the

@@ -74,7 +74,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         }
         other => other.insert(Listing::new(&*file.handle, &text)?),
     };
-    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = crate::smb::handlers::user_of_files(request)?;
     let backend = &**open.tree().backend().ok_or(NtStatus::INVALID_PARAMETER)?;
     let viewer = Subject::of(&user, backend);
     let place = Place {

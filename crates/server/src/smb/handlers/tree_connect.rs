@@ -10,6 +10,7 @@ use wire::{Dialect, NtStatus};
 use super::malformed;
 use crate::core::audit::{Why, share_refused};
 use crate::core::config::{Caching, ShareSettings};
+use crate::core::forced_identity::ForcedIdentity;
 use crate::core::server::Server;
 use crate::core::session::Session;
 use crate::core::tree::{Share, ShareContent, Tree};
@@ -23,7 +24,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let path = asked.path.to_text();
     let name = share_name(&path).ok_or(NtStatus::INVALID_PARAMETER)?;
     let session = Arc::clone(request.session()?);
-    let (share, tree) = match connect(server, &session, name).await {
+    let (share, tree) = match connect(request, &session, name).await {
         Ok(connected) => connected,
         Err(NotConnected { status, why }) => {
             if let Some(why) = why.filter(|_| request.connection.has_log_room_for_share()) {
@@ -87,10 +88,11 @@ impl NotConnected {
 /// Connects a session to the current share of this name, and to its current directory. If the directory does
 /// not exist, the answer is that the share does not exist, as in Windows and Samba.
 async fn connect(
-    server: &Server,
+    request: &Request<'_>,
     session: &Session,
     name: &str,
 ) -> Result<(Arc<Share>, Arc<Tree>), NotConnected> {
+    let (server, peer) = (&*request.connection.server, request.connection.peer.ip());
     let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
@@ -101,6 +103,9 @@ async fn connect(
                 "'net share' lists the shares",
             )
         })?;
+        if !share.settings.hosts.admit(peer) {
+            return Err(NotConnected { status: NtStatus::ACCESS_DENIED, why: Some(Why::host_refused()) });
+        }
         // 3.3.5.7: the share requires encryption and the client cannot encrypt. The key of an anonymous user
         // does not count.
         let can_seal = established.sealing.is_some() && user.kind == IdentityKind::User;
@@ -114,6 +119,7 @@ async fn connect(
         let Some(maximal_access) = share.access_of(server, &user) else {
             return Err(not_admitted(&share.settings, user.kind));
         };
+        let forced = forced_identity(server, &share)?;
         let files = match share.directory() {
             Some(directory) => Some(directory.connect().await.ok_or_else(|| {
                 NotConnected::new(
@@ -125,7 +131,8 @@ async fn connect(
             None => None,
         };
         let root = files.as_ref().map_or(FileKey::default(), |files| files.root());
-        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), files, maximal_access));
+        let access = (maximal_access, forced);
+        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), files, access, peer));
         let ShareSettings { name, encrypt, .. } = &share.settings;
         let connected = server.while_served(&share, || {
             let mut registry = server.registry.lock("tree_connect");
@@ -154,6 +161,14 @@ fn not_admitted(settings: &ShareSettings, kind: IdentityKind) -> NotConnected {
         }
     };
     NotConnected::new(NtStatus::ACCESS_DENIED, reason, remedy)
+}
+
+/// The identity that the share gives its users. If the name service does not know it, nobody may connect.
+fn forced_identity(server: &Server, share: &Share) -> Result<Option<ForcedIdentity>, NotConnected> {
+    ForcedIdentity::of(server, &share.settings.files).map_err(|reason| NotConnected {
+        status: NtStatus::ACCESS_DENIED,
+        why: Some(Why { reason, remedy: Some("'shareward check' checks the names") }),
+    })
 }
 
 /// The share in `\\server\share`; the server's name is ignored.

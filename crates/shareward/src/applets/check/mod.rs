@@ -121,6 +121,7 @@ pub(super) fn problems(settings: &Settings, users: &UserDb) -> Found {
         }
     }
     wrong.extend(wrong_names(settings, users));
+    wrong.extend(forced_identities(settings));
     let mut wrong: Vec<Problem> = wrong.into_iter().map(Problem::new).collect();
     wrong.extend(without_unix_account(settings, users));
     wrong.extend(check_state(&settings.state_directory).err().map(Problem::new));
@@ -183,6 +184,31 @@ fn wrong_names(settings: &Settings, users: &UserDb) -> Vec<String> {
     for name in settings.roles.iter().flat_map(|role| &role.shares) {
         if !settings.shares.iter().any(|share| wire::eq_ignore_case(&share.name, name)) {
             wrong.push(format!("role: share {name}: there is no such share"));
+        }
+    }
+    wrong
+}
+
+/// The Unix users and groups that shares impose on their users but that do not exist.
+fn forced_identities(settings: &Settings) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for share in &settings.shares {
+        if let Some(name) = &share.files.force_user {
+            match nix::unistd::User::from_name(name) {
+                Ok(Some(user)) if user.uid.is_root() && name != "root" => {
+                    wrong.push(format!("share {}: force_user {name} has the uid of root", share.name));
+                }
+                Ok(Some(_)) => {}
+                _ => {
+                    wrong.push(format!("share {}: force_user {name}: there is no such Unix user", share.name))
+                }
+            }
+        }
+        if let Some(group) = &share.files.force_group
+            && !matches!(nix::unistd::Group::from_name(&group.name), Ok(Some(_)))
+        {
+            let name = &group.name;
+            wrong.push(format!("share {}: force_group {name}: there is no such Unix group", share.name));
         }
     }
     wrong

@@ -220,7 +220,7 @@ fn respond(
 /// The POSIX attributes of a POSIX open's file.
 fn posix_attributes(request: &Request<'_>, opened: &Opened) -> Option<PosixAttributes> {
     opened.open.file().filter(|file| file.posix)?;
-    let user = request.session().ok()?.user()?;
+    let user = super::user_of_files(request).ok()?;
     let key = file_key(&opened.stat, None);
     let deleted = request.connection.server.registry.lock("posix_attributes").deleted_links(key);
     let links = opened.stat.links.saturating_sub(u32::try_from(deleted).unwrap_or(u32::MAX));

@@ -116,7 +116,7 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
 fn look_up(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
     let tree = request.tree()?;
     let backend = tree.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
-    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = crate::smb::handlers::user_of_files(request)?;
     let subject = Subject {
         backend: &**backend,
         actor: &user.actor,

@@ -144,7 +144,7 @@ impl Subject<'_> {
     /// POSIX-FSCC 2.4.1.
     fn posix(&self) -> Result<PosixInfo, NtStatus> {
         let stat = self.stat()?;
-        let user = self.request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+        let user = crate::smb::handlers::user_of_files(self.request)?;
         Ok(PosixInfo {
             created: stat.created,
             accessed: stat.accessed,

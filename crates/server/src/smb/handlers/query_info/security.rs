@@ -21,7 +21,7 @@ pub(super) fn answer(
     if !open.access().contains(security::needed(which, false)) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = crate::smb::handlers::user_of_files(request)?;
     let mut shown = security::descriptor(&*file.handle, &user.token)?.selected(which);
     if open.tree().apple().contains(AaplServerCaps::NFS_ACE)
         && let Some(dacl) = &mut shown.dacl

@@ -210,7 +210,7 @@ fn check_valid_data_length(
     length: u64,
 ) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
-    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = crate::smb::handlers::user_of_files(request)?;
     if !user.token.privileges().contains(Privileges::MANAGE_VOLUME) {
         return Err(NtStatus::PRIVILEGE_NOT_HELD);
     }

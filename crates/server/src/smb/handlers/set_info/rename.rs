@@ -360,7 +360,7 @@ fn check_name(
     parent: &Parent,
     is_directory: bool,
 ) -> Result<(), NtStatus> {
-    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = crate::smb::handlers::user_of_files(request)?;
     let checked = Subject::of(&user, backend).may_create(parent, is_directory);
     checked.map(drop).or_status()
 }

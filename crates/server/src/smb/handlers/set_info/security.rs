@@ -22,7 +22,7 @@ pub(super) fn set(
     }
     let mut which = which;
     let mut new = security::decode(which, data)?;
-    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = crate::smb::handlers::user_of_files(request)?;
     // The lock preserves concurrent changes of the other parts.
     let _lock = file.handle.lock_security_record();
     if file.posix {

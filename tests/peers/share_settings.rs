@@ -1,0 +1,253 @@
+//! Settings of shares that Samba has as well, on both servers at the same time: the same clients do the same, and the
+//! files on the disk are the same afterwards.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::PathBuf;
+
+use client::smb::CreateParameters;
+use testkit::peer::smbclient;
+use testkit::{Output, RunAs, Samba, Setup, Shareward, Subject, need};
+use wire::NtStatus;
+
+/// Both servers, with lines for each share of theirs.
+fn both(ours: &str, sambas: &str) -> Option<[Subject; 2]> {
+    if !need(&["root", "smbd", "smbclient", "pdbedit", "unshare"]) {
+        return None;
+    }
+    let setup = Setup {
+        run_as: RunAs::Root,
+        extra_share: ours.to_owned(),
+        // acl_xattr would replace the modes by those of the Windows ACL that a file inherits, and `map archive` makes
+        // files executable for their owners.
+        extra_samba: format!("vfs objects = streams_xattr\nmap archive = no\n{sambas}"),
+        ..Setup::default()
+    };
+    Some([Subject::Shareward(Shareward::start(&setup)), Subject::Samba(Samba::start(&setup))])
+}
+
+fn act(subject: &Subject, user: &str, commands: &str) -> Output {
+    smbclient(subject, subject.user(user), "data", &[], commands)
+}
+
+/// The directory of the share `data`.
+fn data(subject: &Subject) -> PathBuf {
+    subject.share_dir("data")
+}
+
+/// The mode of a file in the share, and the names of its owner and group, as far as they are users of the test.
+fn on_disk(subject: &Subject, name: &str) -> (u32, String, String) {
+    let file = fs::symlink_metadata(data(subject).join(name)).expect(name);
+    let known = |id: u32| match id {
+        0 => String::from("root"),
+        64_100 => String::from("alice"),
+        64_101 => String::from("bob"),
+        2 => String::from("bin"),
+        other => other.to_string(),
+    };
+    (file.mode() & 0o7777, known(file.uid()), known(file.gid()))
+}
+
+fn owned(mode: u32, owner: &str, group: &str) -> (u32, String, String) {
+    (mode, owner.to_owned(), group.to_owned())
+}
+
+fn is_ours(subject: &Subject) -> bool {
+    matches!(subject, Subject::Shareward(_))
+}
+
+#[test]
+fn new_files_have_the_modes_of_the_share() {
+    let ours = "file_mode = \"0660\"\ndirectory_mode = \"2770\"";
+    let sambas =
+        "create mask = 0660\nforce create mode = 0660\ndirectory mask = 0770\nforce directory mode = 2770";
+    let Some(servers) = both(ours, sambas) else { return };
+    for subject in &servers {
+        fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+        act(subject, "alice", "put f a; mkdir d; put f d/b; mkdir d/e").success();
+        assert_eq!(on_disk(subject, "a"), owned(0o660, "alice", "alice"));
+        assert_eq!(on_disk(subject, "d"), owned(0o2770, "alice", "alice"));
+        assert_eq!(on_disk(subject, "d/b"), owned(0o660, "alice", "alice"));
+        assert_eq!(on_disk(subject, "d/e"), owned(0o2770, "alice", "alice"));
+    }
+}
+
+#[test]
+fn new_files_inherit_the_mode_of_their_directory() {
+    let Some(servers) = both("inherit_permissions = true", "inherit permissions = yes") else { return };
+    for subject in &servers {
+        let directory = data(subject).join("d");
+        fs::create_dir(&directory).expect("a directory");
+        chown(&directory, Some(64_100), Some(2)).expect("chown");
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o2753)).expect("chmod");
+        fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+        act(subject, "alice", "put f d/a; mkdir d/e; put f d/e/b").success();
+        assert_eq!(on_disk(subject, "d/a"), owned(0o642, "alice", "bin"));
+        assert_eq!(on_disk(subject, "d/e"), owned(0o2753, "alice", "bin"));
+        assert_eq!(on_disk(subject, "d/e/b"), owned(0o642, "alice", "bin"));
+    }
+}
+
+/// Samba's modes need a setting for this, ours the directory's bits alone.
+#[test]
+fn members_of_a_directorys_group_edit_each_others_files() {
+    let sambas =
+        "create mask = 0664\nforce create mode = 0664\ndirectory mask = 0775\nforce directory mode = 2775";
+    let Some(servers) = both("force_group = \"bin\"", &format!("{sambas}\nforce group = bin")) else {
+        return;
+    };
+    for subject in &servers {
+        let directory = data(subject).join("d");
+        fs::create_dir(&directory).expect("a directory");
+        chown(&directory, Some(0), Some(2)).expect("chown");
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o2775)).expect("chmod");
+        fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+        act(subject, "alice", "put f d/a; mkdir d/e; put f d/e/b").success();
+        assert_eq!(on_disk(subject, "d/a"), owned(0o664, "alice", "bin"));
+        assert_eq!(on_disk(subject, "d/e"), owned(0o2775, "alice", "bin"));
+        act(subject, "bob", "put f d/a; put f d/e/b; rename d/e/b d/e/c").success();
+        assert_eq!(on_disk(subject, "d/e/c"), owned(0o664, "alice", "bin"));
+        if is_ours(subject) {
+            // Outside of such a directory, only the owner writes.
+            act(subject, "alice", "put f plain").success();
+            assert_eq!(on_disk(subject, "plain"), owned(0o644, "alice", "bin"));
+            act(subject, "bob", "put f plain").failure().says("NT_STATUS_ACCESS_DENIED");
+        }
+    }
+}
+
+#[test]
+fn a_default_acl_decides_about_new_files() {
+    let Some([subject, _samba]) = both("", "") else { return };
+    if !need(&["setfacl", "getfacl"]) {
+        return;
+    }
+    let directory = data(&subject).join("d");
+    fs::create_dir(&directory).expect("a directory");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).expect("chmod");
+    let mut set = std::process::Command::new("setfacl");
+    set.args(["-d", "-m", "u::rwX,g::rwX,o::-,g:bin:rwX"]).arg(&directory);
+    assert!(set.status().expect("setfacl").success());
+    fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+    act(&subject, "alice", "put f d/a; mkdir d/e").success();
+    assert_eq!(on_disk(&subject, "d/a").0, 0o660);
+    assert_eq!(on_disk(&subject, "d/e").0, 0o770);
+}
+
+#[test]
+fn files_belong_to_the_forced_user() {
+    let Some(servers) = both("force_user = \"bob\"", "force user = bob") else { return };
+    for subject in &servers {
+        fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+        let secret = data(subject).join("secret");
+        fs::write(&secret, "x").expect("write");
+        chown(&secret, Some(64_101), Some(64_101)).expect("chown");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("chmod");
+        act(subject, "alice", "put f a; mkdir d; put f d/b; get secret got; rename secret s2; del s2")
+            .success();
+        for (name, mode) in [("a", 0o644), ("d", 0o755), ("d/b", 0o644)] {
+            assert_eq!(on_disk(subject, name), owned(mode, "bob", "bob"), "{name}");
+        }
+        // An administrator is bob there as well.
+        act(subject, "alice", "put f a; del d\\b; rmdir d").success();
+        let roots = data(subject).join("roots");
+        fs::write(&roots, "x").expect("write");
+        fs::set_permissions(&roots, fs::Permissions::from_mode(0o600)).expect("chmod");
+        act(subject, "alice", "get roots got").failure().says("NT_STATUS_ACCESS_DENIED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administrators_see_the_users_of_a_forced_user() {
+    if !need(&["root", "unshare"]) {
+        return;
+    }
+    let extra_share = String::from("force_user = \"bob\"");
+    let setup = Setup { run_as: RunAs::Root, extra_share, ..Setup::default() };
+    let server = Shareward::start(&setup);
+    let subject = Subject::Shareward(server);
+    fs::write(data(&subject).join("held"), "x").expect("write");
+    fs::set_permissions(data(&subject).join("held"), fs::Permissions::from_mode(0o644)).expect("chmod");
+    let tree = crate::scripted::tree(&subject, "alice", "data").await;
+    let _held = tree.create(&CreateParameters::open("held")).await.expect("open");
+    let Subject::Shareward(server) = &subject else { return };
+    let listed = server.net(&["file"]).success().stdout;
+    let line = listed.lines().find(|line| line.contains("held")).expect("the file");
+    assert!(line.contains("alice") && !line.contains("bob"), "{line}");
+}
+
+#[test]
+fn a_forced_identity_that_does_not_exist_admits_nobody() {
+    let Some([subject, _samba]) = both("force_group = \"nobody of this name\"", "") else { return };
+    act(&subject, "alice", "ls").failure().says("NT_STATUS_ACCESS_DENIED");
+    let Subject::Shareward(server) = &subject else { return };
+    assert!(server.log().contains("there is no Unix group nobody of this name"), "{}", server.log());
+}
+
+#[test]
+fn computers_that_a_share_denies_are_refused() {
+    let lines = [
+        ("hosts_deny = [\"127.0.0.1\"]", "hosts deny = 127.0.0.1", false),
+        ("hosts_deny = [\"all\"]", "hosts deny = ALL", false),
+        ("hosts_allow = [\"192.0.2.0/24\"]", "hosts allow = 192.0.2.", true),
+        (
+            "hosts_allow = [\"127.0.0.1\"]\nhosts_deny = [\"all\"]",
+            "hosts allow = 127.0.0.1\nhosts deny = ALL",
+            true,
+        ),
+    ];
+    if !need(&["root", "smbd", "smbclient", "pdbedit", "unshare"]) {
+        return;
+    }
+    let setup = Setup { run_as: RunAs::Root, ..Setup::default() };
+    let [ours, samba] = [Subject::Shareward(Shareward::start(&setup)), Subject::Samba(Samba::start(&setup))];
+    let (Subject::Shareward(server), Subject::Samba(smbd)) = (&ours, &samba) else { return };
+    let sambas = fs::read_to_string(smbd.config()).expect("smb.conf");
+    for (our_lines, samba_lines, is_admitted) in lines {
+        let before = "name = \"data\"\n";
+        let after = format!("{before}{our_lines}\n");
+        crate::reload::reconfigure(server, before, &after);
+        fs::write(smbd.config(), sambas.replace("[data]\n", &format!("[data]\n{samba_lines}\n")))
+            .expect("write");
+        // A new process of smbd reads the file again.
+        for subject in [&ours, &samba] {
+            let output = act(subject, "alice", "ls");
+            match is_admitted {
+                true => output.success(),
+                false => output.failure().says("NT_STATUS_ACCESS_DENIED"),
+            };
+            smbclient(subject, subject.user("alice"), "other", &[], "ls").success();
+        }
+        crate::reload::reconfigure(server, &after, before);
+    }
+    let log = server.log();
+    assert!(
+        log.contains("share refused") && log.contains("hosts_allow and hosts_deny of the share"),
+        "{log}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_ends_what_hosts_may_no_longer_use() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let subject = Subject::Shareward(server);
+    let data = crate::scripted::tree(&subject, "alice", "data").await;
+    let other = crate::scripted::tree(&subject, "alice", "other").await;
+    let root = CreateParameters::open("");
+    data.create(&root).await.expect("open");
+    let Subject::Shareward(server) = &subject else { return };
+    let denying = "name = \"data\"\nhosts_deny = [\"all\"]\n";
+    crate::reload::reconfigure(server, "name = \"data\"\n", denying);
+    let refused = data.create(&root).await.expect_err("a refusal");
+    assert!(refused.is(NtStatus::NETWORK_NAME_DELETED), "{refused}");
+    other.create(&root).await.expect("the other share stays");
+
+    crate::reload::reconfigure(server, "[server]\n", "[server]\nhosts_deny = [\"127.0.0.0/8\"]\n");
+    other.create(&root).await.expect_err("the connection has ended");
+    assert!(!subject.answers(), "a new connection is closed");
+    assert!(server.log().contains("connection refused"), "{}", server.log());
+    server.net(&["session"]).success();
+    crate::reload::reconfigure(server, "hosts_deny = [\"127.0.0.0/8\"]\n", "");
+    assert!(subject.answers());
+}
