@@ -6,6 +6,7 @@ mod bench;
 mod book;
 mod dist;
 mod fuzz;
+mod package;
 mod packages;
 mod shell;
 mod smbtorture;
@@ -34,6 +35,8 @@ usage: cargo xtask COMMAND
                            kinds: ours, smbclient, impacket, mount and, only where it is named, kernel
   bench [ARG...]           the load generator, ours and Samba's server side by side
   book                     the documents as a book below target/book; needs mdbook
+  package [SUITE...]       the Debian package, installed, used, upgraded and purged: in a copy of this root and, with
+                           debootstrap, in fresh ones of Debian stable and old stable; as root
   dist [--profile NAME]    archives, Debian packages and a container file below target/dist
 ";
 
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         "soak" => soak::main(&rest),
         "bench" => bench::main(&rest),
         "book" => book::main(),
+        "package" => package::main(&rest),
         "dist" => dist::main(&rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
