@@ -240,18 +240,20 @@ impl Machine {
         check(fs::read(self.path("usr/bin/net")).is_ok_and(|now| now == net), "/usr/bin/net has changed")
     }
 
-    /// The server's process, once it accepts connections.
+    /// The server's process, once it answers clients and commands.
     fn wait_for_server(&self) -> Result<String, String> {
         let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if let Some(pid) = self.server()
-                && TcpStream::connect(("127.0.0.1", PORT)).is_ok()
-            {
-                return Ok(pid);
+        loop {
+            let listens = TcpStream::connect(("127.0.0.1", PORT)).is_ok();
+            let answer = self.run(&["shareward", "config", "server"]);
+            match (self.server(), answer) {
+                (Some(pid), Ok(_)) if listens => return Ok(pid),
+                (_, answer) if Instant::now() > deadline => {
+                    return Err(format!("no server after {} s: {answer:?}", PATIENCE.as_secs()));
+                }
+                _ => std::thread::sleep(Duration::from_millis(50)),
             }
-            std::thread::sleep(Duration::from_millis(50));
         }
-        Err(format!("no server listens after {} s", PATIENCE.as_secs()))
     }
 
     /// What an upgrade and a removal have to keep.
@@ -286,7 +288,7 @@ impl Machine {
 
     /// A package with the name and the program of Samba's.
     fn package_with_net(&self) -> Result<PathBuf, String> {
-        let tree = self.path("run/shareward-test/net-tree");
+        let tree = self.upper.with_file_name("net-tree");
         let control = "Package: samba-common-bin\nVersion: 1\nArchitecture: all\n\
                        Maintainer: nobody <nobody@localhost>\nDescription: a program named net\n";
         for (name, content) in [("DEBIAN/control", control), ("usr/bin/net", "#!/bin/sh\necho Samba\n")] {
@@ -294,7 +296,7 @@ impl Machine {
             fs::create_dir_all(place.parent().unwrap_or(&tree)).map_err(|error| error.to_string())?;
             fs::write(place, content).map_err(|error| error.to_string())?;
         }
-        let package = self.path("run/shareward-test/net.deb");
+        let package = self.upper.with_file_name("net.deb");
         expect(shell::command("dpkg-deb", &["--root-owner-group", "--build"]).arg(tree).arg(&package))?;
         Ok(package)
     }
