@@ -46,6 +46,7 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz-corpus", about: "what fuzzing has found, again", run: fuzz::replay },
     Step { name: "peers", about: "smbclient, rpcclient, impacket, the kernel client", run: peers },
     Step { name: "rust-clients", about: "the crates smb2 and smb", run: rust_clients },
+    Step { name: "package", about: "the Debian package, in a copy of this root", run: package::quick },
     Step { name: "torture", about: "smbtorture, the suites that must hold", run: torture::quick },
 ];
 
@@ -62,7 +63,7 @@ pub(crate) fn main(arguments: &[String]) -> bool {
         return false;
     }
     // Tests of the binary need a current binary.
-    let tests_binary = ["peers", "rust-clients", "torture"];
+    let tests_binary = ["peers", "rust-clients", "package", "torture"];
     let implied =
         |name: &str| name == "build" && arguments.iter().any(|a| tests_binary.contains(&a.as_str()));
     let chosen = |name: &str| arguments.is_empty() || arguments.iter().any(|a| a == name) || implied(name);
@@ -119,7 +120,7 @@ fn deny() -> Counts {
     Counts::one(shell::succeeds(shell::cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"])))
 }
 
-fn build() -> Counts {
+pub(crate) fn build() -> Counts {
     // The whole workspace, so that shared dependencies are built once, with the features that tests use.
     Counts::one(shell::succeeds(shell::cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"])))
 }

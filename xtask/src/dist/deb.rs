@@ -129,7 +129,8 @@ fn build(tree: &Tree, directory: &Path, name: &str, release: &Release) -> io::Re
     tree.write("DEBIAN/md5sums", sums.as_bytes(), 0o644)?;
     let path = directory.join(name);
     // Not zstd, which the older dpkg of derived distributions cannot read.
-    let mut dpkg = shell::command("dpkg-deb", &["--root-owner-group", "-Zxz", "--build"]);
+    let mut dpkg = shell::command("dpkg-deb", &["--root-owner-group", "-Zxz"]);
+    dpkg.arg(format!("-z{}", release.compression)).arg("--build");
     dpkg.arg(tree.root()).arg(&path).env("SOURCE_DATE_EPOCH", release.seconds.to_string());
     let built = shell::output(dpkg).is_some();
     fs::remove_dir_all(tree.root())?;

@@ -30,6 +30,8 @@ pub(crate) struct Release {
     pub(crate) pages: Vec<Page>,
     /// The licences of all that the binary contains.
     pub(crate) copyright: String,
+    /// The level of the packages' compression, 0 to 9.
+    pub(crate) compression: u8,
 }
 
 const USAGE: &str = "usage: cargo xtask dist [--profile NAME]
@@ -115,6 +117,7 @@ impl Release {
             mail_date: date("+%a, %d %b %Y %H:%M:%S +0000")?,
             pages: man::pages(program, &settings, &man::Release { version, date: &day })?,
             copyright: copyright::file(&host.triple, &repository)?,
+            compression: 6,
         })
     }
 }

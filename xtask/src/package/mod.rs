@@ -53,12 +53,15 @@ pub(crate) fn main(arguments: &[String]) -> bool {
         .copied()
         .filter(|suite| arguments.is_empty() || arguments.iter().any(|it| it == suite))
         .collect();
+    if crate::test::build().failed > 0 {
+        return false;
+    }
     let Counts { passed, failed, skipped } = run(&chosen);
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     failed == 0
 }
 
-/// The checks that take no network and little time: in a copy of this machine's own root.
+/// The checks that take no network and little time, with the development build: in a copy of this machine's own root.
 pub(crate) fn quick() -> Counts {
     run(&[])
 }
@@ -110,13 +113,15 @@ struct Packages {
 }
 
 impl Packages {
-    /// Builds them from the development build: what is tested is not the optimization.
+    /// Makes them from the development build, which the caller has built.
     fn make() -> io::Result<Self> {
         let directory = shell::target_directory().join("package");
         let machine = Machine::host()?;
-        let program = machine.build("dev")?;
+        let program = shell::target_directory().join("debug/shareward");
         let binary = machine.split(&program, &directory.join("parts"))?;
         let mut release = Release::of(&program, &machine, OLD_VERSION)?;
+        // The build of a package takes most of the test's time.
+        release.compression = 1;
         let old = dist::package(&release, &machine, &binary, &directory)?;
         release.version = env!("CARGO_PKG_VERSION").to_owned();
         let new = dist::package(&release, &machine, &binary, &directory)?;
