@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{book, fuzz, packages, shell, tidy, torture};
+use crate::{book, fuzz, package, packages, shell, tidy, torture};
 
 /// The results of a step.
 #[derive(Clone, Copy, Debug, Default)]

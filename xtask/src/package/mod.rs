@@ -130,7 +130,8 @@ impl Packages {
 
     /// Runs [`scenario`] in namespaces of its own, so that it can mount, use port 445, and leaves no process.
     fn live(&self, root: &Path) -> Outcome {
-        let program = std::env::current_exe()?;
+        // The path of this program, even if a build has replaced its file.
+        let program = format!("/proc/{}/exe", std::process::id());
         let work = self.directory.join("work");
         fs::create_dir_all(&work)?;
         let mut command = shell::command("timeout", &["--kill-after=10", "600", "unshare"]);

@@ -256,7 +256,7 @@ impl Machine {
         }
     }
 
-    /// What an upgrade and a removal have to keep.
+    /// The contents that an upgrade and a removal have to keep.
     fn kept(&self) -> Result<Vec<String>, String> {
         let files = ["etc/shareward/shareward.toml", "etc/shareward/users", "var/lib/shareward/machine-sid"];
         let read = |file| fs::read_to_string(self.path(file)).map_err(|error| format!("{file}: {error}"));
