@@ -1,5 +1,6 @@
 //! The cases that are measured.
 
+use crate::big_directory::Act;
 use crate::servers::Protection::{self, Plain, Sealed, Signed};
 
 /// One thing to measure.
@@ -21,6 +22,16 @@ impl Case {
     /// True if the servers are members of a domain.
     pub(crate) const fn in_domain(&self) -> bool {
         matches!(self.load, Load::LogonWithTicket)
+    }
+
+    /// True if it needs a directory of a million entries, which takes a while to make.
+    pub(crate) const fn needs_million(&self) -> bool {
+        matches!(self.load, Load::BigDirectory { entries: 1_000_000.., .. })
+    }
+
+    /// True if a warm-up has no effect, or would take the effect away.
+    pub(crate) const fn is_measured_at_once(&self) -> bool {
+        self.lists() || matches!(self.load, Load::BigDirectory { act: Act::Cold, .. })
     }
 
     /// True if it lists opens.
@@ -50,6 +61,8 @@ pub(crate) enum Load {
     FileEnum,
     /// The command that lists opens: `shareward file` and `smbstatus`, as text or as JSON.
     ListCommand { json: bool, opens: usize },
+    /// An operation on names in a directory of so many entries.
+    BigDirectory { act: Act, entries: usize },
     /// The memory of a session with one open file.
     Memory,
 }
@@ -111,6 +124,76 @@ pub(crate) const fn all() -> &'static [Case] {
             "`shareward file --json` and `smbstatus --json`, the same opens";
         "list-command-json-few" Plain false "entry" Load::ListCommand { json: true, opens: FEW_OPENS },
             "the same with 3,000 opens, which `smbstatus --json` can list";
+        "big-directory-create-0" Plain false "op" Load::BigDirectory { act: Act::Create, entries: 0 },
+            "CREATE of a new file and CLOSE, an empty directory";
+        "big-directory-create-1k" Plain false "op" Load::BigDirectory { act: Act::Create, entries: 1_000 },
+            "CREATE of a new file and CLOSE, 1,000 entries";
+        "big-directory-create-100k" Plain false "op" Load::BigDirectory { act: Act::Create, entries: 100_000 },
+            "CREATE of a new file and CLOSE, 100,000 entries";
+        "big-directory-create-1m" Plain false "op" Load::BigDirectory { act: Act::Create, entries: 1_000_000 },
+            "CREATE of a new file and CLOSE, 1,000,000 entries";
+        "big-directory-exclusive-0" Plain false "op" Load::BigDirectory { act: Act::CreateExclusive, entries: 0 },
+            "the same with FILE_CREATE, an empty directory";
+        "big-directory-exclusive-1k" Plain false "op" Load::BigDirectory { act: Act::CreateExclusive, entries: 1_000 },
+            "the same with FILE_CREATE, 1,000 entries";
+        "big-directory-exclusive-100k" Plain false "op" Load::BigDirectory { act: Act::CreateExclusive, entries: 100_000 },
+            "the same with FILE_CREATE, 100,000 entries";
+        "big-directory-exclusive-1m" Plain false "op" Load::BigDirectory { act: Act::CreateExclusive, entries: 1_000_000 },
+            "the same with FILE_CREATE, 1,000,000 entries";
+        "big-directory-meanwhile-0" Plain false "op" Load::BigDirectory { act: Act::CreateMeanwhile, entries: 0 },
+            "CREATE while a local program changes the directory, an empty directory";
+        "big-directory-meanwhile-1k" Plain false "op" Load::BigDirectory { act: Act::CreateMeanwhile, entries: 1_000 },
+            "CREATE while a local program changes the directory, 1,000 entries";
+        "big-directory-meanwhile-100k" Plain false "op" Load::BigDirectory { act: Act::CreateMeanwhile, entries: 100_000 },
+            "CREATE while a local program changes the directory, 100,000 entries";
+        "big-directory-meanwhile-1m" Plain false "op" Load::BigDirectory { act: Act::CreateMeanwhile, entries: 1_000_000 },
+            "CREATE while a local program changes the directory, 1,000,000 entries";
+        "big-directory-open-1" Plain false "op" Load::BigDirectory { act: Act::OpenExact, entries: 1 },
+            "CREATE of an existing file and CLOSE, one entry";
+        "big-directory-open-1k" Plain false "op" Load::BigDirectory { act: Act::OpenExact, entries: 1_000 },
+            "CREATE of an existing file and CLOSE, 1,000 entries";
+        "big-directory-open-100k" Plain false "op" Load::BigDirectory { act: Act::OpenExact, entries: 100_000 },
+            "CREATE of an existing file and CLOSE, 100,000 entries";
+        "big-directory-open-1m" Plain false "op" Load::BigDirectory { act: Act::OpenExact, entries: 1_000_000 },
+            "CREATE of an existing file and CLOSE, 1,000,000 entries";
+        "big-directory-other-case-1" Plain false "op" Load::BigDirectory { act: Act::OpenOtherCase, entries: 1 },
+            "the same in another case, one entry";
+        "big-directory-other-case-1k" Plain false "op" Load::BigDirectory { act: Act::OpenOtherCase, entries: 1_000 },
+            "the same in another case, 1,000 entries";
+        "big-directory-other-case-100k" Plain false "op" Load::BigDirectory { act: Act::OpenOtherCase, entries: 100_000 },
+            "the same in another case, 100,000 entries";
+        "big-directory-other-case-1m" Plain false "op" Load::BigDirectory { act: Act::OpenOtherCase, entries: 1_000_000 },
+            "the same in another case, 1,000,000 entries";
+        "big-directory-miss-0" Plain false "op" Load::BigDirectory { act: Act::Miss, entries: 0 },
+            "CREATE of a file that does not exist, an empty directory";
+        "big-directory-miss-1k" Plain false "op" Load::BigDirectory { act: Act::Miss, entries: 1_000 },
+            "CREATE of a file that does not exist, 1,000 entries";
+        "big-directory-miss-100k" Plain false "op" Load::BigDirectory { act: Act::Miss, entries: 100_000 },
+            "CREATE of a file that does not exist, 100,000 entries";
+        "big-directory-miss-1m" Plain false "op" Load::BigDirectory { act: Act::Miss, entries: 1_000_000 },
+            "CREATE of a file that does not exist, 1,000,000 entries";
+        "big-directory-rename-0" Plain false "op" Load::BigDirectory { act: Act::Rename, entries: 0 },
+            "SET_INFO with a new name, an empty directory";
+        "big-directory-rename-1k" Plain false "op" Load::BigDirectory { act: Act::Rename, entries: 1_000 },
+            "SET_INFO with a new name, 1,000 entries";
+        "big-directory-rename-100k" Plain false "op" Load::BigDirectory { act: Act::Rename, entries: 100_000 },
+            "SET_INFO with a new name, 100,000 entries";
+        "big-directory-rename-1m" Plain false "op" Load::BigDirectory { act: Act::Rename, entries: 1_000_000 },
+            "SET_INFO with a new name, 1,000,000 entries";
+        "big-directory-delete-0" Plain false "op" Load::BigDirectory { act: Act::Delete, entries: 0 },
+            "CREATE with FILE_DELETE_ON_CLOSE and CLOSE, an empty directory";
+        "big-directory-delete-1k" Plain false "op" Load::BigDirectory { act: Act::Delete, entries: 1_000 },
+            "CREATE with FILE_DELETE_ON_CLOSE and CLOSE, 1,000 entries";
+        "big-directory-delete-100k" Plain false "op" Load::BigDirectory { act: Act::Delete, entries: 100_000 },
+            "CREATE with FILE_DELETE_ON_CLOSE and CLOSE, 100,000 entries";
+        "big-directory-delete-1m" Plain false "op" Load::BigDirectory { act: Act::Delete, entries: 1_000_000 },
+            "CREATE with FILE_DELETE_ON_CLOSE and CLOSE, 1,000,000 entries";
+        "big-directory-cold-1k" Plain false "op" Load::BigDirectory { act: Act::Cold, entries: 1_000 },
+            "the first CREATE of a file that does not exist, 1,000 entries";
+        "big-directory-cold-100k" Plain false "op" Load::BigDirectory { act: Act::Cold, entries: 100_000 },
+            "the first CREATE of a file that does not exist, 100,000 entries";
+        "big-directory-cold-1m" Plain false "op" Load::BigDirectory { act: Act::Cold, entries: 1_000_000 },
+            "the first CREATE of a file that does not exist, 1,000,000 entries";
         "memory" Plain true "session" Load::Memory, "memory of sessions, each with a connection and an open";
     }
 }

@@ -24,7 +24,7 @@ use crate::data;
 use crate::measure::{Figure, Stopwatch};
 use crate::options::Options;
 use crate::servers::Target;
-use crate::{listing, memory};
+use crate::{big_directory, listing, memory};
 
 /// Files opened at the same time on one connection.
 const FILES_AT_ONCE: usize = 8;
@@ -96,12 +96,20 @@ pub(crate) async fn run(
         }
         Load::FileEnum => file_enum(case, target, options, time).await,
         Load::ListCommand { json, opens } => listing::measure(case, target, time, json, opens).await,
+        Load::BigDirectory { act, entries } => {
+            big_directory::measure(case, target, options, time, (act, entries)).await
+        }
         Load::Memory => memory::measure(case, target).await,
     }
 }
 
 /// Runs the workers at the same time until the time is up, and counts their work.
-async fn timed<S, F, W>(target: &Target, time: Duration, workers: Vec<S>, work: W) -> Result<Figure, Error>
+pub(crate) async fn timed<S, F, W>(
+    target: &Target,
+    time: Duration,
+    workers: Vec<S>,
+    work: W,
+) -> Result<Figure, Error>
 where
     F: Future<Output = Result<f64, Error>> + Send + 'static,
     W: Fn(S, Instant) -> F,
@@ -129,7 +137,7 @@ where
     Ok(figure)
 }
 
-async fn trees(case: &Case, target: &Target, options: &Options) -> Result<Vec<ClientTree>, Error> {
+pub(crate) async fn trees(case: &Case, target: &Target, options: &Options) -> Result<Vec<ClientTree>, Error> {
     let mut trees = Vec::new();
     for _ in 0..options.connections {
         trees.push(target.tree(case.protection).await?);

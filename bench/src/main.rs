@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod acceptors;
+mod big_directory;
 mod cases;
 mod data;
 mod listing;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     if options.acceptors {
         return acceptors::main();
     }
-    let in_domain = |case: &cases::Case| options.wants(case.name, case.quick) && case.in_domain();
+    let in_domain = |case: &cases::Case| options.wants_case(case) && case.in_domain();
     if cases::all().iter().any(in_domain) && Members::given().is_none() {
         match members::run_inside(&arguments) {
             Some(code) => return code,

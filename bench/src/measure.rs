@@ -108,7 +108,7 @@ pub(crate) struct Outcome {
 /// Measures everything that the options ask for.
 pub(crate) async fn run(servers: &Servers, options: &Options) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    for case in cases::all().iter().filter(|case| options.wants(case.name, case.quick)) {
+    for case in cases::all().iter().filter(|case| options.wants_case(case)) {
         progress(case.name);
         outcomes.push(rounds(case, servers, options).await);
     }
@@ -123,8 +123,7 @@ async fn rounds(case: &Case, servers: &Servers, options: &Options) -> Outcome {
     let mut outcome =
         Outcome { name: case.name, what: case.what, unit: case.unit, rounds: Vec::new(), errors: Vec::new() };
     let mut works = [true; 2];
-    // A listing runs a whole command, so that a warm-up has no effect.
-    for (target, works) in targets.iter().zip(&mut works).filter(|_| !case.lists()) {
+    for (target, works) in targets.iter().zip(&mut works).filter(|_| !case.is_measured_at_once()) {
         *works = one(case, target, options, WARM_UP, &mut outcome.errors).await.is_some();
     }
     for _ in 0..options.rounds {
@@ -149,7 +148,8 @@ async fn one(
     time: Duration,
     errors: &mut Vec<String>,
 ) -> Option<Figure> {
-    let longest = time + if case.lists() { LISTING_MAX } else { SETUP_MAX };
+    let is_long = case.lists() || case.needs_million();
+    let longest = time + if is_long { LISTING_MAX } else { SETUP_MAX };
     let failed = match tokio::time::timeout(longest, load::run(case, target, options, time)).await {
         Ok(Ok(figure)) => return Some(figure),
         Ok(Err(error)) => format!("{}: {error}", target.name),

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cases::Case;
+
 /// The options of the benchmark.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -28,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) ordinary: bool,
     /// True to compare the acceptors of Kerberos only.
     pub(crate) acceptors: bool,
+    /// True to measure also in directories of a million entries.
+    pub(crate) million: bool,
     /// True to list the cases only.
     pub(crate) list: bool,
 }
@@ -35,7 +39,7 @@ pub(crate) struct Options {
 const USAGE: &str =
     "usage: bench [--quick] [--only NAME]... [--list] [--rounds N] [--seconds S] [--connections N]
              [--threads N] [--dir DIRECTORY] [--json FILE] [--ordinary]
-             [--against BINARY] [--acceptors]
+             [--against BINARY] [--acceptors] [--million]
 
   --quick        fewer cases and shorter, about a minute
   --only NAME    only cases whose name contains NAME
@@ -48,6 +52,7 @@ const USAGE: &str =
   --json FILE    where the figures go (bench.json in the build directory)
   --against      another binary of shareward to compare with, instead of Samba
   --acceptors    only the time that our acceptor of Kerberos and MIT's take for an AP-REQ
+  --million      also the cases in directories of a million entries
   --ordinary     our server runs as an ordinary user; smbd is always root's";
 
 /// Rounds at most, each being some seconds per case.
@@ -79,6 +84,7 @@ impl Options {
             against: None,
             ordinary: false,
             acceptors: false,
+            million: false,
             list: false,
         };
         let mut arguments = arguments.iter();
@@ -88,6 +94,7 @@ impl Options {
                 "--quick" => {}
                 "--acceptors" => options.acceptors = true,
                 "--list" => options.list = true,
+                "--million" => options.million = true,
                 "--ordinary" => options.ordinary = true,
                 "--against" => options.against = Some(value()?.into()),
                 "--only" => options.only.push(value()?.clone()),
@@ -110,7 +117,12 @@ impl Options {
     }
 
     /// True if the case is to be measured.
-    pub(crate) fn wants(&self, name: &str, quick: bool) -> bool {
+    pub(crate) fn wants_case(&self, case: &Case) -> bool {
+        self.wants(case.name, case.quick) && (self.million || !case.needs_million())
+    }
+
+    /// True if a case of this name is asked for.
+    fn wants(&self, name: &str, quick: bool) -> bool {
         if self.only.is_empty() {
             quick || !self.quick
         } else {

@@ -38,6 +38,7 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
     )
     .ok();
     text.push_str(&waited);
+    text.push_str(&big_directories(outcomes, peer));
     if !notes.is_empty() {
         write!(text, "\nWhat failed:\n{notes}\n").ok();
     }
@@ -131,6 +132,40 @@ fn row(outcome: &Outcome, text: &mut String) {
     )
     .ok();
 }
+
+/// The rates in big directories as parts of those in an empty one, or with one entry.
+fn big_directories(outcomes: &[Outcome], peer: &str) -> String {
+    let rate = |name: &str, of: &dyn Fn(&Round) -> Option<Figure>| {
+        let outcome = outcomes.iter().find(|outcome| outcome.name == name)?;
+        Some(spread(outcome.rounds.iter().filter_map(|round| Some(of(round)?.value())))?.median)
+    };
+    let mut text = String::new();
+    for Outcome { name, .. } in outcomes.iter().filter(|outcome| outcome.name.starts_with("big-directory-")) {
+        let Some((act, size)) = name.rsplit_once('-').filter(|(_, size)| !matches!(*size, "0" | "1")) else {
+            continue;
+        };
+        let part = |of: &dyn Fn(&Round) -> Option<Figure>| {
+            let empty = rate(&format!("{act}-0"), of).or_else(|| rate(&format!("{act}-1"), of))?;
+            Some(rate(name, of)? / empty)
+        };
+        let (Some(ours), others) = (part(&|round| round.shareward), part(&|round| round.peer)) else {
+            continue;
+        };
+        let others = others.map_or_else(|| "-".into(), |part| format!("{part:.3}"));
+        let missed = if ours < EMPTY_PART_MIN { ", below the goal" } else { "" };
+        writeln!(text, "| {act} | {size} | {ours:.3}{missed} | {others} |").ok();
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!(
+        "\nRates in big directories, as parts of those in an empty one:\n\n\
+         | operation | entries | shareward | {peer} |\n|---|---:|---:|---:|\n{text}"
+    )
+}
+
+/// The goal for rates in big directories.
+const EMPTY_PART_MIN: f64 = 0.5;
 
 /// Adds the longest waits of another client, if they were measured.
 fn waits(outcome: &Outcome, name: &str, text: &mut String) {

@@ -28,7 +28,7 @@ pub(crate) struct Servers {
     peer: Peer,
     held: [Arc<Mutex<Held>>; 2],
     members: Option<Members>,
-    _tree: TempDir,
+    tree: TempDir,
 }
 
 /// The server to compare with.
@@ -48,6 +48,8 @@ pub(crate) struct Target {
     pub(crate) pid: u32,
     /// The full name of a member of a domain, whose users log on with tickets; `None` for NTLM.
     host: Option<String>,
+    /// The directory of the share.
+    pub(crate) tree: Arc<Path>,
     /// A path in the command lines of all its processes.
     pub(crate) mark: Arc<str>,
     /// The commands that list opens, as text and as JSON.
@@ -106,29 +108,35 @@ impl Servers {
             }
         };
         let (ours, members) = (Shareward::start(&setup), Members::given());
-        Ok(Self { ours, peer, held: Default::default(), members, _tree: tree })
+        Ok(Self { ours, peer, held: Default::default(), members, tree })
     }
 
     /// Both servers for a case, ours first; `None` if it is for members of a domain and there is none.
     pub(crate) fn targets(&self, case: &Case) -> Option<[Target; 2]> {
         if case.in_domain() {
             let Members([ours, samba]) = self.members.clone()?;
-            return Some([Target::member("shareward", ours), Target::member("samba", samba)]);
+            let member = |name, place| Target::member(name, place, self.tree());
+            return Some([member("shareward", ours), member("samba", samba)]);
         }
         let [held_by_ours, held_by_peer] = self.held.clone();
         let peer = match &self.peer {
-            Peer::Shareward(server) => Target::shareward("other binary", server, held_by_peer),
+            Peer::Shareward(server) => Target::shareward("other binary", server, (self.tree(), held_by_peer)),
             Peer::Samba(samba) => Target {
                 name: "samba",
                 address: samba.address(),
                 pid: samba.pid(),
                 host: None,
+                tree: self.tree(),
                 mark: mark(samba.config()),
                 list: list(samba.tool("smbstatus"), [Some("-L"), Some("--json")]),
                 held: held_by_peer,
             },
         };
-        Some([Target::shareward("shareward", &self.ours, held_by_ours), peer])
+        Some([Target::shareward("shareward", &self.ours, (self.tree(), held_by_ours)), peer])
+    }
+
+    fn tree(&self) -> Arc<Path> {
+        self.tree.path().into()
     }
 }
 
@@ -145,24 +153,30 @@ fn list(command: Command, switches: [Option<&str>; 2]) -> [Arc<[OsString]>; 2] {
 }
 
 impl Target {
-    fn shareward(name: &'static str, server: &Shareward, held: Arc<Mutex<Held>>) -> Self {
+    fn shareward(
+        name: &'static str,
+        server: &Shareward,
+        (tree, held): (Arc<Path>, Arc<Mutex<Held>>),
+    ) -> Self {
         Self {
             name,
             address: server.address(),
             pid: server.pid(),
             host: None,
+            tree,
             mark: mark(server.config()),
             list: list(server.net_command(&["file"]), [None, Some("--json")]),
             held,
         }
     }
 
-    fn member(name: &'static str, place: Place) -> Self {
+    fn member(name: &'static str, place: Place, tree: Arc<Path>) -> Self {
         Self {
             name,
             address: SocketAddr::from((place.address, 445)),
             pid: place.pid,
             host: Some(place.host),
+            tree,
             mark: place.mark,
             list: Default::default(),
             held: Arc::default(),

@@ -216,7 +216,7 @@ pub fn lockable(range: &Range<u64>) -> Option<Range<u64>> {
 /// A listing in progress. Entries that exist from start to end appear exactly once; entries that are created
 /// or removed meanwhile may be missing.
 pub trait DirectoryCursor: Send {
-    /// The next entry that `wanted` does not skip; `None` at the end. `.` and `..` come first.
+    /// The next entry that `wanted` does not skip; `None` at the end, or if `wanted` pauses. `.` and `..` come first.
     ///
     /// `wanted` receives the name and returns how much of the entry the caller needs; only
     /// [`EntryWanted::Stat`] and [`EntryWanted::Full`] fetch metadata. If the share follows symlinks, the
@@ -233,6 +233,8 @@ pub trait DirectoryCursor: Send {
 pub enum EntryWanted {
     /// Nothing: the entry is skipped.
     Skip,
+    /// Nothing: the entry is skipped, and `next` returns `None`. A later call continues behind the entry.
+    SkipAndPause,
     /// The name alone.
     Name,
     /// The name and the metadata.

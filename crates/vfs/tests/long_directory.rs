@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 use vfs::limits::SCANNED_NAMES_MAX;
 use vfs::local::wire_name;
 use vfs::short_name::{other_short_name, stands_for};
-use vfs::{Actor, Backend, Error, Forms, LocalBackend, LocalOptions, Opened, RelativePath, Wanted};
+use vfs::{
+    Actor, Backend, EntryWanted, Error, Forms, LocalBackend, LocalOptions, Opened, RelativePath, Wanted,
+};
 use wire::FileAttributes;
 
 fn share(directory: &Path, forms: Forms) -> LocalBackend {
@@ -263,6 +266,66 @@ fn names_are_read_again_if_the_kernel_has_lost_changes() {
     assert_eq!(found(&backend, "AFTER").as_deref(), Some("After"));
     assert_eq!(found(&backend, "BEFORE"), None);
     assert!(matches!(make(&backend, "aFTER"), Err(Error::Exists)));
+}
+
+#[test]
+fn a_listing_continues_behind_the_entry_at_which_it_paused() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    let backend = share(directory.path(), Forms::Exact);
+    let root = backend.open(&Actor::Process, &path(""), Wanted::READ).unwrap();
+    let mut cursor = root.handle.read_directory().unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..SCANNED_NAMES_MAX + 3 {
+        let paused = cursor.next(&mut |name| {
+            assert!(seen.insert(name.to_owned()), "{name} twice");
+            EntryWanted::SkipAndPause
+        });
+        assert_eq!(paused.unwrap(), None);
+    }
+    assert_eq!(cursor.next(&mut |_| EntryWanted::Name).unwrap(), None);
+    // With `.` and `..`.
+    assert_eq!(seen.len(), SCANNED_NAMES_MAX + 3);
+}
+
+/// A mounted directory, until this is dropped.
+struct Mounted<'a>(&'a Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        run("umount", &["-l"], self.0);
+    }
+}
+
+fn run(program: &str, arguments: &[&str], path: &Path) -> bool {
+    let status = Command::new(program).args(arguments).arg(path).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// In a directory with case folding, the kernel finds names in another case, and the server finds short names.
+#[test]
+fn a_directory_with_case_folding_has_one_spelling_of_a_name() {
+    let top = tempfile::tempdir().unwrap();
+    if !run("mount", &["-t", "tmpfs", "-o", "casefold", "tmpfs"], top.path()) {
+        return testkit::skip(
+            "tmpfs cannot be mounted with case folding (root, Linux 6.13 with CONFIG_UNICODE)",
+        );
+    }
+    let directory = top.path().join("directory");
+    fs::create_dir(&directory).unwrap();
+    let _mounted = Mounted(top.path());
+    if run("chattr", &["+F"], &directory) {
+        fill(&directory);
+        fs::write(directory.join("A long name.txt"), "").unwrap();
+        let backend = share(&directory, Forms::Exact);
+        for name in ["a long name.TXT", &other_short_name("A long name.txt").unwrap()] {
+            assert!(found(&backend, name).is_some(), "{name}");
+        }
+        assert_eq!(found(&backend, "another name"), None);
+        assert!(matches!(make(&backend, "A LONG NAME.txt"), Err(Error::Exists)));
+    } else {
+        testkit::skip("there is no chattr that sets case folding");
+    }
 }
 
 /// A directory of the same name, perhaps with the same inode number, has other names.

@@ -122,6 +122,11 @@ pub(crate) const OBSERVATION_DELAY: Duration = Duration::from_millis(40);
 /// is `fs.inotify.max_queued_events`; if reports are lost there, every watch returns STATUS_NOTIFY_ENUM_DIR.
 pub(crate) const OBSERVATION_BYTES: usize = 128 * 1024;
 
+/// The names that do not match a listing's pattern and that are passed over for one answer which has entries already:
+/// some milliseconds. The client asks for the next answer, so that a rare name in a directory of a million does not hold
+/// back those that were found.
+pub(crate) const LISTING_PASSED_NAMES: usize = 4096;
+
 /// The number of its own changes that the server remembers until the kernel has reported them. Beyond it, clients get
 /// some changes twice.
 pub(crate) const OWN_CHANGES: usize = 8_192;

@@ -194,6 +194,7 @@ impl DirectoryCursor for LocalCursor {
                 self.state = then;
                 let stat = match wanted(name) {
                     EntryWanted::Skip => continue,
+                    EntryWanted::SkipAndPause => return Ok(None),
                     EntryWanted::Name => None,
                     EntryWanted::Stat | EntryWanted::Full => Some(self.stat_dots(name == "..")?),
                 };
@@ -210,6 +211,7 @@ impl DirectoryCursor for LocalCursor {
             let wanted = wanted(&name);
             match wanted {
                 EntryWanted::Skip => {}
+                EntryWanted::SkipAndPause => return Ok(None),
                 EntryWanted::Name => return Ok(Some(Entry { name, stat: None, ea_size: 0 })),
                 EntryWanted::Stat | EntryWanted::Full => {
                     if let Some(stat) = self.stat(&disk)? {

@@ -4,8 +4,9 @@
 //! quadratic time. The index only has *other spellings*: the kernel resolves exact names, the permission to list is
 //! checked each time, and the kernel opens every name that was found.
 
+use super::directory_reports::is_changed_here_only;
 use super::inode::{self, InodeKey, Purpose};
-use super::name_index::{IndexKey, NameIndex, Stamp, is_changed_here_only};
+use super::name_index::{IndexKey, NameIndex, Stamp};
 use super::name_table::NameTable;
 use super::names;
 use super::resolve::{device, statx_fd};

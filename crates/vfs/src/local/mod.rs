@@ -10,6 +10,7 @@ mod closing;
 mod credentials;
 mod depot;
 mod directory;
+mod directory_reports;
 mod dosattrib;
 mod entry;
 mod file_end;
@@ -337,7 +338,7 @@ pub fn look(root: &Path) -> Result<()> {
 /// True if the kernel reports all changes on the file system of this directory, so that the names of a long directory stay
 /// in memory. Otherwise, changes by others can remain unseen for [`crate::limits::FOLDED_AGE_MAX`].
 pub fn are_changes_reported(directory: &Path) -> Result<bool> {
-    Ok(name_index::is_changed_here_only(rustix::fs::statfs(directory)?.f_type))
+    Ok(directory_reports::is_changed_here_only(rustix::fs::statfs(directory)?.f_type))
 }
 
 /// The name on the wire for a name on disk.

@@ -16,20 +16,16 @@
 //! Locks: the table of directories is locked for look-ups and for reading the queue, which does not block. Each
 //! directory's names have a lock of their own, which may be held while the table is locked, not the reverse.
 
+use super::directory_reports::{DirectoryReports, Event};
 use super::inode::InodeKey;
 use super::name_table::NameTable;
-use super::xattr;
 use crate::fold::Forms;
 use crate::limits::{FOLDED_AGE_MAX, INDEX_DIRECTORIES_MAX, INDEX_REPORTS_APPLIED, INDEX_REPORTS_MAX};
 use parking_lot::Mutex;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::fs::{FsWord, Statx};
-use rustix::io::Errno;
+use rustix::fs::Statx;
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// A directory with the rule by which its names are compared. Shares with different rules have separate tables.
@@ -75,8 +71,7 @@ struct Directories {
     by_key: BTreeMap<IndexKey, Directory>,
     /// The directories that the kernel reports on, by its numbers.
     watched: BTreeMap<i32, InodeKey>,
-    /// The kernel's queue; `None` before the first use, or if there is none to be had.
-    kernel: Option<Arc<OwnedFd>>,
+    kernel: DirectoryReports,
     /// A counter that rises with each use of a table.
     uses: u64,
     /// Directories that were removed. They are dropped when this table is not locked, because it takes a while to
@@ -117,7 +112,7 @@ impl NameIndex {
             bytes: 0,
             by_key: BTreeMap::new(),
             watched: BTreeMap::new(),
-            kernel: None,
+            kernel: DirectoryReports::new(),
             uses: 0,
             removed: Vec::new(),
         }))
@@ -155,7 +150,7 @@ impl NameIndex {
         let names = Arc::new(Mutex::new(None));
         self.locked(|directories| {
             // The watch of a table that is removed meanwhile may be the same one, so the lock is held.
-            let validity = match watched.and_then(|fd| directories.watch(fd)) {
+            let validity = match watched.and_then(|fd| directories.kernel.watch(fd)) {
                 Some(number) => Validity::Watched(number),
                 None => Validity::Unchanged { stamp, since: Instant::now() },
             };
@@ -302,31 +297,11 @@ impl Directories {
         self.removed.push(removed);
     }
 
-    /// Asks for reports on a directory, and returns their number.
-    fn watch(&mut self, directory: BorrowedFd<'_>) -> Option<i32> {
-        let watched =
-            self.kernel().and_then(|kernel| inotify::add_watch(&*kernel, xattr::proc_path(directory), NAMES));
-        // ENOSPC: all watches of the user are taken (fs.inotify.max_user_watches).
-        watched.inspect_err(|error| warn_once(*error)).ok()
-    }
-
     /// Ends the kernel's reports with this number, if no table needs them.
     fn unwatch(&mut self, number: i32) {
-        let Some(inode) = self.watched.get(&number).copied() else { return };
-        let needs =
-            |directory: &Directory| matches!(directory.validity, Validity::Watched(it) if it == number);
-        if FORMS.iter().any(|forms| self.by_key.get(&(inode, *forms)).is_some_and(needs)) {
-            return;
-        }
-        self.watched.remove(&number);
-        if let Some(kernel) = &self.kernel {
-            match inotify::remove_watch(kernel, number) {
-                // The kernel itself ends the reports on a directory that is deleted.
-                Ok(()) | Err(Errno::INVAL) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot end the kernel's reports on a directory whose names are no longer in memory");
-                }
-            }
+        if self.tables_of(number).iter().all(Option::is_none) {
+            self.watched.remove(&number);
+            self.kernel.unwatch(number);
         }
     }
 
@@ -379,55 +354,32 @@ impl Directories {
         }
     }
 
-    /// The kernel's queue, which is made if there is none.
-    fn kernel(&mut self) -> Result<Arc<OwnedFd>, Errno> {
-        if let Some(kernel) = &self.kernel {
-            return Ok(Arc::clone(kernel));
-        }
-        let kernel = Arc::new(inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?);
-        self.kernel = Some(Arc::clone(&kernel));
-        Ok(kernel)
-    }
-
     /// Distributes the kernel's reports to their directories.
     fn read_queue(&mut self) {
-        let Some(kernel) = self.kernel.clone() else { return };
-        let mut buffer = [MaybeUninit::uninit(); QUEUE_BUFFER_BYTES];
-        let mut reader = Reader::new(&*kernel, &mut buffer);
-        loop {
-            match reader.next() {
-                Ok(event) => {
-                    let name = event.file_name().map(|name| name.to_bytes()).unwrap_or_default();
-                    self.take_event(event.wd(), event.events(), name);
-                }
-                Err(Errno::AGAIN) => return,
-                Err(Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "cannot read the kernel's reports on directories; their names are read again");
-                    self.clear();
-                    self.kernel = None;
-                    return;
-                }
+        let kernel = self.kernel.clone();
+        let read = kernel.read(|event| match event {
+            Event::Added { number, name } => self.take_report(number, true, name),
+            Event::Removed { number, name } => self.take_report(number, false, name),
+            Event::Ended { number } => {
+                self.tables_of(number).into_iter().flatten().for_each(|key| self.remove(key));
             }
+            Event::Lost => {
+                tracing::debug!("the kernel's reports on directories were lost; their names are read again");
+                self.clear();
+            }
+        });
+        if let Err(error) = read {
+            tracing::error!(%error, "cannot read the kernel's reports on directories; their names are read again");
+            self.clear();
+            self.kernel = DirectoryReports::new();
         }
     }
 
-    fn take_event(&mut self, number: i32, flags: ReadFlags, name: &[u8]) {
-        if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-            tracing::debug!("the kernel's reports on directories were lost; their names are read again");
-            return self.clear();
-        }
-        let Some(inode) = self.watched.get(&number).copied() else { return };
-        let is_added = flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
-        let is_name = is_added || flags.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM);
-        for forms in FORMS {
-            let key = (inode, forms);
+    fn take_report(&mut self, number: i32, is_added: bool, name: &[u8]) {
+        for key in self.tables_of(number).into_iter().flatten() {
             let Some(directory) = self.by_key.get_mut(&key) else { continue };
-            if !matches!(directory.validity, Validity::Watched(it) if it == number) {
-                continue;
-            }
-            // The directory is gone, or has too many changes for one whose names nobody looks up.
-            if !is_name || directory.reports.len() >= INDEX_REPORTS_MAX {
+            // So many changes are of a directory whose names nobody looks up.
+            if directory.reports.len() >= INDEX_REPORTS_MAX {
                 self.remove(key);
                 continue;
             }
@@ -436,6 +388,15 @@ impl Directories {
             self.bytes = self.bytes.saturating_add(report.bytes());
             directory.reports.push(report);
         }
+    }
+
+    /// The tables of the directory that the kernel reports on under this number.
+    fn tables_of(&self, number: i32) -> [Option<IndexKey>; FORMS.len()] {
+        FORMS.map(|forms| {
+            let key = (*self.watched.get(&number)?, forms);
+            let validity = &self.by_key.get(&key)?.validity;
+            matches!(validity, Validity::Watched(it) if *it == number).then_some(key)
+        })
     }
 
     fn clear(&mut self) {
@@ -470,44 +431,12 @@ impl Report {
     }
 }
 
-/// True if all changes on the file system of a directory are made by this machine's kernel and through the mounts that
-/// it reports on, with names in the spelling that they have on disk. `kind` is the file system's number (statfs(2)).
-pub(super) fn is_changed_here_only(kind: FsWord) -> bool {
-    const KINDS: [u32; 7] = [
-        0xef53,      // ext2, ext3, ext4
-        0x5846_5342, // XFS
-        0x9123_683e, // Btrfs
-        0x0102_1994, // tmpfs
-        0xf2f5_2010, // F2FS
-        0xca45_1a4e, // bcachefs
-        0x794c_7630, // overlayfs, whose layers must not be changed while they are mounted
-    ];
-    KINDS.iter().any(|known| i64::from(*known) == kind)
-}
-
-fn warn_once(error: Errno) {
-    static IS_WARNED: AtomicBool = AtomicBool::new(false);
-    if !IS_WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(%error, "the kernel does not report changes of a directory; names in large directories are read again every second");
-    }
-}
-
-/// The changes of a directory's names, and its own end.
-const NAMES: WatchFlags = WatchFlags::CREATE
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::MOVE)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::ONLYDIR);
-
-/// The part of the kernel's queue that is read at once, in bytes: some hundred reports.
-const QUEUE_BUFFER_BYTES: usize = 8 * 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::local::resolve::{device, statx_fd};
     use rustix::fs::{Mode, OFlags};
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, OwnedFd};
     use std::path::Path;
 
     /// A stamp of no directory: only names that the kernel reports on are found with it.
@@ -622,7 +551,7 @@ mod tests {
         for _ in 0..=INDEX_REPORTS_MAX {
             index.locked(|directories| {
                 let number = *directories.watched.keys().next().unwrap();
-                directories.take_event(number, ReadFlags::CREATE, b"name");
+                directories.take_report(number, true, b"name");
             });
             if !index.contains(key_of(&fd)) {
                 break;

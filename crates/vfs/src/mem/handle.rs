@@ -326,6 +326,7 @@ impl DirectoryCursor for MemCursor {
             self.at = then;
             let (stat, ea_size) = match wanted(&name) {
                 EntryWanted::Skip => continue,
+                EntryWanted::SkipAndPause => return Ok(None),
                 EntryWanted::Name => (None, 0),
                 EntryWanted::Stat => (Some(node.stat()), 0),
                 EntryWanted::Full => (Some(node.stat()), node.ea_size()),

@@ -5,6 +5,7 @@ use vfs::{DirectoryCursor, Entry, EntryWanted};
 use wire::NtStatus;
 use wire::fscc::Pattern;
 
+use crate::core::limits;
 use crate::core::status::OrStatus;
 
 /// The state of a listing: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
@@ -16,6 +17,22 @@ pub(crate) struct Listing {
     held: Option<Entry>,
     /// The reason why the last answer ended early, which the next answer returns.
     failed: Option<NtStatus>,
+}
+
+/// The names that do not match the pattern, which the server passes over for one answer.
+#[derive(Default)]
+pub(crate) struct PassedNames {
+    /// True if the answer has entries, so that the client need not wait for more.
+    pub(crate) has_entries: bool,
+    count: usize,
+}
+
+impl PassedNames {
+    fn one_more(&mut self) -> EntryWanted {
+        self.count = self.count.saturating_add(1);
+        let is_enough = self.has_entries && self.count > limits::LISTING_PASSED_NAMES;
+        if is_enough { EntryWanted::SkipAndPause } else { EntryWanted::Skip }
+    }
 }
 
 /// The source of the names.
@@ -67,10 +84,12 @@ impl Listing {
         self.failed.take()
     }
 
-    /// Returns the next entry that matches, with the `wanted` parts of it. `look_up` finds the entry of a single name.
+    /// Returns the next entry that matches, with the `wanted` parts of it; `None` at the end, or if the answer has
+    /// entries and has `passed` enough names. `look_up` finds the entry of a single name.
     pub(crate) fn next(
         &mut self,
         wanted: EntryWanted,
+        passed: &mut PassedNames,
         look_up: impl Fn(&str) -> vfs::Result<Option<Entry>>,
     ) -> vfs::Result<Option<Entry>> {
         match self.held.take() {
@@ -86,7 +105,7 @@ impl Listing {
         match &mut self.source {
             Source::Scan(cursor) => {
                 let pattern = &self.pattern;
-                cursor.next(&mut |name| if matches(pattern, name) { wanted } else { EntryWanted::Skip })
+                cursor.next(&mut |name| if matches(pattern, name) { wanted } else { passed.one_more() })
             }
             Source::Name(name) => match name.take() {
                 Some(name) => look_up(&name),
@@ -99,4 +118,40 @@ impl Listing {
 /// True if a pattern matches a name or its short name (MS-FSA 2.1.5.6.3).
 fn matches(pattern: &Pattern, name: &str) -> bool {
     pattern.matches(name) || other_short_name(name).is_some_and(|short| pattern.matches(&short))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vfs::{Actor, Backend, MemBackend, RelativePath, Wanted};
+    use wire::FileAttributes;
+
+    #[test]
+    fn an_answer_with_entries_does_not_wait_for_a_match_far_away() {
+        let backend = MemBackend::new();
+        let (actor, none) = (&Actor::Process, FileAttributes::NONE);
+        let make = |name: &str| {
+            let path = RelativePath::new(name).unwrap();
+            drop(backend.create_file(actor, &path, none, Wanted::NOTHING).unwrap());
+        };
+        make("a wanted one");
+        (0..=limits::LISTING_PASSED_NAMES).for_each(|number| make(&format!("b{number}")));
+        make("c wanted one");
+        let root = backend.open(actor, &RelativePath::new("").unwrap(), Wanted::READ).unwrap();
+        let mut listing = Listing::new(&*root.handle, "*wanted*").unwrap();
+        let mut next = |passed: &mut PassedNames| {
+            let entry = listing.next(EntryWanted::Name, passed, |_| Ok(None)).unwrap();
+            entry.map(|entry| entry.name)
+        };
+        let mut passed = PassedNames::default();
+        assert_eq!(next(&mut passed).as_deref(), Some("a wanted one"));
+        passed.has_entries = true;
+        assert_eq!(next(&mut passed), None);
+        // The next answer has no entries yet.
+        let mut passed = PassedNames::default();
+        assert_eq!(next(&mut passed).as_deref(), Some("c wanted one"));
+        passed.has_entries = true;
+        assert_eq!(next(&mut passed), None);
+        assert_eq!(next(&mut PassedNames::default()), None);
+    }
 }

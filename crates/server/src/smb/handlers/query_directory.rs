@@ -13,7 +13,7 @@ use wire::{AccessMask, NtStatus};
 
 use super::ea::ea_size_of;
 use super::{check_transact, malformed, posix, put_output};
-use crate::core::files::listing::Listing;
+use crate::core::files::listing::{Listing, PassedNames};
 use crate::core::open::FileState;
 use crate::core::security::{Subject, Token};
 use crate::core::status::of_vfs;
@@ -100,7 +100,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     }
 }
 
-/// Writes entries while they fit, and returns their number. The first entry that did not fit is kept.
+/// Writes entries while they fit and are found soon, and returns their number. The first entry that did not fit is kept.
 fn fill(
     listing: &mut Listing,
     place: &Place<'_>,
@@ -111,8 +111,10 @@ fn fill(
     if let Some(status) = listing.take_failure() {
         return Err(status);
     }
+    let mut passed = PassedNames::default();
     loop {
-        let entry = match listing.next(wanted, |name| place.look_up(name)) {
+        passed.has_entries = writer.entries() > 0;
+        let entry = match listing.next(wanted, &mut passed, |name| place.look_up(name)) {
             Ok(Some(entry)) => match place.visible(entry) {
                 Some(entry) => entry,
                 None => continue,
