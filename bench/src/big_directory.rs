@@ -49,7 +49,7 @@ const AT_ONCE: usize = 8;
 
 /// Files that are made for one load of `Delete`: more than a server removes in that time. If it does remove all, the
 /// load ends early.
-const DELETED_MAX: usize = 20_000;
+const DELETED_MAX: usize = 8_000;
 
 /// The interval between changes by the local program.
 const LOCAL_CHANGE_EVERY: Duration = Duration::from_millis(5);
