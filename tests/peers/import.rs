@@ -234,10 +234,10 @@ impl Drop for Server {
     }
 }
 
-/// The commands of `docs/from-samba.md` that import or check, which are indented by four spaces.
+/// The commands of `docs/from-samba.md` that import or check.
 fn documented() -> Vec<String> {
     let text = fs::read_to_string(repository().join("docs/from-samba.md")).expect("the document");
-    let commands = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let commands = text.lines().filter_map(|line| line.strip_prefix("    ").or(line.strip_prefix("$ ")));
     let kinds = ["shareward import", "shareward check", "pdbedit -L -v"];
     commands.filter(|line| kinds.iter().any(|kind| line.starts_with(kind))).map(str::to_owned).collect()
 }

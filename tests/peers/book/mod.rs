@@ -90,13 +90,13 @@ fn troubleshoot() {
 
 #[test]
 fn the_commands_on_the_server_that_you_have() {
-    let Some(reader) = with_samba("data") else { return };
+    let Some(reader) = with_samba("data", &["alice", "bob", "root"]) else { return };
     reader.follow_to_the_end("your-server.md");
 }
 
 #[test]
 fn from_samba() {
-    let Some(mut reader) = with_samba("project") else { return };
+    let Some(mut reader) = with_samba("project", &["alice", "bob"]) else { return };
     reader.machine().run("ln -s \"$PWD/shareward\" /usr/bin/shareward", "").success();
     reader.machine().run("cp packaging/shareward.service /etc/systemd/system", "").success();
     // Debian's smb.conf has parameters that are not there yet.
@@ -145,15 +145,15 @@ fn with_clients() -> Option<Reader> {
     Some(reader)
 }
 
-/// A machine with Samba as Debian configures it, a share, and the users alice and bob.
-fn with_samba(share: &str) -> Option<Reader> {
+/// A machine with Samba as Debian configures it, a share, and users of Samba.
+fn with_samba(share: &str, users: &[&str]) -> Option<Reader> {
     let machine = Machine::new()?;
     let config = format!("\n[{share}]\n   path = /srv/{share}\n   read only = no\n");
     machine.run("cp /usr/share/samba/smb.conf /etc/samba/smb.conf", "").success();
     machine.run("cat >> /etc/samba/smb.conf", &config).success();
     machine.run(&format!("mkdir -p /srv/{share} && chmod 1777 /srv/{share}"), "").success();
     machine.run("useradd alice && useradd bob", "").success();
-    for user in ["alice", "bob", "root"] {
+    for user in users {
         let passwords = format!("{0}\n{0}\n", machine::PASSWORD);
         machine.run(&format!("smbpasswd -s -a {user}"), &passwords).success();
     }

@@ -89,7 +89,7 @@ pub(super) fn imported(
     console.line(&format!(
         "\nNext:\n\
          \x20 shareward check{named}\n\
-         \x20 net share, after the start, shows the shares and why one cannot be used\n\
+         \x20 shareward share, after the start, shows the shares and why one cannot be used\n\
          Both servers want port 445: stop Samba (systemctl disable --now smbd), then\n\
          {}",
         if is_default {
