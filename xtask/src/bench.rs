@@ -5,33 +5,34 @@ use std::process::Command;
 
 use crate::shell;
 
-/// Builds the server and the load generator in release mode and runs the latter with these arguments. With `--vm` it
+/// Builds the server and the load generator as `dist` does and runs the latter with these arguments. With `--vm` it
 /// runs, like both servers, in user-mode Linux: slowly, but with as many descriptors as needed. Files that are
 /// written there are lost with it.
 pub(crate) fn main(arguments: &[String]) -> bool {
-    let build = ["build", "--release", "--locked", "--package", "shareward", "--package", "bench"];
+    let build =
+        ["build", "--profile", "optimized", "--locked", "--package", "shareward", "--package", "bench"];
     if !shell::succeeds(shell::cargo(&build)) {
         return false;
     }
-    let release = shell::target_directory().join("release");
-    let mut command = if arguments.iter().any(|it| it == VM) { in_guest(&release) } else { here(&release) };
+    let built = shell::target_directory().join("optimized");
+    let mut command = if arguments.iter().any(|it| it == VM) { in_guest(&built) } else { here(&built) };
     command.args(arguments.iter().filter(|it| *it != VM));
     shell::succeeds(command)
 }
 
-fn here(release: &Path) -> Command {
-    let mut command = shell::command(&release.join("bench").display().to_string(), &[]);
-    command.env("SHAREWARD_BIN", release.join("shareward"));
+fn here(built: &Path) -> Command {
+    let mut command = shell::command(&built.join("bench").display().to_string(), &[]);
+    command.env("SHAREWARD_BIN", built.join("shareward"));
     command
 }
 
-fn in_guest(release: &Path) -> Command {
+fn in_guest(built: &Path) -> Command {
     // The guest is for the kernel's client: port, share, user and password are of the mount that is not made.
     let mut command =
         shell::command("tools/kernel-client.sh", &["445", "-", "-", "-", "tools/bench-guest.sh"]);
     command.envs([("KC_OPTS", "none"), ("KC_MEM", GUEST_MEMORY), ("KC_TIMEOUT", GUEST_SECONDS_MAX)]);
-    command.arg("env").arg(format!("SHAREWARD_BIN={}", release.join("shareward").display()));
-    command.arg(release.join("bench"));
+    command.arg("env").arg(format!("SHAREWARD_BIN={}", built.join("shareward").display()));
+    command.arg(built.join("bench"));
     command
 }
 

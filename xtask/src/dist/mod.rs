@@ -38,13 +38,13 @@ const USAGE: &str = "usage: cargo xtask dist [--profile NAME]
 
 Builds archives and Debian packages for this machine and, if a cross compiler is
 installed, for arm64, and the build file of a container image. The default
-profile is release.
+profile is optimized.
 ";
 
 /// Builds everything and prints the paths.
 pub(crate) fn main(arguments: &[String]) -> bool {
     let profile = match arguments {
-        [] => "release",
+        [] => "optimized",
         [option, profile] if option == "--profile" => profile,
         _ => {
             eprint!("{USAGE}");
