@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use auth::kerberos::{KerberosOptions, KerberosService, Keytab};
+use auth::kerberos::{KerberosOptions, KerberosService, Keytab, UsedAuthenticators};
 use auth::{Acceptor, AcceptorConfig, AccountRecord, Accounts, Step};
 use gss::{Credential, Initiator, Step as ClientStep};
 use testkit::Domain;
@@ -95,7 +95,7 @@ fn framed(tokens: &[Vec<u8>]) -> Vec<u8> {
 fn ours(tokens: &[Vec<u8>]) -> Result<f64, String> {
     let keytab = fs::read("/etc/krb5.keytab").map_err(|error| format!("/etc/krb5.keytab: {error}"))?;
     let keytab = Keytab::parse(&keytab).map_err(|error| error.to_string())?;
-    let service = KerberosService::new(keytab, KerberosOptions::default());
+    let service = KerberosService::new(keytab, KerberosOptions::default(), UsedAuthenticators::default());
     let config = Arc::new(AcceptorConfig {
         netbios_name: String::from("FILES"),
         domain: String::from("CORP"),

@@ -1,7 +1,7 @@
 //! Tickets and keytabs, from the outermost bytes to those that only a controller or a client with a ticket can choose.
 
 use auth::kerberos::testing::{PacSpec, RequestSpec, TicketSpec, keytab};
-use auth::kerberos::{Enctype, KerberosOptions, KerberosService, Key, Keytab};
+use auth::kerberos::{Enctype, KerberosOptions, KerberosService, Key, Keytab, UsedAuthenticators};
 use auth::{Acceptor, AcceptorConfig, Step};
 
 use crate::input::Input;
@@ -50,7 +50,7 @@ fn present(spec: &TicketSpec, authenticator: Option<Vec<u8>>) {
 fn accept(token: &[u8]) {
     let key = key();
     let keytab = Keytab::parse(&keytab(&[(&SERVICE, REALM, 1, &key)])).expect("a keytab");
-    let service = KerberosService::new(keytab, KerberosOptions::default());
+    let service = KerberosService::new(keytab, KerberosOptions::default(), UsedAuthenticators::default());
     let config = AcceptorConfig { kerberos: Some(service.into()), ..config() };
     let mut acceptor = Acceptor::with_random(config, Box::new(Fixed));
     if let Step::Done(logon) = acceptor.step(token, &Table, NOW)

@@ -9,6 +9,12 @@ import time
 from common import *  # noqa: F403
 
 from impacket import smb3
+from impacket.dcerpc.v5 import srvs, transport
+from impacket.dcerpc.v5.rpcrt import (
+    RPC_C_AUTHN_GSS_NEGOTIATE,
+    RPC_C_AUTHN_LEVEL_PKT_INTEGRITY,
+    RPC_C_AUTHN_LEVEL_PKT_PRIVACY,
+)
 from impacket.krb5.asn1 import AP_REQ
 from impacket.krb5.ccache import CCache
 from impacket.smb3structs import FILE_SHARE_READ, FILE_SHARE_WRITE, SMB2_DIALECT_21
@@ -18,9 +24,10 @@ REALM = "CORP.TEST"
 STATUS_ACCESS_DENIED = 0xC0000022
 STATUS_NETWORK_SESSION_EXPIRED = 0xC000035C
 STATUS_LOGON_FAILURE = 0xC000006D
+STATUS_MORE_PROCESSING_REQUIRED = 0xC0000016
 
-# The answers to a logon that is refused.
-REFUSED = (STATUS_LOGON_FAILURE, STATUS_ACCESS_DENIED)
+# The answers to a logon that is refused: with the last of them, a client may bring another ticket.
+REFUSED = (STATUS_LOGON_FAILURE, STATUS_ACCESS_DENIED, STATUS_MORE_PROCESSING_REQUIRED)
 
 # The most seconds that a short ticket may last here.
 PATIENCE = 120
@@ -167,9 +174,28 @@ def holds(host, address, user, share, name):
     sys.stdin.read()
 
 
+def rpc(host, address, user):
+    """Calls over a pipe whose messages are signed or encrypted with the keys of a ticket."""
+    for level in (RPC_C_AUTHN_LEVEL_PKT_INTEGRITY, RPC_C_AUTHN_LEVEL_PKT_PRIVACY):
+        tgs = ticket("cifs/%s" % host)
+        connection = connect(host, address)
+        logon(connection, user, tgs)
+        pipe = transport.SMBTransport(host, address, filename=r"\srvsvc", smb_connection=connection)
+        call = pipe.get_dce_rpc()
+        call.set_credentials(user, "", REALM, "", "", None, tgs, tgs)
+        call.set_auth_type(RPC_C_AUTHN_GSS_NEGOTIATE)
+        call.set_auth_level(level)
+        call.connect()
+        call.bind(srvs.MSRPC_UUID_SRVS)
+        for _ in range(3):
+            shares = srvs.hNetrShareEnum(call, 1)["InfoStruct"]["ShareInfo"]["Level1"]["Buffer"]
+            names = [it["shi1_netname"][:-1] for it in shares]
+            check("data" in names, "level %d lists the shares %s" % (level, names))
+
+
 if __name__ == "__main__":
     host, address, user, name, *arguments = sys.argv[1:]
-    checks = {it.__name__: it for it in (tickets_in_the_cache, ticket_for, altered, replayed, expires, holds)}
+    checks = {it.__name__: it for it in (tickets_in_the_cache, ticket_for, altered, replayed, expires, holds, rpc)}
     try:
         checks[name](host, address, user, *arguments)
     except Failed as failure:

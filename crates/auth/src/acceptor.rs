@@ -10,13 +10,15 @@
 //!     │                  Finished ◄───────────────────────────── ListUnproven ◄───┤
 //!     │                  (also after every refusal)                               │
 //!     │                      ▲                       AP-REQ                       │
-//!     │                      ├────────────────────────────────── Skewed ◄─────────┤
+//!     │                      ├───────────────────────────── TicketRefused ◄───────┤
 //!     │ AP-REQ, raw AP-REQ   │                                                    │
 //!     └──────────────────────┴────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Of the mechanisms that the client offers, the first that the server has is chosen. A ticket that is refused ends the
-//! logon: there is no second mechanism within it.
+//! For RPC, an AP-REQ leads to `Replied`, in which the client's AP-REP ends the logon (MS-KILE 3.4.5.1).
+//!
+//! Of the mechanisms that the client offers, the first that the server has is chosen. There is no second mechanism within
+//! a logon: a ticket that is refused ends it, or can be followed by one other ticket.
 
 mod ntlm;
 mod pass_through;
@@ -30,15 +32,15 @@ use wire::FileTime;
 use self::ntlm::Exchange;
 use crate::domain_user::{DomainUser, Method};
 use crate::kdf::SessionKey;
-use crate::kerberos::{self, KerberosService};
+use crate::kerberos::{self, KerberosSeal, KerberosService, Style};
 use crate::limits::{MAX_MECHANISM_LIST, MAX_TOKEN};
-use crate::ntlm::Authenticate;
+use crate::ntlm::{Authenticate, NegotiateFlags};
 use crate::random::{Random, SystemRandom};
 use crate::refusal::Refusal;
 use crate::spnego::{self, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
 use pass_through::PassedOn;
 pub use pass_through::{Decided, PassThrough};
-use ticket::ListUnproven;
+use ticket::{ListUnproven, Replied};
 
 /// The names that the server presents, and the logons that it accepts without a password.
 #[derive(Clone, Debug, Default)]
@@ -88,8 +90,9 @@ pub struct AccountRecord {
 pub enum Step {
     /// Send this token and wait for the next (STATUS_MORE_PROCESSING_REQUIRED).
     Continue(Vec<u8>),
-    /// The ticket was refused because the clocks differ. Send this token, which has the server's time, and wait for the
-    /// next (STATUS_MORE_PROCESSING_REQUIRED); clients that can correct their time try once more.
+    /// The ticket was refused for a reason that the client may be able to remove: the clocks differ, the ticket has ended,
+    /// or its key is not in the keytab. Send this token, a KRB-ERROR with the server's time, and wait for the next
+    /// (STATUS_MORE_PROCESSING_REQUIRED); some clients try once more, with the right time or with a new ticket.
     Again {
         /// The reason, for the log.
         reason: Refusal,
@@ -128,6 +131,19 @@ pub struct Logon {
     /// The end of the user's ticket, after which the session has to be authenticated again (MS-SMB2 3.3.5.5.3,
     /// `Session.ExpirationTime`); `None` if the logon has no end.
     pub expires: Option<FileTime>,
+    /// The protection of messages in the context of the logon.
+    pub messages: MessageContext,
+}
+
+/// The protection of messages in the context of a logon, apart from that of SMB: GSS-API's calls for each message.
+#[derive(Debug)]
+pub enum MessageContext {
+    /// The session key and these flags make [`NtlmSeal`](crate::ntlm::NtlmSeal)s.
+    Ntlm(NegotiateFlags),
+    /// The context of a ticket for RPC.
+    Kerberos(Box<KerberosSeal>),
+    /// The logon was not for RPC.
+    None,
 }
 
 /// The identity that a client claims, before any proof.
@@ -174,6 +190,8 @@ pub enum IdentityKind {
 pub struct Acceptor {
     config: Arc<AcceptorConfig>,
     random: Box<dyn Random>,
+    /// The style of tickets.
+    style: Style,
     state: State,
     /// The client of the last ticket that was decrypted.
     holder: Option<Claim>,
@@ -187,7 +205,14 @@ impl Acceptor {
 
     /// As [`Acceptor::new`] with the caller's random source.
     pub fn with_random(config: impl Into<Arc<AcceptorConfig>>, random: Box<dyn Random>) -> Self {
-        Self { config: config.into(), random, state: State::Start, holder: None }
+        Self { config: config.into(), random, style: Style::Framed, state: State::Start, holder: None }
+    }
+
+    /// The same logon for RPC, whose tickets come in the DCE style (MS-KILE 3.4.5.1) and whose messages are protected in
+    /// the context of the logon.
+    #[must_use]
+    pub fn for_rpc(self) -> Self {
+        Self { style: Style::Dce, ..self }
     }
 
     /// The token for the server's NEGOTIATE response (MS-SMB2 2.2.4 `Buffer`). With `kerberos`, it offers tickets first,
@@ -223,10 +248,11 @@ impl Acceptor {
     pub fn step(&mut self, token: &[u8], accounts: &dyn Accounts, now: FileTime) -> Step {
         let state = core::mem::replace(&mut self.state, State::Finished);
         let spnego = match &state {
-            State::Start => !crate::ntlm::is_raw(token) && !kerberos::is_framed(token),
+            State::Start => !crate::ntlm::is_raw(token) && !self.is_raw_ticket(token),
             State::Selected(_) | State::ListUnproven(_) => true,
+            State::Replied(replied) => replied.is_spnego(),
             State::Challenged(exchange) => exchange.framing.is_spnego(),
-            State::Skewed(framing) => framing.is_spnego(),
+            State::TicketRefused(framing) => framing.is_spnego(),
             State::PassedOn(passed) => passed.is_spnego(),
             State::Finished => false,
         };
@@ -245,7 +271,7 @@ impl Acceptor {
         }
         match state {
             State::Start if crate::ntlm::is_raw(token) => self.challenge(token, Framing::Raw, now),
-            State::Start if kerberos::is_framed(token) => self.ticket(token, None, Framing::Raw, true, now),
+            State::Start if self.is_raw_ticket(token) => self.ticket(token, None, Framing::Raw, true, now),
             State::Start => self.select(token, now),
             State::Selected(negotiation) => {
                 let response = expect_response(token)?;
@@ -258,13 +284,14 @@ impl Acceptor {
                 }
             }
             State::Challenged(exchange) => self.authenticate(exchange, token, accounts),
-            State::Skewed(Framing::Raw) => self.ticket(token, None, Framing::Raw, false, now),
-            State::Skewed(framing) => {
+            State::TicketRefused(Framing::Raw) => self.ticket(token, None, Framing::Raw, false, now),
+            State::TicketRefused(framing) => {
                 let response = expect_response(token)?;
                 let token = response.token.ok_or(Refusal::Malformed)?;
                 self.ticket(&token, response.mechanism_list_mic, framing, false, now)
             }
             State::ListUnproven(unproven) => unproven.prove(token),
+            State::Replied(replied) => replied.prove(token),
             // The client must wait for the decision.
             State::PassedOn(_) | State::Finished => Err(Refusal::OutOfOrder),
         }
@@ -301,6 +328,14 @@ impl Acceptor {
         Ok(Step::Continue(answer.encode()))
     }
 
+    /// True if the token is an AP-REQ without SPNEGO around it.
+    fn is_raw_ticket(&self, token: &[u8]) -> bool {
+        match self.style {
+            Style::Framed => kerberos::is_framed(token),
+            Style::Dce => kerberos::is_ap_req(token),
+        }
+    }
+
     /// True if the server has this mechanism.
     fn has(&self, mechanism: &Mechanism) -> bool {
         match mechanism {
@@ -318,8 +353,9 @@ impl fmt::Debug for Acceptor {
             State::Selected(_) => "Selected",
             State::Challenged(_) => "Challenged",
             State::ListUnproven(_) => "ListUnproven",
+            State::Replied(_) => "Replied",
             State::PassedOn(_) => "PassedOn",
-            State::Skewed(_) => "Skewed",
+            State::TicketRefused(_) => "TicketRefused",
             State::Finished => "Finished",
         };
         f.debug_struct("Acceptor").field("state", &state).finish_non_exhaustive()
@@ -351,8 +387,10 @@ enum State {
     PassedOn(Box<PassedOn>),
     /// The ticket was accepted, and the client owes the MIC of its list.
     ListUnproven(ListUnproven),
-    /// A ticket was refused because the clocks differ; another one may follow.
-    Skewed(Framing),
+    /// The ticket was accepted for RPC, and the client owes its last reply.
+    Replied(Replied),
+    /// A ticket was refused with a KRB-ERROR; another one may follow.
+    TicketRefused(Framing),
     Finished,
 }
 

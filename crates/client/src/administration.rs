@@ -45,6 +45,12 @@ pub trait Administration {
     /// The opens that match.
     fn files<'a>(&'a self, query: &'a FileQuery) -> Answer<'a, Vec<OpenFile>>;
 
+    /// True if an open of the last list is a pipe of the caller that such requests are made over. Acts on several opens
+    /// leave it out: it may be that of the list, and ends by itself.
+    fn carries(&self, _file: &OpenFile) -> bool {
+        false
+    }
+
     /// One open. Fails with 2314 if no open has this id.
     fn file(&self, id: u32) -> Answer<'_, OpenFile>;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use auth::kerberos::{Enctype, KerberosOptions, KerberosService, Keytab};
+use auth::kerberos::{Enctype, KerberosOptions, KerberosService, Keytab, UsedAuthenticators};
 use auth::{Acceptor, AcceptorConfig, AccountRecord, Accounts, Step};
 use client::{TicketSource, Tickets};
 use wire::FileTime;
@@ -259,7 +259,7 @@ async fn check_service(
         Err(_) => Err(String::from("no key distribution center answers in time")),
     };
     let result = begun.map_err(ServiceFault::NoTicket).and_then(|begun| {
-        let kerberos = Some(KerberosService::new(keytab, options).into());
+        let kerberos = Some(KerberosService::new(keytab, options, UsedAuthenticators::default()).into());
         let mut acceptor = Acceptor::new(AcceptorConfig { kerberos, ..AcceptorConfig::default() });
         match acceptor.step(&begun.token, &NoAccounts, now()) {
             Step::Done(_) => Ok(()),

@@ -94,6 +94,31 @@ fn rpcclient_with_a_ticket() {
     run("netshareenum 1").success().says("netname: data");
 }
 
+/// The messages of the pipe are signed or encrypted with the keys of another ticket for the same user (MS-RPCE 3.3.1.5.2),
+/// in SPNEGO and without it.
+#[test]
+fn rpcclient_protects_messages_with_a_ticket() {
+    let Some(domain) = Domain::with(&["rpcclient"]) else { return };
+    let member = Member::start(domain);
+    let carol = member.host().log_on("carol");
+    let name = member.host().full_name();
+    for options in ["spnego,sign", "spnego,seal", "krb5,sign", "krb5,seal"] {
+        let binding = format!("ncacn_np:{name}[{options}]");
+        let words = ["rpcclient", "--use-kerberos=required", "--no-pass", &binding, "-c"];
+        let run = |command| member.host().run_as(&carol, &[&words[..], &[command]].concat());
+        run("srvinfo").success().says(&member.host().name().to_uppercase());
+        // Several calls, and answers of several fragments.
+        run("netshareenum 1; netshareenum 502; netshareenum 1").success().says("netname: data");
+    }
+}
+
+#[test]
+fn impacket_protects_messages_with_a_ticket() {
+    let Some(domain) = Domain::with(&["python:impacket"]) else { return };
+    let member = Member::start(domain);
+    impacket(&member, "cifs", &["rpc"]);
+}
+
 /// The names by which one user is known, with a password and NTLM, by the server's address.
 #[test]
 fn ntlm_by_the_address_with_all_forms_of_the_name() {

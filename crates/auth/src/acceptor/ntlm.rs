@@ -5,8 +5,8 @@ use wire::names::eq_ignore_case;
 use zeroize::Zeroizing;
 
 use super::{
-    Acceptor, AcceptorConfig, Accounts, Framing, Identity, IdentityKind, Logon, Negotiation, State, Step,
-    expect_response,
+    Acceptor, AcceptorConfig, Accounts, Framing, Identity, IdentityKind, Logon, MessageContext, Negotiation,
+    State, Step, expect_response,
 };
 use crate::domain_user::{DomainUser, Method};
 use crate::kdf::SessionKey;
@@ -259,7 +259,7 @@ impl Verified {
                 .encode()
             }
         };
-        let Authenticate { domain, workstation, .. } = message;
+        let Authenticate { domain, workstation, flags, .. } = message;
         Ok(Step::Done(Box::new(Logon {
             token,
             identity: Identity {
@@ -273,6 +273,7 @@ impl Verified {
             session_key: SessionKey::from(*self.session_key),
             client_time,
             expires: None,
+            messages: MessageContext::Ntlm(flags),
         })))
     }
 

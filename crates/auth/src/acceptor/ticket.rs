@@ -3,16 +3,17 @@
 use wire::FileTime;
 
 use super::{
-    Acceptor, Claim, Framing, Identity, IdentityKind, Logon, Negotiation, State, Step, expect_response,
+    Acceptor, Claim, Framing, Identity, IdentityKind, Logon, MessageContext, Negotiation, State, Step,
+    expect_response,
 };
 use crate::domain_user::Method;
-use crate::kerberos::{Accepted, Mics, Refused};
+use crate::kerberos::{Accepted, KerberosSeal, Mics, Refused, ThirdLeg};
 use crate::refusal::Refusal;
 use crate::spnego::{NegState, NegTokenResp};
 
 impl Acceptor {
-    /// Accepts an AP-REQ, with the client's `mechListMIC` if it has sent one. `may_retry` is false for the second try
-    /// of a client whose clock differs.
+    /// Accepts an AP-REQ, with the client's `mechListMIC` if it has sent one. `may_retry` is false for the second
+    /// ticket of a logon.
     pub(super) fn ticket(
         &mut self,
         token: &[u8],
@@ -22,7 +23,7 @@ impl Acceptor {
         now: FileTime,
     ) -> Result<Step, Refusal> {
         let service = self.config.kerberos.clone().ok_or(Refusal::NoCommonMechanism)?;
-        let accepted = match service.accept(token, self.random.as_mut(), now) {
+        let accepted = match service.accept(token, self.style, self.random.as_mut(), now) {
             Ok(accepted) => accepted,
             Err(Refused { reason, client, error }) => {
                 self.holder = client.map(|(user, domain)| claim(user, domain));
@@ -37,11 +38,11 @@ impl Acceptor {
                     }
                     .encode(),
                 };
-                self.state = State::Skewed(framing.prolonged());
+                self.state = State::TicketRefused(framing.prolonged());
                 return Ok(Step::Again { reason: reason.into(), token });
             }
         };
-        let Accepted { user, session_key, reply, expires, mics } = accepted;
+        let Accepted { user, session_key, reply, expires, mics, for_rpc } = accepted;
         self.holder = Some(claim(user.name.clone(), user.domain.clone()));
         let mut logon = Logon {
             token: Vec::new(),
@@ -56,7 +57,29 @@ impl Acceptor {
             session_key,
             client_time: None,
             expires: Some(expires),
+            messages: MessageContext::None,
         };
+        if let Some((seal, third)) = for_rpc {
+            let reply = reply.unwrap_or_default();
+            let token = match &framing {
+                Framing::Raw => reply,
+                Framing::Spnego(negotiation) => NegTokenResp {
+                    state: Some(negotiation.incomplete_state()),
+                    mechanism: negotiation.mechanism_to_announce(),
+                    token: Some(reply),
+                    mechanism_list_mic: None,
+                }
+                .encode(),
+            };
+            self.state = State::Replied(Replied {
+                third,
+                framing,
+                mics,
+                seal: Box::new(seal),
+                logon: Box::new(logon),
+            });
+            return Ok(Step::Continue(token));
+        }
         let negotiation = match framing {
             Framing::Raw => {
                 logon.token = reply.unwrap_or_default();
@@ -109,7 +132,57 @@ impl ListUnproven {
     }
 }
 
+/// A logon for RPC that lacks the client's last reply.
+pub(super) struct Replied {
+    third: ThirdLeg,
+    framing: Framing,
+    mics: Mics,
+    seal: Box<KerberosSeal>,
+    logon: Box<Logon>,
+}
+
+impl Replied {
+    /// Takes the client's reply, with its `mechListMIC`.
+    pub(super) fn prove(mut self, token: &[u8]) -> Result<Step, Refusal> {
+        match self.framing {
+            Framing::Raw => self.third.prove(token)?,
+            Framing::Spnego(negotiation) => {
+                let response = expect_response(token)?;
+                self.third.prove(&response.token.ok_or(Refusal::Malformed)?)?;
+                let list = &negotiation.mechanism_list;
+                let mic = response.mechanism_list_mic;
+                let is_right = mic.as_ref().map(|mic| self.mics.verify(list, mic));
+                if is_right == Some(false) || is_right.is_none() && negotiation.mic_required {
+                    return Err(Refusal::BadMic);
+                }
+                let own_mic = mic.map(|_| {
+                    self.seal.count_client_mic();
+                    self.seal.count_own_mic();
+                    self.mics.sign(list)
+                });
+                self.logon.token = NegTokenResp {
+                    state: Some(NegState::AcceptCompleted),
+                    mechanism_list_mic: own_mic,
+                    ..NegTokenResp::default()
+                }
+                .encode();
+            }
+        }
+        self.logon.messages = MessageContext::Kerberos(self.seal);
+        Ok(Step::Done(self.logon))
+    }
+
+    pub(super) const fn is_spnego(&self) -> bool {
+        self.framing.is_spnego()
+    }
+}
+
 impl Negotiation {
+    /// `negState` of an answer that is not the last. The demand for a MIC is in the first answer (RFC 4178 4.2.2).
+    const fn incomplete_state(&self) -> NegState {
+        if self.mic_required && !self.announced { NegState::RequestMic } else { NegState::AcceptIncomplete }
+    }
+
     /// `supportedMech`, which is in the first answer only.
     fn mechanism_to_announce(&self) -> Option<crate::spnego::Mechanism> {
         (!self.announced).then(|| self.mechanism.clone())

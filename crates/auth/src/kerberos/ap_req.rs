@@ -11,8 +11,9 @@ use super::mic::Mics;
 use super::pac::{self, TicketFacts};
 use super::refusal::{KerberosRefusal, Shown, ShownEnctype, ShownVersion};
 use super::replay::NotNew;
+use super::seal::{self, KerberosSeal};
 use super::time::KerberosTime;
-use super::{KERBEROS, KerberosService};
+use super::{KERBEROS, KerberosService, Keytab};
 use crate::bytes::u32_at;
 use crate::der::{self, Reader, element};
 use crate::domain_user::DomainUser;
@@ -30,6 +31,44 @@ pub(crate) struct Accepted {
     /// The end of the ticket.
     pub(crate) expires: FileTime,
     pub(crate) mics: Mics,
+    /// The context for messages and the check of the client's last reply; `None` unless for RPC.
+    pub(crate) for_rpc: Option<(KerberosSeal, ThirdLeg)>,
+}
+
+/// The style of the exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Two messages in the framing of RFC 4121 4.1.
+    Framed,
+    /// Three messages without framing: that of RPC (MS-KILE 3.4.5.1).
+    Dce,
+}
+
+/// The check of the third message of the DCE style, an AP-REP of the client: it proves that the request was made for this
+/// answer, before any message is accepted.
+pub(crate) struct ThirdLeg {
+    session_key: Key,
+    /// The sequence number of the server, which the client sends back.
+    sequence: u32,
+    /// The server's own AP-REP, which is encrypted in the same key and must not come back.
+    own: Vec<u8>,
+}
+
+impl ThirdLeg {
+    /// Takes the client's AP-REP.
+    pub(crate) fn prove(&self, token: &[u8]) -> Result<(), KerberosRefusal> {
+        let altered = KerberosRefusal::ReplyAltered;
+        let encrypted = messages::decode_ap_rep(token).map_err(|_| altered.clone())?;
+        let plain = self.session_key.decrypt(KeyUsage::AP_REP, encrypted.cipher);
+        let plain = plain.map_err(|_| altered.clone())?;
+        let part = messages::decode_enc_ap_rep_part(&plain).map_err(|_| altered.clone())?;
+        let is_clients = token != self.own && part.sequence == self.sequence;
+        if is_clients && encrypted.etype == self.session_key.enctype().number() {
+            Ok(())
+        } else {
+            Err(altered)
+        }
+    }
 }
 
 /// A ticket that was refused.
@@ -37,7 +76,7 @@ pub(crate) struct Refused {
     pub(crate) reason: KerberosRefusal,
     /// The client's name and realm, if the ticket was decrypted: the controller has said so.
     pub(crate) client: Option<(String, String)>,
-    /// The framed KRB-ERROR with which a client may try again: for clocks that differ.
+    /// The framed KRB-ERROR with which a client may try again.
     pub(crate) error: Option<Vec<u8>>,
 }
 
@@ -47,36 +86,45 @@ impl From<KerberosRefusal> for Refused {
     }
 }
 
-/// Accepts a framed AP-REQ.
+/// Accepts an AP-REQ.
 pub(super) fn accept(
     service: &KerberosService,
     token: &[u8],
+    style: Style,
     random: &mut dyn Random,
     now: FileTime,
 ) -> Result<Accepted, Refused> {
     let malformed = KerberosRefusal::TokenMalformed;
-    let request = unframed(token, AP_REQ_ID).ok_or(malformed.clone())?;
+    let request = match style {
+        Style::Framed => unframed(token, AP_REQ_ID).ok_or(malformed.clone())?,
+        Style::Dce => token,
+    };
     let request = ApReq::decode(request).map_err(|_| malformed.clone())?;
     let keytab = service.keytab();
-    let (part, service_key) = open_ticket(service, &keytab, &request.ticket)?;
+    let refused = |reason: KerberosRefusal, client| {
+        let error = reason.retry_code().map(|code| error(code, &request.ticket, now));
+        Refused { reason, client, error }
+    };
+    let (part, service_key) =
+        open_ticket(service, &keytab, &request.ticket).map_err(|reason| refused(reason, None))?;
     let client = part.client.to_string();
-    let refused =
-        |reason| Refused { reason, client: Some((client.clone(), part.client_realm.clone())), error: None };
-    let opened =
-        Opened { service, request: &request, part: &part, service_key: &service_key, client: &client };
-    opened.accept(random, now).map_err(|reason| {
-        let error = match reason {
-            KerberosRefusal::Skew { .. } => Some(skew_error(&request.ticket, now)),
-            _ => None,
-        };
-        Refused { error, ..refused(reason) }
-    })
+    let opened = Opened {
+        service,
+        style,
+        keytab: &keytab,
+        request: &request,
+        part: &part,
+        service_key: &service_key,
+        client: &client,
+    };
+    let accepted = opened.accept(random, now);
+    accepted.map_err(|reason| refused(reason, Some((client.clone(), part.client_realm.clone()))))
 }
 
 /// Decrypts a ticket with a key of the keytab, which is returned, too.
 fn open_ticket(
     service: &KerberosService,
-    keytab: &super::Keytab,
+    keytab: &Keytab,
     ticket: &Ticket<'_>,
 ) -> Result<(EncTicketPart, Key), KerberosRefusal> {
     let Ticket { realm, service: name, encrypted } = ticket;
@@ -108,6 +156,7 @@ fn accepted_enctype(service: &KerberosService, number: i32) -> Result<Enctype, K
 fn part_error(error: PartError) -> KerberosRefusal {
     match error {
         PartError::Malformed => KerberosRefusal::TokenMalformed,
+        PartError::Critical(kind) => KerberosRefusal::CriticalData(kind),
         PartError::Enctype(number) => KerberosRefusal::Enctype(ShownEnctype(number)),
     }
 }
@@ -115,6 +164,8 @@ fn part_error(error: PartError) -> KerberosRefusal {
 /// A request whose ticket is decrypted.
 struct Opened<'a> {
     service: &'a KerberosService,
+    style: Style,
+    keytab: &'a Keytab,
     request: &'a ApReq<'a>,
     part: &'a EncTicketPart,
     service_key: &'a Key,
@@ -129,15 +180,17 @@ impl Opened<'_> {
         if authenticator.client != part.client || authenticator.client_realm != part.client_realm {
             return Err(KerberosRefusal::NotTheClient);
         }
+        self.check_target(&authenticator)?;
         let skew = i64::from(service.options.clock_skew);
         if authenticator.time.0.abs_diff(time.0) > u64::from(service.options.clock_skew) {
             let allowed = service.options.clock_skew;
             return Err(KerberosRefusal::Skew { client: authenticator.time, server: time, allowed });
         }
         self.check_times(time, skew)?;
-        let flags = gss_flags(&authenticator, &part.key)?;
+        let flags = gss_flags(&authenticator, &part.key, self.style)?;
         // The option is not protected; the flag is. Clients that make their tokens by hand set the flag alone.
-        let wants_reply = flags.map_or(request.mutual, |flags| flags & MUTUAL != 0);
+        let wants_reply =
+            self.style == Style::Dce || flags.map_or(request.mutual, |flags| flags & MUTUAL != 0);
         if request.mutual && !wants_reply {
             return Err(KerberosRefusal::TokenMalformed);
         }
@@ -153,12 +206,24 @@ impl Opened<'_> {
 
         let made = Context::make(part, &authenticator, wants_reply, random)
             .map_err(|_| KerberosRefusal::Internal)?;
+        let Context { key, is_acceptors, sequence, reply } = made;
+        let for_rpc = (self.style == Style::Dce).then(|| {
+            let inward = authenticator.sequence.unwrap_or_default();
+            let own = reply.clone().unwrap_or_default();
+            let third = ThirdLeg { session_key: part.key.clone(), sequence, own };
+            (KerberosSeal::new(key.clone(), is_acceptors, inward, sequence), third)
+        });
+        let reply = match self.style {
+            Style::Framed => reply.map(|reply| framed(AP_REP_ID, &reply)),
+            Style::Dce => reply,
+        };
         Ok(Accepted {
             user,
-            session_key: SessionKey::new(made.key.as_bytes()),
-            reply: made.reply,
+            session_key: SessionKey::new(key.as_bytes()),
+            reply,
             expires: self.expiration(time, skew).file_time(),
-            mics: Mics::new(made.key, made.is_acceptors, made.sequence),
+            mics: Mics::new(key, is_acceptors, sequence),
+            for_rpc,
         })
     }
 
@@ -174,6 +239,17 @@ impl Opened<'_> {
             accepted_enctype(self.service, subkey.enctype().number())?;
         }
         Ok(authenticator)
+    }
+
+    /// Checks that the client wanted a file service of this server (MS-KILE 3.2.5.8). The ticket's own name of the service
+    /// is not protected: somebody between them could pass a request for another service of the machine on to this one.
+    fn check_target(&self, authenticator: &Authenticator) -> Result<(), KerberosRefusal> {
+        let Some(target) = &authenticator.target else { return Ok(()) };
+        let name = target.split_once('@').map_or(target.as_str(), |(name, _realm)| name);
+        // A third component is a domain's name.
+        let components: Vec<String> = name.split('/').take(2).map(str::to_owned).collect();
+        let is_served = self.keytab.serves(self.request.ticket.realm, &components);
+        if is_served { Ok(()) } else { Err(KerberosRefusal::AnotherTarget(Shown::new(target))) }
     }
 
     /// Checks the ticket's times (RFC 4120 3.2.3).
@@ -218,7 +294,17 @@ impl Opened<'_> {
 /// The flags in the checksum of the authenticator (RFC 4121 4.1.1); `None` without a checksum, which clients that make
 /// their tokens by hand leave out (MS-KILE 3.4.5), or with the checksum of no data that `krb5_mk_req` makes
 /// (RFC 4120 5.5.1).
-fn gss_flags(authenticator: &Authenticator, key: &Key) -> Result<Option<u32>, KerberosRefusal> {
+fn gss_flags(authenticator: &Authenticator, key: &Key, style: Style) -> Result<Option<u32>, KerberosRefusal> {
+    let checksum = authenticator.checksum.as_ref().filter(|(kind, _)| *kind == GSS_CHECKSUM);
+    if style == Style::Dce {
+        let base = authenticator.subkey.as_ref().unwrap_or(key);
+        if checksum.is_none() {
+            return Err(KerberosRefusal::Demands("an exchange of two messages for RPC"));
+        }
+        if !seal::is_supported(base.enctype()) {
+            return Err(KerberosRefusal::Demands("RPC messages in rc4-hmac"));
+        }
+    }
     let Some((kind, value)) = &authenticator.checksum else { return Ok(None) };
     if *kind == key.enctype().checksum_type() {
         let verified = key.verify(KeyUsage::AP_REQ_CHECKSUM, &[], value);
@@ -233,8 +319,10 @@ fn gss_flags(authenticator: &Authenticator, key: &Key) -> Result<Option<u32>, Ke
         return Err(KerberosRefusal::Demands("a channel"));
     }
     let flags = u32_at(value, 20).ok_or(KerberosRefusal::TokenMalformed)?;
-    if flags & DCE_STYLE != 0 {
-        return Err(KerberosRefusal::Demands("the DCE style"));
+    match (style, flags & DCE_STYLE != 0) {
+        (Style::Framed, true) => return Err(KerberosRefusal::Demands("the DCE style")),
+        (Style::Dce, false) => return Err(KerberosRefusal::Demands("an exchange of two messages for RPC")),
+        (Style::Framed, false) | (Style::Dce, true) => {}
     }
     // Delegated credentials may follow. The server does not act for users elsewhere.
     Ok(Some(flags))
@@ -246,6 +334,7 @@ struct Context {
     /// The key is the acceptor's.
     is_acceptors: bool,
     sequence: u32,
+    /// The AP-REP.
     reply: Option<Vec<u8>>,
 }
 
@@ -276,21 +365,16 @@ impl Context {
         let reply = messages::ap_rep(&messages::encrypted_data(&part.key, None, &cipher));
         let is_acceptors = subkey.is_some();
         let key = subkey.unwrap_or_else(|| base.clone());
-        Ok(Self { key, is_acceptors, sequence, reply: Some(framed(AP_REP_ID, &reply)) })
+        Ok(Self { key, is_acceptors, sequence, reply: Some(reply) })
     }
 }
 
-/// The framed KRB-ERROR for clocks that differ, which has the server's time.
-fn skew_error(ticket: &Ticket<'_>, now: FileTime) -> Vec<u8> {
+/// The framed KRB-ERROR with the server's time.
+fn error(code: i32, ticket: &Ticket<'_>, now: FileTime) -> Vec<u8> {
     let (seconds, nanoseconds) = now.to_unix();
     let Ticket { realm, service, .. } = ticket;
-    let error = messages::krb_error(
-        KRB_AP_ERR_SKEW,
-        KerberosTime(seconds),
-        nanoseconds / 1000,
-        realm,
-        &PrincipalName(service.0.clone()),
-    );
+    let service = PrincipalName(service.0.clone());
+    let error = messages::krb_error(code, KerberosTime(seconds), nanoseconds / 1000, realm, &service);
     framed(KRB_ERROR_ID, &error)
 }
 
@@ -314,10 +398,15 @@ pub(crate) fn is_framed(token: &[u8]) -> bool {
     unframed(token, AP_REQ_ID).is_some()
 }
 
-/// The time and the subkey in a framed AP-REP.
+/// True if a token is an AP-REQ without framing, as in the DCE style.
+pub(crate) fn is_ap_req(token: &[u8]) -> bool {
+    token.first() == Some(&asn1::application(14))
+}
+
+/// The contents of an AP-REP, with or without framing.
 #[cfg(feature = "testing")]
-pub(super) fn open_reply(token: &[u8], key: &Key) -> Option<((KerberosTime, u32), Option<Key>)> {
-    let cipher = messages::decode_ap_rep(unframed(token, AP_REP_ID)?).ok()?;
+pub(super) fn open_reply(token: &[u8], key: &Key) -> Option<messages::EncApRepPart> {
+    let cipher = messages::decode_ap_rep(unframed(token, AP_REP_ID).unwrap_or(token)).ok()?;
     let plain = key.decrypt(KeyUsage::AP_REP, cipher.cipher).ok()?;
     messages::decode_enc_ap_rep_part(&plain).ok()
 }
@@ -337,6 +426,4 @@ pub(super) const GSS_CHECKSUM: i32 = 0x8003;
 /// GSS_C_MUTUAL_FLAG (RFC 4121 4.1.1.1).
 pub(super) const MUTUAL: u32 = 2;
 /// GSS_C_DCE_STYLE (RFC 4757 7.1).
-const DCE_STYLE: u32 = 0x1000;
-/// The error code (RFC 4120 7.5.9).
-const KRB_AP_ERR_SKEW: i32 = 37;
+pub(super) const DCE_STYLE: u32 = 0x1000;

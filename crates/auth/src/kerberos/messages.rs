@@ -8,7 +8,9 @@ use super::asn1::{
     self, Fields, Malformed, Result, application, put, put_application, put_integer, put_octets,
 };
 use super::crypto::{Enctype, Key};
+use super::refusal::KRB_AP_ERR_SKEW;
 use super::time::KerberosTime;
+use crate::der::{self, element};
 
 /// `PrincipalName` without its type, which is only a hint (RFC 4120 6.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -130,6 +132,9 @@ pub(super) struct EncTicketPart {
 /// The reason for not accepting a decrypted part.
 pub(super) enum PartError {
     Malformed,
+    /// Authorization data of this type, outside of AD-IF-RELEVANT, whose restrictions the server does not know (RFC 4120
+    /// 5.2.6).
+    Critical(i32),
     /// The session key is of an encryption type that is not supported.
     Enctype(i32),
 }
@@ -160,7 +165,10 @@ impl EncTicketPart {
         // The addresses of the client: controllers put none in, and behind address translation they are wrong. The
         // acceptors of MIT and Windows do not compare them either.
         fields.optional(9)?.map(asn1::sequence_of).transpose()?;
-        let pac = fields.optional(10)?.map(find_pac).transpose()?.flatten();
+        let pac = match fields.optional(10)? {
+            Some(data) => find_pac(&authorization_data(data, KNOWN_IN_TICKETS)?)?,
+            None => None,
+        };
         fields.end()?;
         let invalid = flags & INVALID != 0;
         Ok(Self { invalid, key, client_realm, client, auth_time, start, end, pac })
@@ -168,26 +176,51 @@ impl EncTicketPart {
 }
 
 /// The PAC (MS-PAC 2.2): an element AD-WIN2K-PAC in an element AD-IF-RELEVANT.
-fn find_pac(data: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>> {
+fn find_pac(data: &[AuthorizationElement<'_>]) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let mut found = None;
-    for (kind, contents) in authorization_data(data)? {
-        if kind != AD_IF_RELEVANT {
-            continue;
-        }
-        for (kind, contents) in authorization_data(contents)? {
-            if kind != AD_WIN2K_PAC {
-                continue;
-            }
-            if found.replace(Zeroizing::new(contents.to_vec())).is_some() {
-                return Err(Malformed);
-            }
+    for element in data.iter().filter(|it| it.if_relevant && it.kind == AD_WIN2K_PAC) {
+        if found.replace(Zeroizing::new(element.contents.to_vec())).is_some() {
+            return Err(Malformed);
         }
     }
     Ok(found)
 }
 
-/// `AuthorizationData`: the types and contents of its elements.
-fn authorization_data(data: &[u8]) -> Result<Vec<(i32, &[u8])>> {
+/// An element of `AuthorizationData`.
+struct AuthorizationElement<'a> {
+    kind: i32,
+    contents: &'a [u8],
+    /// The element is in an AD-IF-RELEVANT: servers that do not know it may ignore it (RFC 4120 5.2.6.1).
+    if_relevant: bool,
+}
+
+/// `AuthorizationData`, with the elements of AD-IF-RELEVANT in place of that. Others have to be known: they restrict the
+/// use of the ticket (RFC 4120 5.2.6). Windows ignores unknown ones (MS-KILE 3.1.5.5).
+fn authorization_data<'a>(
+    data: &'a [u8],
+    known: &[i32],
+) -> core::result::Result<Vec<AuthorizationElement<'a>>, PartError> {
+    let mut elements = Vec::new();
+    for (kind, contents) in typed_elements(data)? {
+        if kind == AD_IF_RELEVANT {
+            elements.extend(
+                typed_elements(contents)?.into_iter().map(|(kind, contents)| AuthorizationElement {
+                    kind,
+                    contents,
+                    if_relevant: true,
+                }),
+            );
+        } else if known.contains(&kind) {
+            elements.push(AuthorizationElement { kind, contents, if_relevant: false });
+        } else {
+            return Err(PartError::Critical(kind));
+        }
+    }
+    Ok(elements)
+}
+
+/// The types and contents of the elements of an `AuthorizationData`.
+fn typed_elements(data: &[u8]) -> Result<Vec<(i32, &[u8])>> {
     let entries = asn1::sequence_of(data)?.into_iter().map(|entry| {
         let mut fields = Fields::of(entry)?;
         let kind = asn1::int32(fields.field(0)?)?;
@@ -208,6 +241,9 @@ pub(super) struct Authenticator {
     pub(super) time: KerberosTime,
     pub(super) subkey: Option<Key>,
     pub(super) sequence: Option<u32>,
+    /// The name of the service that the client wanted, with or without a realm (KERB_AUTH_DATA_CLIENT_TARGET, MS-KILE
+    /// 3.2.5.8); `None` if the client does not send it.
+    pub(super) target: Option<String>,
 }
 
 impl Authenticator {
@@ -230,14 +266,30 @@ impl Authenticator {
         let time = asn1::time(fields.field(5)?)?;
         let subkey = fields.optional(6)?.map(decode_key).transpose()?;
         let sequence = fields.optional(7)?.map(asn1::uint32).transpose()?;
-        // The client's own claims, as the encryption types that it supports (RFC 4537) and its restrictions (MS-KILE
-        // 2.2.6); none of them says who the client is.
-        if let Some(data) = fields.optional(8)? {
-            authorization_data(data)?;
-        }
+        // Of the client's own statements only the name of the service matters. The encryption types that it supports
+        // (RFC 4537), and the integrity level of its process (MS-KILE 2.2.6), which is for connections of a machine to
+        // itself, have no effect; nor has the demand for channel bindings on channels that have some, as TLS has.
+        let target = match fields.optional(8)? {
+            Some(data) => find_target(&authorization_data(data, KNOWN_IN_AUTHENTICATORS)?)?,
+            None => None,
+        };
         fields.end()?;
-        Ok(Self { client_realm, client, checksum, microseconds, time, subkey, sequence })
+        Ok(Self { client_realm, client, checksum, microseconds, time, subkey, sequence, target })
     }
+}
+
+/// The name of the service that the client wanted, in UTF-16LE.
+fn find_target(data: &[AuthorizationElement<'_>]) -> Result<Option<String>> {
+    let mut found = None;
+    for element in data.iter().filter(|it| it.kind == KERB_AUTH_DATA_CLIENT_TARGET) {
+        let (units, rest) = element.contents.as_chunks::<2>();
+        let units: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+        let name = String::from_utf16(&units).map_err(|_| Malformed)?;
+        if !rest.is_empty() || found.replace(name).is_some() {
+            return Err(Malformed);
+        }
+    }
+    Ok(found)
 }
 
 /// `EncryptionKey`.
@@ -253,8 +305,9 @@ fn decode_key(data: &[u8]) -> core::result::Result<Key, PartError> {
 /// `EncryptionKey`.
 pub(super) fn put_key(key: &Key) -> Zeroizing<Vec<u8>> {
     let bytes = Zeroizing::new(put_octets(key.as_bytes()));
-    let number = put_integer(key.enctype().number().into());
-    Zeroizing::new(asn1::put_sequence(&[put(0, &number), put(1, &bytes)]))
+    let value = Zeroizing::new(put(1, &bytes));
+    let number = put(0, &put_integer(key.enctype().number().into()));
+    Zeroizing::new(element(der::SEQUENCE, &[&number, &value]))
 }
 
 /// `EncAPRepPart`.
@@ -264,10 +317,13 @@ pub(super) fn enc_ap_rep_part(
     subkey: Option<&Key>,
     sequence: u32,
 ) -> Zeroizing<Vec<u8>> {
-    let mut fields = vec![put(0, &asn1::put_time(time)), put(1, &put_integer(microseconds.into()))];
-    fields.extend(subkey.map(|key| put(2, &put_key(key))));
-    fields.push(put(3, &put_integer(sequence.into())));
-    Zeroizing::new(put_application(27, &asn1::put_sequence(&fields)))
+    let time = put(0, &asn1::put_time(time));
+    let microseconds = put(1, &put_integer(microseconds.into()));
+    let subkey = Zeroizing::new(subkey.map(|key| put(2, &put_key(key))).unwrap_or_default());
+    let sequence = put(3, &put_integer(sequence.into()));
+    let fields = [time.as_slice(), &microseconds, &subkey, &sequence];
+    let part = Zeroizing::new(element(der::SEQUENCE, &fields));
+    Zeroizing::new(put_application(27, &part))
 }
 
 /// `AP-REP` with its encrypted part.
@@ -277,8 +333,8 @@ pub(super) fn ap_rep(encrypted: &[u8]) -> Vec<u8> {
     put_application(15, &asn1::put_sequence(&fields))
 }
 
-/// `KRB-ERROR` with the server's time and names (RFC 4120 5.9.1), and with the KERB-ERROR-DATA that makes Windows try
-/// again with that time (MS-KILE 2.2.1, 3.2.5.8).
+/// `KRB-ERROR` with the server's time and names (RFC 4120 5.9.1). For clocks that differ it has the KERB-ERROR-DATA that
+/// makes Windows try again with that time (MS-KILE 2.2.2, 3.4.5).
 pub(super) fn krb_error(
     code: i32,
     time: KerberosTime,
@@ -286,7 +342,7 @@ pub(super) fn krb_error(
     realm: &str,
     service: &PrincipalName,
 ) -> Vec<u8> {
-    let fields = [
+    let mut fields = vec![
         put(0, &put_integer(VERSION.into())),
         put(1, &put_integer(KRB_ERROR.into())),
         put(4, &asn1::put_time(time)),
@@ -294,13 +350,14 @@ pub(super) fn krb_error(
         put(6, &put_integer(code.into())),
         put(9, &asn1::put_string(realm)),
         put(10, &service.encode(NT_SRV_INST)),
-        put(12, &put_octets(&asn1::put_sequence(&[put(1, &put_integer(SKEW_RECOVERY))]))),
     ];
+    if code == KRB_AP_ERR_SKEW {
+        fields.push(put(12, &put_octets(&asn1::put_sequence(&[put(1, &put_integer(SKEW_RECOVERY))]))));
+    }
     put_application(30, &asn1::put_sequence(&fields))
 }
 
 /// The encrypted part of an AP-REP.
-#[cfg(feature = "testing")]
 pub(super) fn decode_ap_rep(data: &[u8]) -> Result<EncryptedData<'_>> {
     let mut fields = Fields::of(asn1::only(data, application(15))?)?;
     expect(asn1::int32(fields.field(0)?)?, VERSION)?;
@@ -310,18 +367,25 @@ pub(super) fn decode_ap_rep(data: &[u8]) -> Result<EncryptedData<'_>> {
     Ok(encrypted)
 }
 
-/// The time and the subkey of an `EncAPRepPart`.
-#[cfg(feature = "testing")]
-pub(super) fn decode_enc_ap_rep_part(
-    data: &[u8],
-) -> core::result::Result<((KerberosTime, u32), Option<Key>), PartError> {
+/// The contents of an `EncAPRepPart`.
+pub(super) struct EncApRepPart {
+    /// The time of the request, and its microseconds.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "for clients"))]
+    pub(super) time: (KerberosTime, u32),
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "for clients"))]
+    pub(super) subkey: Option<Key>,
+    pub(super) sequence: u32,
+}
+
+/// `EncAPRepPart`.
+pub(super) fn decode_enc_ap_rep_part(data: &[u8]) -> core::result::Result<EncApRepPart, PartError> {
     let mut fields = Fields::of(asn1::only(data, application(27))?)?;
     let time = asn1::time(fields.field(0)?)?;
     let microseconds = asn1::microseconds(fields.field(1)?)?;
     let subkey = fields.optional(2)?.map(decode_key).transpose()?;
-    asn1::uint32(fields.field(3)?)?;
+    let sequence = asn1::uint32(fields.field(3)?)?;
     fields.end()?;
-    Ok(((time, microseconds), subkey))
+    Ok(EncApRepPart { time: (time, microseconds), subkey, sequence })
 }
 
 /// The error code and the server's time of a `KRB-ERROR`.
@@ -335,9 +399,11 @@ pub(super) fn decode_krb_error(data: &[u8]) -> Result<(i32, KerberosTime)> {
     let code = asn1::int32(fields.field(6)?)?;
     asn1::string(fields.field(9)?)?;
     PrincipalName::decode(fields.field(10)?)?;
-    let mut data = Fields::of(asn1::octets(fields.field(12)?)?)?;
-    expect(asn1::int32(data.field(1)?)?, SKEW_RECOVERY as i32)?;
-    data.end()?;
+    if code == KRB_AP_ERR_SKEW {
+        let mut data = Fields::of(asn1::octets(fields.field(12)?)?)?;
+        expect(asn1::int32(data.field(1)?)?, SKEW_RECOVERY as i32)?;
+        data.end()?;
+    }
     fields.end()?;
     Ok((code, time))
 }
@@ -351,14 +417,34 @@ pub(super) const VERSION: i32 = 5;
 pub(super) const AP_REQ: i32 = 14;
 const AP_REP: i32 = 15;
 const KRB_ERROR: i32 = 30;
-/// KERB_AP_ERR_TYPE_SKEW_RECOVERY (MS-KILE 2.2.1).
+/// KERB_AP_ERR_TYPE_SKEW_RECOVERY (MS-KILE 2.2.2).
 const SKEW_RECOVERY: i64 = 2;
 /// `APOptions` `mutual-required(2)`.
 pub(super) const MUTUAL_REQUIRED: u32 = 0x2000_0000;
 /// `TicketFlags` `invalid(7)`.
 const INVALID: u32 = 0x0100_0000;
-const AD_IF_RELEVANT: i32 = 1;
-const AD_WIN2K_PAC: i32 = 128;
+pub(super) const AD_IF_RELEVANT: i32 = 1;
+/// AD-MANDATORY-FOR-KDC, which is not for servers (RFC 4120 5.2.6.4).
+const AD_MANDATORY_FOR_KDC: i32 = 8;
+pub(super) const AD_WIN2K_PAC: i32 = 128;
+/// Authorization data that may be in tickets outside of AD-IF-RELEVANT. A PAC is not used there (MS-PAC 2.2).
+const KNOWN_IN_TICKETS: &[i32] = &[AD_MANDATORY_FOR_KDC, AD_WIN2K_PAC];
+/// AD-ETYPE-NEGOTIATION (RFC 4537 4).
+const AD_ETYPE_NEGOTIATION: i32 = 129;
+/// KERB_AUTH_DATA_TOKEN_RESTRICTIONS, KERB-LOCAL, AD-AUTH-DATA-AP-OPTIONS and KERB_AUTH_DATA_CLIENT_TARGET (MS-KILE
+/// 3.2.5.8).
+const KERB_AUTH_DATA_TOKEN_RESTRICTIONS: i32 = 141;
+const KERB_LOCAL: i32 = 142;
+const AD_AUTH_DATA_AP_OPTIONS: i32 = 143;
+pub(super) const KERB_AUTH_DATA_CLIENT_TARGET: i32 = 144;
+/// Authorization data that may be in authenticators outside of AD-IF-RELEVANT, where Windows puts some of them.
+const KNOWN_IN_AUTHENTICATORS: &[i32] = &[
+    AD_ETYPE_NEGOTIATION,
+    KERB_AUTH_DATA_TOKEN_RESTRICTIONS,
+    KERB_LOCAL,
+    AD_AUTH_DATA_AP_OPTIONS,
+    KERB_AUTH_DATA_CLIENT_TARGET,
+];
 /// The type of names of services (RFC 4120 6.2).
 pub(super) const NT_SRV_INST: i32 = 2;
 /// Components of a name: services have two or three, users one.

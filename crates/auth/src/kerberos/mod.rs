@@ -17,6 +17,7 @@ mod ndr;
 mod pac;
 mod refusal;
 mod replay;
+mod seal;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
@@ -24,15 +25,17 @@ mod time;
 use core::fmt;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{MutexGuard, RwLock};
 use wire::FileTime;
 
 pub use crypto::{BadIntegrity, Enctype, Key, KeyUsage};
 pub use keytab::{Keytab, KeytabEntry, KeytabError, MAX_KEYTAB};
 pub use refusal::{KerberosRefusal, Shown, ShownEnctype, ShownVersion};
+pub use replay::{ReplayJournal, UsedAuthenticator, UsedAuthenticators};
+pub use seal::KerberosSeal;
 pub use time::KerberosTime;
 
-pub(crate) use ap_req::{Accepted, Refused, is_framed};
+pub(crate) use ap_req::{Accepted, Refused, Style, ThirdLeg, is_ap_req, is_framed};
 pub(crate) use mic::Mics;
 
 use crate::random::Random;
@@ -57,20 +60,20 @@ impl Default for KerberosOptions {
 pub struct KerberosService {
     keytab: RwLock<Arc<Keytab>>,
     options: KerberosOptions,
-    replays: Arc<Mutex<ReplayCache>>,
+    used: UsedAuthenticators,
 }
 
 impl KerberosService {
-    /// A service with the keys of a keytab.
-    pub fn new(keytab: Keytab, options: KerberosOptions) -> Self {
-        Self { keytab: RwLock::new(Arc::new(keytab)), options, replays: Arc::default() }
+    /// A service with the keys of a keytab, which knows the authenticators that were used.
+    pub fn new(keytab: Keytab, options: KerberosOptions, used: UsedAuthenticators) -> Self {
+        Self { keytab: RwLock::new(Arc::new(keytab)), options, used }
     }
 
     /// A copy of the service with other options, which knows the authenticators that were used.
     #[must_use]
     pub fn with_options(&self, options: KerberosOptions) -> Self {
         let keytab = RwLock::new(self.keytab());
-        Self { keytab, options, replays: Arc::clone(&self.replays) }
+        Self { keytab, options, used: self.used.clone() }
     }
 
     /// The options of the service.
@@ -88,18 +91,19 @@ impl KerberosService {
         *self.keytab.write() = Arc::new(keytab);
     }
 
-    /// Accepts a framed AP-REQ (RFC 4121 4.1).
+    /// Accepts an AP-REQ.
     pub(crate) fn accept(
         &self,
         token: &[u8],
+        style: Style,
         random: &mut dyn Random,
         now: FileTime,
     ) -> Result<Accepted, Refused> {
-        ap_req::accept(self, token, random, now)
+        ap_req::accept(self, token, style, random, now)
     }
 
     fn replays(&self) -> MutexGuard<'_, ReplayCache> {
-        self.replays.lock()
+        self.used.lock()
     }
 }
 

@@ -9,9 +9,17 @@ use super::time::KerberosTime;
 /// The reason that a ticket is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 pub enum KerberosRefusal {
+    /// The client wanted another service than that which the ticket names.
+    #[error(
+        "the client wants {0}, which is not a file service of this server's keytab; its request was passed on"
+    )]
+    AnotherTarget(Shown),
     /// KRB_AP_ERR_MODIFIED for the authenticator: it is not encrypted in the ticket's session key.
     #[error("the authenticator was altered")]
     AuthenticatorAltered,
+    /// Authorization data that restrict the ticket in a way that the server does not know (RFC 4120 5.2.6).
+    #[error("the ticket is restricted by authorization data of type {0}, which this server does not know")]
+    CriticalData(i32),
     /// The client asks for channel bindings or for a style of the exchange that the server does not know.
     #[error("the client demands {0}, which this server does not support")]
     Demands(&'static str),
@@ -73,6 +81,9 @@ pub enum KerberosRefusal {
     /// The table of authenticators in use is full.
     #[error("too many logons within the clock skew; the table of used authenticators is full")]
     ReplaysFull,
+    /// The third message of the DCE style is not the client's.
+    #[error("the client's last reply is malformed, or is not encrypted in the ticket's session key")]
+    ReplyAltered,
     /// KRB_AP_ERR_SKEW.
     #[error(
         "the client's clock says {client} and the server's {server}, which is more than the allowed clock skew of {allowed} s (see clock_skew in [domain])"
@@ -94,6 +105,24 @@ pub enum KerberosRefusal {
     /// No random bytes.
     #[error("the server cannot get random bytes")]
     Internal,
+}
+
+impl KerberosRefusal {
+    /// The error code for the client (RFC 4120 7.5.9), if a client that knows it may try again with another ticket,
+    /// another authenticator or another time.
+    ///
+    /// A ticket of a key that is not in the keytab is "modified" (MS-KILE 3.4.5) and not "bad key version": Windows gets
+    /// a new ticket for the former.
+    pub(super) const fn retry_code(&self) -> Option<i32> {
+        Some(match self {
+            Self::Expired { .. } => KRB_AP_ERR_TKT_EXPIRED,
+            Self::NotYetValid { .. } | Self::Postdated => KRB_AP_ERR_TKT_NYV,
+            Self::Replayed => KRB_AP_ERR_REPEAT,
+            Self::Skew { .. } => KRB_AP_ERR_SKEW,
+            Self::AuthenticatorAltered | Self::NoKey { .. } | Self::TicketAltered(_) => KRB_AP_ERR_MODIFIED,
+            _ => return None,
+        })
+    }
 }
 
 /// A name that a client chose, in a form for messages: cut, and without control characters.
@@ -140,5 +169,11 @@ impl fmt::Display for ShownVersion {
     }
 }
 
+/// The error codes (RFC 4120 7.5.9).
+const KRB_AP_ERR_TKT_EXPIRED: i32 = 32;
+const KRB_AP_ERR_TKT_NYV: i32 = 33;
+const KRB_AP_ERR_REPEAT: i32 = 34;
+pub(super) const KRB_AP_ERR_SKEW: i32 = 37;
+const KRB_AP_ERR_MODIFIED: i32 = 41;
 /// Characters of a client's name in a message.
 const SHOWN_MAX: usize = 128;

@@ -5,7 +5,10 @@ use wire::FileTime;
 use wire::security::Sid;
 
 use super::crypto::{Enctype, Key, KeyUsage};
-use super::messages::{self, MUTUAL_REQUIRED, NT_SRV_INST, PrincipalName, VERSION};
+use super::messages::{
+    self, AD_IF_RELEVANT, AD_WIN2K_PAC, KERB_AUTH_DATA_CLIENT_TARGET, MUTUAL_REQUIRED, NT_SRV_INST,
+    PrincipalName, VERSION,
+};
 use super::time::KerberosTime;
 use super::{KERBEROS, ap_req, asn1};
 use crate::bytes::utf16le;
@@ -53,8 +56,21 @@ pub struct TicketSpec {
     pub flags: u32,
     /// The PAC; `None` for a ticket without one.
     pub pac: Option<PacSpec>,
+    /// Further authorization data.
+    pub authorization: Vec<Authorization>,
     /// The encrypted part as it is, in place of one that is made of all this.
     pub part: Option<Vec<u8>>,
+}
+
+/// An element of authorization data.
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    /// The type.
+    pub kind: i32,
+    /// The contents.
+    pub contents: Vec<u8>,
+    /// The element is in an AD-IF-RELEVANT of its own.
+    pub if_relevant: bool,
 }
 
 /// A PAC to be made.
@@ -128,8 +144,17 @@ pub struct RequestSpec {
     pub bindings: [u8; 16],
     /// `mutual-required`.
     pub mutual: bool,
+    /// The client's authorization data.
+    pub authorization: Vec<Authorization>,
     /// The authenticator as it is, in place of one that is made of all this.
     pub authenticator: Option<Vec<u8>>,
+}
+
+impl Authorization {
+    /// The name of the service that the client wants, as Windows sends it (MS-KILE 3.2.5.8).
+    pub fn target(name: &str) -> Self {
+        Self { kind: KERB_AUTH_DATA_CLIENT_TARGET, contents: utf16le(name), if_relevant: true }
+    }
 }
 
 impl TicketSpec {
@@ -149,6 +174,7 @@ impl TicketSpec {
             end: KerberosTime(now.0.saturating_add(36_000)),
             flags: 0x40a1_0000,
             pac: Some(PacSpec::carol()),
+            authorization: Vec::new(),
             part: None,
         }
     }
@@ -174,8 +200,11 @@ impl TicketSpec {
         ];
         fields.extend(self.start.map(|start| asn1::put(6, &asn1::put_time(start))));
         fields.push(asn1::put(7, &asn1::put_time(self.end)));
-        if let Some(pac) = &self.pac {
-            fields.push(asn1::put(10, &authorization_data(&pac.build(self))));
+        let pac = self.pac.as_ref().map(|pac| pac.build(self));
+        let pac = pac.map(|contents| Authorization { kind: AD_WIN2K_PAC, contents, if_relevant: true });
+        let authorization: Vec<_> = pac.into_iter().chain(self.authorization.iter().cloned()).collect();
+        if !authorization.is_empty() {
+            fields.push(asn1::put(10, &authorization_data(&authorization)));
         }
         asn1::put_application(3, &asn1::put_sequence(&fields))
     }
@@ -362,6 +391,7 @@ impl RequestSpec {
             application_data: None,
             bindings: [0; 16],
             mutual: true,
+            authorization: Vec::new(),
             authenticator: None,
         }
     }
@@ -398,7 +428,10 @@ impl RequestSpec {
         fields.push(asn1::put(4, &asn1::put_integer(self.microseconds.into())));
         fields.push(asn1::put(5, &asn1::put_time(self.time)));
         fields.extend(self.subkey.as_ref().map(|key| asn1::put(6, &messages::put_key(key))));
-        fields.push(asn1::put(7, &asn1::put_integer(77)));
+        fields.push(asn1::put(7, &asn1::put_integer(FIRST_NUMBER as i64)));
+        if !self.authorization.is_empty() {
+            fields.push(asn1::put(8, &authorization_data(&self.authorization)));
+        }
         asn1::put_application(2, &asn1::put_sequence(&fields))
     }
 
@@ -422,6 +455,12 @@ impl RequestSpec {
         framed(&self.ap_req(issued))
     }
 
+    /// The same request in the DCE style, which has no framing.
+    #[must_use]
+    pub fn for_rpc(self) -> Self {
+        Self { gss_flags: self.gss_flags.map(|flags| flags | ap_req::DCE_STYLE), ..self }
+    }
+
     /// The MIC of the initiator with this key, which is the acceptor's subkey or not.
     pub fn mic(key: &Key, is_acceptors: bool, message: &[u8]) -> Vec<u8> {
         super::mic::Mics::initiators(key.clone(), is_acceptors, message)
@@ -441,8 +480,85 @@ pub fn framed(ap_req: &[u8]) -> Vec<u8> {
 
 /// The acceptor's subkey in a framed AP-REP, which is `None` in RC4; `None` if the reply is not one to the request.
 pub fn acceptors_subkey(token: &[u8], issued: &Issued, request: &RequestSpec) -> Option<Option<Key>> {
-    let (time, subkey) = ap_req::open_reply(token, &issued.session_key)?;
-    (time == (request.time, request.microseconds)).then_some(subkey)
+    let part = ap_req::open_reply(token, &issued.session_key)?;
+    (part.time == (request.time, request.microseconds)).then_some(part.subkey)
+}
+
+/// The client's answer to an AP-REP in the DCE style (MS-KILE 3.4.5.1), and its end of the context.
+pub fn third_leg(token: &[u8], issued: &Issued, request: &RequestSpec) -> Option<(Vec<u8>, ClientSeal)> {
+    let part = ap_req::open_reply(token, &issued.session_key)?;
+    let plain = messages::enc_ap_rep_part(request.time, request.microseconds, None, part.sequence);
+    let cipher = encrypt(&issued.session_key, KeyUsage::AP_REP, &plain);
+    let reply = messages::ap_rep(&messages::encrypted_data(&issued.session_key, None, &cipher));
+    Some((reply, ClientSeal { key: part.subkey?, number: FIRST_NUMBER, servers: part.sequence.into() }))
+}
+
+/// The initiator's end of a context for RPC messages, without the DCE style's placement: it makes and takes whole tokens
+/// of RFC 4121 4.2.6, which are taken apart here by their rotation.
+#[derive(Clone, Debug)]
+pub struct ClientSeal {
+    key: Key,
+    number: u64,
+    servers: u64,
+}
+
+impl ClientSeal {
+    fn header(&mut self, id: [u8; 2], flags: u8, sizes: [u8; 4]) -> Vec<u8> {
+        let number = self.number.to_be_bytes();
+        self.number += 1;
+        [&id[..], &[flags | 4, 0xff], &sizes, &number].concat()
+    }
+
+    /// The signature of a message.
+    pub fn sign(&mut self, message: &[u8]) -> Vec<u8> {
+        let header = self.header([4, 4], 0, [0xff; 4]);
+        let checksum = self.key.checksum(KeyUsage::INITIATOR_SIGN, &[message, &header]);
+        [header, checksum].concat()
+    }
+
+    /// True if this is the signature of the server's next message.
+    pub fn verify(&mut self, message: &[u8], token: &[u8]) -> bool {
+        let number = self.servers.to_be_bytes();
+        self.servers += 1;
+        let header = [&[4, 4, 5, 0xff, 0xff, 0xff, 0xff, 0xff], &number[..]].concat();
+        let Some(checksum) = token.strip_prefix(header.as_slice()) else { return false };
+        self.key.verify(KeyUsage::ACCEPTOR_SIGN, &[message, &header], checksum).is_ok()
+    }
+
+    /// Encrypts a whole message with this much padding, and returns its token.
+    pub fn seal(&mut self, message: &mut [u8], extra: u8) -> Vec<u8> {
+        let header = self.header([5, 4], 2, [0, extra, 0, 0]);
+        let plain = [&*message, &vec![0xff; extra.into()], &header].concat();
+        let mut cipher = encrypt(&self.key, KeyUsage::INITIATOR_SEAL, &plain);
+        let rotation = 16 + self.key.enctype().checksum_len();
+        cipher.rotate_right(rotation + usize::from(extra));
+        let (token, sealed) = cipher.split_at(cipher.len() - message.len());
+        message.copy_from_slice(sealed);
+        let mut token = [&header, token].concat();
+        token[6..8].copy_from_slice(&(rotation as u16).to_be_bytes());
+        token
+    }
+
+    /// Decrypts the server's next message, all of which is encrypted. Returns false if it was altered.
+    pub fn open(&mut self, message: &mut [u8], token: &[u8]) -> bool {
+        let Some((header, rest)) = token.split_first_chunk::<16>() else { return false };
+        let number = self.servers.to_be_bytes();
+        self.servers += 1;
+        let [_, _, _, _, e0, e1, r0, r1, ..] = *header;
+        let (extra, rotation) = (u16::from_be_bytes([e0, e1]), u16::from_be_bytes([r0, r1]));
+        let expected = [&[5, 4, 7, 0xff, e0, e1, 0, 0], &number[..]].concat();
+        let mut cipher = [rest, message].concat();
+        let rotation = usize::from(rotation) + usize::from(extra);
+        if cipher.len() < rotation {
+            return false;
+        }
+        cipher.rotate_left(rotation);
+        let Ok(plain) = self.key.decrypt(KeyUsage::ACCEPTOR_SEAL, &cipher) else { return false };
+        let Some(plain) = plain.strip_suffix(expected.as_slice()) else { return false };
+        let Some((data, extra)) = plain.split_at_checked(message.len()) else { return false };
+        message.copy_from_slice(data);
+        extra.iter().all(|byte| *byte == 0xff)
+    }
 }
 
 /// The error code and the server's time in a framed KRB-ERROR.
@@ -474,13 +590,17 @@ pub fn keytab(entries: &[(&[&str], &str, u32, &Key)]) -> Vec<u8> {
     out
 }
 
-/// The PAC in `AuthorizationData`: AD-WIN2K-PAC (128) in AD-IF-RELEVANT (1).
-fn authorization_data(pac: &[u8]) -> Vec<u8> {
-    let one = |kind: i64, contents: &[u8]| {
-        let fields = [asn1::put(0, &asn1::put_integer(kind)), asn1::put(1, &asn1::put_octets(contents))];
-        asn1::put_sequence(&[asn1::put_sequence(&fields)])
+/// `AuthorizationData`.
+fn authorization_data(elements: &[Authorization]) -> Vec<u8> {
+    let one = |kind: i32, contents: &[u8]| {
+        let kind = asn1::put_integer(kind.into());
+        asn1::put_sequence(&[asn1::put(0, &kind), asn1::put(1, &asn1::put_octets(contents))])
     };
-    one(1, &one(128, pac))
+    let elements = elements.iter().map(|Authorization { kind, contents, if_relevant }| {
+        let element = one(*kind, contents);
+        if *if_relevant { one(AD_IF_RELEVANT, &asn1::put_sequence(&[element])) } else { element }
+    });
+    asn1::put_sequence(&elements.collect::<Vec<_>>())
 }
 
 fn encrypt(key: &Key, usage: KeyUsage, plain: &[u8]) -> Vec<u8> {
@@ -533,5 +653,7 @@ fn sid(out: &mut Vec<u8>, sid: &Sid) {
 }
 
 const BIT_STRING: u8 = 0x03;
+/// The number of the client's first message.
+const FIRST_NUMBER: u64 = 77;
 /// The type of names of users (RFC 4120 6.2).
 const NT_PRINCIPAL: i32 = 1;

@@ -31,7 +31,6 @@ pub struct NtlmSeal {
 impl NtlmSeal {
     /// The context for the messages of `sender`; `None` without extended session security, because the older checksum
     /// protects nothing.
-    /// checksum is no protection.
     pub fn new(flags: NegotiateFlags, exported_session_key: &[u8; 16], sender: Sender) -> Option<Self> {
         if !flags.contains(NegotiateFlags::EXTENDED_SESSION_SECURITY) {
             return None;

@@ -4,11 +4,14 @@ mod altered;
 mod negotiation;
 mod pac;
 mod refused;
+mod rpc;
 
 use std::sync::Arc;
 
 use auth::kerberos::testing::{Counting, Issued, RequestSpec, TicketSpec, keytab};
-use auth::kerberos::{Enctype, KerberosOptions, KerberosRefusal, KerberosService, Key, Keytab};
+use auth::kerberos::{
+    Enctype, KerberosOptions, KerberosRefusal, KerberosService, Key, Keytab, UsedAuthenticators,
+};
 use auth::{Acceptor, AcceptorConfig, AccountRecord, Accounts, Logon, Refusal, Step};
 use wire::FileTime;
 
@@ -40,7 +43,7 @@ fn service_with(options: KerberosOptions) -> Arc<KerberosService> {
             bytes.extend_from_slice(&keytab(&entries)[2..]);
         }
     }
-    Arc::new(KerberosService::new(Keytab::parse(&bytes).unwrap(), options))
+    Arc::new(KerberosService::new(Keytab::parse(&bytes).unwrap(), options, UsedAuthenticators::default()))
 }
 
 fn service() -> Arc<KerberosService> {

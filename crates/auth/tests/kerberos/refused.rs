@@ -1,6 +1,6 @@
 //! Tickets that are whole, but not for this server, not now, or not of this client.
 
-use auth::kerberos::testing::{RequestSpec, TicketSpec, error_of};
+use auth::kerberos::testing::{Authorization, RequestSpec, TicketSpec, error_of};
 use auth::kerberos::{Enctype, KerberosOptions, KerberosRefusal, KerberosTime};
 use auth::{Refusal, Step};
 use wire::FileTime;
@@ -141,6 +141,100 @@ fn clocks_may_differ_by_the_skew_and_clients_learn_the_servers_time() {
     let strict = service_with(KerberosOptions { clock_skew: 10, ..KerberosOptions::default() });
     let request = RequestSpec { time: at(11), ..RequestSpec::new(&issued, NOW) };
     assert!(accept(&strict, &request.token(&issued)).is_err());
+}
+
+/// The codes are those of RFC 4120 7.5.9.
+#[test]
+fn client_learns_why_its_ticket_is_refused_and_may_bring_another_one() {
+    const EXPIRED: i32 = 32;
+    const NOT_YET_VALID: i32 = 33;
+    const REPEAT: i32 = 34;
+    const MODIFIED: i32 = 41;
+    let good = ticket(AES);
+    let early = TicketSpec { start: Some(at(301)), ..good.clone() };
+    let postdated = TicketSpec { flags: good.flags | 0x0100_0000, ..good.clone() };
+    let ended = TicketSpec { end: at(-301), ..good.clone() };
+    let wrong_key = TicketSpec { service_key: service_key(AES, 0x44), ..good.clone() };
+    let wrong_version = TicketSpec { version: Some(VERSION + 1), ..good.clone() };
+    let mut wrong_session_key = good.issue();
+    wrong_session_key.session_key = service_key(AES, 0x77);
+    for (issued, code) in [
+        (early.issue(), NOT_YET_VALID),
+        (postdated.issue(), NOT_YET_VALID),
+        (ended.issue(), EXPIRED),
+        (wrong_key.issue(), MODIFIED),
+        (wrong_version.issue(), MODIFIED),
+        (wrong_session_key, MODIFIED),
+        (good.issue(), REPEAT),
+    ] {
+        let service = service();
+        let token = RequestSpec::new(&issued, NOW).token(&issued);
+        if code == REPEAT {
+            accept(&service, &token).expect("the first time");
+        }
+        let mut acceptor = acceptor(&service);
+        let step = acceptor.step(&token, &Nobody, NOW);
+        let Step::Again { token, .. } = step else { panic!("{code}: {step:?}") };
+        assert_eq!(error_of(&token), Some((code, at(0))));
+        let another = good.issue();
+        let request = RequestSpec { microseconds: 7, ..RequestSpec::new(&another, NOW) };
+        assert!(matches!(acceptor.step(&request.token(&another), &Nobody, NOW), Step::Done(_)), "{code}");
+    }
+    // A new ticket does not help here.
+    for other in [for_service(&["HTTP", "files.corp.test"]), TicketSpec { pac: None, ..good }] {
+        let issued = other.issue();
+        let token = RequestSpec::new(&issued, NOW).token(&issued);
+        assert!(matches!(acceptor(&service()).step(&token, &Nobody, NOW), Step::Refused { .. }));
+    }
+}
+
+#[test]
+fn unknown_restrictions_of_a_ticket_refuse_it_unless_they_may_be_ignored() {
+    let with = |kind, if_relevant| Authorization { kind, contents: vec![4, 0], if_relevant };
+    let accepted = |ticket_data: Vec<_>, clients_data: Vec<_>| {
+        let issued = TicketSpec { authorization: ticket_data, ..ticket(AES) }.issue();
+        let request = RequestSpec { authorization: clients_data, ..RequestSpec::new(&issued, NOW) };
+        accept(&service(), &request.token(&issued)).map(drop)
+    };
+    let critical = |kind| Err(Refusal::Kerberos(KerberosRefusal::CriticalData(kind)));
+    for kind in [4, 5, 96, 4711, -1] {
+        assert_eq!(accepted(vec![with(kind, true)], vec![with(kind, true)]), Ok(()), "{kind}");
+        assert_eq!(accepted(vec![with(kind, false)], vec![]), critical(kind));
+        assert_eq!(accepted(vec![], vec![with(kind, false)]), critical(kind));
+    }
+    // AD-MANDATORY-FOR-KDC is for controllers, and Windows does not mark all that its clients say.
+    assert_eq!(accepted(vec![with(8, false)], vec![]), Ok(()));
+    for kind in [129, 141, 142, 143] {
+        assert_eq!(accepted(vec![], vec![with(kind, false)]), Ok(()), "{kind}");
+        assert_eq!(accepted(vec![with(kind, false)], vec![]), critical(kind));
+    }
+}
+
+/// The service's name in the ticket is not protected, but the one that the client says it wants is.
+#[test]
+fn request_for_another_service_of_the_machine_is_refused() {
+    let issued = ticket(AES).issue();
+    let wanting = |target: Authorization| {
+        let request = RequestSpec { authorization: vec![target], ..RequestSpec::new(&issued, NOW) };
+        accept(&service(), &request.token(&issued)).map(drop)
+    };
+    for name in [
+        "cifs/files.corp.test",
+        "cifs/files.corp.test@CORP.TEST",
+        "cifs/FILES@corp.test",
+        "CIFS/Files/corp.test@CORP.TEST",
+        "host/files.corp.test",
+    ] {
+        assert_eq!(wanting(Authorization::target(name)), Ok(()), "{name}");
+    }
+    for name in ["HTTP/files.corp.test@CORP.TEST", "cifs/other.corp.test", "ldap/FILES", "cifs", "FILES$", ""]
+    {
+        let reason = wanting(Authorization::target(name));
+        let is_refused = matches!(reason, Err(Refusal::Kerberos(KerberosRefusal::AnotherTarget(_))));
+        assert!(is_refused, "{name}: {reason:?}");
+    }
+    let odd = Authorization { contents: vec![b'c', 0, b'i'], ..Authorization::target("") };
+    assert_eq!(wanting(odd), Err(Refusal::Kerberos(KerberosRefusal::TokenMalformed)));
 }
 
 #[test]

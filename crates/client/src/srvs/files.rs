@@ -47,6 +47,15 @@ impl<R: Rpc> SrvsClient<R> {
         Ok(files)
     }
 
+    /// True if this is one of the caller's pipes for administration, as those of the requests themselves.
+    pub(super) fn is_own_pipe(&self, file: &OpenFile) -> bool {
+        let name = file.path.trim_start_matches('\\');
+        let pipe = name.split_once('\\').filter(|(root, _)| root.eq_ignore_ascii_case("PIPE"));
+        let is_pipe = pipe.is_some_and(|(_, name)| name.eq_ignore_ascii_case(ENDPOINT.pipe));
+        let own = self.own().map(|user| FileQuery { user: Some(user), ..FileQuery::default() });
+        is_pipe && own.is_ok_and(|own| own.matches(file, Timestamp::now()))
+    }
+
     pub(super) async fn file_of_id(&self, id: u32) -> Result<OpenFile, Error> {
         for level in LEVELS {
             let server_name = Some(self.rpc.server_name());

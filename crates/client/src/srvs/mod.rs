@@ -104,6 +104,10 @@ impl<R: Rpc> Administration for SrvsClient<R> {
         Box::pin(self.file_list(query))
     }
 
+    fn carries(&self, file: &OpenFile) -> bool {
+        self.is_own_pipe(file)
+    }
+
     fn file(&self, id: u32) -> Answer<'_, OpenFile> {
         Box::pin(self.file_of_id(id))
     }

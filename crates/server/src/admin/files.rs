@@ -19,9 +19,10 @@ pub(crate) fn files(
     let fetch =
         move |last, length| server.registry.lock("file_snapshots").file_snapshots(&filter, last, length);
     let all = walk(after.and_then(FileGlobalId::new), fetch);
+    let own = caller.own_open;
     Ok(all.filter(move |it| {
         let begins = |base: &String| is_beginning(base, &it.path, server_path(server, it).as_deref());
-        scope.has_file(it) && base_path.as_ref().is_none_or(begins)
+        own != Some(it.global_id) && scope.has_file(it) && base_path.as_ref().is_none_or(begins)
     }))
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nix::unistd::Uid;
+use wire::FileGlobalId;
 
 use crate::core::config::Settings;
 use crate::core::domain::{self, Member, UnixUser};
@@ -27,6 +28,9 @@ pub(crate) struct Caller {
     pub(crate) from: String,
     /// The session's user, whom the owners of files are compared with; `None` for users of the machine itself.
     pub(crate) session_user: Option<Arc<User>>,
+    /// The open of the pipe that carries the requests of the control API, which lists of opens leave out: it is a part
+    /// of the list, and ends with it.
+    pub(crate) own_open: Option<FileGlobalId>,
 }
 
 impl Caller {
@@ -45,6 +49,7 @@ impl Caller {
             roles,
             from: peer.ip().to_canonical().to_string(),
             session_user: user.clone(),
+            own_open: None,
         }
     }
 
@@ -87,6 +92,7 @@ impl Caller {
             lists_shares: false,
             from: String::from("the control socket"),
             session_user: None,
+            own_open: None,
         }
     }
 

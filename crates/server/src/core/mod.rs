@@ -35,6 +35,7 @@ pub(crate) mod pipe;
 pub(crate) mod pipe_usage;
 pub(crate) mod random;
 pub(crate) mod refused_hosts;
+pub(crate) mod replay_journal;
 pub(crate) mod roles;
 pub(crate) mod run_state;
 pub(crate) mod runtime;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use wire::NtStatus;
+use wire::{FileGlobalId, NtStatus};
 
 use crate::core::server::Server;
 use crate::core::session::Session;
@@ -51,6 +51,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) server: &'a Arc<Server>,
     /// The session that opened the pipe.
     pub(crate) session: &'a Arc<Session>,
+    /// The open of the pipe.
+    pub(crate) open: FileGlobalId,
     /// The client's address.
     pub(crate) peer: SocketAddr,
     /// True if the request was sealed.

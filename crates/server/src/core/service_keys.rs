@@ -7,21 +7,24 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use auth::AcceptorConfig;
-use auth::kerberos::{KerberosOptions, KerberosService, Keytab, KeytabError, MAX_KEYTAB};
+use auth::kerberos::{KerberosOptions, KerberosService, Keytab, KeytabError, MAX_KEYTAB, UsedAuthenticators};
 use parking_lot::Mutex;
 
 use crate::core::config::DomainSettings;
 use crate::core::file_version::Version;
+use crate::core::replay_journal;
 use crate::core::server::Server;
 
 /// The keys in force, and the version of the file that they were read from.
 #[derive(Default)]
 pub(crate) struct ServiceKeys {
     loaded: Mutex<Loaded>,
+    /// The authenticators that were used with any of the server's keys.
+    used: OnceLock<UsedAuthenticators>,
     /// Keys were read from the keytab of the settings. Its own field, because the lock is held while the file is read.
     are_there: AtomicBool,
 }
@@ -49,7 +52,11 @@ enum NotLoaded {
 
 impl ServiceKeys {
     /// The service with the keys that are in the file now. Waits for the file system.
-    fn current(&self, domain: &DomainSettings) -> Option<Arc<KerberosService>> {
+    fn current(
+        &self,
+        domain: &DomainSettings,
+        used: impl FnOnce() -> UsedAuthenticators,
+    ) -> Option<Arc<KerberosService>> {
         let options = KerberosOptions { rc4: domain.rc4, clock_skew: domain.clock_skew };
         let mut loaded = self.loaded.lock();
         let loaded = &mut *loaded;
@@ -61,7 +68,7 @@ impl ServiceKeys {
         if loaded.version != Some(version) {
             loaded.version = (!is_young).then_some(version);
             match load(&loaded.path) {
-                Ok(keytab) => loaded.replace(keytab, options),
+                Ok(keytab) => loaded.replace(keytab, options, self.used.get_or_init(used)),
                 Err(error) => loaded.tell(version, &error),
             }
         }
@@ -75,7 +82,7 @@ impl ServiceKeys {
 }
 
 impl Loaded {
-    fn replace(&mut self, keytab: Keytab, options: KerberosOptions) {
+    fn replace(&mut self, keytab: Keytab, options: KerberosOptions, used: &UsedAuthenticators) {
         let keys = keytab.entries().len();
         match &self.service {
             Some(service) if service.keytab().entries() == keytab.entries() => {}
@@ -85,7 +92,7 @@ impl Loaded {
             }
             None => {
                 tracing::info!(path = %self.path.display(), keys, "keytab read; tickets are accepted");
-                self.service = Some(Arc::new(KerberosService::new(keytab, options)));
+                self.service = Some(Arc::new(KerberosService::new(keytab, options, used.clone())));
             }
         }
     }
@@ -119,7 +126,8 @@ impl Server {
     /// the file system.
     pub(crate) fn kerberos(&self) -> Option<Arc<KerberosService>> {
         let settings = self.settings();
-        self.logons.keys.current(settings.domain.as_ref()?)
+        let used = || replay_journal::restore(&settings.state_directory, self.file_time());
+        self.logons.keys.current(settings.domain.as_ref()?, used)
     }
 
     /// True if the server has keys for tickets, as far as it has read them: at its start, with new settings, and at

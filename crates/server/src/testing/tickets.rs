@@ -14,6 +14,7 @@ use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters
 use client::{Begun, TicketError, TicketSource};
 use parking_lot::Mutex;
 use vfs::local::{LocalBackend, LocalOptions};
+use wire::FileTime;
 use wire::security::Sid;
 use zeroize::Zeroizing;
 
@@ -40,8 +41,13 @@ fn write_keytab(directory: &Path, versions: &[u32]) {
 /// A server of the domain with the share `data` in this directory.
 fn server(directory: &Path) -> TestServer {
     write_keytab(directory, &[1]);
+    fs::create_dir(directory.join("data")).unwrap();
+    restarted(directory)
+}
+
+/// A server as [`server`] has made one here before.
+fn restarted(directory: &Path) -> TestServer {
     let data = directory.join("data");
-    fs::create_dir(&data).unwrap();
     let mut defaults = Settings::conventional(false, |_| None);
     defaults.name = String::from("FILES");
     defaults.control_socket = None;
@@ -65,6 +71,8 @@ struct Tickets {
     made: AtomicU32,
     /// The user has no more tickets after this many.
     most: AtomicU32,
+    /// The time of the requests; `None` for that of the server.
+    time: Option<FileTime>,
 }
 
 impl std::fmt::Debug for Tickets {
@@ -79,7 +87,7 @@ impl TicketSource for Tickets {
         if made >= self.most.load(Ordering::Relaxed) {
             return Err(TicketError::Address(host.to_owned()));
         }
-        let now = self.server.file_time();
+        let now = self.time.unwrap_or_else(|| self.server.file_time());
         let version = self.version.load(Ordering::Relaxed);
         let end = KerberosTime(KerberosTime::of(now).0 + LIFE);
         // The SID of the test's machine is no domain's.
@@ -135,7 +143,12 @@ impl KerberosExchange for Exchange {
 }
 
 fn tickets(server: &TestServer, most: u32) -> Arc<Tickets> {
+    tickets_of(server, most, None)
+}
+
+fn tickets_of(server: &TestServer, most: u32, time: Option<FileTime>) -> Arc<Tickets> {
     Arc::new(Tickets {
+        time,
         server: Arc::clone(&server.server),
         version: AtomicU32::new(1),
         made: AtomicU32::new(0),
@@ -232,4 +245,31 @@ async fn new_keys_of_the_keytab_are_taken_without_a_restart() {
     }
     fs::remove_file(directory.path().join("keytab")).unwrap();
     connect(&server, &tickets).await.unwrap();
+}
+
+/// A request that was recorded on the network is of no use after a restart, nor after the keys have moved.
+#[tokio::test(start_paused = true)]
+async fn request_is_not_accepted_again_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = server(directory.path());
+    let time = first.server.file_time();
+    connect(&first, &tickets_of(&first, 1, Some(time))).await.unwrap();
+    drop(first);
+    let second = restarted(directory.path());
+    let is_accepted = async |made: u32| {
+        let tickets = tickets_of(&second, u32::MAX, Some(time));
+        tickets.made.store(made, Ordering::Relaxed);
+        let logon = connect(&second, &tickets).await;
+        logon.is_ok()
+    };
+    assert!(!is_accepted(0).await, "a request from before the restart");
+    assert!(is_accepted(1).await);
+    assert!(!is_accepted(1).await);
+    let copy = directory.path().join("other.keytab");
+    fs::copy(directory.path().join("keytab"), &copy).unwrap();
+    let mut settings = Settings::clone(&second.server.settings());
+    settings.domain.as_mut().unwrap().keytab = copy;
+    second.server.reload(|| Ok::<_, ()>((settings, UserDb::default()))).unwrap();
+    assert!(!is_accepted(1).await, "a request from before the change of the keytab");
+    assert!(is_accepted(2).await);
 }

@@ -356,7 +356,9 @@ fn disconnect(
         administration::run(async { Ok(server.files(&FileQuery::default()).await) })?.map_err(refused)?;
     let mut failed = false;
     let mut any = false;
-    for file in all.iter().filter(|file| selection.has(file)) {
+    let is_meant =
+        |file: &&OpenFile| selection.has(file) && (selection.id.is_some() || !server.carries(file));
+    for file in all.iter().filter(is_meant) {
         any = true;
         // Closes an open only if it still has the listed path.
         let how = CloseFile { expect_path: Some(shown_path(file).to_owned()), ..CloseFile::default() };

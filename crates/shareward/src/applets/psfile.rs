@@ -106,6 +106,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         .map_err(|error| Failure::Plain(Numbered::from(error).explained()))?;
     files.retain(|file| selection.has(file));
     if line.has("c") {
+        files.retain(|file| matches!(selection, Selection::Id(_)) || !server.carries(file));
         close(&*server, &files, &host, console)
     } else {
         list(&files, &selection, &host, console)

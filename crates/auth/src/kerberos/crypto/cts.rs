@@ -2,6 +2,7 @@
 
 use aes::cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Aes256};
+use zeroize::Zeroizing;
 
 use super::BadIntegrity;
 
@@ -48,7 +49,7 @@ pub(super) fn encrypt_block(key: &[u8], block: Bytes) -> Bytes {
     Aes::new(key).map(|aes| aes.encrypt(block)).unwrap_or_default()
 }
 
-/// Encrypts at least a block in place.
+/// Encrypts at least a block in place. If `data` has room for a whole last block, it stays where it is.
 pub(super) fn encrypt(key: &[u8], data: &mut Vec<u8>) {
     let Some(aes) = Aes::new(key) else { return data.clear() };
     let len = data.len();
@@ -88,13 +89,13 @@ pub(super) fn decrypt(key: &[u8], data: &mut [u8]) -> Result<(), BadIntegrity> {
         before = cipher;
     }
     // The end of the cut block is in the decrypted other one.
-    let mut stolen = aes.decrypt(*second_last);
+    let mut stolen = Zeroizing::new(aes.decrypt(*second_last));
     for (to, from) in stolen.iter_mut().zip(last.iter_mut()) {
         let cipher = *from;
         *from = *to ^ cipher;
         *to = cipher;
     }
-    *second_last = xor(aes.decrypt(stolen), &before);
+    *second_last = xor(aes.decrypt(*stolen), &before);
     Ok(())
 }
 

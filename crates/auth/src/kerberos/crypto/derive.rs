@@ -7,11 +7,11 @@ use super::{Enctype, hmac_sha};
 
 /// `DK` of the simplified profile with AES, whose `random-to-key` is the identity: a key as long as `key`.
 pub(super) fn simplified(key: &[u8], constant: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut block = n_fold(constant);
-    let mut derived = Zeroizing::new(Vec::with_capacity(key.len()));
+    let mut block = Zeroizing::new(n_fold(constant));
+    let mut derived = Zeroizing::new(Vec::with_capacity(key.len().next_multiple_of(AES_BLOCK)));
     while derived.len() < key.len() {
-        block = encrypt_block(key, block);
-        derived.extend_from_slice(&block);
+        *block = encrypt_block(key, *block);
+        derived.extend_from_slice(block.as_slice());
     }
     derived.truncate(key.len());
     derived

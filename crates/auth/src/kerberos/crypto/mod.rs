@@ -7,6 +7,7 @@ mod rc4_hmac;
 pub(super) mod rc4_mic;
 
 use core::fmt;
+use core::ops::Range;
 
 use aws_lc_rs::constant_time;
 use zeroize::Zeroizing;
@@ -89,7 +90,13 @@ impl Enctype {
         }
     }
 
-    const fn confounder_len(self) -> usize {
+    /// True if the MAC is that of the ciphertext (RFC 8009 5), and not of the plaintext (RFC 3962).
+    const fn encrypts_before_mac(self) -> bool {
+        matches!(self, Self::Aes128Sha256 | Self::Aes256Sha384)
+    }
+
+    /// Bytes of the confounder of encrypted data.
+    pub(super) const fn confounder_len(self) -> usize {
         match self {
             Self::Rc4 => rc4_hmac::CONFOUNDER,
             _ => AES_BLOCK,
@@ -118,10 +125,31 @@ impl KeyUsage {
     pub const AP_REP: Self = Self(12);
     /// The signatures of a PAC.
     pub const PAC: Self = Self(17);
+    /// The encrypted messages of the acceptor.
+    pub const ACCEPTOR_SEAL: Self = Self(22);
     /// The MICs of the acceptor.
     pub const ACCEPTOR_SIGN: Self = Self(23);
+    /// The encrypted messages of the initiator.
+    pub const INITIATOR_SEAL: Self = Self(24);
     /// The MICs of the initiator.
     pub const INITIATOR_SIGN: Self = Self(25);
+}
+
+/// The data around a part of encrypted data, which are protected with them and stay as they are.
+pub(super) struct Around<'a> {
+    /// The part.
+    pub(super) part: Range<usize>,
+    pub(super) before: &'a [u8],
+    pub(super) behind: &'a [u8],
+}
+
+impl Around<'_> {
+    /// All that the MAC protects, in its order.
+    fn signed<'b>(&'b self, first: &'b [u8], data: &'b [u8]) -> [&'b [u8]; 6] {
+        let (head, rest) = data.split_at_checked(self.part.start).unwrap_or((data, &[]));
+        let (part, tail) = rest.split_at_checked(self.part.len()).unwrap_or((rest, &[]));
+        [first, head, self.before, part, self.behind, tail]
+    }
 }
 
 /// The data cannot be decrypted: they were changed, or the key is another one.
@@ -165,7 +193,11 @@ impl Key {
         plain: &[u8],
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, crate::RandomFailed> {
-        let mut data = Zeroizing::new(vec![0; self.enctype.confounder_len()]);
+        let confounder = self.enctype.confounder_len();
+        // Room for the padding of the last block: memory that moves is not wiped.
+        let room = confounder.saturating_add(plain.len()).saturating_add(AES_BLOCK);
+        let mut data = Zeroizing::new(Vec::with_capacity(room));
+        data.resize(confounder, 0);
         random.fill(&mut data)?;
         data.extend_from_slice(plain);
         Ok(self.encrypt_confounded(usage, data))
@@ -213,6 +245,36 @@ impl Key {
         }
         plain.drain(..confounder);
         Ok(plain)
+    }
+
+    /// Encrypts `data` in place, which begin with the confounder, and returns their MAC (RFC 4121 4.2.4). The MAC also
+    /// protects what is around a part of the data (MS-KILE 3.4.5.4.1). Not for RC4.
+    pub(super) fn seal(&self, usage: KeyUsage, data: &mut Vec<u8>, around: &Around<'_>) -> Vec<u8> {
+        let (encryption, integrity) = (self.derived(usage, ENCRYPTION), self.derived(usage, INTEGRITY));
+        if self.enctype.encrypts_before_mac() {
+            cts::encrypt(&encryption, data);
+            return self.mac(&integrity, &around.signed(&ZERO_IV, data));
+        }
+        let mac = self.mac(&integrity, &around.signed(&[], data));
+        cts::encrypt(&encryption, data);
+        mac
+    }
+
+    /// Decrypts in place what [`seal`](Self::seal) has encrypted.
+    pub(super) fn unseal(
+        &self,
+        usage: KeyUsage,
+        data: &mut [u8],
+        around: &Around<'_>,
+        mac: &[u8],
+    ) -> Result<(), BadIntegrity> {
+        let (encryption, integrity) = (self.derived(usage, ENCRYPTION), self.derived(usage, INTEGRITY));
+        if self.enctype.encrypts_before_mac() {
+            same(mac, &self.mac(&integrity, &around.signed(&ZERO_IV, data)))?;
+            return cts::decrypt(&encryption, data);
+        }
+        cts::decrypt(&encryption, data)?;
+        same(mac, &self.mac(&integrity, &around.signed(&[], data)))
     }
 
     /// The checksum of `data` of the type [`Enctype::checksum_type`].

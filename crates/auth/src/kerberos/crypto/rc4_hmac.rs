@@ -16,7 +16,7 @@ const CHECKSUM: usize = 16;
 pub(super) fn encrypt(key: &[u8], usage: KeyUsage, data: &mut [u8]) -> Vec<u8> {
     let key = Zeroizing::new(hmac_md5(&sixteen(key), &[&message_type(usage)]));
     let checksum = hmac_md5(&key, &[data]);
-    apply(&hmac_md5(&key, &[&checksum]), data);
+    apply(&Zeroizing::new(hmac_md5(&key, &[&checksum])), data);
     [checksum.as_slice(), data].concat()
 }
 
@@ -29,7 +29,7 @@ pub(super) fn decrypt(
     let key = Zeroizing::new(hmac_md5(&sixteen(key), &[&message_type(usage)]));
     let (checksum, data) = cipher.split_first_chunk::<CHECKSUM>().ok_or(BadIntegrity)?;
     let mut data = Zeroizing::new(data.to_vec());
-    apply(&hmac_md5(&key, &[checksum]), &mut data);
+    apply(&Zeroizing::new(hmac_md5(&key, &[checksum])), &mut data);
     same(checksum, &hmac_md5(&key, &[&data]))?;
     Ok(data)
 }
@@ -60,6 +60,6 @@ fn message_type(usage: KeyUsage) -> [u8; 4] {
 }
 
 /// The key. [`super::Key`] has no other lengths.
-fn sixteen(key: &[u8]) -> [u8; 16] {
-    key.first_chunk().copied().unwrap_or_default()
+pub(super) fn sixteen(key: &[u8]) -> Zeroizing<[u8; 16]> {
+    Zeroizing::new(key.first_chunk().copied().unwrap_or_default())
 }

@@ -1,8 +1,9 @@
 //! The MIC tokens of RC4 (RFC 4757 7.2).
 
 use md5::{Digest, Md5};
+use zeroize::Zeroizing;
 
-use super::rc4_hmac::apply;
+use super::rc4_hmac::{apply, sixteen};
 use super::same;
 use crate::der::{self, Reader, element};
 use crate::kerberos::KERBEROS;
@@ -17,7 +18,7 @@ pub(in crate::kerberos) enum Side {
 
 /// The MIC of a message.
 pub(in crate::kerberos) fn mic(key: &[u8], side: Side, sequence: u32, message: &[u8]) -> Vec<u8> {
-    let key = key.first_chunk().copied().unwrap_or_default();
+    let key = sixteen(key);
     let checksum = checksum(&key, message);
     let mut number = sequence_field(side, sequence);
     apply(&sequence_key(&key, &checksum), &mut number);
@@ -27,7 +28,7 @@ pub(in crate::kerberos) fn mic(key: &[u8], side: Side, sequence: u32, message: &
 
 /// Verifies the MIC of a message of this side.
 pub(in crate::kerberos) fn verify(key: &[u8], side: Side, message: &[u8], token: &[u8]) -> bool {
-    let key = key.first_chunk().copied().unwrap_or_default();
+    let key = sixteen(key);
     let Some((number, claimed)) = parse(token) else { return false };
     let checksum = checksum(&key, message);
     let mut number = number;
@@ -49,14 +50,15 @@ fn parse(token: &[u8]) -> Option<([u8; 8], &[u8])> {
 }
 
 fn checksum(key: &[u8; 16], message: &[u8]) -> [u8; 8] {
-    let key = hmac_md5(key, &[b"signaturekey\0"]);
+    let key = Zeroizing::new(hmac_md5(key, &[b"signaturekey\0"]));
     let digest =
         Md5::new().chain_update(15_u32.to_le_bytes()).chain_update(HEAD).chain_update(message).finalize();
     hmac_md5(&key, &[&digest]).first_chunk().copied().unwrap_or_default()
 }
 
-fn sequence_key(key: &[u8; 16], checksum: &[u8; 8]) -> [u8; 16] {
-    hmac_md5(&hmac_md5(key, &[&0_u32.to_le_bytes()]), &[checksum])
+fn sequence_key(key: &[u8; 16], checksum: &[u8; 8]) -> Zeroizing<[u8; 16]> {
+    let key = Zeroizing::new(hmac_md5(key, &[&0_u32.to_le_bytes()]));
+    Zeroizing::new(hmac_md5(&key, &[checksum]))
 }
 
 fn sequence_field(side: Side, sequence: u32) -> [u8; 8] {

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use nix::unistd::Uid;
 use tokio::net::UnixStream;
+use wire::FileGlobalId;
 
 use super::answer::Refused;
 use crate::admin::{self, Caller, Error, Seat};
@@ -26,6 +27,8 @@ pub(crate) enum Peer {
     Session {
         /// The session that opened the pipe.
         session: Arc<Session>,
+        /// The open of the pipe.
+        open: FileGlobalId,
         /// The client's address.
         address: SocketAddr,
         /// The account with which the conversation began.
@@ -60,8 +63,10 @@ impl Peer {
         let bulkhead = Some(Arc::clone(&server.capacity.callers));
         let caller = crate::core::blocking::run_behind(bulkhead, move || match &peer {
             Self::Process(uid) => Some(Caller::of_process(&server, *uid)),
-            Self::Session { session, address, user } => {
-                Some(Caller::of_session(&server, session, *address)).filter(|caller| caller.user == *user)
+            Self::Session { session, open, address, user } => {
+                let caller =
+                    Caller { own_open: Some(*open), ..Caller::of_session(&server, session, *address) };
+                Some(caller).filter(|caller| caller.user == *user)
             }
         });
         caller.await.map_err(|_| Error::Internal)?.ok_or(Error::AccessDenied)

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::AbortHandle;
-use wire::NtStatus;
+use wire::{FileGlobalId, NtStatus};
 
 use crate::admin::Caller;
 use crate::core::pipe::{Pipe, PipeMode, Writer};
@@ -60,6 +60,7 @@ impl ApiPipe {
         &self,
         server: &Arc<Server>,
         session: &Arc<Session>,
+        open: FileGlobalId,
         address: SocketAddr,
     ) -> Result<(), NtStatus> {
         let caller = Caller::of_session(server, session, address);
@@ -67,7 +68,7 @@ impl ApiPipe {
         let mut conversation = self.conversation.lock();
         *conversation = match std::mem::replace(&mut *conversation, Conversation::Over) {
             Conversation::Silent(stream) => {
-                let peer = Peer::Session { session: Arc::clone(session), address, user: user.clone() };
+                let peer = Peer::Session { session: Arc::clone(session), open, address, user: user.clone() };
                 let serving = crate::fronts::http::serve_pipe(Arc::clone(server), stream, peer, &caller);
                 let serving = serving.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?;
                 Conversation::Begun(serving, user)
@@ -101,7 +102,7 @@ impl Pipe for ApiPipe {
         written: &'a mut usize,
     ) -> BoxFuture<'a, Result<(), NtStatus>> {
         Box::pin(async move {
-            self.connect(by.server, by.session, by.peer)?;
+            self.connect(by.server, by.session, by.open, by.peer)?;
             let mut requests = self.requests.lock().await;
             while let Some(rest) = data.get(*written..).filter(|rest| !rest.is_empty()) {
                 let count = requests.write(rest).await.map_err(|_| NtStatus::PIPE_BROKEN)?;

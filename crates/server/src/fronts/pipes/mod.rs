@@ -32,7 +32,7 @@ use secured::Secured;
 struct RpcPipe {
     name: &'static str,
     charge: Charge,
-    association: Mutex<Secured>,
+    association: Arc<Mutex<Secured>>,
     handles: Arc<Handles>,
     /// Notified of every answer, and of the end.
     readable: Notify,
@@ -88,7 +88,7 @@ pub(crate) fn open(name: &str, charge: Charge) -> Result<Box<dyn Pipe>, NtStatus
     Ok(Box::new(RpcPipe {
         name: endpoint.pipe,
         charge,
-        association: Mutex::new(Secured::new(endpoint)),
+        association: Arc::new(Mutex::new(Secured::new(endpoint))),
         handles: Arc::default(),
         readable: Notify::new(),
         closed: std::sync::atomic::AtomicBool::new(false),
@@ -113,7 +113,14 @@ impl RpcPipe {
         if !self.charge.reserve(bytes.len()) {
             return Err(NtStatus::INSUFFICIENT_RESOURCES);
         }
-        let received = self.association().receive(bytes, server, caller);
+        let received = if self.association().may_log_on(bytes) {
+            // A logon with a ticket waits for the file system.
+            let association = Arc::clone(&self.association);
+            let (bytes, server, caller) = (bytes.to_vec(), Arc::clone(server), caller.clone());
+            crate::core::blocking::run(move || association.lock().receive(&bytes, &server, &caller)).await?
+        } else {
+            self.association().receive(bytes, server, caller)
+        };
         self.settle();
         received.map_err(broken)?;
         loop {

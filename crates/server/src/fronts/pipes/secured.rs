@@ -1,12 +1,13 @@
 //! RPC messages that are encrypted or signed themselves, in addition to SMB (MS-RPCE 2.2.2.11, 3.3.1.5.2): some of
-//! Samba's programs change passwords in no other way.
+//! Samba's programs change passwords in no other way, and administrators' tools demand it by default.
 //!
-//! Only NTLM is supported, and only for the user of the session. A wrong password counts as in a logon. The messages of
-//! an association are the same with security and without; this module removes verifiers from incoming PDUs and adds
-//! them to outgoing ones.
+//! NTLM and Kerberos are supported, each also in SPNEGO, and only for the user of the session. A wrong password counts as
+//! in a logon. The messages of an association are the same with security and without; this module removes verifiers from
+//! incoming PDUs and adds them to outgoing ones.
 
-use auth::ntlm::{Authenticate, NtlmSeal, Sender};
-use auth::{Acceptor, IdentityKind, Step};
+use auth::kerberos::KerberosSeal;
+use auth::ntlm::{NtlmSeal, Sender};
+use auth::{Acceptor, AcceptorConfig, IdentityKind, Logon, MessageContext, Step, SystemRandom};
 use rpc::association::Ticket;
 use rpc::pdu::{CALL_HEADER_LEN, HEADER_LEN, Header, OBJECT_UUID, PacketType};
 use rpc::{Association, Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
@@ -17,7 +18,9 @@ use crate::core::server::Server;
 /// An association with the security of its messages.
 ///
 /// ```text
-///   none --bind, answered with a challenge--> begun --auth3--> established
+///   none --bind--> begun --auth3 or alter_context--> established
+///                  ^   |
+///                  +---+ alter_context, if the exchange has more messages
 /// ```
 pub(super) struct Secured {
     association: Association,
@@ -33,21 +36,22 @@ pub(super) struct Secured {
 enum Security {
     /// There was no verifier yet.
     None,
-    /// A bind has brought the first token. `token` is the answer to it, until it is sent.
+    /// A bind has brought the first token. `token` is the answer to the last one, until it is sent.
     Begun { acceptor: Box<Acceptor>, trailer: Trailer, token: Option<Vec<u8>> },
-    /// Both sides have keys.
-    Established { trailer: Trailer, keys: Box<Keys> },
+    /// Both sides have keys. `token` is the last answer of the exchange, until it is sent.
+    Established { trailer: Trailer, keys: Box<Keys>, token: Option<Vec<u8>> },
 }
 
 /// The keys of both directions.
-struct Keys {
-    inward: NtlmSeal,
-    outward: NtlmSeal,
+enum Keys {
+    Ntlm { inward: NtlmSeal, outward: NtlmSeal },
+    Kerberos(KerberosSeal),
 }
 
 /// The fields of `sec_trailer` that are the same in all messages; and true if headers are signed, too.
 #[derive(Clone, Copy)]
 struct Trailer {
+    auth_type: u8,
     level: u8,
     context_id: [u8; 4],
     signs_headers: bool,
@@ -61,6 +65,18 @@ impl Secured {
             inbound: Vec::new(),
             message: Vec::new(),
             read: 0,
+        }
+    }
+
+    /// True if the data may be a part of a logon, which waits for the file system.
+    pub(super) fn may_log_on(&self, bytes: &[u8]) -> bool {
+        let is_complete = bytes.first_chunk().is_some_and(|start| {
+            Header::decode(start).is_ok_and(|header| header.auth_length == 0 && header.len() == bytes.len())
+        });
+        match self.security {
+            Security::None => !is_complete || !self.inbound.is_empty(),
+            Security::Begun { .. } => true,
+            Security::Established { .. } => false,
         }
     }
 
@@ -95,9 +111,9 @@ impl Secured {
         let verifier = Verifier::of(header, pdu);
         match (&mut self.security, header.packet_type, verifier) {
             (Security::None, PacketType::BIND, Some(verifier)) if verifier.is_served() => {
-                let mut acceptor = Box::new(Acceptor::new(server.settings().acceptor_config()));
+                let mut acceptor = Box::new(Acceptor::new(config(server, verifier.auth_type)).for_rpc());
                 let step = acceptor.step(verifier.token, &*server.accounts(), server.file_time());
-                let Step::Continue(token) = step else { return Err(Broken) };
+                let Step::Continue(token) = step else { return Err(refused(caller, &step)) };
                 let trailer = verifier.trailer(header);
                 self.security = Security::Begun { acceptor, trailer, token: Some(token) };
                 let mut bind = verifier.without(pdu).ok_or(Broken)?;
@@ -106,26 +122,49 @@ impl Secured {
                 *room = u16::from_le_bytes(*room).saturating_sub(VERIFIER_ROOM).to_le_bytes();
                 Ok(Some(bind))
             }
-            (Security::Begun { acceptor, trailer, token: None }, PacketType::AUTH3, Some(verifier)) => {
-                let keys = keys(acceptor, verifier.token, server, caller).ok_or(Broken)?;
-                self.security = Security::Established { trailer: *trailer, keys: Box::new(keys) };
-                Ok(None)
+            (
+                Security::Begun { acceptor, trailer, token: token @ None },
+                PacketType::AUTH3 | PacketType::ALTER_CONTEXT,
+                Some(verifier),
+            ) => {
+                // An auth3 has no answer.
+                let is_answered = header.packet_type == PacketType::ALTER_CONTEXT;
+                let step = if verifier.is_of(trailer) {
+                    step(acceptor, verifier.token, server, caller)
+                } else {
+                    return Err(Broken);
+                };
+                match step {
+                    Step::Continue(answer) if is_answered => *token = Some(answer),
+                    Step::Done(logon) => {
+                        let answer = logon.token.clone();
+                        let keys = Box::new(Keys::of(*logon, caller).ok_or(Broken)?);
+                        let token = is_answered.then_some(answer).filter(|it| !it.is_empty());
+                        self.security = Security::Established { trailer: *trailer, keys, token };
+                    }
+                    step => return Err(refused(caller, &step)),
+                }
+                if is_answered { verifier.without(pdu).map(Some).ok_or(Broken) } else { Ok(None) }
             }
-            (Security::Established { trailer, keys }, PacketType::REQUEST, Some(verifier)) => {
-                let inward = &mut keys.inward;
-                if verifier.level != trailer.level || verifier.context_id != trailer.context_id {
+            (Security::Established { trailer, keys, .. }, PacketType::REQUEST, Some(verifier)) => {
+                if !verifier.is_of(trailer) {
                     return Err(Broken);
                 }
                 let object = if header.flags & OBJECT_UUID == 0 { 0 } else { 16 };
                 let start = CALL_HEADER_LEN.saturating_add(object);
                 let mut plain = pdu.to_vec();
                 let signed = plain.get_mut(..pdu.len().saturating_sub(verifier.token.len())).ok_or(Broken)?;
-                let sealed = start..verifier.at;
-                let is_right = match (trailer.level, trailer.signs_headers) {
-                    (PRIVACY, true) => inward.open_part(signed, sealed, verifier.token),
-                    (PRIVACY, false) => inward.open(signed.get_mut(sealed).ok_or(Broken)?, verifier.token),
-                    (_, true) => inward.verify(signed, verifier.token),
-                    (_, false) => inward.verify(signed.get(sealed).ok_or(Broken)?, verifier.token),
+                let body = start..verifier.at;
+                let (signed, sealed) = if trailer.signs_headers {
+                    (signed, body)
+                } else {
+                    let body = signed.get_mut(body).ok_or(Broken)?;
+                    let len = body.len();
+                    (body, 0..len)
+                };
+                let is_right = match trailer.level {
+                    PRIVACY => keys.open(signed, sealed, verifier.token),
+                    _ => keys.verify(signed, verifier.token),
                 };
                 if !is_right {
                     return Err(Broken);
@@ -173,7 +212,10 @@ impl Secured {
     fn closed(&mut self, mut pdu: Vec<u8>) -> Vec<u8> {
         let Some(header) = pdu.first_chunk().and_then(|start| Header::decode(start).ok()) else { return pdu };
         match (&mut self.security, header.packet_type) {
-            (Security::Begun { trailer, token, .. }, PacketType::BIND_ACK) => {
+            (
+                Security::Begun { trailer, token, .. } | Security::Established { trailer, token, .. },
+                PacketType::BIND_ACK | PacketType::ALTER_CONTEXT_RESPONSE,
+            ) => {
                 let Some(token) = token.take() else { return pdu };
                 trailer.put(&mut pdu, HEADER_LEN, token.len());
                 pdu.extend_from_slice(&token);
@@ -182,17 +224,21 @@ impl Secured {
                 }
                 pdu
             }
-            (Security::Established { trailer, keys }, PacketType::RESPONSE) => {
-                let outward = &mut keys.outward;
-                let at = trailer.put(&mut pdu, CALL_HEADER_LEN, SIGNATURE_BYTES);
-                let sealed = CALL_HEADER_LEN..at;
-                let signature = match (trailer.level, trailer.signs_headers) {
-                    (PRIVACY, true) => outward.seal_part(&mut pdu, sealed),
-                    (PRIVACY, false) => outward.seal(pdu.get_mut(sealed).unwrap_or_default()),
-                    (_, true) => outward.sign(&pdu),
-                    (_, false) => outward.sign(pdu.get(sealed).unwrap_or_default()),
+            (Security::Established { trailer, keys, .. }, PacketType::RESPONSE) => {
+                let seals = trailer.level == PRIVACY;
+                let at = trailer.put(&mut pdu, CALL_HEADER_LEN, keys.token_len(seals));
+                let body = CALL_HEADER_LEN..at;
+                let (signed, sealed) = if trailer.signs_headers {
+                    (pdu.as_mut_slice(), body)
+                } else {
+                    let body = pdu.get_mut(body).unwrap_or_default();
+                    let len = body.len();
+                    (body, 0..len)
                 };
-                pdu.extend_from_slice(&signature);
+                let token = if seals { keys.seal(signed, sealed) } else { Some(keys.sign(signed)) };
+                // Without random bytes there is no answer: a message that is not encrypted would be worse.
+                let Some(token) = token else { return Vec::new() };
+                pdu.extend_from_slice(&token);
                 pdu
             }
             _ => pdu,
@@ -216,22 +262,93 @@ impl Secured {
     }
 }
 
-/// The keys, if the token proves that the client is the caller.
-fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller) -> Option<Keys> {
-    let claim = acceptor.claim(token)?;
-    if caller.user.is_empty() || !wire::eq_ignore_case(&claim.user, &caller.user) {
-        return None;
-    }
-    // The session may be older than the password in this token, so a wrong one counts as a guess.
+/// The parameters of the logon. Waits for the file system, if the logon may be one with a ticket.
+fn config(server: &Server, auth_type: u8) -> AcceptorConfig {
+    if auth_type == NTLM { server.settings().acceptor_config() } else { server.acceptor_config() }
+}
+
+/// Passes a token to the acceptor. A response with a password counts as an attempt at the caller's, which the session may
+/// be older than.
+fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller) -> Step {
     let accounts = server.accounts();
-    let logon =
-        admin::prove(server, caller, || match acceptor.step(token, &*accounts, server.file_time()) {
-            Step::Done(logon) if logon.identity.kind == IdentityKind::User => Some(logon),
-            _ => None,
-        })?;
-    let flags = Authenticate::decode(token).ok()?.flags;
-    let direction = |sender| NtlmSeal::new(flags, &logon.session_key.first_16(), sender);
-    Some(Keys { inward: direction(Sender::Client)?, outward: direction(Sender::Server)? })
+    let Some(claim) = acceptor.claim(token) else {
+        return acceptor.step(token, &*accounts, server.file_time());
+    };
+    let wrong = || Step::Refused { reason: auth::Refusal::WrongPassword, token: None };
+    if caller.user.is_empty() || !wire::eq_ignore_case(&claim.user, &caller.user) {
+        return wrong();
+    }
+    let proven = admin::prove(server, caller, || {
+        let step = acceptor.step(token, &*accounts, server.file_time());
+        matches!(&step, Step::Done(logon) if logon.identity.kind == IdentityKind::User).then_some(step)
+    });
+    proven.unwrap_or_else(wrong)
+}
+
+/// Reports a refused logon.
+fn refused(caller: &Caller, step: &Step) -> Broken {
+    if let Step::Refused { reason, .. } | Step::Again { reason, .. } = step {
+        tracing::debug!(from = %caller.from, "the logon within a named pipe was refused: {reason}");
+    }
+    Broken
+}
+
+impl Keys {
+    /// The keys of a logon, if it is the caller's.
+    fn of(logon: Logon, caller: &Caller) -> Option<Self> {
+        let identity = &logon.identity;
+        let is_callers = identity.kind == IdentityKind::User
+            && !caller.user.is_empty()
+            && wire::eq_ignore_case(&identity.user, &caller.user);
+        match logon.messages {
+            _ if !is_callers => None,
+            MessageContext::Ntlm(flags) => {
+                let direction = |sender| NtlmSeal::new(flags, &logon.session_key.first_16(), sender);
+                Some(Self::Ntlm { inward: direction(Sender::Client)?, outward: direction(Sender::Server)? })
+            }
+            MessageContext::Kerberos(seal) => Some(Self::Kerberos(*seal)),
+            MessageContext::None => None,
+        }
+    }
+
+    /// Bytes of the token of an outgoing message.
+    fn token_len(&self, seals: bool) -> usize {
+        match self {
+            Self::Ntlm { .. } => NTLM_SIGNATURE_BYTES,
+            Self::Kerberos(seal) if seals => seal.seal_len(),
+            Self::Kerberos(seal) => seal.signature_len(),
+        }
+    }
+
+    fn sign(&mut self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Ntlm { outward, .. } => outward.sign(message).to_vec(),
+            Self::Kerberos(seal) => seal.sign(message),
+        }
+    }
+
+    fn verify(&mut self, message: &[u8], token: &[u8]) -> bool {
+        match self {
+            Self::Ntlm { inward, .. } => inward.verify(message, token),
+            Self::Kerberos(seal) => seal.verify(message, token),
+        }
+    }
+
+    /// Encrypts a part of an outgoing message. `None` if there are no random bytes.
+    fn seal(&mut self, message: &mut [u8], part: std::ops::Range<usize>) -> Option<Vec<u8>> {
+        match self {
+            Self::Ntlm { outward, .. } => Some(outward.seal_part(message, part).to_vec()),
+            Self::Kerberos(seal) => seal.seal_part(message, part, &mut SystemRandom).ok(),
+        }
+    }
+
+    /// Decrypts a part of an incoming message, and returns true if the message is right.
+    fn open(&mut self, message: &mut [u8], part: std::ops::Range<usize>, token: &[u8]) -> bool {
+        match self {
+            Self::Ntlm { inward, .. } => inward.open_part(message, part, token),
+            Self::Kerberos(seal) => seal.open_part(message, part, token),
+        }
+    }
 }
 
 /// The verifier of a PDU (MS-RPCE 2.2.2.11).
@@ -257,11 +374,19 @@ impl<'a> Verifier<'a> {
     }
 
     fn is_served(&self) -> bool {
-        self.auth_type == NTLM && matches!(self.level, INTEGRITY | PRIVACY)
+        matches!(self.auth_type, NTLM | SPNEGO | KERBEROS) && matches!(self.level, INTEGRITY | PRIVACY)
+    }
+
+    /// True if the verifier is one of this security context.
+    fn is_of(&self, trailer: &Trailer) -> bool {
+        self.auth_type == trailer.auth_type
+            && self.level == trailer.level
+            && self.context_id == trailer.context_id
     }
 
     fn trailer(&self, header: &Header) -> Trailer {
         Trailer {
+            auth_type: self.auth_type,
             level: self.level,
             context_id: self.context_id,
             signs_headers: header.flags & SUPPORTS_HEADER_SIGNING != 0,
@@ -285,7 +410,7 @@ impl Trailer {
         let padding = body.next_multiple_of(16).saturating_sub(body);
         let at = pdu.len().saturating_add(padding);
         pdu.resize(at, 0);
-        pdu.extend_from_slice(&[NTLM, self.level, u8::try_from(padding).unwrap_or(0), 0]);
+        pdu.extend_from_slice(&[self.auth_type, self.level, u8::try_from(padding).unwrap_or(0), 0]);
         pdu.extend_from_slice(&self.context_id);
         let length = pdu.len().saturating_add(token);
         put_lengths(pdu, length, token);
@@ -304,8 +429,10 @@ fn put_lengths(pdu: &mut [u8], length: usize, token: usize) {
     }
 }
 
-/// RPC_C_AUTHN_WINNT (MS-RPCE 2.2.1.1.7).
+/// RPC_C_AUTHN_GSS_NEGOTIATE, RPC_C_AUTHN_WINNT and RPC_C_AUTHN_GSS_KERBEROS (MS-RPCE 2.2.1.1.7).
+const SPNEGO: u8 = 9;
 const NTLM: u8 = 10;
+const KERBEROS: u8 = 16;
 
 /// RPC_C_AUTHN_LEVEL_PKT_INTEGRITY and RPC_C_AUTHN_LEVEL_PKT_PRIVACY (MS-RPCE 2.2.1.1.8).
 const INTEGRITY: u8 = 5;
@@ -320,7 +447,7 @@ const MAX_RECV_FRAG: std::ops::Range<usize> = 18..20;
 
 /// Bytes of `sec_trailer` without the token, and of an NTLM signature.
 const TRAILER_BYTES: usize = 8;
-const SIGNATURE_BYTES: usize = 16;
+const NTLM_SIGNATURE_BYTES: usize = 16;
 
-/// The maximal size of a response's verifier with its padding, in bytes.
-const VERIFIER_ROOM: u16 = 40;
+/// The maximal size of a response's verifier with its padding, in bytes: with Kerberos and SHA-384, 8, 88 and 15.
+const VERIFIER_ROOM: u16 = 112;

@@ -23,7 +23,7 @@ mod unseal;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -168,7 +168,16 @@ async fn run(
             };
             let mut answer = Handling::new(connection, frame);
             match poll_once(Pin::new(&mut answer)).await {
-                Poll::Ready(Ok(answer)) => connection.push(answer),
+                Poll::Ready(Ok(Some(answer))) => connection.push(Some(answer)),
+                // A CANCEL: the answer to the cancelled request is sent before those to later requests.
+                Poll::Ready(Ok(None)) => {
+                    while let Poll::Ready(Some(done)) = poll_once(pin!(waiting.next())).await {
+                        match done {
+                            Ok(answer) => connection.push(answer),
+                            Err(violation) => return End::Violation(violation),
+                        }
+                    }
+                }
                 Poll::Ready(Err(violation)) => {
                     // Answers to earlier requests are still sent.
                     if let Err(error) = connection.write_out(socket) {

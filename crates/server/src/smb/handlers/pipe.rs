@@ -69,6 +69,7 @@ fn writer<'a>(request: &Request<'a>, open: &'a Open) -> Writer<'a> {
     Writer {
         server: &connection.server,
         session: open.session(),
+        open: open.global_id(),
         peer: connection.peer,
         sealed: request.sealed,
     }

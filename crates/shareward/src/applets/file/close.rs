@@ -117,7 +117,8 @@ impl Closing {
         query: &FileQuery,
         console: &mut Console,
     ) -> Result<(), Failure> {
-        let files = administration::run(async { Ok(server.files(query).await?) })?;
+        let mut files = administration::run(async { Ok(server.files(query).await?) })?;
+        files.retain(|file| !server.carries(file));
         if self.dry_run {
             return self.would_close(&files, console);
         }
