@@ -28,10 +28,10 @@ script=$(realpath "$0")
 namespace() { echo "ad$tag-$1"; }
 home() { echo "$dir/hosts/$1"; }
 
-# Runs a command on a host.
+# Runs a command on a host: in a child process, or with replace=exec in place of this one.
 on() {
   local name=$1; shift
-  ip netns exec "$(namespace "$name")" unshare --uts --mount sh -c '
+  ${replace:-} ip netns exec "$(namespace "$name")" unshare --uts --mount sh -c '
     home=$1 name=$2; shift 2
     hostname "$name"
     for place in etc run srv var/lib var/cache var/log; do mount --bind "$home/$place" "/$place" || exit 125; done
@@ -245,7 +245,8 @@ case $verb in
 up) up ;;
 host) host "$@" ;;
 join) join "$@" ;;
-exec) on "$@" ;;
+# Signals to this process are then those of the command.
+exec) replace=exec; on "$@" ;;
 remove) remove "$@" ;;
 down) down ;;
 keep) keep ;;

@@ -208,7 +208,7 @@ impl Acceptor {
         Self { config: config.into(), random, style: Style::Framed, state: State::Start, holder: None }
     }
 
-    /// The same logon for RPC, whose tickets come in the DCE style (MS-KILE 3.4.5.1) and whose messages are protected in
+    /// Makes this a logon for RPC: its tickets come in the DCE style (MS-KILE 3.4.5.1), and its messages are protected in
     /// the context of the logon.
     #[must_use]
     pub fn for_rpc(self) -> Self {
@@ -332,7 +332,7 @@ impl Acceptor {
     fn is_raw_ticket(&self, token: &[u8]) -> bool {
         match self.style {
             Style::Framed => kerberos::is_framed(token),
-            Style::Dce => kerberos::is_ap_req(token),
+            Style::Dce => kerberos::is_ap_req(token) || kerberos::is_framed(token),
         }
     }
 

@@ -1,10 +1,17 @@
 //! Our own commands with tickets: against ours, against Samba as a member, and against the domain controller.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use testkit::{Domain, Host, Output, Tickets, password, run, shareward_binary};
 
 use super::Member;
+use super::rights::Holder;
+
+/// A ticket of some seconds ends long before, also on a busy machine.
+const RENEWAL_MAX: Duration = Duration::from_secs(120);
 
 /// A command of ours on a host, with tickets and without anybody to ask for a password.
 #[track_caller]
@@ -45,6 +52,20 @@ fn a_password_of_the_domain_gets_a_ticket() {
     ask_with_password(host, "dave", &wrong).failure().says("1326");
 }
 
+/// The pipe of the command's own list is none of the user's files, so that a close of all of them succeeds.
+#[test]
+fn users_close_their_own_files_and_not_the_pipe_of_the_command() {
+    let Some(domain) = Domain::with(&["python:impacket"]) else { return };
+    let member = Member::ours(domain, "");
+    let (host, name) = (member.host(), member.host().full_name());
+    let carol = host.log_on("carol");
+    let mine = |words: &[&str]| ask(host, &carol, &[&["file", "--mine", "--server", &name], words].concat());
+    mine(&[]).success().says("There are no entries in the list.");
+    let _holder = Holder::start(&member, "carol", "data", "held-by-carol");
+    mine(&["--close", "/yes"]).success().says("1 file closed");
+    mine(&["--close", "/yes"]).success().says("There are no entries in the list.");
+}
+
 #[test]
 fn kerberos_is_not_replaced_where_it_is_demanded() {
     let Some(domain) = Domain::with(&[]) else { return };
@@ -79,6 +100,55 @@ fn samba_as_a_member_lists_its_shares_and_files() {
     ask(host, &administrator, &["share", "--server", &name, "--kerberos"]).success().says("other");
     ask(host, &administrator, &["file", "--server", &name, "--kerberos"]).success();
     ask(host, &administrator, &["session", "--server", &name, "--kerberos"]).success();
+}
+
+/// The session of a mount is renewed when its ticket ends, with the one that the cache has then.
+#[test]
+fn a_mount_works_on_with_a_ticket_that_was_renewed() {
+    let Some(domain) = Domain::with(&["/dev/fuse", "fusermount3"]) else { return };
+    let member = Member::start(domain);
+    let host = member.host();
+    let service = member.service("cifs");
+    let carol = host.log_on_with("carol", &["-l", "8s", "-S", &service]);
+    // Each line of standard input has a file read again.
+    let script = r#"
+set -eu
+mkdir -p /run/renewed
+"$1" use /run/renewed "$2" --via fuse --kerberos >/dev/null
+echo text >/run/renewed/by-carol
+while read -r number; do
+    test "$(cat /run/renewed/by-carol)" = text
+    touch "/run/renewed/$number"
+    echo read
+done
+"$1" use /run/renewed /delete >/dev/null
+echo unmounted
+"#;
+    let program = shareward_binary().display().to_string();
+    let mut client = host.command_as(&carol, "sh", &["-c", script, "sh", &program, &member.unc("data")]);
+    let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start a shell");
+    let mut input = client.stdin.take().expect("a pipe");
+    let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let mut read = |number: usize| {
+        writeln!(input, "{number}").expect("type");
+        assert_eq!(lines.next().as_deref(), Some("read"), "{}", member.shareward().log());
+    };
+    read(0);
+    host.log_on_again(&carol, "carol", &["-l", "1h", "-S", &service]);
+    let granted = || member.shareward().log().lines().filter(|it| it.contains("logon granted")).count();
+    let (before, started) = (granted(), Instant::now());
+    let mut number = 1;
+    while granted() == before {
+        assert!(started.elapsed() < RENEWAL_MAX, "{}", member.shareward().log());
+        read(number);
+        number += 1;
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    read(number);
+    drop(input);
+    assert_eq!(lines.next().as_deref(), Some("unmounted"));
+    assert!(client.wait().expect("wait").success());
+    assert!(member.share_dir("data").join(number.to_string()).exists());
 }
 
 /// A mount through FUSE shows the files of the ticket's user, and works on after the ticket was replaced.

@@ -143,6 +143,43 @@ fn ntlm_by_the_address_with_all_forms_of_the_name() {
     }
 }
 
+/// An administrator sees who has come, how, and from where.
+#[test]
+fn logons_are_audited_with_their_methods() {
+    let Some(domain) = Domain::with(&[]) else { return };
+    let member = Member::ours_with(domain, |setup| {
+        setup.users.push(testkit::User {
+            name: "local".into(),
+            password: "Local-secret 1".into(),
+            administrator: false,
+        });
+    });
+    member.start_winbind();
+    let host = member.host();
+    let from = format!("from={}", host.address());
+    let carol = host.log_on("carol");
+    member.smbclient(&carol, "data", &[], "ls").success();
+    let account = "account=\"CORP\\\\carol\"";
+    member.logs(&[
+        "audit",
+        "logon granted",
+        account,
+        "domain=\"CORP\"",
+        &from,
+        "method=\"Kerberos\"",
+        "session=",
+    ]);
+    member.smbclient_ntlm("CORP\\dave", "dave", "data", "ls").success();
+    let account = "account=\"CORP\\\\dave\"";
+    member.logs(&["audit", "logon granted", account, &from, "method=\"NTLM\"", "session="]);
+    let address = format!("//{}/data", host.address());
+    let login = "FILES\\local%Local-secret 1";
+    host.run(&["smbclient", "--use-kerberos=off", &address, "-U", login, "-c", "ls"]).success();
+    member.logs(&["audit", "logon granted", "account=\"local\"", &from, "method=\"NTLM\"", "session="]);
+    member.smbclient_ntlm("CORP\\carol", "dave", "data", "ls").failure();
+    member.logs(&["audit", "logon refused", "carol", &from, "method=\"NTLM\""]);
+}
+
 #[test]
 fn a_ticket_for_a_user_principal_name() {
     let Some(domain) = Domain::with(&[]) else { return };

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use testkit::peer::PYTHON;
 use testkit::{Domain, Tickets, repository};
@@ -9,12 +10,15 @@ use testkit::{Domain, Tickets, repository};
 use super::Member;
 use super::commands::ask;
 
+/// Nothing that a test waits for takes as long on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A client that has a file open; dropping it ends the client.
-struct Holder(Child);
+pub(super) struct Holder(Child);
 
 impl Holder {
     /// Opens a file of a share with impacket and returns when it is open.
-    fn start(member: &Member, user: &str, share: &str, file: &str) -> Self {
+    pub(super) fn start(member: &Member, user: &str, share: &str, file: &str) -> Self {
         let host = member.host();
         let tickets = host.log_on(user);
         host.run_as(&tickets, &["kvno", "-q", &member.service("cifs")]).success();
@@ -102,6 +106,25 @@ fn only_members_of_the_logon_groups_log_on() {
     run("carol").success();
     run("dave").failure();
     member.logs(&["audit", "logon refused", "dave", "logon_groups"]);
+}
+
+/// The sessions of users who may no longer log on end with the change of the settings; the others go on.
+#[test]
+fn sessions_of_users_who_leave_the_logon_groups_end() {
+    const BEFORE: &str = "logon_groups = ['CORP\\Domain Users']";
+    let Some(domain) = Domain::with(&["python:impacket"]) else { return };
+    let member = Member::ours(domain, &format!("{BEFORE}\n"));
+    let _stays = Holder::start(&member, "erin", "data", "held-by-staff");
+    let _goes = Holder::start(&member, "dave", "data", "held-by-dave");
+    assert_eq!(opens(&member).len(), 2);
+    crate::reload::reconfigure(member.shareward(), BEFORE, "logon_groups = ['CORP\\staff']");
+    // The members of the new group are asked of the domain.
+    let started = Instant::now();
+    while opens(&member).len() > 1 {
+        assert!(started.elapsed() < PATIENCE, "{:?}", opens(&member));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(opens(&member)[0].1.ends_with("held-by-staff"), "{:?}", opens(&member));
 }
 
 /// A local account is another user than the domain's user of the same name.

@@ -67,12 +67,24 @@ fn a_client_with_a_wrong_clock_is_refused_until_it_corrects_its_time() {
     }
 }
 
-/// The account's password is changed as a timer of the machine does it, and the server runs on.
 #[test]
 fn a_new_key_is_taken_without_a_restart_and_old_tickets_stay_valid() {
     let Some(domain) = Domain::with(&[]) else { return };
+    rotates(domain, "rotating", &["net", "ads", "changetrustpw"]);
+}
+
+/// adcli changes the password with the keytab alone, which it writes entry by entry.
+#[test]
+fn a_new_key_of_adcli_is_taken_without_a_restart_and_old_tickets_stay_valid() {
+    let Some(domain) = Domain::with(&["adcli"]) else { return };
+    let update = ["adcli", "update", "--domain=corp.test", "--computer-password-lifetime=0"];
+    rotates(domain, "adcli-rotating", &update);
+}
+
+/// Changes the account's password by this command, as a timer of the machine does it, while the server runs on.
+fn rotates(domain: &Domain, name: &str, command: &[&str]) {
     // A machine account of its own: the others are those of all tests.
-    let host = domain.joined("rotating");
+    let host = domain.joined(name);
     let member = Member::start_on(host);
     let host = member.host();
     let service = member.service("cifs");
@@ -83,7 +95,7 @@ fn a_new_key_is_taken_without_a_restart_and_old_tickets_stay_valid() {
     let before = host.log_on("carol");
     let old = number(&before);
     member.smbclient(&before, "data", &[], "ls").success();
-    host.run(&["net", "ads", "changetrustpw"]).success();
+    host.run(command).success();
     let after = host.log_on("carol");
     assert_eq!(number(&after), old + 1);
     member.smbclient(&after, "data", &[], "ls").success();

@@ -40,7 +40,7 @@ pub(crate) struct Accepted {
 pub(crate) enum Style {
     /// Two messages in the framing of RFC 4121 4.1.
     Framed,
-    /// Three messages without framing: that of RPC (MS-KILE 3.4.5.1).
+    /// Three messages, the answer without framing: that of RPC (MS-KILE 3.4.5.1).
     Dce,
 }
 
@@ -97,7 +97,8 @@ pub(super) fn accept(
     let malformed = KerberosRefusal::TokenMalformed;
     let request = match style {
         Style::Framed => unframed(token, AP_REQ_ID).ok_or(malformed.clone())?,
-        Style::Dce => token,
+        // impacket frames this message all the same, and Windows accepts it.
+        Style::Dce => unframed(token, AP_REQ_ID).unwrap_or(token),
     };
     let request = ApReq::decode(request).map_err(|_| malformed.clone())?;
     let keytab = service.keytab();

@@ -455,7 +455,7 @@ impl RequestSpec {
         framed(&self.ap_req(issued))
     }
 
-    /// The same request in the DCE style, which has no framing.
+    /// Makes this a request in the DCE style, which has no framing.
     #[must_use]
     pub fn for_rpc(self) -> Self {
         Self { gss_flags: self.gss_flags.map(|flags| flags | ap_req::DCE_STYLE), ..self }

@@ -39,9 +39,13 @@ fn done(step: Step) -> (Logon, KerberosSeal) {
 /// A context without SPNEGO: both ends.
 fn context(enctype: Enctype) -> (KerberosSeal, ClientSeal) {
     let (issued, request) = carol(enctype);
+    context_of(&issued, &request, &request.ap_req(&issued))
+}
+
+fn context_of(issued: &Issued, request: &RequestSpec, token: &[u8]) -> (KerberosSeal, ClientSeal) {
     let mut acceptor = rpc();
-    let reply = continued(acceptor.step(&request.ap_req(&issued), &Nobody, NOW));
-    let (last, client) = third_leg(&reply, &issued, &request).expect("an answer to the request");
+    let reply = continued(acceptor.step(token, &Nobody, NOW));
+    let (last, client) = third_leg(&reply, issued, request).expect("an answer to the request");
     let (logon, server) = done(acceptor.step(&last, &Nobody, NOW));
     assert_eq!(logon.identity.user, "CORP\\carol");
     assert!(logon.token.is_empty());
@@ -73,6 +77,14 @@ fn context_protects_messages_in_both_directions() {
             assert_eq!(sealed, message);
         }
     }
+}
+
+/// impacket frames its request.
+#[test]
+fn request_may_be_framed() {
+    let (issued, request) = carol(Enctype::Aes256Sha1);
+    let (mut server, mut client) = context_of(&issued, &request, &request.token(&issued));
+    assert!(server.verify(b"a message", &client.sign(b"a message")));
 }
 
 #[test]
@@ -157,7 +169,7 @@ fn styles_of_smb_and_rpc_are_not_taken_for_each_other() {
         let is_refused = matches!(step, Step::Refused { .. });
         assert!(is_refused, "{step:?}");
     };
-    refused(rpc().step(&request.token(&issued), &Nobody, NOW));
+    refused(rpc().step(&two_messages.token(&issued), &Nobody, NOW));
     refused(rpc().step(&two_messages.ap_req(&issued), &Nobody, NOW));
     refused(rpc().step(&RequestSpec { gss_flags: None, ..request.clone() }.ap_req(&issued), &Nobody, NOW));
     refused(acceptor(&service()).step(&request.ap_req(&issued), &Nobody, NOW));

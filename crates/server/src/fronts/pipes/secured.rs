@@ -5,14 +5,19 @@
 //! in a logon. The messages of an association are the same with security and without; this module removes verifiers from
 //! incoming PDUs and adds them to outgoing ones.
 
+use std::net::{IpAddr, SocketAddr};
+
 use auth::kerberos::KerberosSeal;
 use auth::ntlm::{NtlmSeal, Sender};
-use auth::{Acceptor, AcceptorConfig, IdentityKind, Logon, MessageContext, Step, SystemRandom};
+use auth::{
+    Acceptor, AcceptorConfig, Claim, IdentityKind, Logon, MessageContext, Refusal, Step, SystemRandom,
+};
 use rpc::association::Ticket;
 use rpc::pdu::{CALL_HEADER_LEN, HEADER_LEN, Header, OBJECT_UUID, PacketType};
 use rpc::{Association, Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 
 use crate::admin::{self, Caller};
+use crate::core::audit;
 use crate::core::server::Server;
 
 /// An association with the security of its messages.
@@ -113,7 +118,9 @@ impl Secured {
             (Security::None, PacketType::BIND, Some(verifier)) if verifier.is_served() => {
                 let mut acceptor = Box::new(Acceptor::new(config(server, verifier.auth_type)).for_rpc());
                 let step = acceptor.step(verifier.token, &*server.accounts(), server.file_time());
-                let Step::Continue(token) = step else { return Err(refused(caller, &step)) };
+                let Step::Continue(token) = step else {
+                    return Err(refused(server, caller, acceptor.ticket_holder(), &step));
+                };
                 let trailer = verifier.trailer(header);
                 self.security = Security::Begun { acceptor, trailer, token: Some(token) };
                 let mut bind = verifier.without(pdu).ok_or(Broken)?;
@@ -142,7 +149,7 @@ impl Secured {
                         let token = is_answered.then_some(answer).filter(|it| !it.is_empty());
                         self.security = Security::Established { trailer: *trailer, keys, token };
                     }
-                    step => return Err(refused(caller, &step)),
+                    step => return Err(refused(server, caller, acceptor.ticket_holder(), &step)),
                 }
                 if is_answered { verifier.without(pdu).map(Some).ok_or(Broken) } else { Ok(None) }
             }
@@ -274,7 +281,7 @@ fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller)
     let Some(claim) = acceptor.claim(token) else {
         return acceptor.step(token, &*accounts, server.file_time());
     };
-    let wrong = || Step::Refused { reason: auth::Refusal::WrongPassword, token: None };
+    let wrong = || Step::Refused { reason: Refusal::WrongPassword, token: None };
     if caller.user.is_empty() || !wire::eq_ignore_case(&claim.user, &caller.user) {
         return wrong();
     }
@@ -285,10 +292,15 @@ fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller)
     proven.unwrap_or_else(wrong)
 }
 
-/// Reports a refused logon.
-fn refused(caller: &Caller, step: &Step) -> Broken {
-    if let Step::Refused { reason, .. } | Step::Again { reason, .. } = step {
-        tracing::debug!(from = %caller.from, "the logon within a named pipe was refused: {reason}");
+/// Writes a refused ticket to the audit log. Wrong passwords have their own entries.
+fn refused(server: &Server, caller: &Caller, holder: Option<&Claim>, step: &Step) -> Broken {
+    if let Step::Refused { reason, .. } | Step::Again { reason, .. } = step
+        && let Refusal::Kerberos(reason) = reason
+        && let Ok(address) = caller.from.parse::<IpAddr>()
+        && server.logons.log.has_room(address, server.now())
+    {
+        let peer = SocketAddr::new(address, 0);
+        audit::logon_refused(&peer, holder, "Kerberos", &format!("within a named pipe: {reason}"));
     }
     Broken
 }
