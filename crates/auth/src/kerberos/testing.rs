@@ -534,9 +534,9 @@ impl ClientSeal {
         cipher.rotate_right(rotation + usize::from(extra));
         let (token, sealed) = cipher.split_at(cipher.len() - message.len());
         message.copy_from_slice(sealed);
-        let mut token = [&header, token].concat();
-        token[6..8].copy_from_slice(&(rotation as u16).to_be_bytes());
-        token
+        let (id, numbers) = header.split_at(6);
+        let (_, number) = numbers.split_at(2);
+        [id, &(rotation as u16).to_be_bytes(), number, token].concat()
     }
 
     /// Decrypts the server's next message, all of which is encrypted. Returns false if it was altered.

@@ -49,8 +49,13 @@ enum Security {
 
 /// The keys of both directions.
 enum Keys {
-    Ntlm { inward: NtlmSeal, outward: NtlmSeal },
+    Ntlm(Box<NtlmKeys>),
     Kerberos(KerberosSeal),
+}
+
+struct NtlmKeys {
+    inward: NtlmSeal,
+    outward: NtlmSeal,
 }
 
 /// The fields of `sec_trailer` that are the same in all messages; and true if headers are signed, too.
@@ -224,7 +229,7 @@ impl Secured {
                 PacketType::BIND_ACK | PacketType::ALTER_CONTEXT_RESPONSE,
             ) => {
                 let Some(token) = token.take() else { return pdu };
-                trailer.put(&mut pdu, HEADER_LEN, token.len());
+                trailer.put(&mut pdu, HEADER_LEN, BIND_ALIGNMENT, token.len());
                 pdu.extend_from_slice(&token);
                 if let (true, Some(flags)) = (trailer.signs_headers, pdu.get_mut(FLAGS)) {
                     *flags |= SUPPORTS_HEADER_SIGNING;
@@ -233,7 +238,7 @@ impl Secured {
             }
             (Security::Established { trailer, keys, .. }, PacketType::RESPONSE) => {
                 let seals = trailer.level == PRIVACY;
-                let at = trailer.put(&mut pdu, CALL_HEADER_LEN, keys.token_len(seals));
+                let at = trailer.put(&mut pdu, CALL_HEADER_LEN, STUB_ALIGNMENT, keys.token_len(seals));
                 let body = CALL_HEADER_LEN..at;
                 let (signed, sealed) = if trailer.signs_headers {
                     (pdu.as_mut_slice(), body)
@@ -316,7 +321,8 @@ impl Keys {
             _ if !is_callers => None,
             MessageContext::Ntlm(flags) => {
                 let direction = |sender| NtlmSeal::new(flags, &logon.session_key.first_16(), sender);
-                Some(Self::Ntlm { inward: direction(Sender::Client)?, outward: direction(Sender::Server)? })
+                let (inward, outward) = (direction(Sender::Client)?, direction(Sender::Server)?);
+                Some(Self::Ntlm(Box::new(NtlmKeys { inward, outward })))
             }
             MessageContext::Kerberos(seal) => Some(Self::Kerberos(*seal)),
             MessageContext::None => None,
@@ -326,7 +332,7 @@ impl Keys {
     /// Bytes of the token of an outgoing message.
     fn token_len(&self, seals: bool) -> usize {
         match self {
-            Self::Ntlm { .. } => NTLM_SIGNATURE_BYTES,
+            Self::Ntlm(_) => NTLM_SIGNATURE_BYTES,
             Self::Kerberos(seal) if seals => seal.seal_len(),
             Self::Kerberos(seal) => seal.signature_len(),
         }
@@ -334,14 +340,14 @@ impl Keys {
 
     fn sign(&mut self, message: &[u8]) -> Vec<u8> {
         match self {
-            Self::Ntlm { outward, .. } => outward.sign(message).to_vec(),
+            Self::Ntlm(keys) => keys.outward.sign(message).to_vec(),
             Self::Kerberos(seal) => seal.sign(message),
         }
     }
 
     fn verify(&mut self, message: &[u8], token: &[u8]) -> bool {
         match self {
-            Self::Ntlm { inward, .. } => inward.verify(message, token),
+            Self::Ntlm(keys) => keys.inward.verify(message, token),
             Self::Kerberos(seal) => seal.verify(message, token),
         }
     }
@@ -349,7 +355,7 @@ impl Keys {
     /// Encrypts a part of an outgoing message. `None` if there are no random bytes.
     fn seal(&mut self, message: &mut [u8], part: std::ops::Range<usize>) -> Option<Vec<u8>> {
         match self {
-            Self::Ntlm { outward, .. } => Some(outward.seal_part(message, part).to_vec()),
+            Self::Ntlm(keys) => Some(keys.outward.seal_part(message, part).to_vec()),
             Self::Kerberos(seal) => seal.seal_part(message, part, &mut SystemRandom).ok(),
         }
     }
@@ -357,7 +363,7 @@ impl Keys {
     /// Decrypts a part of an incoming message, and returns true if the message is right.
     fn open(&mut self, message: &mut [u8], part: std::ops::Range<usize>, token: &[u8]) -> bool {
         match self {
-            Self::Ntlm { inward, .. } => inward.open_part(message, part, token),
+            Self::Ntlm(keys) => keys.inward.open_part(message, part, token),
             Self::Kerberos(seal) => seal.open_part(message, part, token),
         }
     }
@@ -416,10 +422,10 @@ impl<'a> Verifier<'a> {
 
 impl Trailer {
     /// Appends the padding and the header of a verifier whose token has `token` bytes, and returns the offset of the
-    /// header. The data from `start` on are padded to a multiple of 16 (MS-RPCE 2.2.2.11).
-    fn put(self, pdu: &mut Vec<u8>, start: usize, token: usize) -> usize {
+    /// header. The data from `start` on are padded to a multiple of `alignment`.
+    fn put(self, pdu: &mut Vec<u8>, start: usize, alignment: usize, token: usize) -> usize {
         let body = pdu.len().saturating_sub(start);
-        let padding = body.next_multiple_of(16).saturating_sub(body);
+        let padding = body.next_multiple_of(alignment).saturating_sub(body);
         let at = pdu.len().saturating_add(padding);
         pdu.resize(at, 0);
         pdu.extend_from_slice(&[self.auth_type, self.level, u8::try_from(padding).unwrap_or(0), 0]);
@@ -456,6 +462,11 @@ const SUPPORTS_HEADER_SIGNING: u8 = 0x04;
 
 /// `max_recv_frag` of a bind.
 const MAX_RECV_FRAG: std::ops::Range<usize> = 18..20;
+
+/// The multiples of bytes before a verifier: of the PDU, and of a stub (MS-RPCE 2.2.2.11). impacket has no padding in
+/// answers to binds.
+const BIND_ALIGNMENT: usize = 4;
+const STUB_ALIGNMENT: usize = 16;
 
 /// Bytes of `sec_trailer` without the token, and of an NTLM signature.
 const TRAILER_BYTES: usize = 8;
