@@ -321,6 +321,23 @@ fn a_cancel_needs_the_session_and_protection_of_its_request() {
     }
 }
 
+/// Clients that have cancelled a request take it for unanswered if a later one is answered first: smbtorture's
+/// `smb2.session.expire2s` does so with CHANGE_NOTIFY.
+#[test]
+fn a_cancelled_request_is_answered_before_later_ones() {
+    let subject = Subject::start(&Setup::default());
+    for _ in 0..5 {
+        let mut waiting = Waiting::for_lock(&subject, ENABLED);
+        let id = waiting.keys.id;
+        let cancel = framed(waiting.cancel(id), Signed(&waiting.keys));
+        let echo =
+            waiting.raw.message(Command::ECHO, id, TreeId(0), |out, base| EchoRequest.encode(out, base));
+        waiting.raw.send_bytes(&[cancel, framed(echo, Signed(&waiting.keys))].concat());
+        let first = waiting.raw.receive(&[&waiting.keys]).expect("an answer").header;
+        assert_eq!((first.message_id, first.status), (waiting.waits, NtStatus::CANCELLED));
+    }
+}
+
 #[test]
 fn a_lock_granted_before_its_cancel_is_answered_as_granted() {
     let subject = Subject::start(&Setup::default());

@@ -34,6 +34,7 @@ fn the_kernel_mounts_with_a_ticket() {
         }
     }
     client.args(["445", "data", "carol", "-", "-", &host.full_name()]).env("KC_OPTS", "none");
+    client.env("KC_HOST", host.address().to_string());
     let said = run(client, include_bytes!("kernel.sh"), KERNEL_MAX).success();
     for options in ["sec=krb5i", "sec=krb5", "sec=krb5i,seal", "sec=krb5i,vers=2.1"] {
         assert!(said.stdout.contains(&format!("with {options}: done")), "{said}");

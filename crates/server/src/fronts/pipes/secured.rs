@@ -17,7 +17,7 @@ use rpc::pdu::{CALL_HEADER_LEN, HEADER_LEN, Header, OBJECT_UUID, PacketType};
 use rpc::{Association, Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 
 use crate::admin::{self, Caller};
-use crate::core::audit;
+use crate::core::audit::{Why, logon_refused};
 use crate::core::server::Server;
 
 /// An association with the security of its messages.
@@ -300,12 +300,13 @@ fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller)
 /// Writes a refused ticket to the audit log. Wrong passwords have their own entries.
 fn refused(server: &Server, caller: &Caller, holder: Option<&Claim>, step: &Step) -> Broken {
     if let Step::Refused { reason, .. } | Step::Again { reason, .. } = step
-        && let Refusal::Kerberos(reason) = reason
+        && matches!(reason, Refusal::Kerberos(_))
         && let Ok(address) = caller.from.parse::<IpAddr>()
         && server.logons.log.has_room(address, server.now())
     {
         let peer = SocketAddr::new(address, 0);
-        audit::logon_refused(&peer, holder, "Kerberos", &format!("within a named pipe: {reason}"));
+        let why = Why { reason: format!("within a named pipe: {reason}"), remedy: reason.remedy() };
+        logon_refused(&peer, holder, "Kerberos", &why);
     }
     Broken
 }
