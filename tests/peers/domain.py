@@ -10,11 +10,7 @@ from common import *  # noqa: F403
 
 from impacket import smb3
 from impacket.dcerpc.v5 import srvs, transport
-from impacket.dcerpc.v5.rpcrt import (
-    RPC_C_AUTHN_GSS_NEGOTIATE,
-    RPC_C_AUTHN_LEVEL_PKT_INTEGRITY,
-    RPC_C_AUTHN_LEVEL_PKT_PRIVACY,
-)
+from impacket.dcerpc.v5.rpcrt import RPC_C_AUTHN_GSS_NEGOTIATE, RPC_C_AUTHN_LEVEL_PKT_PRIVACY
 from impacket.krb5.asn1 import AP_REQ
 from impacket.krb5.ccache import CCache
 from impacket.smb3structs import FILE_SHARE_READ, FILE_SHARE_WRITE, SMB2_DIALECT_21
@@ -175,22 +171,21 @@ def holds(host, address, user, share, name):
 
 
 def rpc(host, address, user):
-    """Calls over a pipe whose messages are signed or encrypted with the keys of a ticket."""
-    for level in (RPC_C_AUTHN_LEVEL_PKT_INTEGRITY, RPC_C_AUTHN_LEVEL_PKT_PRIVACY):
-        tgs = ticket("cifs/%s" % host)
-        connection = connect(host, address)
-        logon(connection, user, tgs)
-        pipe = transport.SMBTransport(host, address, filename=r"\srvsvc", smb_connection=connection)
-        call = pipe.get_dce_rpc()
-        call.set_credentials(user, "", REALM, "", "", None, tgs, tgs)
-        call.set_auth_type(RPC_C_AUTHN_GSS_NEGOTIATE)
-        call.set_auth_level(level)
-        call.connect()
-        call.bind(srvs.MSRPC_UUID_SRVS)
-        for _ in range(3):
-            shares = srvs.hNetrShareEnum(call, 1)["InfoStruct"]["ShareInfo"]["Level1"]["Buffer"]
-            names = [it["shi1_netname"][:-1] for it in shares]
-            check("data" in names, "level %d lists the shares %s" % (level, names))
+    """Calls over a pipe whose messages are encrypted with the keys of a ticket. impacket 0.10 cannot only sign them."""
+    tgs = ticket("cifs/%s" % host)
+    connection = connect(host, address)
+    logon(connection, user, tgs)
+    pipe = transport.SMBTransport(host, address, filename=r"\srvsvc", smb_connection=connection)
+    call = pipe.get_dce_rpc()
+    call.set_credentials(user, "", REALM, "", "", None, tgs, tgs)
+    call.set_auth_type(RPC_C_AUTHN_GSS_NEGOTIATE)
+    call.set_auth_level(RPC_C_AUTHN_LEVEL_PKT_PRIVACY)
+    call.connect()
+    call.bind(srvs.MSRPC_UUID_SRVS)
+    for _ in range(3):
+        shares = srvs.hNetrShareEnum(call, 1)["InfoStruct"]["ShareInfo"]["Level1"]["Buffer"]
+        names = [it["shi1_netname"][:-1] for it in shares]
+        check("data" in names, "the shares are %s" % names)
 
 
 if __name__ == "__main__":
