@@ -109,6 +109,12 @@ impl Machine {
         for directory in ["run/systemd/system", "run/shareward-test"] {
             fs::create_dir_all(machine.path(directory))?;
         }
+        // A server that was used on this machine may have left its files.
+        for directory in ["etc/shareward", "var/lib/shareward"] {
+            if machine.path(directory).exists() {
+                fs::remove_dir_all(machine.path(directory))?;
+            }
+        }
         // A policy of a container must not keep services from starting.
         fs::remove_file(machine.path("usr/sbin/policy-rc.d")).ok();
         fs::remove_file(machine.path("usr/bin/systemctl")).ok();
@@ -272,6 +278,10 @@ impl Machine {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let path = entry.path();
                 let shown = path.strip_prefix(&self.upper).unwrap_or(&path).display().to_string();
+                // The mark of a file of the lower root that was removed.
+                if self.path(&shown).symlink_metadata().is_err() {
+                    continue;
+                }
                 // The directories of the user, and of this test.
                 if ["home", "srv", "tmp", "run", "var/mail"].contains(&shown.as_str()) {
                     continue;
