@@ -4,6 +4,7 @@ HOST is the server's full name, USER the owner of the ticket cache KRB5CCNAME.
 """
 
 import os
+import struct
 import time
 
 from common import *  # noqa: F403
@@ -21,6 +22,7 @@ STATUS_ACCESS_DENIED = 0xC0000022
 STATUS_NETWORK_SESSION_EXPIRED = 0xC000035C
 STATUS_LOGON_FAILURE = 0xC000006D
 STATUS_MORE_PROCESSING_REQUIRED = 0xC0000016
+STATUS_OBJECT_NAME_NOT_FOUND = 0xC0000034
 
 # The answers to a logon that is refused: with the last of them, a client may bring another ticket.
 REFUSED = (STATUS_LOGON_FAILURE, STATUS_ACCESS_DENIED, STATUS_MORE_PROCESSING_REQUIRED)
@@ -188,9 +190,49 @@ def rpc(host, address, user):
         check("data" in names, "the shares are %s" % names)
 
 
+class Context:
+    """A context of a CREATE (MS-SMB2 2.2.13.2)."""
+
+    def __init__(self, name, data):
+        self.bytes = struct.pack("<LHHHHL", 0, 16, 4, 0, 24, len(data)) + name + bytes(4) + data
+
+    def getData(self):
+        return self.bytes
+
+
+def open_durable(connection, context):
+    """Opens a file with a batch oplock and a context for durable handles."""
+    low, tree = connection.getSMBServer(), connection.connectTree("data")
+    access, shared = 0x0012019F, FILE_SHARE_READ | FILE_SHARE_WRITE
+    return low.create(tree, "durable", access, shared, 0x40, 3, 0x80, oplockLevel=9, createContexts=[context])
+
+
+def reclaims(host, address, user, password):
+    """A durable handle of a user of the domain is not that of the local account with the same name."""
+    guid = os.urandom(16)
+    first = connect(host, address)
+    logon(first, user, ticket("cifs/%s" % host))
+    handle = open_durable(first, Context(b"DH2Q", struct.pack("<LLQ", 60000, 0, 0) + guid))
+    back = Context(b"DH2C", handle + guid + bytes(4))
+    first.getSMBServer()._NetBIOSSession.get_socket().close()
+    local = connect(host, address)
+    local.login(user, password)
+    deadline = time.monotonic() + PATIENCE
+    code = STATUS_OBJECT_NAME_NOT_FOUND
+    # Until the server has noticed the end of the connection, nobody can reclaim the handle.
+    while code == STATUS_OBJECT_NAME_NOT_FOUND and time.monotonic() < deadline:
+        code = error_of(open_durable, local, back)
+    check(code == STATUS_ACCESS_DENIED, "the local account gets 0x%08x" % code)
+    again = connect(host, address)
+    logon(again, user, ticket("cifs/%s" % host))
+    reclaimed = open_durable(again, back)
+    check(reclaimed[:8] == handle[:8], "the user of the domain has its handle again")
+
+
 if __name__ == "__main__":
     host, address, user, name, *arguments = sys.argv[1:]
-    checks = {it.__name__: it for it in (tickets_in_the_cache, ticket_for, altered, replayed, expires, holds, rpc)}
+    known = (tickets_in_the_cache, ticket_for, altered, replayed, expires, holds, rpc, reclaims)
+    checks = {it.__name__: it for it in known}
     try:
         checks[name](host, address, user, *arguments)
     except Failed as failure:

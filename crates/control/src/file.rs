@@ -39,6 +39,9 @@ pub struct OpenFile {
     pub share: Option<String>,
     /// The account; empty for an anonymous session.
     pub user: String,
+    /// The DNS name of the domain whose user the account is, if the server knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
     /// True if the guest account took the place of the account.
     #[serde(default)]
     pub guest: Option<bool>,
@@ -223,5 +226,5 @@ impl CloseFile {
 
 /// True if the account has it open, and no guest who goes by its name.
 fn is_of(file: &OpenFile, user: &str) -> bool {
-    file.guest != Some(true) && crate::session::same_user(user, None, &file.user)
+    file.guest != Some(true) && crate::session::same_user(user, None, file.realm.as_deref(), &file.user)
 }

@@ -18,6 +18,9 @@ pub struct Session {
     pub user: String,
     /// The account's domain.
     pub domain: Option<String>,
+    /// The DNS name of the domain whose user the account is, if the server knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
     /// The client's description of itself (`sesi502_cltype_name`); SMB2 clients send none.
     pub client_type: Option<String>,
     /// The number of opens of the session.
@@ -88,22 +91,22 @@ pub struct SessionQuery {
 impl SessionQuery {
     /// True if `session` matches all filters but `mine`. A filter on an unknown value does not match.
     pub fn matches(&self, session: &Session) -> bool {
-        self.user.as_ref().is_none_or(|user| same_user(user, session.domain.as_deref(), &session.user))
-            && self.client.as_ref().is_none_or(|client| {
-                address::same_computer(&session.computer, client)
-                    || session.computer_name.as_deref().is_some_and(|it| address::same_computer(it, client))
-            })
-            && self
-                .share
-                .as_ref()
-                .is_none_or(|share| session.shares.iter().flatten().any(|it| eq_ignore_case(&it.name, share)))
+        self.user.as_ref().is_none_or(|user| {
+            same_user(user, session.domain.as_deref(), session.realm.as_deref(), &session.user)
+        }) && self.client.as_ref().is_none_or(|client| {
+            address::same_computer(&session.computer, client)
+                || session.computer_name.as_deref().is_some_and(|it| address::same_computer(it, client))
+        }) && self
+            .share
+            .as_ref()
+            .is_none_or(|share| session.shares.iter().flatten().any(|it| eq_ignore_case(&it.name, share)))
             && self.idle.is_none_or(|bound| session.idle_seconds.is_some_and(|idle| bound.allows(idle)))
             && self.age.is_none_or(|bound| session.active_seconds.is_some_and(|age| bound.allows(age)))
     }
 }
 
 /// True if `wanted`, which is `user`, `DOMAIN\user` or `user@realm`, is this account. An unknown domain is not compared.
-pub(crate) fn same_user(wanted: &str, domain: Option<&str>, user: &str) -> bool {
+pub(crate) fn same_user(wanted: &str, domain: Option<&str>, realm: Option<&str>, user: &str) -> bool {
     let (domain, user) = user.rsplit_once('\\').map_or((domain, user), |(domain, user)| (Some(domain), user));
     let is = |wanted: &Account| {
         wanted.user == AccountName::new(user) && domain.is_none_or(|domain| wanted.is_in(domain))
@@ -111,10 +114,14 @@ pub(crate) fn same_user(wanted: &str, domain: Option<&str>, user: &str) -> bool 
     if is(&Account::new(wanted)) {
         return true;
     }
-    // The realm is the DNS name of the domain, whose NetBIOS name usually is the first label.
-    wanted.rsplit_once('@').is_some_and(|(name, realm)| {
-        let label = realm.split('.').next().unwrap_or_default();
-        [realm, label].iter().any(|it| is(&Account::new(&format!("{it}\\{name}"))))
+    wanted.rsplit_once('@').is_some_and(|(name, of)| {
+        let is_in = |domain: &str| is(&Account::new(&format!("{domain}\\{name}")));
+        match realm {
+            Some(realm) if eq_ignore_case(realm, of) => AccountName::new(name) == AccountName::new(user),
+            Some(_) => is_in(of),
+            // The server does not say which domain has the DNS name. The NetBIOS name usually is the first label.
+            None => is_in(of) || is_in(of.split('.').next().unwrap_or_default()),
+        }
     })
 }
 
@@ -128,4 +135,23 @@ pub struct CloseSessions {
     pub computer: Option<String>,
     /// As [`SessionQuery::user`].
     pub user: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principal_names_are_compared_with_the_realm_of_the_server() {
+        let corp = |wanted, realm| same_user(wanted, None, realm, "CORP\\carol");
+        for realm in [None, Some("hq.example")] {
+            assert!(corp("corp\\CAROL", realm) && corp("carol@CORP", realm));
+            assert!(
+                !corp("EU\\carol", realm) && !corp("carol@eu.example", realm) && !corp("dave@corp", realm)
+            );
+        }
+        assert!(corp("Carol@HQ.example", Some("hq.example")) && !corp("carol@hq.example", None));
+        assert!(corp("carol@corp.example", None), "the first label, if the server does not say more");
+        assert!(!corp("carol@corp.example", Some("hq.example")), "the NetBIOS name of another domain");
+    }
 }

@@ -25,6 +25,12 @@ pub struct Settings {
     /// The minutes after which an idle session without open files is ended (`sv102_disc`); -1 for never; `None` if
     /// unknown.
     pub autodisconnect: Option<i64>,
+    /// The NetBIOS name of the domain that the server is a member of, or of its workgroup; `None` if unknown.
+    pub domain: Option<String>,
+    /// The DNS name of the domain; `None` in a workgroup, or if unknown.
+    pub dns_domain: Option<String>,
+    /// True for a member of a domain, false for one of a workgroup (MS-WKST 2.2.3.1); `None` if unknown.
+    pub domain_member: Option<bool>,
     /// The restrictions that the server has put on itself; `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Sandbox>,

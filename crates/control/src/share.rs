@@ -154,6 +154,9 @@ pub struct Connection {
     pub opens: Option<u32>,
     /// The account; empty for an anonymous session.
     pub user: String,
+    /// The DNS name of the domain whose user the account is, if the server knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
     /// The client's address, as [`crate::Session::computer`].
     pub computer: Option<String>,
     /// The session, by its `SessionGlobalId`.
@@ -183,10 +186,10 @@ pub struct ConnectionQuery {
 impl ConnectionQuery {
     /// True if `connection` matches. A filter on an unknown value does not match.
     pub fn matches(&self, connection: &Connection) -> bool {
-        self.user.as_ref().is_none_or(|user| crate::session::same_user(user, None, &connection.user))
-            && self.client.as_ref().is_none_or(|client| {
-                connection.computer.as_deref().is_some_and(|it| crate::address::same_computer(it, client))
-            })
-            && self.share.as_ref().is_none_or(|share| wire::eq_ignore_case(&connection.share, share))
+        self.user.as_ref().is_none_or(|user| {
+            crate::session::same_user(user, None, connection.realm.as_deref(), &connection.user)
+        }) && self.client.as_ref().is_none_or(|client| {
+            connection.computer.as_deref().is_some_and(|it| crate::address::same_computer(it, client))
+        }) && self.share.as_ref().is_none_or(|share| wire::eq_ignore_case(&connection.share, share))
     }
 }

@@ -82,6 +82,7 @@ fn file() -> OpenFile {
         share_access: Some(vec!["read".into()]),
         lock_ranges: vec![LockRange { offset: 0, length: u64::MAX, exclusive: true }],
         opened_at: Some(Timestamp(0)),
+        realm: Some(String::new()),
         ..OpenFile::default()
     }
 }
@@ -98,9 +99,11 @@ fn refusal() -> Refusal {
 #[test]
 fn answers_fit_their_schemas() {
     let shares = vec![SessionShare { name: "data".into(), kind: ShareKind::Disk, opens: Some(1) }];
-    fits("PageOfSession", &Page::new(vec![Session { shares: Some(shares), ..Session::default() }], Some(1)));
+    let realm = Some(String::new());
+    let session = Session { shares: Some(shares), realm: realm.clone(), ..Session::default() };
+    fits("PageOfSession", &Page::new(vec![session], Some(1)));
     fits("PageOfOpenFile", &Page::whole(vec![file()]));
-    fits("PageOfConnection", &Page::whole(vec![Connection::default()]));
+    fits("PageOfConnection", &Page::whole(vec![Connection { realm, ..Connection::default() }]));
     fits("PageOfRefusal", &Page::whole(vec![refusal()]));
     let grants = Some(vec![grant()]);
     fits("PageOfShare", &Page::whole(vec![Share { grants, away: Some(String::new()), ..Share::default() }]));

@@ -218,7 +218,7 @@ impl<S: Shell> State<S> {
 
     fn check_open(&self, id: FileGlobalId, open: &Open<S>) -> Result<(), String> {
         ensure!(open.shared.closed().is_none(), "open {id} is closed and still in the table");
-        let user = UserKey::new(open.owner.kind, &open.owner.user);
+        let user = UserKey::new(open.owner.kind, &open.owner.user, open.owner.sid);
         ensure!(open.user == user, "open {id} belongs to {user:?} and is counted for {:?}", open.user);
         match open.home {
             Some(home) => {

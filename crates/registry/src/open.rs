@@ -36,6 +36,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
+use wire::security::Sid;
 use wire::{
     AccessMask, FileGlobalId, FileId, FoldedName, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId,
     ShareAccess, TreeGlobalId,
@@ -120,13 +121,15 @@ pub(crate) struct Owner {
     pub(crate) user: Arc<str>,
     pub(crate) domain: Arc<str>,
     pub(crate) kind: UserKind,
+    pub(crate) sid: Option<Sid>,
     pub(crate) client: Arc<str>,
 }
 
 impl Owner {
     pub(crate) fn new(identity: &Identity, client: Arc<str>) -> Self {
         let kind = identity.kind();
-        Self { user: identity.user.clone(), domain: identity.domain.clone(), kind, client }
+        let (user, domain) = (identity.user.clone(), identity.domain.clone());
+        Self { user, domain, kind, sid: identity.sid, client }
     }
 }
 

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
+use wire::security::Sid;
 use wire::{SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
 use crate::deadlines::Deadline;
@@ -88,13 +89,16 @@ pub struct Identity {
     pub user: Arc<str>,
     /// The domain or server that the client named, unchecked.
     pub domain: Arc<str>,
+    /// The SID of a user of a domain; `None` for accounts of the server itself, guests and anonymous users.
+    pub sid: Option<Sid>,
     /// The flags of the session.
     pub flags: SessionFlags,
 }
 
 impl Identity {
-    /// True if both are the same user: of the same kind, and of the same account. The domain is not compared, because
-    /// the client chooses it and it does not affect the account.
+    /// True if both are the same user: of the same kind, and of the same account. Users of a domain are compared by
+    /// their SIDs alone: a user whose account was renamed is the same, another account that gets its name is not.
+    /// The `domain` of an account is not compared, because the client chooses it and it does not affect the account.
     pub fn is_same_user(&self, other: &Self) -> bool {
         UserKey::of(self) == UserKey::of(other)
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use wire::security::Sid;
 use wire::{
     AccessMask, Account, Dialect, FileGlobalId, LeaseState, OplockLevel, SessionGlobalId, ShareAccess,
     ShareName, TreeGlobalId,
@@ -13,6 +14,7 @@ use wire::{
 use crate::locks::RangeLock;
 use crate::open::Open;
 use crate::session::{Session, SessionState};
+use crate::user_counts::UserKey;
 use crate::{
     ConnectionId, ConnectionInfo, Identity, OpenTarget, ShareDefinition, Shell, State, Time, UserKind, cost,
 };
@@ -22,12 +24,33 @@ use crate::{
 pub struct Filter {
     /// The user's account. A guest of the same name does not match.
     pub account: Option<Account>,
+    /// The SID of the account, if it is one of a domain and the SID is known. Users with a SID are then compared by it
+    /// instead of by name.
+    pub sid: Option<Sid>,
     /// The client's name or address.
     pub client: Option<ClientName>,
     /// The share. It does not apply to sessions.
     pub share: Option<ShareName>,
     /// The session.
     pub session: Option<SessionGlobalId>,
+}
+
+impl Filter {
+    /// True if this user with the name `user` matches; `domain` is what its client named.
+    pub(crate) fn is_of_user(&self, key: &UserKey, domain: &str, user: &str) -> bool {
+        let Some(account) = &self.account else { return true };
+        match key {
+            UserKey::Local(UserKind::Account, name) => account.is_named(domain, name),
+            UserKey::Local(UserKind::Guest | UserKind::Anonymous, _) => false,
+            UserKey::OfDomain(sid) => self.sid.map_or_else(|| account.is(domain, user), |it| it == **sid),
+        }
+    }
+
+    /// True if the open's user matches.
+    pub fn is_of_user_of(&self, file: &FileSnapshot) -> bool {
+        let key = UserKey::new(file.user_kind, &file.user, file.user_sid);
+        self.is_of_user(&key, &file.domain, &file.user)
+    }
 }
 
 /// A client's name, which may be its address.
@@ -77,6 +100,8 @@ pub struct FileSnapshot {
     pub user: Arc<str>,
     /// The kind of user.
     pub user_kind: UserKind,
+    /// The SID of a user of a domain.
+    pub user_sid: Option<Sid>,
     /// The domain or server that the client named.
     pub domain: Arc<str>,
     /// The client's name.
@@ -128,6 +153,8 @@ pub struct TreeSnapshot {
     pub user: Arc<str>,
     /// The kind of user.
     pub user_kind: UserKind,
+    /// The SID of a user of a domain.
+    pub user_sid: Option<Sid>,
     /// The client's name.
     pub client: Arc<str>,
     /// The number of opens of the tree connect.
@@ -221,6 +248,7 @@ impl<S: Shell> State<S> {
                     share: tree.origin.share_name.clone(),
                     user: session.identity.user.clone(),
                     user_kind: session.identity.kind(),
+                    user_sid: session.identity.sid,
                     client: session.owner.client.clone(),
                     opens: tree.opens.len(),
                     created: tree.created,
@@ -253,10 +281,9 @@ impl<S: Shell> State<S> {
     }
 
     pub(crate) fn matches_session(&self, id: SessionGlobalId, session: &Session<S>, filter: &Filter) -> bool {
-        let is_user = |account: &Account| {
-            session.user.as_ref().is_some_and(|it| it.is_account(account, &session.identity.domain))
-        };
-        filter.account.as_ref().is_none_or(is_user)
+        let Identity { user, domain, .. } = &session.identity;
+        let is_user = || session.user.as_ref().is_some_and(|key| filter.is_of_user(key, domain, user));
+        (filter.account.is_none() || is_user())
             && filter.session.is_none_or(|wanted| wanted == id)
             && filter.client.as_ref().is_none_or(|client| self.is_from(session, client))
     }
@@ -270,7 +297,7 @@ impl<S: Shell> State<S> {
     fn matches_file(&self, open: &Open<S>, filter: &Filter) -> bool {
         let session = open.home.map(|home| home.session);
         filter.share.as_ref().is_none_or(|share| open.origin.share == *share)
-            && filter.account.as_ref().is_none_or(|account| open.user.is_account(account, &open.owner.domain))
+            && filter.is_of_user(&open.user, &open.owner.domain, &open.owner.user)
             && filter.session.is_none_or(|wanted| session == Some(wanted))
             && filter.client.as_ref().is_none_or(|client| {
                 let session = session.and_then(|id| self.sessions.get(&id));
@@ -316,6 +343,7 @@ impl<S: Shell> State<S> {
             tree: open.home.map(|home| home.tree),
             user: open.owner.user.clone(),
             user_kind: open.owner.kind,
+            user_sid: open.owner.sid,
             domain: open.owner.domain.clone(),
             client: open.owner.client.clone(),
             target: open.target.clone(),

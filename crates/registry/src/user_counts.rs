@@ -1,31 +1,39 @@
 //! The number of sessions, tree connects and opens of each user, so that no user takes the places that others need.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use wire::{Account, AccountName};
+use wire::AccountName;
+use wire::security::Sid;
 
 use crate::limits::USER_PART;
 use crate::{Identity, Standing, UserKind};
 
 /// A user in the form that is compared, with the rules of [`Identity::is_same_user`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct UserKey {
-    kind: UserKind,
-    account: AccountName,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum UserKey {
+    /// A user of the server itself: an account of the users file, a guest or the anonymous user.
+    Local(UserKind, AccountName),
+    /// A user of a domain, whose name may change.
+    OfDomain(Arc<Sid>),
 }
 
 impl UserKey {
     pub(crate) fn of(identity: &Identity) -> Self {
-        Self::new(identity.kind(), &identity.user)
+        Self::new(identity.kind(), &identity.user, identity.sid)
     }
 
-    pub(crate) fn new(kind: UserKind, name: &str) -> Self {
-        Self { kind, account: AccountName::new(name) }
+    pub(crate) fn new(kind: UserKind, name: &str, sid: Option<Sid>) -> Self {
+        match sid {
+            Some(sid) if kind == UserKind::Account => Self::OfDomain(Arc::new(sid)),
+            _ => Self::Local(kind, AccountName::new(name)),
+        }
     }
+}
 
-    /// True for the user of an account in this domain. A guest of the same name is another user.
-    pub(crate) fn is_account(&self, account: &Account, domain: &str) -> bool {
-        self.kind == UserKind::Account && account.is_named(domain, &self.account)
+impl Default for UserKey {
+    fn default() -> Self {
+        Self::of(&Identity::default())
     }
 }
 

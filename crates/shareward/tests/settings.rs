@@ -61,6 +61,9 @@ fn settings() -> Settings {
         users_max: None,
         files_per_session_max: Some(16384),
         autodisconnect: Some(15),
+        domain: Some("CORP".into()),
+        dns_domain: Some("corp.example".into()),
+        domain_member: Some(true),
         sandbox: Some(Sandbox {
             mode: "on".into(),
             landlock: "none (the kernel does not have it)".into(),

@@ -150,4 +150,19 @@ fn the_steps_of_the_document() {
         }
     }
     assert!(!reader.connected.is_empty(), "the document has a client");
+    reader.run("shareward config workstation", "").says("page.corp.test").says("CORP");
+    leave(domain, &reader, &settings);
+}
+
+/// The way back from the domain.
+fn leave(domain: &Domain, reader: &Reader, settings: &std::path::Path) {
+    let computers = || domain.samba_tool(&["computer", "list"]).stdout;
+    assert!(computers().contains("PAGE$"), "the join has made an account");
+    let keys = || reader.host.run(&["klist", "-k"]).stdout;
+    assert!(keys().contains("CORP.TEST"), "the join has written keys");
+    reader.run("shareward domain leave /yes", &format!("{}\n", password("Administrator")));
+    assert!(!computers().contains("PAGE$"));
+    assert!(!keys().contains("CORP.TEST"));
+    let text = fs::read_to_string(settings).expect("read the settings");
+    assert!(!text.lines().any(|line| line == "[domain]"), "{text}");
 }

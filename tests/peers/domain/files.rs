@@ -8,7 +8,7 @@ use testkit::{Domain, Tickets};
 use super::Member;
 
 /// The descriptor of a file, as smbcacls prints it, without the lines of its head.
-fn acl(member: &Member, tickets: &Tickets, file: &str, options: &[&str]) -> Vec<String> {
+pub(super) fn acl(member: &Member, tickets: &Tickets, file: &str, options: &[&str]) -> Vec<String> {
     let unc = member.unc("data");
     let words = ["smbcacls", "--use-kerberos=required", "--no-pass", &unc, file];
     let said = member.host().run_as(tickets, &[&words, options].concat()).success().stdout;

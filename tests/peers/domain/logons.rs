@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use testkit::peer::PYTHON;
-use testkit::{Domain, repository, skip};
+use testkit::{Domain, User, repository, skip};
 
 use super::Member;
 
@@ -188,4 +188,14 @@ fn a_ticket_for_a_user_principal_name() {
     member.smbclient(&grace, "data", &[], "put /etc/hosts of-grace").success();
     let written = fs::metadata(member.share_dir("data").join("of-grace")).expect("the file");
     assert_eq!(written.uid(), domain.id("grace"));
+}
+
+/// Two users with one name: the domain's, with a ticket, and the server's own, with a password.
+#[test]
+fn a_durable_handle_of_a_domain_user_is_not_the_local_accounts() {
+    let Some(domain) = Domain::with(&["python:impacket"]) else { return };
+    const PASSWORD: &str = "Local-1 carol";
+    let user = User { name: "carol".into(), password: PASSWORD.into(), administrator: false };
+    let member = Member::ours_with(domain, |setup| setup.users.push(user));
+    impacket(&member, "cifs", &["reclaims", PASSWORD]);
 }

@@ -6,6 +6,7 @@
 mod commands;
 mod document;
 mod files;
+mod ids;
 mod kernel;
 mod logons;
 mod rights;

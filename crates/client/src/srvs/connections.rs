@@ -35,6 +35,9 @@ impl<R: Rpc> SrvsClient<R> {
                 all
             }
         };
+        if let Some(domain) = self.domain_for(query.user.as_deref()).await {
+            all.iter_mut().for_each(|it| it.realm = domain.realm_of(&it.user));
+        }
         all.retain(|it| query.matches(it));
         all.sort_by_key(|it| it.id);
         Ok(all)

@@ -38,9 +38,14 @@ impl<R: Rpc> SrvsClient<R> {
             "the access of opens",
         )?;
         let now = Timestamp::now();
+        let own = if query.mine == Some(true) { Some(self.own()?) } else { None };
+        let asked = query.user.iter().chain(&own).find(|user| user.contains('@'));
+        if let Some(domain) = self.domain_for(asked.map(String::as_str)).await {
+            files.iter_mut().for_each(|file| file.realm = domain.realm_of(&file.user));
+        }
         files.retain(|file| query.matches(file, now));
-        if query.mine == Some(true) {
-            let own = FileQuery { user: Some(self.own()?), ..FileQuery::default() };
+        if own.is_some() {
+            let own = FileQuery { user: own, ..FileQuery::default() };
             files.retain(|file| own.matches(file, now));
         }
         files.sort_by_key(|file| file.id);
@@ -81,7 +86,10 @@ impl<R: Rpc> SrvsClient<R> {
         if how.grace.is_some_and(|seconds| seconds > 0) {
             return Err(unsupported("this server closes at once and gives its clients no time".into()));
         }
-        let file = self.file_of_id(id).await?;
+        let mut file = self.file_of_id(id).await?;
+        if let Some(domain) = self.domain_for(how.expect_user.as_deref()).await {
+            file.realm = domain.realm_of(&file.user);
+        }
         expect(&file, how)?;
         let request = FileCloseRequest { server_name: Some(self.rpc.server_name()), file_id: id };
         let closed = Ended { files: 1, ..Ended::default() };

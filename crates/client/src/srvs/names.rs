@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use control::number;
 use rpc::lsarpc::{
-    CLIENT_REVISION, CloseRequest, ENDPOINT, LOOKUP_WKSTA, LookupNames3Request, LookupSidsRequest,
-    ObjectAttributes, OpenPolicy2Request, POLICY_LOOKUP_NAMES, sid_name_use,
+    CLIENT_REVISION, CloseRequest, DNS_DOMAIN, ENDPOINT, LOOKUP_WKSTA, LookupNames3Request,
+    LookupSidsRequest, ObjectAttributes, OpenPolicy2Request, POLICY_LOOKUP_NAMES,
+    POLICY_VIEW_LOCAL_INFORMATION, PRIMARY_DOMAIN, PolicyInformation, QueryInformationPolicy2Request,
+    sid_name_use,
 };
 use rpc::ndr::{Container, ContextHandle, CountedArray, Enum16, UnicodeString};
 use wire::NtStatus;
@@ -24,6 +26,35 @@ pub(super) struct Principal {
     pub(super) is_group: bool,
 }
 
+/// The domain or workgroup of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Membership {
+    /// The NetBIOS name.
+    pub(super) name: String,
+    pub(super) dns_name: Option<String>,
+    /// False for a workgroup.
+    pub(super) is_domain: bool,
+}
+
+impl Membership {
+    fn of(information: PolicyInformation) -> Option<Self> {
+        let (name, dns_name, sid) = match information {
+            PolicyInformation::DnsDomain(it) => (it.name.text, it.dns_domain_name.text, it.sid),
+            PolicyInformation::PrimaryDomain(it) => (it.name.text, String::new(), it.sid),
+            PolicyInformation::AccountDomain(_) | PolicyInformation::ServerRole(_) => return None,
+        };
+        let dns_name = Some(dns_name).filter(|name| !name.is_empty());
+        let is_domain = sid.is_some() || dns_name.is_some();
+        (!name.is_empty()).then_some(Self { name, dns_name, is_domain })
+    }
+
+    /// The DNS name of the user's domain, if it is this one.
+    pub(super) fn realm_of(&self, user: &str) -> Option<String> {
+        let (domain, _) = user.split_once('\\')?;
+        self.dns_name.clone().filter(|_| wire::eq_ignore_case(domain, &self.name))
+    }
+}
+
 impl<R: Rpc> SrvsClient<R> {
     /// The names of these accounts, without those that the server does not know or does not reveal.
     pub(super) async fn names_of(&self, sids: impl IntoIterator<Item = Sid>) -> HashMap<Sid, Principal> {
@@ -39,7 +70,7 @@ impl<R: Rpc> SrvsClient<R> {
         if unknown.is_empty() {
             return known;
         }
-        let Ok(handle) = self.open_policy().await else { return known };
+        let Ok(handle) = self.open_policy(POLICY_LOOKUP_NAMES).await else { return known };
         for some in unknown.chunks(LSA_LOOKUP_ENTRIES) {
             // Whatever goes wrong here, the rest of the share is worth showing.
             known.extend(self.lookup_sids(handle, some).await.unwrap_or_default());
@@ -57,7 +88,7 @@ impl<R: Rpc> SrvsClient<R> {
         let asked: Vec<&str> =
             names.iter().zip(&sids).filter(|(_, sid)| sid.is_none()).map(|(name, _)| *name).collect();
         if !asked.is_empty() {
-            let handle = self.open_policy().await?;
+            let handle = self.open_policy(POLICY_LOOKUP_NAMES).await?;
             let mut found = Vec::with_capacity(asked.len());
             for some in asked.chunks(LSA_LOOKUP_ENTRIES) {
                 found.extend(self.lookup_names(handle, some).await?);
@@ -72,11 +103,33 @@ impl<R: Rpc> SrvsClient<R> {
         told.collect()
     }
 
-    async fn open_policy(&self) -> Result<ContextHandle, Error> {
+    /// The domain of the server, if the name of a user has the form `user@realm`, so that it has to be known.
+    pub(super) async fn domain_for(&self, user: Option<&str>) -> Option<Membership> {
+        if user.is_some_and(|user| user.contains('@')) { self.membership().await } else { None }
+    }
+
+    /// The domain or workgroup of the server; `None` if it does not reveal it.
+    pub(super) async fn membership(&self) -> Option<Membership> {
+        let handle = self.open_policy(POLICY_VIEW_LOCAL_INFORMATION).await.ok()?;
+        let mut found = None;
+        // Samba reveals the DNS name on domain controllers only.
+        for class in [DNS_DOMAIN, PRIMARY_DOMAIN] {
+            if found.is_some() {
+                break;
+            }
+            let request = QueryInformationPolicy2Request { handle, class };
+            let information = self.rpc.call(ENDPOINT, &request).await.ok().and_then(|it| it.information);
+            found = information.and_then(Membership::of);
+        }
+        self.close_policy(handle).await;
+        found
+    }
+
+    async fn open_policy(&self, access: u32) -> Result<ContextHandle, Error> {
         let request = OpenPolicy2Request {
             system_name: Some(self.rpc.server_name()),
             object_attributes: ObjectAttributes,
-            desired_access: POLICY_LOOKUP_NAMES,
+            desired_access: access,
         };
         let response = self.rpc.call(ENDPOINT, &request).await?;
         succeeded(response.status)?;

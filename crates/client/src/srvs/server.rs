@@ -47,7 +47,7 @@ impl<R: Rpc> SrvsClient<R> {
             version: version(info.version_major, info.version_minor),
             ..Settings::default()
         };
-        Ok(match self.best_info().await? {
+        let shown = match self.best_info().await? {
             Info::Level102(info) => {
                 let (users, hidden, idle) = (info.users, info.hidden, info.disconnect);
                 Settings {
@@ -63,6 +63,13 @@ impl<R: Rpc> SrvsClient<R> {
                 Settings { name: bare(name), ..Settings::default() }
             }
             _ => return Err(Error::Nonsense("a server without information".into())),
+        };
+        let membership = self.membership().await;
+        Ok(Settings {
+            domain_member: membership.as_ref().map(|it| it.is_domain),
+            dns_domain: membership.as_ref().and_then(|it| it.dns_name.clone()),
+            domain: membership.map(|it| it.name),
+            ..shown
         })
     }
 

@@ -42,9 +42,14 @@ impl<R: Rpc> SrvsClient<R> {
             |it| it.active_seconds.is_some(),
             "the ages of sessions",
         )?;
+        let own = if query.mine == Some(true) { Some(self.own()?) } else { None };
+        let asked = query.user.iter().chain(&own).find(|user| user.contains('@'));
+        if let Some(domain) = self.domain_for(asked.map(String::as_str)).await {
+            sessions.iter_mut().for_each(|session| session.realm = domain.realm_of(&session.user));
+        }
         sessions.retain(|session| query.matches(session));
-        if query.mine == Some(true) {
-            let own = SessionQuery { user: Some(self.own()?), ..SessionQuery::default() };
+        if own.is_some() {
+            let own = SessionQuery { user: own, ..SessionQuery::default() };
             sessions.retain(|session| own.matches(session));
         }
         // The entries have no ids, and servers promise no order.

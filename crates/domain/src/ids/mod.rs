@@ -159,6 +159,11 @@ impl IdMap {
         Ok(())
     }
 
+    /// True if the name service gave the SID an id of this kind that is not the rule's.
+    pub fn is_recorded(&self, sid: Sid, kind: Kind) -> bool {
+        self.table.read().is_recorded(kind, sid)
+    }
+
     /// The Unix user id of a SID; `None` if it has none.
     pub fn uid(&self, sid: Sid) -> Option<u32> {
         self.table.read().id(Kind::User, sid)

@@ -118,6 +118,10 @@ impl Table {
         self.by_domain.get(&(domain, self.rules.index(rid)))?.id(rid)
     }
 
+    pub(super) fn is_recorded(&self, kind: Kind, sid: Sid) -> bool {
+        self.of(kind).ids.contains_key(&sid)
+    }
+
     pub(super) fn id(&self, kind: Kind, sid: Sid) -> Option<u32> {
         self.of(kind).ids.get(&sid).copied().or_else(|| {
             // A recorded id of another, from the time before the range, has precedence.

@@ -4,6 +4,7 @@ use registry::{
     Admission, AppInstance, CloseReason, Filter, Identity, Reconnect, ReconnectError, Refused, Replay,
     ReplayError, SessionFlags, UserKind,
 };
+use wire::security::Sid;
 use wire::{AccessMask, OplockLevel, SessionId};
 
 use crate::world::{
@@ -88,6 +89,82 @@ fn a_guest_does_not_reclaim_the_open_of_an_account() {
     let elsewhere = session_as(&mut world, again, SessionFlags::default(), "ELSEWHERE");
     assert!(world.state.reconnect(&back(elsewhere), |_, attached| *attached, world.now).is_ok());
     world.check();
+}
+
+/// A further session of the client for a user of a domain.
+fn session_of_domain_user(world: &mut World, client: Client, name: &str, rid: u32) -> Client {
+    let session = world.logon(client.connection, client.number);
+    let sid = Some(Sid::of_domain([1, 2, 3], rid));
+    let identity = Identity { user: name.into(), sid, ..Identity::default() };
+    let _ = world.state.session_valid(session, identity, None, world.now).unwrap();
+    let tree = world.tree(session, "data");
+    Client { session, tree, ..client }
+}
+
+#[test]
+fn users_of_a_domain_are_equal_if_their_sids_are_equal() {
+    let user = |name: &str, rid: Option<u32>| {
+        let sid = rid.map(|rid| Sid::of_domain([1, 2, 3], rid));
+        Identity { user: name.into(), sid, ..Identity::default() }
+    };
+    let carol = user("CORP\\carol", Some(1104));
+    assert!(carol.is_same_user(&user("CORP\\carol.jones", Some(1104))), "the account was renamed");
+    for other in [user("CORP\\carol", Some(1105)), user("CORP\\carol", None), user("carol", None)] {
+        assert!(!carol.is_same_user(&other) && !other.is_same_user(&carol), "{other:?}");
+    }
+}
+
+#[test]
+fn an_open_is_reclaimed_by_the_user_with_its_sid_alone() {
+    let mut world = World::new();
+    let connected = world.client(1);
+    let carol = session_of_domain_user(&mut world, connected, "CORP\\carol", 1104);
+    let mut request = world.request(carol, 1);
+    request.oplock = OplockLevel::BATCH;
+    request.durable = durable_v2(0xd0, 0);
+    let open = world.open(request);
+    let _ = world.state.disconnect(carol.connection, world.now);
+    let again = world.client(1);
+    let back = |by: Client| Reconnect {
+        session: by.session,
+        tree: by.tree,
+        connection: by.connection,
+        file_id: open.file_id,
+        create_guid: Some(guid(0xd0)),
+        lease: None,
+        path: "dir\\file1".into(),
+        is_same_path: wire::eq_ignore_case,
+    };
+    let local = world.logon(again.connection, 1);
+    let identity_of_local = Identity { user: "CORP\\carol".into(), ..Identity::default() };
+    let _ = world.state.session_valid(local, identity_of_local, None, world.now).unwrap();
+    let local = Client { session: local, tree: world.tree(local, "data"), ..again };
+    let successor = session_of_domain_user(&mut world, again, "CORP\\carol", 1105);
+    for other in [local, successor] {
+        let refused = world.state.reconnect(&back(other), |_, attached| *attached, world.now).err();
+        assert_eq!(refused, Some(ReconnectError::OtherUser));
+    }
+    let renamed = session_of_domain_user(&mut world, again, "CORP\\carol.jones", 1104);
+    assert!(world.state.reconnect(&back(renamed), |_, attached| *attached, world.now).is_ok());
+    world.check();
+}
+
+#[test]
+fn user_filters_with_a_sid_match_users_of_a_domain_by_it() {
+    let mut world = World::new();
+    let connected = world.client(1);
+    session_of_domain_user(&mut world, connected, "CORP\\carol", 1104);
+    session_of_domain_user(&mut world, connected, "CORP\\dave", 1105);
+    let names = |user: &str, rid: Option<u32>| {
+        let sid = rid.map(|rid| Sid::of_domain([1, 2, 3], rid));
+        let filter = Filter { account: Some(wire::Account::new(user)), sid, ..Filter::default() };
+        let found = world.state.session_snapshots(&filter, None, usize::MAX).entries;
+        found.iter().map(|it| it.identity.user.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("corp\\Carol", None), ["CORP\\carol"]);
+    assert_eq!(names("CORP\\carol.jones", Some(1104)), ["CORP\\carol"], "the account was renamed");
+    assert_eq!(names("CORP\\carol", Some(1106)), [""; 0], "another account has the name now");
+    assert_eq!(names("USER1", Some(1106)), ["user1"], "an account of the server has no SID");
 }
 
 #[test]

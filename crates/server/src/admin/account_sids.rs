@@ -13,7 +13,7 @@ pub(crate) fn names_of_sids(
     sids: impl Iterator<Item = Option<Sid>>,
 ) -> Result<Vec<Option<Principal>>, Error> {
     check(caller, Right::SeeServer)?;
-    let names = Names::new(server);
+    let names = Names::for_caller(server, caller);
     let sids: Vec<_> = sids.collect();
     names.look_up_sids(sids.iter().copied().flatten());
     Ok(sids.into_iter().map(|sid| names.of_sid(sid?)).collect())
@@ -26,7 +26,7 @@ pub(crate) fn sids_of_names<'a>(
     asked: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<Option<Principal>>, Error> {
     check(caller, Right::SeeServer)?;
-    let names = Names::new(server);
+    let names = Names::for_caller(server, caller);
     let asked: Vec<_> = asked.collect();
     names.look_up_names(asked.iter().copied());
     Ok(asked.into_iter().map(|name| names.of_name(name)).collect())

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::{CloseFile, OpenFile, Outcome, limits};
-use registry::{CloseReason, ConnectionId, FileSnapshot, OpenShared, Readiness, UserKind, WriteCaching};
+use registry::{CloseReason, ConnectionId, FileSnapshot, Filter, OpenShared, Readiness, WriteCaching};
 use tokio::time::Instant;
 use wire::FileGlobalId;
 
@@ -97,7 +97,8 @@ fn expected(
     };
     // A guest is not the account whose name it claims.
     let is_users = |user: &str| {
-        file.user_kind == UserKind::Account && server.account_named(user).is(&file.domain, &file.user)
+        let (account, sid) = server.user_meant(user);
+        Filter { account: Some(account), sid, ..Filter::default() }.is_of_user_of(&file)
     };
     let of_path = CloseFile { expect_user: None, ..how.clone() };
     if how.expect_user.as_deref().is_none_or(is_users) && of_path.expects(&shown) {

@@ -12,6 +12,7 @@ use vfs::{Actor, Backend, Opened, RelativePath, Wanted};
 
 use super::{Caller, Ended, Error, Right, audit, may};
 use crate::core::directory::Files;
+use crate::core::domain::Unsure;
 use crate::core::security::{self, Subject};
 use crate::core::server::Server;
 use crate::core::session::User;
@@ -42,6 +43,10 @@ fn file_security_now(
     } else {
         open_with(server, caller, share, path, security::needed(which, false))?.0
     };
+    if server.asks_name_service() {
+        // Without an answer, Unix users and groups are shown.
+        _ = server.find_ids_here(security::ids_to_show(&*opened.handle));
+    }
     let token = caller.session_user.as_deref().map(|user| user.token.clone()).unwrap_or_default();
     let descriptor = security::descriptor(&*opened.handle, &token).map_err(of_status)?;
     Ok(descriptor.selected(which))
@@ -58,6 +63,7 @@ pub(crate) fn set_file_security(
 ) -> Result<(), Error> {
     let set = || {
         let new = security::decode(which, data).map_err(of_status)?;
+        server.find_ids_here(security::ids_to_set(which, &new)).map_err(|Unsure| Error::Busy)?;
         let (opened, user) = open_with(server, caller, share, path, security::needed(which, true))?;
         security::replace(server.machine(), &user.token, &*opened.handle, which, &new).map_err(of_status)
     };

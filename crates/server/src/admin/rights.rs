@@ -1,6 +1,7 @@
 //! The rights of callers.
 
 use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot, UserKind};
+use wire::security::Sid;
 use wire::{AccountName, ShareName};
 
 use super::{Caller, Error, audit};
@@ -52,8 +53,8 @@ pub(crate) enum Own {
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     reach: Reach,
-    /// The account whose objects are permitted regardless of the roles.
-    own: Option<AccountName>,
+    /// The account whose objects are permitted regardless of the roles, and the SID of one of a domain, if it is known.
+    own: Option<(AccountName, Option<Sid>)>,
 }
 
 impl Scope {
@@ -61,7 +62,7 @@ impl Scope {
     pub(crate) fn of(caller: &Caller, right: Right, own: Own) -> Self {
         let user = Some(&caller.user).filter(|it| !it.is_empty() && own != Own::No);
         let reach = if own == Own::Only { Reach::Nothing } else { right.reach(caller) };
-        Self { reach, own: user.map(|it| AccountName::new(it)) }
+        Self { reach, own: user.map(|it| (AccountName::new(it), caller.sid)) }
     }
 
     /// True if the scope contains the share.
@@ -80,23 +81,28 @@ impl Scope {
 
     /// True if the scope contains the open.
     pub(crate) fn has_file(&self, file: &FileSnapshot) -> bool {
-        self.has_share(&file.share) || self.is_own(file.user_kind, &file.user)
+        self.has_share(&file.share) || self.is_own(file.user_kind, &file.user, file.user_sid)
     }
 
     /// True if the scope contains the tree connect.
     pub(crate) fn has_tree(&self, tree: &TreeSnapshot) -> bool {
-        self.has_share(&tree.share) || self.is_own(tree.user_kind, &tree.user)
+        self.has_share(&tree.share) || self.is_own(tree.user_kind, &tree.user, tree.user_sid)
     }
 
     /// True if the scope contains the session, which is the case if it contains any of the session's shares.
     pub(crate) fn has_session(&self, session: &SessionSnapshot) -> bool {
         self.is_everything()
             || session.shares.iter().any(|share| self.has_share(share))
-            || self.is_own(session.identity.kind(), &session.identity.user)
+            || self.is_own(session.identity.kind(), &session.identity.user, session.identity.sid)
     }
 
-    fn is_own(&self, kind: UserKind, user: &str) -> bool {
-        kind == UserKind::Account && self.own.as_ref().is_some_and(|own| *own == AccountName::new(user))
+    /// True for the caller. A caller with a SID has it in all of its sessions, whatever the account was called then.
+    fn is_own(&self, kind: UserKind, user: &str, sid: Option<Sid>) -> bool {
+        let is_callers = |(name, own): &(AccountName, Option<Sid>)| match own {
+            Some(_) => *own == sid,
+            None => *name == AccountName::new(user),
+        };
+        kind == UserKind::Account && self.own.as_ref().is_some_and(is_callers)
     }
 }
 

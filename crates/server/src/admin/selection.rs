@@ -2,7 +2,6 @@
 
 use control::address;
 use registry::{ClientName, Filter};
-use wire::Account;
 
 use super::Error;
 use crate::core::server::Server;
@@ -20,16 +19,13 @@ pub(crate) struct Selection {
 impl Selection {
     /// The condition of a client and a user, as administrators spell them. An empty text is no condition.
     pub(crate) fn of(server: &Server, client: Option<&str>, user: Option<&str>) -> Self {
-        let account = user.filter(|it| !it.is_empty()).map(|it| server.account_named(it));
-        Self::of_account(client, account)
-    }
-
-    fn of_account(client: Option<&str>, account: Option<Account>) -> Self {
-        let account = account.filter(|it| it.user != Default::default());
-        Self {
-            filter: Filter { client: client.and_then(client_name), account, ..Filter::default() },
-            ..Self::default()
-        }
+        let (account, sid) = user
+            .filter(|it| !it.is_empty())
+            .map(|it| server.user_meant(it))
+            .filter(|(account, _)| account.user != Default::default())
+            .map_or((None, None), |(account, sid)| (Some(account), sid));
+        let client = client.and_then(client_name);
+        Self { filter: Filter { client, account, sid, ..Filter::default() }, ..Self::default() }
     }
 
     /// As [`Self::of`], with the client in a parameter of MS-SRVS, which begins with two backslashes (MS-SRVS 3.1.4.5).
@@ -54,6 +50,8 @@ fn client_name(text: &str) -> Option<ClientName> {
 
 #[cfg(test)]
 mod tests {
+    use wire::Account;
+
     use super::*;
 
     #[test]

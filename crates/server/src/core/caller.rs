@@ -6,6 +6,8 @@ use std::sync::Arc;
 use nix::unistd::Uid;
 use wire::FileGlobalId;
 
+use wire::security::Sid;
+
 use crate::core::config::Settings;
 use crate::core::domain::{self, Member, UnixUser};
 use crate::core::identity;
@@ -18,6 +20,8 @@ use crate::core::session::{Session, User};
 pub(crate) struct Caller {
     /// The user's account; empty for a user without an account.
     pub(crate) user: String,
+    /// The SID of a user of a domain, if it is known.
+    pub(crate) sid: Option<Sid>,
     /// True if the user may administer the server.
     pub(crate) administrator: bool,
     /// The roles of the user.
@@ -46,6 +50,7 @@ impl Caller {
             lists_shares: user.as_ref().is_some_and(|user| settings.lists_shares(user.kind)),
             administrator: settings.is_administrator(&member) || roles.administer,
             user: account.map(|user| user.name.clone()).unwrap_or_default(),
+            sid: account.and_then(|user| user.sid()),
             roles,
             from: peer.ip().to_canonical().to_string(),
             session_user: user.clone(),
@@ -77,7 +82,8 @@ impl Caller {
             UnixUser::OfDomain(of, user) => {
                 let groups = || domain::group_names(&identity::group_ids(&unix_name));
                 let member = server.member_of_process(&of, &user, groups);
-                Self::on_machine(&settings, uid, Some(user.qualified_name()), &member)
+                let sid = Some(user.sid).filter(|sid| *sid != Sid::default());
+                Self { sid, ..Self::on_machine(&settings, uid, Some(user.qualified_name()), &member) }
             }
             UnixUser::Unknown => Self::on_machine(&settings, uid, None, &Member::nobody()),
         }
@@ -88,6 +94,7 @@ impl Caller {
         Self {
             administrator: owns_server(uid) || roles.administer || settings.is_administrator(member),
             user: name.unwrap_or_else(|| format!("uid {uid}")),
+            sid: None,
             roles,
             lists_shares: false,
             from: String::from("the control socket"),

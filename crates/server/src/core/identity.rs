@@ -73,6 +73,40 @@ pub(crate) fn actor_for_sure(name: &str) -> Result<Option<vfs::Actor>, NoAnswer>
     })
 }
 
+/// The id of the Unix user with this name; `None` if the name service knows no such user for sure.
+pub(crate) fn uid_for_sure(name: &str) -> Result<Option<u32>, NoAnswer> {
+    id_for_sure(Question::User(name.to_owned()))
+}
+
+/// The id of the Unix group with this name; `None` as with [`uid_for_sure`].
+pub(crate) fn gid_for_sure(name: &str) -> Result<Option<u32>, NoAnswer> {
+    id_for_sure(Question::Group(name.to_owned()))
+}
+
+/// The name of the Unix user with this id; `None` as with [`uid_for_sure`].
+pub(crate) fn user_name_for_sure(uid: u32) -> Result<Option<String>, NoAnswer> {
+    name_for_sure(Question::Uid(uid))
+}
+
+/// The name of the Unix group with this id; `None` as with [`uid_for_sure`].
+pub(crate) fn group_name_for_sure(gid: u32) -> Result<Option<String>, NoAnswer> {
+    name_for_sure(Question::Gid(gid))
+}
+
+fn id_for_sure(question: Question) -> Result<Option<u32>, NoAnswer> {
+    Ok(match NAME_SERVICE.answer(question, Patience::Little, Question::put)? {
+        Some(Answer::Id(id)) => Some(id),
+        Some(Answer::Account(_) | Answer::Name(_)) | None => None,
+    })
+}
+
+fn name_for_sure(question: Question) -> Result<Option<String>, NoAnswer> {
+    Ok(match NAME_SERVICE.answer(question, Patience::Little, Question::put)? {
+        Some(Answer::Name(name)) => Some(name),
+        Some(Answer::Account(_) | Answer::Id(_)) | None => None,
+    })
+}
+
 /// The name service has not answered in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the name service does not answer in time")]
@@ -97,6 +131,8 @@ fn name(question: Question) -> Option<String> {
 enum Question {
     /// The account with this name.
     Account(String),
+    /// The id of the user with this name.
+    User(String),
     /// The user with this id.
     Uid(u32),
     /// The group with this name.
@@ -126,6 +162,7 @@ impl Question {
                     groups: groups.into_iter().map(Gid::as_raw).collect(),
                 }))
             }
+            Self::User(name) => Some(Answer::Id(User::from_name(name).ok()??.uid.as_raw())),
             Self::Uid(uid) => Some(Answer::Name(User::from_uid((*uid).into()).ok()??.name)),
             Self::Group(name) => Some(Answer::Id(Group::from_name(name).ok()??.gid.as_raw())),
             Self::Gid(gid) => Some(Answer::Name(Group::from_gid((*gid).into()).ok()??.name)),

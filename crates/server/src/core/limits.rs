@@ -291,6 +291,22 @@ pub(crate) const NAMES_KEPT: usize = 4096;
 /// The time for which a caller waits for names of the domain. After it, those without an answer are unknown for now.
 pub(crate) const DOMAIN_NAME_WAIT: Duration = Duration::from_secs(3);
 
+/// The threads that find out Unix ids of users and groups of the domain. A domain or a name service that hangs keeps
+/// them; other requests for such ids then do without.
+pub(crate) const ID_LOOKUPS: usize = 4;
+
+/// The time for which a request waits until Unix ids are found out: the domain and the name service may both be slow.
+pub(crate) const ID_LOOKUP_WAIT: Duration = Duration::from_secs(8);
+
+/// The lifetime of the answer that the name service does not know a user or group of the domain.
+pub(crate) const ID_ANSWER_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The number of such answers that are kept, some hundred bytes each. Beyond it, all are removed.
+pub(crate) const ID_ANSWERS_KEPT: usize = 16_384;
+
+/// The groups of a user whose Unix ids are found out after the logon; others follow when they are needed.
+pub(crate) const GROUPS_LOOKED_UP: usize = 256;
+
 /// The time for which a question to the domain waits for its answer, longer than a controller takes to be found.
 pub(crate) const DOMAIN_QUESTION_WAIT: Duration = Duration::from_secs(10);
 

@@ -14,6 +14,7 @@ use auth::signing::SigningKey;
 use parking_lot::{Mutex, RwLock};
 use registry::{SessionShared, Time};
 use wire::header::TransformHeader;
+use wire::security::Sid;
 use wire::{Dialect, FileId, FileTime, SessionGlobalId, SessionId, TreeId};
 
 use crate::core::clock::system_time;
@@ -102,6 +103,13 @@ pub(crate) struct User {
     pub(crate) token: Token,
     /// True if the user may administer the server.
     pub(crate) administrator: bool,
+}
+
+impl User {
+    /// The SID of a user of a domain; `None` for others.
+    pub(crate) fn sid(&self) -> Option<Sid> {
+        self.domain.as_ref().map(|user| user.sid)
+    }
 }
 
 impl Session {

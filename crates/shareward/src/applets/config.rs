@@ -1,4 +1,4 @@
-//! `net config`: the server's settings.
+//! `net config`: the server's settings, and its name in the network.
 
 use client::Administration;
 use control::{Sandbox, Settings, SettingsChange, number};
@@ -21,15 +21,17 @@ pub(super) static APPLET: Applet = Applet {
 static HELP: Help = Help {
     syntax: "\
 NET CONFIG
-[SERVER] [/AUTODISCONNECT:minutes] [/SRVCOMMENT:\"text\"] [/HIDDEN:{YES | NO}]
-[--json] [--socket PATH | --server NAME [--login USER] [--credentials FILE]
-[--kerberos | --ntlm]]
+[SERVER | WORKSTATION] [/AUTODISCONNECT:minutes] [/SRVCOMMENT:\"text\"]
+[/HIDDEN:{YES | NO}] [--json] [--socket PATH | --server NAME [--login USER]
+[--credentials FILE] [--kerberos | --ntlm]]
 ",
     about: "\
 Shows or changes the settings of the Server service. Changes are written to the
-server's configuration file; its comments are kept.
+server's configuration file; its comments are kept. WORKSTATION shows the
+server's name and its domain.
 
-  SERVER           the service; no other exists here
+  SERVER           the service that has the settings
+  WORKSTATION      the computer in its domain or workgroup
   /AUTODISCONNECT  end a session without open files after this many minutes
                    without requests, at most 65535; -1 means never
   /SRVCOMMENT      the description that clients see
@@ -50,6 +52,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let (words, options) =
         command_line(cli::parse(words, &cli::asking(&[AUTODISCONNECT, SRVCOMMENT, HIDDEN])), &HELP, console)?;
     let change = change_of(&words).map_err(usage)?;
+    let mut is_workstation = false;
     match words.operands.as_slice() {
         [] if change == SettingsChange::default() && !options.json => {
             if !runs(&*administration::of(&options.target)?)? {
@@ -63,9 +66,10 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         [] => {}
         [service] if service.eq_ignore_ascii_case("server") => {}
         [service] if service.eq_ignore_ascii_case("workstation") => {
-            return Err(Numbered::new(number::NOT_SUPPORTED)
-                .hint("there is no Workstation service here; 'net use' lists connections")
-                .into());
+            if change != SettingsChange::default() {
+                return Err(usage(Numbered::new(messages::SYNTAX_NUMBER)));
+            }
+            is_workstation = true;
         }
         [_] => return Err(usage(Numbered::new(messages::SYNTAX_NUMBER))),
         _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
@@ -76,7 +80,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         if options.json {
             return console.document("settings", &settings);
         }
-        console.write(&shown(&settings));
+        console.write(&if is_workstation { workstation(&settings) } else { shown(&settings) });
     } else {
         let settings = administration::run(async { Ok(server.change_settings(&change).await?) })?;
         if options.json {
@@ -97,7 +101,8 @@ fn runs(server: &dyn Administration) -> Result<bool, Failure> {
     }
 }
 
-const CONFIGURABLE: &str = "The following running services can be controlled:\n\n   Server\n\n";
+const CONFIGURABLE: &str =
+    "The following running services can be controlled:\n\n   Server\n   Workstation\n\n";
 
 fn change_of(words: &Words) -> Result<SettingsChange, Numbered> {
     let wrong = |switch: &str| Numbered::new(messages::VALUE_OF_OPTION_NUMBER).about(switch);
@@ -146,8 +151,43 @@ fn shown(settings: &Settings) -> String {
         ]
         .concat(),
     );
+    if settings.domain_member == Some(true) {
+        let dns_name = settings.dns_domain.as_deref().unwrap_or_default();
+        text.push_str(
+            &[
+                String::from("\n"),
+                line("Domain", settings.domain.as_deref().unwrap_or_default()),
+                line("Domain DNS Name", dns_name),
+            ]
+            .concat(),
+        );
+    }
     if let Some(sandbox) = &settings.sandbox {
         text.push_str(&restrictions(sandbox));
+    }
+    text
+}
+
+/// The server as a computer in the network, as Windows shows it, without what only a client of Windows has.
+fn workstation(settings: &Settings) -> String {
+    let line = |label, value: &str| labelled(WORKSTATION_LABEL_WIDTH, label, value);
+    let dns_domain = settings.dns_domain.as_deref();
+    let full_name = match dns_domain {
+        Some(domain) => format!("{}.{domain}", settings.name.to_ascii_lowercase()),
+        None => settings.name.clone(),
+    };
+    let group = if settings.domain_member == Some(false) { "Workgroup" } else { "Workstation domain" };
+    let mut text = [
+        line("Computer name", &format!(r"\\{}", settings.name)),
+        line("Full Computer name", &full_name),
+        String::from("\n"),
+        line("Software version", &settings.version),
+        String::from("\n"),
+        line(group, settings.domain.as_deref().unwrap_or_default()),
+    ]
+    .concat();
+    if let Some(domain) = dns_domain {
+        text.push_str(&line("Workstation Domain DNS Name", domain));
     }
     text
 }
@@ -176,6 +216,7 @@ fn line(label: &str, value: &str) -> String {
 }
 
 const LABEL_WIDTH: usize = 38;
+const WORKSTATION_LABEL_WIDTH: usize = 37;
 
 /// As many as fit into 80 columns.
 const CAPABILITIES_PER_LINE: usize = 2;

@@ -110,6 +110,7 @@ pub(crate) fn more() -> Router {
         kind: ShareKind::Disk,
         opens: Some(3),
         user: user.into(),
+        realm: None,
         computer: Some("10.0.0.5".into()),
         session_id: Some(session_id),
         connected_at: Some(Timestamp(THEN)),

@@ -189,6 +189,7 @@ impl<'a> Joined<'a> {
                 kind: kind(&tree.share),
                 opens: None,
                 user: session.map(|row| row.user.clone()).unwrap_or_default(),
+                realm: None,
                 computer: Some(computer(&tree.machine)).filter(|it| !it.is_empty()),
                 session_id: tree.session,
                 connected_at: tree.connected,

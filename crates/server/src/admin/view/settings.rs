@@ -125,6 +125,9 @@ fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) 
         users_max: u32::try_from(limits.sessions).ok(),
         files_per_session_max: u32::try_from(limits.opens_per_session).ok(),
         autodisconnect: Some(settings.autodisconnect.map_or(-1, i64::from)),
+        domain: Some(settings.domain.as_ref().map_or(&settings.name, |domain| &domain.name).clone()),
+        dns_domain: settings.domain.as_ref().map(|domain| domain.realm.to_ascii_lowercase()),
+        domain_member: Some(settings.domain.is_some()),
         sandbox: Some(restrictions(&server.sandbox)),
     }
 }

@@ -7,6 +7,7 @@ use control::{
     ShareKind, Timestamp, Word, address, glob, limits, smb,
 };
 use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot};
+use wire::security::Sid;
 use wire::{Account, LeaseState, NtStatus, OplockLevel, SessionGlobalId};
 
 use super::lists::SharesOfSessions;
@@ -28,6 +29,7 @@ pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &Share
         computer_name: named.then(|| session.client.to_string()),
         user: session.identity.user.to_string(),
         domain: Some(session.identity.domain.to_string()).filter(|it| !it.is_empty()),
+        realm: realm(server, &session.identity.user, session.identity.sid),
         client_type: None,
         opens: Some(saturated(session.opens)),
         connected_at: Some(timestamp(session.created)),
@@ -55,6 +57,7 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
         server_path: admin::server_path(server, file),
         share: Some(file.share.to_string()),
         user: file.user.to_string(),
+        realm: realm(server, &file.user, file.user_sid),
         guest: Some(file.user_kind == registry::UserKind::Guest),
         computer: Some(file.client.to_string()),
         session_id: file.session.map(SessionGlobalId::value),
@@ -84,6 +87,14 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
     }
 }
 
+/// The DNS name of the server's domain, if the user is one of it.
+fn realm(server: &Server, user: &str, sid: Option<Sid>) -> Option<String> {
+    let (domain, _) = user.split_once('\\').filter(|_| sid.is_some())?;
+    let settings = server.settings();
+    let own = settings.domain.as_ref().filter(|own| wire::eq_ignore_case(domain, &own.name));
+    own.map(|own| own.realm.to_ascii_lowercase())
+}
+
 pub(super) fn connection(server: &Server, tree: &TreeSnapshot) -> Connection {
     Connection {
         id: tree.global_id.value(),
@@ -91,6 +102,7 @@ pub(super) fn connection(server: &Server, tree: &TreeSnapshot) -> Connection {
         kind: kind_of(server, &tree.share),
         opens: Some(saturated(tree.opens)),
         user: tree.user.to_string(),
+        realm: realm(server, &tree.user, tree.user_sid),
         computer: Some(tree.client.to_string()),
         session_id: Some(tree.session.value()),
         connected_at: Some(timestamp(tree.created)),

@@ -1,9 +1,11 @@
-//! The Unix ids of the users and groups of domains.
+//! The Unix ids of the users and groups of domains, as far as they are known by now. `id_lookup` finds out the others.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use auth::DomainUser;
 #[cfg(test)]
@@ -14,7 +16,8 @@ use wire::security::Sid;
 
 use super::Named;
 use crate::core::audit::loggable;
-use crate::core::config::{DomainSettings, Settings};
+use crate::core::config::{DomainSettings, IdRule, Settings};
+use crate::core::limits;
 use crate::core::security::PrincipalKind;
 
 /// The table of Unix ids and SIDs of a server; empty if it is a member of no domain, or the table cannot be opened. No
@@ -26,8 +29,21 @@ struct Open {
     map: IdMap,
     /// The rules that the map was opened with.
     rules: Rules,
+    /// True if the name service is asked for an id before the rules give one.
+    asks_first: bool,
+    /// The answers of the name service that the map does not have.
+    asked: Mutex<HashMap<IdQuestion, Instant>>,
     /// True after the log has reported that an id of the name service cannot be kept.
     told: AtomicBool,
+}
+
+/// A question for the Unix id of a user or group, or for its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum IdQuestion {
+    /// The id of the user or group with this SID.
+    OfSid(Kind, Sid),
+    /// The SID of the user or group with this id.
+    OfId(Kind, u32),
 }
 
 impl Ids {
@@ -48,7 +64,7 @@ impl Ids {
         }
         match IdMap::open(&settings.state_directory, rules.clone()) {
             Ok(map) => {
-                let open = Arc::new(Open { map, rules, told: AtomicBool::new(false) });
+                let open = Arc::new(Open::new(map, rules, domain.ids));
                 tables.push((settings.state_directory.clone(), Arc::downgrade(&open)));
                 Self(Some(open))
             }
@@ -78,7 +94,7 @@ impl Ids {
         let map = IdMap::open(state_directory, rules.clone()).unwrap();
         let [a, b, c] = domain;
         map.learn_domain(name, Sid::of(5, [21, a, b, c])).unwrap();
-        Self(Some(Arc::new(Open { map, rules, told: AtomicBool::new(false) })))
+        Self(Some(Arc::new(Open::new(map, rules, IdRule::Rid))))
     }
 
     /// True if there is a table.
@@ -86,14 +102,82 @@ impl Ids {
         self.0.is_some()
     }
 
-    /// The uid of a user; `None` if it has none.
+    /// The uid of a user; `None` if it has none, or if the name service has not been asked for it yet.
     pub(crate) fn uid(&self, user: Sid) -> Option<u32> {
-        self.0.as_ref()?.map.uid(user)
+        self.id(Kind::User, user)
     }
 
-    /// The gid of a group; `None` if it has none.
+    /// The gid of a group; `None` as with [`Self::uid`].
     pub(crate) fn gid(&self, group: Sid) -> Option<u32> {
-        self.0.as_ref()?.map.gid(group)
+        self.id(Kind::Group, group)
+    }
+
+    /// The id that a SID has, unless the name service could give another.
+    pub(super) fn id(&self, kind: Kind, sid: Sid) -> Option<u32> {
+        let open = self.0.as_ref()?;
+        let id = match kind {
+            Kind::User => open.map.uid(sid),
+            Kind::Group => open.map.gid(sid),
+        };
+        id.filter(|_| open.is_decided(kind, sid))
+    }
+
+    /// True if the answer has to be found out: the map does not have it, and the name service was not asked lately.
+    pub(super) fn is_open_question(&self, question: &IdQuestion) -> bool {
+        let Some(open) = &self.0 else { return false };
+        let is_in_map = match question {
+            IdQuestion::OfSid(kind, sid) => open.map.is_recorded(*sid, *kind),
+            IdQuestion::OfId(Kind::User, uid) => {
+                open.map.user_sid(*uid).is_some_and(|sid| open.map.is_recorded(sid, Kind::User))
+            }
+            IdQuestion::OfId(Kind::Group, gid) => {
+                open.map.group_sid(*gid).is_some_and(|sid| open.map.is_recorded(sid, Kind::Group))
+            }
+        };
+        let was_asked = || {
+            let asked = open.asked.lock().get(question).copied();
+            asked.is_some_and(|at| at.elapsed() < limits::ID_ANSWER_LIFETIME)
+        };
+        // Without the name service, the only thing to find out is the domain.
+        let has_by_rule = || match question {
+            IdQuestion::OfSid(kind, sid) => !open.asks_first && self.id(*kind, *sid).is_some(),
+            IdQuestion::OfId(..) => !open.asks_first,
+        };
+        !is_in_map && !has_by_rule() && !was_asked()
+    }
+
+    /// Keeps the answer that the name service does not know a user, a group or an id: then the rules apply.
+    pub(super) fn leave_to_rules(&self, question: IdQuestion) {
+        let Some(open) = &self.0 else { return };
+        let mut asked = open.asked.lock();
+        if asked.len() >= limits::ID_ANSWERS_KEPT {
+            asked.retain(|_, at| at.elapsed() < limits::ID_ANSWER_LIFETIME);
+        }
+        if asked.len() >= limits::ID_ANSWERS_KEPT {
+            asked.clear();
+        }
+        asked.insert(question, Instant::now());
+    }
+
+    /// Makes the domain of a user or group known that a controller has named, so that the rules can give it an id.
+    pub(super) fn learn_owner(&self, named: &Named) -> Result<(), String> {
+        let (Some(open), Some((domain, _))) = (&self.0, named.sid.split_rid()) else { return Ok(()) };
+        let learned =
+            open.map.learn_domain(&named.domain, domain).and_then(|()| open.map.admit(&[named.sid]));
+        learned.map_err(|error| error.to_string())
+    }
+
+    /// True if a domain is known that has the name or the SID of this one, but not both.
+    pub(super) fn contradicts(&self, named: &Named) -> bool {
+        let domain = match named.kind {
+            PrincipalKind::Domain => Some(named.sid),
+            _ => super::domain_of(named.sid),
+        };
+        let Some(domain) = domain else { return false };
+        let of_name = self.domain_sid(&named.domain);
+        let of_sid = self.0.as_ref().and_then(|open| open.map.domain_name(domain));
+        of_name.is_some_and(|known| known != domain)
+            || of_sid.is_some_and(|known| !wire::eq_ignore_case(&known, &named.domain))
     }
 
     /// The user of a domain with this uid.
@@ -176,7 +260,11 @@ impl Ids {
     pub(super) fn record(&self, sid: Sid, kind: Kind, id: u32) -> Result<(), String> {
         let Some(Open { map, told, .. }) = self.0.as_deref() else { return Ok(()) };
         match map.record(sid, kind, id) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                // The map does not keep what the rules give anyway.
+                self.leave_to_rules(IdQuestion::OfSid(kind, sid));
+                Ok(())
+            }
             Err(error @ Error::Conflict { .. }) => {
                 Err(format!("the name service contradicts the table of the domain's Unix ids: {error}"))
             }
@@ -187,6 +275,21 @@ impl Ids {
                 Ok(())
             }
         }
+    }
+}
+
+impl Open {
+    fn new(map: IdMap, rules: Rules, rule: IdRule) -> Self {
+        let asks_first = matches!(rule, IdRule::Auto | IdRule::NameService);
+        Self { map, rules, asks_first, asked: Mutex::default(), told: AtomicBool::new(false) }
+    }
+
+    /// True if no other source can give the SID an id that is not in the map.
+    fn is_decided(&self, kind: Kind, sid: Sid) -> bool {
+        // An old answer is good enough until there is another.
+        !self.asks_first
+            || self.map.is_recorded(sid, kind)
+            || self.asked.lock().contains_key(&IdQuestion::OfSid(kind, sid))
     }
 }
 

@@ -7,7 +7,7 @@ use vfs::Actor;
 use wire::security::Sid;
 use wire::{eq_ignore_case, names};
 
-use super::{Domain, Named, is_own};
+use super::{Asker, Domain, Named, is_own};
 use crate::core::audit::loggable;
 use crate::core::config::Settings;
 use crate::core::security::{Machine, PrincipalKind};
@@ -40,7 +40,11 @@ impl Server {
             kind: PrincipalKind::User,
         });
         let actor = match settings.unix_identities {
-            true => domain.actor_of(&user).map_err(NotAdmitted::Unknown)?,
+            true => {
+                let actor = domain.actor_of(&user).map_err(NotAdmitted::Unknown)?;
+                self.find_ids_of_groups(&user.groups);
+                actor
+            }
             false => Actor::Process,
         };
         // The first clients after a start get the rights of groups whose names the domain is just asked for.
@@ -78,7 +82,7 @@ impl Server {
             return Ok(());
         }
         if domain.names.is_served() {
-            domain.names.wait_for_names(&domain.settings, groups.iter().map(String::as_str));
+            domain.names.wait_for_names(&Asker::Server, &domain.settings, groups.iter().map(String::as_str));
         }
         if is_admitted() {
             return Ok(());

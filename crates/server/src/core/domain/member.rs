@@ -211,11 +211,13 @@ mod tests {
     use std::path::Path;
 
     use auth::UserDb;
+    use futures_util::future::BoxFuture;
 
     use super::*;
     use crate::core::config::{Allow, Role, parse};
     use crate::core::domain::names::tests::Frontdesk;
-    use crate::core::domain::{DomainNames, Ids, NotAdmitted};
+    use crate::core::domain::names::{Answers, NameSource};
+    use crate::core::domain::{Asker, DomainNames, Ids, NotAdmitted};
     use crate::core::roles::{Reach, Roles};
 
     fn sid(rid: u32) -> Sid {
@@ -354,7 +356,7 @@ mod tests {
         let server = server("logon_groups = ['corp\\FrontDesk']\n");
         let domain = server.domain().unwrap();
         let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::default() })), Ids::default());
-        let domain = Arc::new(Domain { settings: domain.settings.clone(), ids: domain.ids.clone(), names });
+        let domain = Arc::new(Domain::with_tables(domain.settings.clone(), domain.ids.clone(), names));
         *server.identity.domain.write() = Some(Arc::clone(&domain));
         let log_on = || server.domain_user(&server.settings(), &carol());
         let early = log_on();
@@ -362,7 +364,7 @@ mod tests {
         let names = Arc::clone(&domain.names);
         let answering = crate::core::bulkhead::spawn(async move { names.answer().await });
         tokio::task::block_in_place(|| {
-            domain.names.wait_for_names(&domain.settings, ["CORP\\frontdesk"].into_iter());
+            domain.names.wait_for_names(&Asker::Server, &domain.settings, ["CORP\\frontdesk"].into_iter());
         });
         let known = log_on().unwrap();
         let member = server.member(&server.settings(), &known);
@@ -377,6 +379,52 @@ mod tests {
         assert_eq!(roles.close, Reach::Shares([wire::ShareName::new("DATA")].into()));
         let other = DomainUser { groups: vec![sid(513)], sid: sid(1105), ..carol() };
         assert!(matches!(server.domain_user(&server.settings(), &other), Err(NotAdmitted::NotGranted(_))));
+        answering.abort();
+    }
+
+    /// A domain that never answers.
+    struct Hanging;
+
+    impl NameSource for Hanging {
+        fn names_of(&self, _: Vec<Sid>) -> BoxFuture<'_, Answers> {
+            Box::pin(std::future::pending())
+        }
+
+        fn owners_of(&self, _: Vec<String>) -> BoxFuture<'_, Answers> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn users_log_on_while_the_domain_does_not_answer_for_the_groups_of_roles() {
+        let server =
+            server("[[role]]\nallow = 'close'\ngroups = ['CORP\\frontdesk', 'S-1-5-21-1-2-3-1201']\n");
+        let domain = server.domain().unwrap();
+        let names = DomainNames::new(Some(Box::new(Hanging)), Ids::default());
+        names.prepare(&domain.settings, ["CORP\\frontdesk"].into_iter());
+        let domain = Arc::new(Domain::with_tables(domain.settings.clone(), domain.ids.clone(), names));
+        *server.identity.domain.write() = Some(Arc::clone(&domain));
+        let names = Arc::clone(&domain.names);
+        let answering = crate::core::bulkhead::spawn(async move { names.answer().await });
+        while !domain.names.is_served() {
+            tokio::task::yield_now().await;
+        }
+        // Both wait at the same time, and neither for the other.
+        let logons = [1104, 1105].map(|rid| {
+            let server = Arc::clone(&server.server);
+            tokio::task::spawn_blocking(move || {
+                let groups = if rid == 1104 { vec![sid(1201)] } else { Vec::new() };
+                let user = DomainUser { name: format!("user{rid}"), sid: sid(rid), groups, ..carol() };
+                let settings = server.settings();
+                let known = server.domain_user(&settings, &user).unwrap();
+                Roles::of(&settings.roles, &server.member(&settings, &known)).close
+            })
+        });
+        let mut reach = Vec::new();
+        for logon in logons {
+            reach.push(logon.await.unwrap());
+        }
+        assert_eq!(reach, [Reach::Everything, Reach::Nothing], "a SID needs no answer");
         answering.abort();
     }
 

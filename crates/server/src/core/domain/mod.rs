@@ -1,6 +1,7 @@
 //! The server as a member of a domain: the Unix ids and the names of the domain's users and groups, and the names that
 //! mean a user in settings and filters.
 
+mod id_lookup;
 mod ids;
 mod logon;
 mod member;
@@ -17,10 +18,11 @@ use wire::{Account, FoldedName, eq_ignore_case};
 use crate::core::config::{DomainSettings, Grantee, Settings};
 use crate::core::server::Server;
 
-pub(crate) use ids::Ids;
+pub(crate) use id_lookup::Unsure;
+pub(crate) use ids::{IdQuestion, Ids};
 pub(crate) use logon::NotAdmitted;
 pub(crate) use member::Member;
-pub(crate) use names::{DomainNames, Named};
+pub(crate) use names::{Asker, DomainNames, Named};
 pub(crate) use unix::{UnixUser, group_names};
 
 /// The domain that the server is a member of, with its tables.
@@ -31,6 +33,8 @@ pub(crate) struct Domain {
     pub(crate) ids: Ids,
     /// The names of its users and groups.
     pub(crate) names: Arc<DomainNames>,
+    /// The places for threads that find out ids.
+    lookups: id_lookup::Lookups,
 }
 
 impl Domain {
@@ -53,11 +57,15 @@ impl Domain {
                     Some(before) => before.names.with_source(names::source(domain), ids.clone()),
                     None => DomainNames::new(names::source(domain), ids.clone()),
                 };
-                Arc::new(Self { settings: domain.clone(), ids, names })
+                Arc::new(Self::with_tables(domain.clone(), ids, names))
             }
         };
         this.prepare(settings);
         Some(this)
+    }
+
+    fn with_tables(settings: DomainSettings, ids: Ids, names: Arc<DomainNames>) -> Self {
+        Self { settings, ids, names, lookups: id_lookup::Lookups::default() }
     }
 
     /// Asks for the names in the settings in advance.
@@ -182,8 +190,12 @@ impl Server {
     /// The account that a filter means: `SERVER\carol` and plain names are local accounts; other names are users of
     /// domains, and so are plain names that no local account has. Without a domain, the text before a backslash is
     /// compared with the domain that the client named.
-    pub(crate) fn account_named(&self, text: &str) -> Account {
-        Account::new(&self.account_name(text))
+    /// With a user of a domain comes its SID, as far as it is known by now.
+    pub(crate) fn user_meant(&self, text: &str) -> (Account, Option<Sid>) {
+        let name = self.account_name(text);
+        let of_domain = self.domain().filter(|_| self.accounts().user(&name).is_none());
+        let sid = of_domain.and_then(|domain| domain.known_sid(&name));
+        (Account::new(&name), sid)
     }
 
     /// The name without the server's name before it, if it can be that of a local account.

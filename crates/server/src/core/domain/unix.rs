@@ -8,7 +8,7 @@ use vfs::Actor;
 use wire::eq_ignore_case;
 use wire::security::Sid;
 
-use super::{Domain, Written, is_own};
+use super::{Domain, IdQuestion, Written, is_own};
 use crate::core::audit::loggable;
 use crate::core::config::IdRule;
 use crate::core::identity;
@@ -19,13 +19,18 @@ impl Domain {
     /// reason for the log.
     pub(crate) fn actor_of(&self, user: &DomainUser) -> Result<Actor, String> {
         let rule = self.settings.ids;
-        if matches!(rule, IdRule::Auto | IdRule::NameService) {
+        if self.asks_name_service() {
             for name in unix_names(user) {
                 // Without an answer the user could have another id than at the next logon, and its files with it.
                 let found = identity::actor_for_sure(&name).map_err(|error| error.to_string())?;
                 if let Some(actor) = found {
                     return self.admitted(user, actor);
                 }
+            }
+            // It gives the user's groups no ids either.
+            self.ids.leave_to_rules(IdQuestion::OfSid(Kind::User, user.sid));
+            for group in user.groups.iter().chain([&user.primary_group]) {
+                self.ids.leave_to_rules(IdQuestion::OfSid(Kind::Group, *group));
             }
         }
         if rule == IdRule::NameService {
@@ -58,24 +63,13 @@ impl Domain {
                 return Err(format!("the name service gives {name} an id of root: uid {uid}, gid {gid}"));
             }
             self.ids.record(user.sid, Kind::User, uid)?;
-            self.record_groups(user, &identity.groups);
         }
         Ok(actor)
     }
 
-    /// Keeps the gids that the name service gives groups of the user, as far as their names are known by now. Otherwise
-    /// the rules would give these groups other ids.
-    fn record_groups(&self, user: &DomainUser, gids: &[u32]) {
-        for gid in gids {
-            // A plain name could be that of a local group.
-            let name = identity::group_name(*gid).filter(|name| name.contains(['\\', '@']));
-            let Some(sid) = name.and_then(|name| self.known_sid(&name)) else { continue };
-            if user.groups.contains(&sid)
-                && let Err(reason) = self.ids.record(sid, Kind::Group, *gid)
-            {
-                tracing::warn!(reason, "a group of the domain keeps the id that it had");
-            }
-        }
+    /// True if the name service is asked for ids before the rules of the settings give them.
+    pub(super) fn asks_name_service(&self) -> bool {
+        matches!(self.settings.ids, IdRule::Auto | IdRule::NameService)
     }
 }
 
@@ -198,11 +192,16 @@ mod tests {
 
     /// A server in the domain ACME, whose ids begin at 2000000.
     fn server(ids: &str) -> (tempfile::TempDir, Arc<Server>) {
+        server_with(&format!("ids = '{ids}'\n"))
+    }
+
+    /// A server in the domain ACME with these lines in `[domain]`.
+    fn server_with(lines: &str) -> (tempfile::TempDir, Arc<Server>) {
         let state = tempfile::tempdir().unwrap();
         let mut defaults = Settings::conventional(false, |_| None);
         defaults.name = String::from("FILES");
         defaults.state_directory = state.path().into();
-        let text = format!("[domain]\nrealm = 'acme.test'\nids = '{ids}'\n");
+        let text = format!("[domain]\nrealm = 'acme.test'\n{lines}");
         let settings = parse(&text, std::path::Path::new("/"), defaults).unwrap();
         (state, Server::new(settings, auth::UserDb::default()).unwrap())
     }
@@ -217,6 +216,51 @@ mod tests {
             assert_eq!(actor, Actor::user(2_001_104, 2_000_513, vec![2_000_513, 2_001_201]), "{ids}");
             assert_eq!(domain.sid(), Some(Sid::of(5, [21, 1, 2, 3])));
         }
+    }
+
+    #[test]
+    fn rules_give_ids_once_the_name_service_was_asked() {
+        let (_state, server) = server("auto");
+        let domain = server.domain().unwrap();
+        domain.ids.learn(&user()).unwrap();
+        let other = sid(1300);
+        assert_eq!((domain.ids.uid(other), domain.ids.gid(other)), (None, None), "nobody has asked");
+        let question = IdQuestion::OfSid(Kind::User, other);
+        assert!(domain.ids.is_open_question(&question));
+        domain.ids.leave_to_rules(question);
+        assert!(!domain.ids.is_open_question(&question));
+        assert_eq!((domain.ids.uid(other), domain.ids.gid(other)), (Some(2_001_300), None));
+        // An answer of the name service has precedence, also later.
+        domain.ids.record(other, Kind::User, 7_300).unwrap();
+        assert_eq!((domain.ids.uid(other), domain.ids.user_sid(7_300)), (Some(7_300), Some(other)));
+        assert_eq!(domain.ids.user_sid(2_001_300), None, "a user has one id");
+    }
+
+    #[test]
+    fn autorid_gives_each_domain_its_part() {
+        let range = "id_ranges = [{ first = 1000000, last = 1999999 }]";
+        let (_state, server) = server_with(&format!("ids = 'autorid'\n{range}\n"));
+        let domain = server.domain().unwrap();
+        let of_eu = DomainUser {
+            domain: String::from("EU"),
+            dns_domain: String::from("eu.test"),
+            sid: Sid::of_domain([7, 8, 9], 1104),
+            primary_group: Sid::of_domain([7, 8, 9], 513),
+            groups: Vec::new(),
+            ..user()
+        };
+        let uids: Vec<_> = [user(), of_eu.clone(), user(), of_eu]
+            .iter()
+            .map(|user| {
+                domain.ids.learn(user).unwrap();
+                domain.ids.uid(user.sid).unwrap()
+            })
+            .collect();
+        let [first, second, again, second_again] = uids[..] else { panic!("{uids:?}") };
+        assert_eq!((first, second), (again, second_again));
+        assert_eq!(second, first + 100_000, "the next part");
+        assert_eq!(domain.ids.user_sid(second), Some(Sid::of_domain([7, 8, 9], 1104)));
+        assert_eq!(domain.ids.uid(Sid::of_domain([4, 5, 6], 1104)), None, "a domain that nobody has named");
     }
 
     #[test]
@@ -238,8 +282,8 @@ mod tests {
         let (state, server) = server("rid");
         let before = server.domain().unwrap();
         let ids = Ids::of_domain_by_rid(&state.path().join("other"), "ACME", [1, 2, 3], 10_000);
-        let domain =
-            Domain { settings: before.settings.clone(), ids, names: DomainNames::new(None, Ids::default()) };
+        let names = DomainNames::new(None, Ids::default());
+        let domain = Domain::with_tables(before.settings.clone(), ids, names);
         let of_eu = DomainUser { domain: String::from("EU"), sid: of_eu(), ..user() };
         domain.ids.learn(&of_eu).unwrap();
         domain.ids.record(of_eu.sid, Kind::User, 7_000).unwrap();

@@ -16,11 +16,13 @@ mod token;
 
 use std::cell::OnceCell;
 
+use domain::ids::Kind;
 use vfs::{Actor, Backend, Handle, Parent, RelativePath, Stat};
 use wire::msg::AdditionalInformation;
 use wire::security::{AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, access_check, inherit};
 use wire::{AccessMask, NtStatus};
 
+use crate::core::domain::IdQuestion;
 use crate::core::session::User;
 use crate::core::status::OrStatus;
 pub(crate) use change::{check_owner, decode, replace};
@@ -189,6 +191,25 @@ fn made_up(handle: &dyn Handle, token: &Token) -> Result<SecurityDescriptor, NtS
     let permissions = handle.posix_permissions().or_status()?;
     let owners = (token.owner_of(&stat), token.group_of(&stat));
     Ok(posix::describe(&stat, owners, token, permissions.as_ref()))
+}
+
+/// The questions for the Unix ids of the new owner and group of a file.
+pub(crate) fn ids_to_set(which: AdditionalInformation, new: &SecurityDescriptor) -> Vec<IdQuestion> {
+    let owner = new.owner.filter(|_| which.contains(AdditionalInformation::OWNER));
+    let group = new.group.filter(|_| which.contains(AdditionalInformation::GROUP));
+    let owner = owner.map(|owner| IdQuestion::OfSid(Kind::User, owner));
+    owner.into_iter().chain(group.map(|group| IdQuestion::OfSid(Kind::Group, group))).collect()
+}
+
+/// The questions for the users and groups whose SIDs are in the descriptor that is derived from a file's permissions.
+pub(crate) fn ids_to_show(handle: &dyn Handle) -> Vec<IdQuestion> {
+    if stored(handle) != Stored::Nothing {
+        return Vec::new();
+    }
+    let (Ok(stat), Ok(permissions)) = (handle.stat(), handle.posix_permissions()) else { return Vec::new() };
+    let owners = [IdQuestion::OfId(Kind::User, stat.uid), IdQuestion::OfId(Kind::Group, stat.gid)];
+    let named = permissions.as_ref().map(posix::named_ids).unwrap_or_default();
+    owners.into_iter().chain(named).collect()
 }
 
 /// Stores a file's descriptor.

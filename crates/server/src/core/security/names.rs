@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
-use wire::eq_ignore_case;
 use wire::security::{Sid, WellKnown};
+use wire::{AccountName, eq_ignore_case};
 
 use super::domain_users;
+use crate::core::caller::Caller;
 use crate::core::config::{Grant, Grantee};
-use crate::core::domain::{Domain, Named};
+use crate::core::domain::{Asker, Domain, Named};
 use crate::core::identity;
 use crate::core::server::Server;
 
@@ -44,6 +45,8 @@ pub(crate) enum PrincipalKind {
 /// has.
 pub(crate) struct Names<'a> {
     server: &'a Server,
+    /// The user for whom the domain is asked.
+    asker: Asker,
     /// The names in the users file, read when they are first needed.
     accounts: OnceCell<HashMap<Sid, String>>,
 }
@@ -51,7 +54,12 @@ pub(crate) struct Names<'a> {
 impl<'a> Names<'a> {
     /// Creates a view of the server's present names.
     pub(crate) fn new(server: &'a Server) -> Self {
-        Self { server, accounts: OnceCell::new() }
+        Self { server, asker: Asker::Server, accounts: OnceCell::new() }
+    }
+
+    /// As [`Self::new`], for a caller who looks up names. Callers share the domain's time.
+    pub(crate) fn for_caller(server: &'a Server, caller: &Caller) -> Self {
+        Self { asker: Asker::User(AccountName::new(&caller.user)), ..Self::new(server) }
     }
 
     /// The principal with this SID.
@@ -78,7 +86,7 @@ impl<'a> Names<'a> {
 
     /// The user or group of the server's domain, or of one that it trusts, with this SID, as far as it is known.
     pub(crate) fn of_domain_sid(&self, sid: Sid) -> Option<Principal> {
-        self.server.domain()?.principal_of_sid(sid)
+        self.server.domain()?.principal_of_sid(&self.asker, sid)
     }
 
     /// The SID of the user or group of a grant, as far as it is known.
@@ -116,7 +124,7 @@ impl<'a> Names<'a> {
                 Grantee::Group(name) => Some(Cow::Borrowed(name.as_str())),
             });
         let names: Vec<_> = names.collect();
-        domain.names.wait_for_names(&domain.settings, names.iter().map(|it| &**it));
+        domain.names.wait_for_names(&self.asker, &domain.settings, names.iter().map(|it| &**it));
     }
 
     /// Asks the domain for these SIDs, and waits for the answers for a limited time. Afterwards [`Self::of_sid`] knows
@@ -125,7 +133,7 @@ impl<'a> Names<'a> {
         let Some(domain) = self.server.domain() else { return };
         let own = self.server.machine().sid();
         let is_others = |sid: &Sid| sid.split_rid().is_some_and(|(of, _)| of != own && is_of_domain(*sid));
-        domain.names.wait_for_sids(sids.filter(is_others));
+        domain.names.wait_for_sids(&self.asker, sids.filter(is_others));
     }
 
     /// The principal with this name: `NAME`, or `DOMAIN\\NAME` with one of the domains in the results of
@@ -157,7 +165,7 @@ impl<'a> Names<'a> {
                 return self.of_domain(sid, PrincipalKind::User, &account.name);
             }
         }
-        let of_domain = |name: &str| of_server.as_ref()?.principal_of_name(name);
+        let of_domain = |name: &str| of_server.as_ref()?.principal_of_name(&self.asker, name);
         // The name service may know a user or group of the domain, too.
         let is_local = domain.is_some_and(|domain| {
             [own_name, UNIX_USER, UNIX_GROUP].iter().any(|it| eq_ignore_case(it, domain))
@@ -183,7 +191,7 @@ impl<'a> Names<'a> {
     pub(crate) fn look_up_names<'b>(&self, names: impl Iterator<Item = &'b str>) {
         let Some(domain) = self.server.domain() else { return };
         let names: Vec<_> = names.map(|name| domain.with_domain(name)).collect();
-        domain.names.wait_for_names(&domain.settings, names.iter().map(|it| &**it));
+        domain.names.wait_for_names(&self.asker, &domain.settings, names.iter().map(|it| &**it));
     }
 
     /// The account of the users file with this SID.
@@ -224,11 +232,11 @@ impl<'a> Names<'a> {
 
 impl Domain {
     /// The owner of a SID of the domain, as far as it is known.
-    fn principal_of_sid(&self, sid: Sid) -> Option<Principal> {
+    fn principal_of_sid(&self, asker: &Asker, sid: Sid) -> Option<Principal> {
         if self.sid() == Some(sid) {
             return Some(self.principal());
         }
-        principal(self.names.known_name(sid)?)
+        principal(self.names.known_name(asker, sid)?)
     }
 
     /// The name with a domain: plain names are of the server's.
@@ -240,11 +248,11 @@ impl Domain {
     }
 
     /// The owner of a name of the domain, as far as it is known.
-    fn principal_of_name(&self, name: &str) -> Option<Principal> {
+    fn principal_of_name(&self, asker: &Asker, name: &str) -> Option<Principal> {
         if self.is_called(name.strip_suffix('\\').unwrap_or(name)) && self.sid().is_some() {
             return Some(self.principal());
         }
-        principal(self.names.known_owner(&self.settings, &self.with_domain(name))?)
+        principal(self.names.known_owner(asker, &self.settings, &self.with_domain(name))?)
     }
 
     /// The domain itself.

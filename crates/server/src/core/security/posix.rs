@@ -5,12 +5,14 @@
 //! entry that applies.
 
 use aws_lc_rs::digest;
+use domain::ids::Kind;
 use vfs::{PosixPermissions, Stat};
 use wire::cursor::Put;
 use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, DecodeError, ReadCursor};
 
 use super::Token;
+use crate::core::domain::IdQuestion;
 
 /// The descriptor with the rights of the permission bits, or of the ACLs if there are any.
 pub(super) fn describe(
@@ -80,6 +82,18 @@ fn describe_acl(
         groups.iter().for_each(|(sid, allowed)| deny(aces, *sid, *allowed, others));
     }
     aces.push(Ace::allow(Sid::WORLD, others | EVERYONES, flags));
+}
+
+/// The ids of the users and groups that the ACLs name.
+pub(super) fn named_ids(permissions: &PosixPermissions) -> Vec<IdQuestion> {
+    let lists = [&permissions.access_acl, &permissions.default_acl];
+    let entries = lists.into_iter().flatten().filter_map(|acl| entries(acl).ok()).flatten();
+    let question = |entry: Entry| match entry.tag {
+        tag::USER => Some(IdQuestion::OfId(Kind::User, entry.id)),
+        tag::GROUP => Some(IdQuestion::OfId(Kind::Group, entry.id)),
+        _ => None,
+    };
+    entries.filter_map(question).collect()
 }
 
 /// True if a hash is of these permissions. The kernel clears the set-id bits of a file when a program writes to it, and

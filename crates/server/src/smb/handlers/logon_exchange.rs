@@ -107,25 +107,34 @@ impl LogonExchange<'_> {
                 Turned::Wait(wait) => wait,
                 Turned::PassOn { request, attempt, spent, preauth } => {
                     // The client may leave while the controller decides.
-                    let left = Left { connection: self.connection, claim, is_audited: false };
+                    let left =
+                        self.left(claim, "the client left while a controller decided about its password");
                     let step = self.pass_through(*request).await?;
                     left.disarm();
                     self.note_decided(&attempt, spent, claim, &step);
                     return Ok(Decision { judged: Judged::Step(step), preauth, ticket_holder: None });
                 }
             };
+            let left =
+                self.left(claim, "the client left while its attempt at a password waited for its turn");
             if tokio::time::Instant::now() + wait > patience {
                 place.wait(patience.saturating_duration_since(tokio::time::Instant::now())).await;
+                left.disarm();
                 return Ok(Decision::without_step(Judged::OutOfPatience));
             }
             place.wait(wait).await;
             if place.is_over() || self.session.has_ended() {
                 return Err(NtStatus::USER_SESSION_DELETED);
             }
+            left.disarm();
             if place.has_to_go() {
                 return Ok(Decision::without_step(Judged::OutOfPatience));
             }
         }
+    }
+
+    fn left<'a>(&'a self, claim: &'a Claim, reason: &'static str) -> Left<'a> {
+        Left { connection: self.connection, claim, reason, is_audited: false }
     }
 
     /// Passes the message to the acceptor.
@@ -247,6 +256,7 @@ impl LogonExchange<'_> {
 struct Left<'a> {
     connection: &'a SmbConnection,
     claim: &'a Claim,
+    reason: &'static str,
     is_audited: bool,
 }
 
@@ -260,8 +270,7 @@ impl Left<'_> {
 impl Drop for Left<'_> {
     fn drop(&mut self) {
         if !self.is_audited && self.connection.has_log_room() {
-            let reason = "the client left while a controller decided about its password";
-            logon_refused(&self.connection.peer, Some(self.claim), "NTLM", &Why::from(reason));
+            logon_refused(&self.connection.peer, Some(self.claim), "NTLM", &Why::from(self.reason));
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn handle(
         Command::LOCK => lock::handle(request, answer).await,
         Command::IOCTL => return ioctl::handle(request, answer).await,
         Command::QUERY_DIRECTORY => query_directory::handle(request, answer),
-        Command::QUERY_INFO => query_info::handle(request, answer),
+        Command::QUERY_INFO => query_info::handle(request, answer).await,
         Command::SET_INFO => set_info::handle(request, answer).await,
         Command::CHANGE_NOTIFY => change_notify::handle(request, answer).await,
         Command::ECHO => echo::handle(request, answer),

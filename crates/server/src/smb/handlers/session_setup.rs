@@ -404,6 +404,7 @@ impl Proven<'_> {
         let facts = registry::Identity {
             user: user.name.as_str().into(),
             domain: identity.domain.as_str().into(),
+            sid: user.sid(),
             flags: registry::SessionFlags {
                 anonymous: identity.kind == IdentityKind::Anonymous,
                 guest: identity.kind == IdentityKind::Guest,

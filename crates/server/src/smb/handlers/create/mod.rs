@@ -24,13 +24,18 @@ use wire::create_context::{
     AaplServerAnswer, CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
 };
 use wire::fscc::notify::NotifyAction;
-use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
+use wire::msg::{
+    AdditionalInformation, CompletionFilter, CreateAction, CreateContexts, CreateResponse,
+    CreateResponseFlags,
+};
 use wire::posix::PosixAttributes;
 use wire::{AccessMask, Guid, NtStatus, OplockLevel};
 
+use crate::core::domain::Unsure;
 use crate::core::limits;
 use crate::core::open::{Content, Open};
 use crate::core::pipe_usage::Charge;
+use crate::core::security;
 use crate::core::status::OrStatus;
 use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
@@ -58,6 +63,11 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 
 /// Opens a file.
 async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish) -> Outcome {
+    // A POSIX open gives the file to the group on the disk.
+    if let Some(creator) = wish.security.as_ref().filter(|_| wish.posix.is_some()) {
+        let questions = security::ids_to_set(OWNERS, creator);
+        request.connection.server.find_ids(questions).await.map_err(|Unsure| NtStatus::IO_TIMEOUT)?;
+    }
     let _creation = durable::begin(request, wish)?;
     if let Some((extras, opened)) = durable::replayed(request, wish)? {
         return respond(request, answer, &extras, &opened);
@@ -88,6 +98,10 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
     }
     Err(NtStatus::SHARING_VIOLATION)
 }
+
+/// The parts of a creator's descriptor that are Unix owners, too.
+const OWNERS: AdditionalInformation =
+    AdditionalInformation(AdditionalInformation::OWNER.0 | AdditionalInformation::GROUP.0);
 
 /// An open file with the data for the answer.
 struct Opened {

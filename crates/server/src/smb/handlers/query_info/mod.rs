@@ -15,7 +15,7 @@ use crate::core::files::quota::QuotaFile;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// Handles QUERY_INFO.
-pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let query = QueryInfoRequest::decode(request.message).map_err(malformed)?;
     let input_length = u32::try_from(query.input_buffer.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
     check_transact(request, &[query.output_buffer_length, input_length])?;
@@ -24,7 +24,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         (InfoType::FILE, Some(file)) => file::answer(request, &open, file, &query, answer),
         (InfoType::FILE, None) => pipe::answer(&open, &query, answer),
         (InfoType::FILESYSTEM, _) => file_system::answer(&open, &query, answer),
-        (InfoType::SECURITY, Some(file)) => security::answer(request, &open, file, &query, answer),
+        (InfoType::SECURITY, Some(file)) => security::answer(request, &open, file, &query, answer).await,
         (InfoType::QUOTA, Some(file)) if file.handle.as_any().is::<QuotaFile>() => quota(query.input_buffer),
         // 3.3.5.20.4: other files have no quotas.
         (InfoType::SECURITY | InfoType::QUOTA, _) => Err(NtStatus::NOT_SUPPORTED),

@@ -10,7 +10,7 @@ use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 use crate::smb::handlers::{put_error_data, put_output};
 
 /// Answers with the requested parts of a file's security descriptor.
-pub(super) fn answer(
+pub(super) async fn answer(
     request: &Request<'_>,
     open: &Open,
     file: &OpenFile,
@@ -20,6 +20,11 @@ pub(super) fn answer(
     let which = query.additional_information;
     if !open.access().contains(security::needed(which, false)) {
         return Err(NtStatus::ACCESS_DENIED);
+    }
+    let server = &request.connection.server;
+    if server.asks_name_service() {
+        // Without an answer, Unix users and groups are shown.
+        _ = server.find_ids(security::ids_to_show(&*file.handle)).await;
     }
     let user = crate::smb::handlers::user_of_files(request)?;
     let mut shown = security::descriptor(&*file.handle, &user.token)?.selected(which);

@@ -40,7 +40,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         (InfoType::FILE, None) => set_pipe(class, set.buffer)?,
         (InfoType::FILESYSTEM, _) => return Err(refuse_file_system(FsInfoClass(set.file_info_class))),
         (InfoType::SECURITY, Some(file)) => {
-            security::set(request, &open, file, set.additional_information, set.buffer)?;
+            security::set(request, &open, file, set.additional_information, set.buffer).await?;
         }
         // 3.3.5.21.4: there are no quotas.
         (InfoType::SECURITY | InfoType::QUOTA, _) => return Err(NtStatus::NOT_SUPPORTED),

@@ -4,13 +4,14 @@ use wire::NtStatus;
 use wire::create_context::AaplServerCaps;
 use wire::msg::AdditionalInformation;
 
+use crate::core::domain::Unsure;
 use crate::core::open::{Open, OpenFile};
 use crate::core::security;
 use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 
 /// Replaces the parts of a file's security descriptor that `which` selects.
-pub(super) fn set(
+pub(super) async fn set(
     request: &Request<'_>,
     open: &Open,
     file: &OpenFile,
@@ -22,6 +23,9 @@ pub(super) fn set(
     }
     let mut which = which;
     let mut new = security::decode(which, data)?;
+    let server = &request.connection.server;
+    // An owner whose id is not sure could not be made the owner on the disk.
+    server.find_ids(security::ids_to_set(which, &new)).await.map_err(|Unsure| NtStatus::IO_TIMEOUT)?;
     let user = crate::smb::handlers::user_of_files(request)?;
     // The lock preserves concurrent changes of the other parts.
     let _lock = file.handle.lock_security_record();

@@ -1,46 +1,28 @@
 //! The names of a domain's SIDs, and the SIDs of its names. Only the domain knows them, and it may be far away: questions
 //! are answered by a task, and answers are kept. Code that must not wait uses what is known by now.
 
-use std::collections::{BTreeSet, HashMap};
+mod source;
+mod table;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use domain::NamedKind;
-use domain::names::{Directory, Membership};
-use futures_util::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 use wire::security::Sid;
-use wire::{FoldedName, eq_ignore_case};
 
-use super::{Ids, Written};
+use super::Ids;
 use crate::core::config::DomainSettings;
 use crate::core::limits;
-use crate::core::security::PrincipalKind;
+use table::{Known, Question, RENEWAL, Table, batches, question};
 
-/// A user, group or domain of the domain, with its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
-    pub(crate) sid: Sid,
-    /// The NetBIOS name of its domain.
-    pub(crate) domain: String,
-    /// The name in the domain; empty for a domain.
-    pub(crate) name: String,
-    pub(crate) kind: PrincipalKind,
-}
-
-/// The answers to questions, in their order; the error is for the log.
-pub(crate) type Answers = Result<Vec<Option<Named>>, String>;
-
-/// A source of names: the domain's controllers.
-pub(crate) trait NameSource: Send + Sync {
-    /// The owners of SIDs; `None` for those that nobody has.
-    fn names_of(&self, sids: Vec<Sid>) -> BoxFuture<'_, Answers>;
-    /// The users and groups with names like `CORP\carol`; `None` for those that nobody has.
-    fn owners_of(&self, names: Vec<String>) -> BoxFuture<'_, Answers>;
-}
+pub(crate) use source::Named;
+pub(super) use source::source;
+pub(super) use source::{Answers, NameSource};
+pub(crate) use table::Asker;
 
 /// The names that are known, and the questions about others.
 pub(crate) struct DomainNames {
@@ -56,38 +38,6 @@ pub(crate) struct DomainNames {
     pub(super) settled: Notify,
     /// True after the log has reported that the domain does not answer, until it does again.
     is_silent: AtomicBool,
-}
-
-#[derive(Default)]
-struct Table {
-    known: HashMap<Question, Known>,
-    open: BTreeSet<Question>,
-    under_way: BTreeSet<Question>,
-    /// True while a task answers questions.
-    is_served: bool,
-    /// The names in the settings, on which rights depend: they are asked for first and never removed, whatever clients
-    /// ask for.
-    prepared: BTreeSet<Question>,
-    /// The prepared names that the log has reported as unknown to the domain.
-    reported: BTreeSet<Question>,
-}
-
-/// A question to the domain.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Question {
-    /// The owner of a SID.
-    Sid(Sid),
-    /// The owner of a name in a domain, both folded.
-    Name(FoldedName, FoldedName),
-}
-
-#[derive(Clone)]
-struct Known {
-    named: Option<Named>,
-    /// False if the domain has not answered yet.
-    is_answered: bool,
-    /// The time until which the question is not asked again.
-    until: Instant,
 }
 
 impl DomainNames {
@@ -114,28 +64,50 @@ impl DomainNames {
     }
 
     /// The owner of a SID, as far as it is known. Otherwise it is asked for.
-    pub(crate) fn known_name(&self, sid: Sid) -> Option<Named> {
-        self.known(Question::Sid(sid))
+    pub(crate) fn known_name(&self, asker: &Asker, sid: Sid) -> Option<Named> {
+        self.known(asker, Question::Sid(sid))
     }
 
     /// The owner of a name as a person writes it, as far as it is known. Otherwise it is asked for.
-    pub(crate) fn known_owner(&self, domain: &DomainSettings, written: &str) -> Option<Named> {
-        self.known(question(domain, written)?)
+    pub(crate) fn known_owner(&self, asker: &Asker, domain: &DomainSettings, written: &str) -> Option<Named> {
+        self.known(asker, question(domain, written)?)
     }
 
     /// The SID of such a name. A SID in text form stands for itself.
     pub(super) fn known_sid(&self, domain: &DomainSettings, written: &str) -> Option<Sid> {
-        written.parse().ok().or_else(|| Some(self.known_owner(domain, written)?.sid))
+        written.parse().ok().or_else(|| Some(self.known_owner(&Asker::Server, domain, written)?.sid))
+    }
+
+    /// The owner of a SID: `None` inside if the domain has said that there is none, outside if it has not answered. Waits
+    /// for a limited time.
+    pub(super) fn owner_of_sid(&self, sid: Sid) -> Option<Option<Named>> {
+        self.owner(Question::Sid(sid))
+    }
+
+    /// The owner of a name as the name service writes it. As [`Self::owner_of_sid`].
+    pub(super) fn owner_of_name(&self, domain: &DomainSettings, written: &str) -> Option<Option<Named>> {
+        self.owner(question(domain, written)?)
+    }
+
+    fn owner(&self, question: Question) -> Option<Option<Named>> {
+        self.wait_for(&Asker::Server, std::slice::from_ref(&question));
+        let table = self.table.lock();
+        table.known.get(&question).filter(|known| known.is_answered).map(|known| known.named.clone())
     }
 
     /// Waits until the owners of SIDs are known, or for a limited time.
-    pub(crate) fn wait_for_sids(&self, sids: impl Iterator<Item = Sid>) {
-        self.wait_for(&sids.map(Question::Sid).collect::<Vec<_>>());
+    pub(crate) fn wait_for_sids(&self, asker: &Asker, sids: impl Iterator<Item = Sid>) {
+        self.wait_for(asker, &sids.map(Question::Sid).collect::<Vec<_>>());
     }
 
     /// Waits until the owners of names as persons write them are known, or for a limited time.
-    pub(crate) fn wait_for_names<'a>(&self, domain: &DomainSettings, written: impl Iterator<Item = &'a str>) {
-        self.wait_for(&written.filter_map(|name| question(domain, name)).collect::<Vec<_>>());
+    pub(crate) fn wait_for_names<'a>(
+        &self,
+        asker: &Asker,
+        domain: &DomainSettings,
+        written: impl Iterator<Item = &'a str>,
+    ) {
+        self.wait_for(asker, &written.filter_map(|name| question(domain, name)).collect::<Vec<_>>());
     }
 
     /// Asks for these names of users and groups in advance. Their SIDs are kept over a restart, so that settings apply
@@ -152,7 +124,7 @@ impl DomainNames {
             self.ids.names().into_iter().for_each(|named| self.learn(named));
         }
         for question in prepared {
-            self.known(question);
+            self.known(&Asker::Server, question);
         }
     }
 
@@ -164,7 +136,7 @@ impl DomainNames {
         let is_served = table.is_served;
         drop(table);
         if is_served && !unknown.is_empty() {
-            self.wait_for(&unknown);
+            self.wait_for(&Asker::Server, &unknown);
         }
     }
 
@@ -182,19 +154,19 @@ impl DomainNames {
         self.table.lock().known.get(&question).is_some_and(|known| known.is_answered)
     }
 
-    fn known(&self, question: Question) -> Option<Named> {
+    fn known(&self, asker: &Asker, question: Question) -> Option<Named> {
         let mut table = self.table.lock();
         let known = table.known.get(&question);
         let named = known.and_then(|known| known.named.clone());
         if known.is_none_or(|known| known.until <= Instant::now()) && self.source.is_some() {
-            table.ask(question);
+            table.ask(asker, question);
             drop(table);
             self.asked.notify_one();
         }
         named
     }
 
-    fn wait_for(&self, questions: &[Question]) {
+    fn wait_for(&self, asker: &Asker, questions: &[Question]) {
         if self.source.is_none() {
             return;
         }
@@ -203,12 +175,12 @@ impl DomainNames {
         let now = Instant::now();
         for question in questions {
             if table.known.get(question).is_none_or(|known| known.named.is_none() && known.until <= now) {
-                table.ask(question.clone());
+                table.ask(asker, question.clone());
             }
         }
         self.asked.notify_one();
         let is_pending = |table: &mut Table| {
-            questions.iter().any(|it| table.open.contains(it) || table.under_way.contains(it))
+            questions.iter().any(|it| table.is_pending(it))
                 // An old answer is good enough.
                 && questions.iter().any(|it| table.known.get(it).is_none_or(|known| known.named.is_none()))
         };
@@ -278,6 +250,14 @@ impl DomainNames {
     }
 
     fn note(&self, question: Question, answer: Result<Option<Named>, String>) {
+        // The domains of users who have logged on are known for sure.
+        let is_wrong = |named: &Named| self.ids.contradicts(named);
+        let answer = answer.map(|named| {
+            if let Some(named) = named.as_ref().filter(|named| is_wrong(named)) {
+                tracing::warn!(sid = %named.sid, domain = named.domain, "an answer of the domain does not count: its users have another SID");
+            }
+            named.filter(|named| !is_wrong(named))
+        });
         let now = Instant::now();
         let mut table = self.table.lock();
         table.under_way.remove(&question);
@@ -342,20 +322,6 @@ impl DomainNames {
     }
 }
 
-/// The time between looks for names in the settings that expire before the next look. It is shorter than
-/// [`limits::DOMAIN_NAME_RETRY`], so that a domain that does not answer is not asked without a pause.
-const RENEWAL: Duration = Duration::from_secs(limits::DOMAIN_NAME_RETRY.as_secs() / 2);
-
-/// The questions for the domain at once, each batch of one kind.
-fn batches(questions: BTreeSet<Question>) -> Vec<Vec<Question>> {
-    let (sids, names): (Vec<_>, Vec<_>) =
-        questions.into_iter().partition(|it| matches!(it, Question::Sid(_)));
-    let batches = [sids, names]
-        .into_iter()
-        .flat_map(|them| them.chunks(limits::DOMAIN_NAMES_AT_ONCE).map(<[_]>::to_vec).collect::<Vec<_>>());
-    batches.collect()
-}
-
 /// Opens the questions under way again when nobody answers them any more, so that the next task does.
 struct Resuming<'a>(&'a Mutex<Table>);
 
@@ -367,129 +333,23 @@ impl Drop for Resuming<'_> {
     }
 }
 
-impl Named {
-    /// The questions that this answers.
-    fn questions(&self) -> [Question; 2] {
-        let name = Question::Name(FoldedName::new(&self.domain), FoldedName::new(&self.name));
-        [Question::Sid(self.sid), name]
-    }
-}
-
-impl Table {
-    /// Asks again what has been asked and was not answered.
-    fn resume(&mut self) {
-        let under_way = std::mem::take(&mut self.under_way);
-        self.open.extend(under_way);
-    }
-
-    /// Asks for the names in the settings whose answers are missing or expire soon.
-    fn renew(&mut self) {
-        let soon = Instant::now() + RENEWAL;
-        let is_due = |it: &&Question| self.known.get(it).is_none_or(|known| known.until <= soon);
-        let due: Vec<_> = self.prepared.iter().filter(is_due).cloned().collect();
-        due.into_iter().for_each(|question| self.ask(question));
-    }
-
-    fn ask(&mut self, question: Question) {
-        let has_room = self.open.len() < limits::DOMAIN_QUESTIONS_MAX || self.prepared.contains(&question);
-        if !self.under_way.contains(&question) && has_room {
-            self.open.insert(question);
-        }
-    }
-
-    /// Takes the open questions: those for names in the settings first.
-    fn take(&mut self) -> BTreeSet<Question> {
-        let first = self.take_prepared();
-        if !first.is_empty() {
-            return first;
-        }
-        let taken = std::mem::take(&mut self.open);
-        self.under_way.extend(taken.iter().cloned());
-        taken
-    }
-
-    /// Takes the open questions for names in the settings.
-    fn take_prepared(&mut self) -> BTreeSet<Question> {
-        let taken: BTreeSet<_> = self.open.intersection(&self.prepared).cloned().collect();
-        self.open.retain(|question| !taken.contains(question));
-        self.under_way.extend(taken.iter().cloned());
-        taken
-    }
-
-    fn keep(&mut self, question: Question, known: Known) {
-        if self.known.len() >= limits::DOMAIN_NAMES_KEPT {
-            let now = Instant::now();
-            self.known.retain(|it, known| known.until > now || self.prepared.contains(it));
-        }
-        if self.known.len() >= limits::DOMAIN_NAMES_KEPT {
-            self.known.retain(|it, _| self.prepared.contains(it));
-        }
-        self.known.insert(question, known);
-    }
-}
-
-/// The question for the owner of a name as a person writes it; `None` for a name without a domain.
-fn question(settings: &DomainSettings, written: &str) -> Option<Question> {
-    let (domain, name) = match Written::new(written) {
-        Written::Qualified { domain, name } => (domain, name),
-        Written::Principal { name, realm } => (realm, name),
-        Written::Plain(_) => return None,
-    };
-    let domain = if eq_ignore_case(domain, &settings.realm) { &settings.name } else { domain };
-    (!name.is_empty()).then(|| Question::Name(FoldedName::new(domain), FoldedName::new(name)))
-}
-
 impl fmt::Debug for DomainNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DomainNames").finish_non_exhaustive()
     }
 }
 
-/// The controllers of a domain as the source of names.
-pub(super) fn source(domain: &DomainSettings) -> Option<Box<dyn NameSource>> {
-    let membership = Membership {
-        realm: domain.realm.clone(),
-        keytab: domain.keytab.clone(),
-        controllers: domain.controllers.clone(),
-    };
-    Some(Box::new(Directory::new(membership)))
-}
-
-impl NameSource for Directory {
-    fn names_of(&self, sids: Vec<Sid>) -> BoxFuture<'_, Answers> {
-        Box::pin(async move {
-            let found = Directory::names_of(self, &sids, limits::DOMAIN_QUESTION_WAIT).await?;
-            Ok(found.into_iter().map(|it| it.and_then(of_domain)).collect())
-        })
-    }
-
-    fn owners_of(&self, names: Vec<String>) -> BoxFuture<'_, Answers> {
-        Box::pin(async move {
-            let found = Directory::owners_of(self, &names, limits::DOMAIN_QUESTION_WAIT).await?;
-            Ok(found.into_iter().map(|it| it.and_then(of_domain)).collect())
-        })
-    }
-}
-
-fn of_domain(named: domain::Named) -> Option<Named> {
-    let kind = match named.kind {
-        NamedKind::User => PrincipalKind::User,
-        NamedKind::Group => PrincipalKind::Group,
-        NamedKind::Domain => PrincipalKind::Domain,
-        NamedKind::Alias => PrincipalKind::Alias,
-        NamedKind::WellKnownGroup => PrincipalKind::WellKnownGroup,
-        NamedKind::Other => return None,
-    };
-    Some(Named { sid: named.sid, domain: wire::names::upper(&named.domain), name: named.name, kind })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
 
     use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
+    use wire::eq_ignore_case;
 
     use super::*;
+    use crate::core::security::PrincipalKind;
 
     /// A domain with the group `CORP\frontdesk`, whose SID ends with 1201.
     pub(crate) struct Frontdesk {
@@ -540,7 +400,7 @@ pub(crate) mod tests {
         assert_eq!(names.known_sid(&settings, "staff"), None, "a Unix group");
         let waiting = Arc::clone(&names);
         let own = settings.clone();
-        let wait = move || waiting.wait_for_names(&own, ["corp\\FrontDesk"].into_iter());
+        let wait = move || waiting.wait_for_names(&Asker::Server, &own, ["corp\\FrontDesk"].into_iter());
         tokio::task::spawn_blocking(wait).await.unwrap();
         let sid = Frontdesk::named().sid;
         for written in ["CORP\\frontdesk", "frontdesk@corp.test", "FRONTDESK@CORP"] {
@@ -549,9 +409,12 @@ pub(crate) mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         let waiting = Arc::clone(&names);
         let nobody = Sid::of_domain([1, 2, 3], 7);
-        let wait = move || waiting.wait_for_sids([sid, nobody].into_iter());
+        let wait = move || waiting.wait_for_sids(&Asker::Server, [sid, nobody].into_iter());
         tokio::task::spawn_blocking(wait).await.unwrap();
-        assert_eq!((names.known_name(sid), names.known_name(nobody)), (Some(Frontdesk::named()), None));
+        assert_eq!(
+            (names.known_name(&Asker::Server, sid), names.known_name(&Asker::Server, nobody)),
+            (Some(Frontdesk::named()), None)
+        );
         assert_eq!(asked.load(Ordering::Relaxed), 2, "nobody asks twice for what is known");
         answering.abort();
     }
@@ -570,7 +433,7 @@ pub(crate) mod tests {
         names.note(question(&settings, "CORP\\x").unwrap(), Ok(Some(others.clone())));
         let later = DomainNames::new(None, ids);
         assert_eq!(later.known_sid(&settings, "corp\\FrontDesk"), Some(Frontdesk::named().sid));
-        assert_eq!(later.known_name(others.sid), None, "not in the settings");
+        assert_eq!(later.known_name(&Asker::Server, others.sid), None, "not in the settings");
     }
 
     /// A domain that does not answer the first question.
@@ -598,7 +461,7 @@ pub(crate) mod tests {
         names.prepare(&settings, [written].into_iter());
         assert!(names.answer().now_or_never().is_none(), "asked, not answered");
         let is_open =
-            |names: &DomainNames| names.table.lock().open.contains(&question(&settings, written).unwrap());
+            |names: &DomainNames| names.table.lock().queue.contains(&question(&settings, written).unwrap());
         assert!(is_open(&names));
         assert!(names.answer().now_or_never().is_none());
         assert_eq!(names.known_sid(&settings, written), Some(Frontdesk::named().sid));
@@ -618,8 +481,8 @@ pub(crate) mod tests {
         assert_eq!(names.known_sid(&settings, written), Some(Frontdesk::named().sid));
         let mut table = names.table.lock();
         assert!(table.known.len() <= limits::DOMAIN_NAMES_KEPT);
-        others().for_each(|other| table.ask(other));
-        table.ask(asked.clone());
+        others().for_each(|other| table.ask(&Asker::Server, other));
+        table.ask(&Asker::Server, asked.clone());
         assert_eq!(table.take(), BTreeSet::from([asked]), "asked first, although the table is full");
     }
 
@@ -645,24 +508,44 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn answers_with_the_sid_of_another_domain_do_not_count() {
+        let state = tempfile::tempdir().unwrap();
+        let ids = Ids::by_rid(state.path(), [1, 2, 3], 10_000);
+        let names = DomainNames::new(Some(Box::new(Frontdesk { asked: Arc::default() })), ids);
+        let settings = settings();
+        let wrong = Named { sid: Sid::of_domain([1, 2, 4], 1201), ..Frontdesk::named() };
+        names.note(question(&settings, "CORP\\frontdesk").unwrap(), Ok(Some(wrong.clone())));
+        assert_eq!(names.known_sid(&settings, "CORP\\frontdesk"), None);
+        let misnamed = Named { domain: String::from("EU"), ..Frontdesk::named() };
+        names.note(Question::Sid(misnamed.sid), Ok(Some(misnamed.clone())));
+        assert_eq!(names.known_name(&Asker::Server, misnamed.sid), None);
+        names.note(Question::Sid(Frontdesk::named().sid), Ok(Some(Frontdesk::named())));
+        assert_eq!(names.known_sid(&settings, "CORP\\frontdesk"), Some(Frontdesk::named().sid));
+        // Nothing is known of a domain that nobody has logged on from.
+        let of_eu = Named { domain: String::from("EU"), sid: wrong.sid, ..wrong };
+        names.note(Question::Sid(of_eu.sid), Ok(Some(of_eu.clone())));
+        assert_eq!(names.known_name(&Asker::Server, of_eu.sid), Some(of_eu));
+    }
+
+    #[test]
     fn another_source_leaves_the_names_known() {
         let names = DomainNames::new(None, Ids::default());
         names.learn(Frontdesk::named());
         let after = names.with_source(None, Ids::default());
-        assert_eq!(after.known_name(Frontdesk::named().sid), Some(Frontdesk::named()));
+        assert_eq!(after.known_name(&Asker::Server, Frontdesk::named().sid), Some(Frontdesk::named()));
     }
 
     #[test]
     fn without_a_source_nothing_is_known_and_nobody_waits() {
         let names = DomainNames::new(None, Ids::default());
         let begun = Instant::now();
-        names.wait_for_names(&settings(), ["CORP\\frontdesk"].into_iter());
-        names.wait_for_sids([Sid::USERS].into_iter());
+        names.wait_for_names(&Asker::Server, &settings(), ["CORP\\frontdesk"].into_iter());
+        names.wait_for_sids(&Asker::Server, [Sid::USERS].into_iter());
         assert_eq!(names.known_sid(&settings(), "CORP\\frontdesk"), None);
         assert!(begun.elapsed() < Duration::from_secs(1));
         let sid = Sid::of_domain([1, 2, 3], 1201);
         assert_eq!(names.known_sid(&settings(), &sid.to_string()), Some(sid));
         names.learn(Frontdesk::named());
-        assert_eq!(names.known_name(sid), Some(Frontdesk::named()));
+        assert_eq!(names.known_name(&Asker::Server, sid), Some(Frontdesk::named()));
     }
 }
