@@ -185,6 +185,141 @@ fn a_forced_identity_that_does_not_exist_admits_nobody() {
 }
 
 #[test]
+fn vetoed_names_do_not_exist_for_clients() {
+    let Some(servers) = both("veto_files = [\"*.exe\", \"hidden\"]", "veto files = /*.exe/hidden/") else {
+        return;
+    };
+    for subject in &servers {
+        let directory = data(subject);
+        fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+        for name in ["hidden", "d"] {
+            fs::create_dir(directory.join(name)).expect("a directory");
+            fs::set_permissions(directory.join(name), fs::Permissions::from_mode(0o777)).expect("chmod");
+        }
+        for name in ["a.exe", "ok", "hidden/inner", "d/x.exe"] {
+            fs::write(directory.join(name), "x").expect("write");
+        }
+        act(subject, "alice", "put f mine").success();
+        let listed = act(subject, "alice", "ls").success().stdout;
+        assert!(listed.contains("ok") && !listed.contains("a.exe") && !listed.contains("hidden"), "{listed}");
+        for name in ["a.exe", "A.EXE", "none"] {
+            act(subject, "alice", &format!("get {name} got"))
+                .failure()
+                .says("NT_STATUS_OBJECT_NAME_NOT_FOUND");
+        }
+        for commands in [
+            "get hidden/inner got",
+            "put f b.exe",
+            "put f hidden/new",
+            "mkdir c.exe",
+            "rename mine b.exe",
+            "hardlink mine b.exe",
+        ] {
+            act(subject, "alice", commands).failure();
+        }
+        for name in ["b.exe", "hidden/new", "c.exe"] {
+            assert!(!directory.join(name).exists(), "{name}");
+        }
+        assert!(directory.join("mine").exists());
+        act(subject, "admin", "rmdir d").failure().says("NT_STATUS_DIRECTORY_NOT_EMPTY");
+        assert!(directory.join("d/x.exe").exists());
+    }
+}
+
+#[test]
+fn vetoed_files_are_removed_with_their_directory_if_the_share_says_so() {
+    let ours = "veto_files = [\".junk*\"]\ndelete_veto_files = true";
+    let sambas = "veto files = /.junk*/\ndelete veto files = yes";
+    let Some(servers) = both(ours, sambas) else { return };
+    for subject in &servers {
+        let directory = data(subject);
+        act(subject, "alice", "mkdir d; mkdir e").success();
+        for name in ["d/.junk", "d/.junk.d/inner", "e/.junk", "e/kept"] {
+            let path = directory.join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            fs::write(&path, "x").expect("write");
+        }
+        chown(directory.join("d/.junk.d"), Some(64_100), None).expect("chown");
+        act(subject, "alice", "rmdir d").success();
+        assert!(!directory.join("d").exists());
+        act(subject, "alice", "rmdir e").failure().says("NT_STATUS_DIRECTORY_NOT_EMPTY");
+        assert!(directory.join("e/.junk").exists() && directory.join("e/kept").exists());
+    }
+}
+
+#[test]
+fn names_of_the_patterns_are_hidden() {
+    let ours = "hide_dot_files = true\nhide_files = [\"*.bak\"]";
+    let Some(servers) = both(ours, "hide dot files = yes\nhide files = /*.bak/") else { return };
+    for subject in &servers {
+        fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+        act(subject, "alice", "put f .profile; put f a.bak; put f plain").success();
+        let listed = act(subject, "alice", "ls").success().stdout;
+        let is_hidden = |name: &str| {
+            let line = listed.lines().find(|line| line.trim_start().starts_with(name)).expect(name);
+            line.split_whitespace().nth(1).is_some_and(|attributes| attributes.contains('H'))
+        };
+        assert!(is_hidden(".profile") && is_hidden("a.bak") && !is_hidden("plain"), "{listed}");
+        act(subject, "alice", "allinfo .profile").success().says("attributes: HA");
+        if is_ours(subject) {
+            // A name hides a file, but does not protect it.
+            act(subject, "alice", "put f .profile").success();
+        }
+    }
+}
+
+#[test]
+fn deleted_files_are_in_the_bin_of_their_user() {
+    let ours = "[share.recycle]\nexclude = [\"*.tmp\"]";
+    let sambas = "vfs objects = recycle streams_xattr\nrecycle:repository = .recycle/%U\nrecycle:keeptree = yes\n\
+                  recycle:versions = yes\nrecycle:exclude = *.tmp\nrecycle:directory_mode = 0755\n\
+                  recycle:subdir_mode = 0700";
+    let Some(servers) = both(ours, sambas) else { return };
+    for subject in &servers {
+        let directory = data(subject);
+        fs::write(subject.scratch().join("f"), "first").expect("write a local file");
+        act(
+            subject,
+            "alice",
+            "put f a; mkdir d; put f d/b; put f c.tmp; del a; del d\\b; del c.tmp; rmdir d",
+        )
+        .success();
+        assert!(!directory.join("a").exists() && !directory.join("d").exists());
+        assert_eq!(fs::read_to_string(directory.join(".recycle/alice/a")).expect("a kept file"), "first");
+        assert!(directory.join(".recycle/alice/d/b").exists());
+        assert!(!directory.join(".recycle/alice/c.tmp").exists());
+        fs::write(subject.scratch().join("f"), "second").expect("write a local file");
+        act(subject, "alice", "put f a; del a").success();
+        assert_eq!(fs::read_to_string(directory.join(".recycle/alice/a")).expect("a kept file"), "first");
+        if is_ours(subject) {
+            let second = directory.join(".recycle/alice/a (2)");
+            assert_eq!(fs::read_to_string(second).expect("the second"), "second");
+            assert_eq!(on_disk(subject, ".recycle").0, 0o755);
+            let (mode, owner, _) = on_disk(subject, ".recycle/alice");
+            assert_eq!((mode, owner.as_str()), (0o700, "alice"));
+        }
+        act(subject, "bob", "ls .recycle\\alice\\*").failure().says("NT_STATUS_ACCESS_DENIED");
+        // Taken back, and deleted for good.
+        act(subject, "alice", "rename .recycle\\alice\\a back; del .recycle\\alice\\d\\b").success();
+        assert!(directory.join("back").exists());
+        assert!(!directory.join(".recycle/alice/d/b").exists());
+    }
+}
+
+#[test]
+fn a_bin_that_is_another_users_is_not_used() {
+    let Some([subject, _samba]) = both("[share.recycle]", "") else { return };
+    let directory = data(&subject);
+    fs::create_dir(directory.join(".recycle")).expect("a directory");
+    chown(directory.join(".recycle"), Some(64_101), None).expect("chown");
+    fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+    act(&subject, "alice", "put f a; del a").success();
+    assert!(!directory.join("a").exists() && !directory.join(".recycle/alice").exists());
+    let Subject::Shareward(server) = &subject else { return };
+    assert!(server.log().contains("cannot be moved to the recycle bin"), "{}", server.log());
+}
+
+#[test]
 fn computers_that_a_share_denies_are_refused() {
     let lines = [
         ("hosts_deny = [\"127.0.0.1\"]", "hosts deny = 127.0.0.1", false),

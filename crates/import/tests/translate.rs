@@ -211,6 +211,25 @@ fn modes_and_forced_identities_become_settings() {
 }
 
 #[test]
+fn names_and_the_bin_become_settings() {
+    let of = |lines| share(lines).files;
+    let rules =
+        of("veto files = /*.tmp/Thumbs.db/\nhide files = /*.bak/\ndelete veto files = yes").names.unwrap();
+    assert!(rules.is_vetoed("a.TMP") && rules.is_vetoed("thumbs.db") && !rules.is_vetoed("a"));
+    assert!(rules.removes_vetoed && rules.hides_dot_files);
+    assert_eq!(rules.attributes_of("x.bak"), wire::FileAttributes::HIDDEN);
+    assert_eq!(of("hide dot files = no").names, None);
+    assert_eq!(of("vfs objects = acl_xattr").recycle, None);
+    let bin = of("vfs objects = recycle").recycle.unwrap();
+    assert!(!bin.keep_tree && !bin.versions);
+    let bin = of("vfs objects = recycle acl_xattr\nrecycle:repository = bin/%U\nrecycle:keeptree = yes\n\
+                  recycle:versions = yes\nrecycle:exclude = *.tmp, ~$*\nrecycle:maxsize = 1048577");
+    let bin = bin.recycle.unwrap();
+    assert!(format!("{:?}", bin.directory).contains("\"bin\"") && bin.keep_tree && bin.versions);
+    assert_eq!((bin.exclude.len(), bin.max_file_size), (2, Some(2 << 20)));
+}
+
+#[test]
 fn computers_of_hosts_allow_and_hosts_deny_are_admitted_and_refused_as_before() {
     let admits = |hosts: &server::config::HostRules, address: &str| hosts.admit(address.parse().unwrap());
     for (lines, address, admitted) in [
@@ -262,14 +281,11 @@ fn answers_depend_on_the_value() {
     }
     for line in [
         "dont descend = /x",
-        "veto files = /x/",
         "oplocks = 0",
-        "vfs objects = recycle",
         "vfs objects = fruit",
         "vfs objects = fruit\nfruit:metadata = netatalk",
         "vfs objects = unheard",
         "unheard:of = 1",
-        "hide dot files = yes",
     ] {
         assert_eq!(of(line), Verdict::NotYet, "{line}");
     }

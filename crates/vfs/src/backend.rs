@@ -5,6 +5,7 @@ use crate::handle::Handle;
 use crate::path::RelativePath;
 use crate::stat::Stat;
 use std::sync::Arc;
+use std::time::SystemTime;
 use wire::{FileAttributes, FileTime};
 
 /// One share's files.
@@ -168,6 +169,18 @@ pub trait Backend: Send + Sync {
     /// symlink itself is removed; a directory must be empty. A path with a stream removes the stream.
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()>;
 
+    /// Moves a file to a bin instead of removing its name as [`Self::remove`] does. The bin must be on the file system of
+    /// the file ([`crate::Error::CrossDevice`] otherwise). The file itself, its handles and streams stay as they are.
+    fn recycle(&self, _actor: &Actor, _path: &RelativePath, _handle: &dyn Handle, _bin: &Bin) -> Result<()> {
+        Err(crate::Error::NotSupported)
+    }
+
+    /// Removes the files in a bin, below `directory`, that were moved there, or changed, before `limit`. Returns their
+    /// number.
+    fn expire_bin(&self, _directory: &RelativePath, _limit: SystemTime) -> Result<u64> {
+        Err(crate::Error::NotSupported)
+    }
+
     /// Checks in advance for reasons why [`Self::remove`] would fail: [`crate::Error::ReadOnly`],
     /// [`crate::Error::AccessDenied`] if the directory does not permit `actor` to remove names,
     /// [`crate::Error::Undeletable`], [`crate::Error::Replaced`]. Success does not guarantee that the removal
@@ -285,6 +298,17 @@ pub trait Backend: Send + Sync {
     fn root(&self) -> Root {
         Root::default()
     }
+}
+
+/// The place of a user's deleted files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bin {
+    /// The directory. The last component becomes the user's own; the server owns those above.
+    pub directory: RelativePath,
+    /// True if a file is moved to the directory of its former path below `directory`.
+    pub keeps_tree: bool,
+    /// True if files of the same name get numbers; otherwise the last one replaces the others.
+    pub keeps_versions: bool,
 }
 
 /// The user whose permissions the file system applies.

@@ -20,13 +20,14 @@ pub mod limits;
 #[cfg(target_os = "linux")]
 pub mod local;
 pub mod mem;
+mod name_rules;
 pub mod path;
 pub mod short_name;
 pub mod stat;
 
 pub use backend::{
-    Actor, Backend, Capabilities, Complete, Identity, NamedIn, New, Opened, Parent, Root, Space, Symlink,
-    SymlinkTarget, Volume, Wanted,
+    Actor, Backend, Bin, Capabilities, Complete, Identity, NamedIn, New, Opened, Parent, Root, Space,
+    Symlink, SymlinkTarget, Volume, Wanted,
 };
 pub use error::{Error, Result};
 pub use fold::Forms;
@@ -37,5 +38,6 @@ pub use handle::{
 #[cfg(target_os = "linux")]
 pub use local::{LocalBackend, LocalOptions, Modes, Streams};
 pub use mem::MemBackend;
+pub use name_rules::NameRules;
 pub use path::RelativePath;
 pub use stat::{Kind, Stat};

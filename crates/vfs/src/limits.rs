@@ -46,6 +46,15 @@ pub const SCANNED_NAMES_MAX: usize = 128;
 /// alone is scanned each time.
 pub const INDEX_BYTES_MAX: usize = 256 << 20;
 
+/// Deleted files of one name that the bin keeps beside each other; the next one is not kept.
+pub const RECYCLED_VERSIONS_MAX: u32 = 1000;
+
+/// The depth of directories in the bin that is searched for old files: deeper than paths of clients can be.
+pub const RECYCLED_DEPTH_MAX: u32 = 512;
+
+/// The depth of vetoed directories that are removed with their directory.
+pub const VETOED_DEPTH_MAX: u32 = 128;
+
 /// Directories whose names are in memory. Each needs one of the user's inotify watches, of which older kernels have 8,192.
 /// Beyond, the one that was not used for the longest time is dropped.
 pub const INDEX_DIRECTORIES_MAX: usize = 1024;

@@ -32,6 +32,7 @@ const LOG: &str = "a log of the calls for files; Shareward logs logons and acts 
 const MODULES: &[Module] = &[
     built_in("streams_xattr", "streams = \"xattr\""),
     built_in("streams_depot", "streams = \"depot\""),
+    built_in("recycle", "[share.recycle], with a directory for each user"),
     without("acl_xattr", ALWAYS),
     without("fruit", "Shareward has Apple's extensions (AAPL) for all Macs"),
     without("catia", "Shareward shows characters that SMB does not allow as Macs do (docs/names.md)"),
@@ -68,7 +69,6 @@ const MODULES: &[Module] = &[
     missing("cephfs", FILE_SYSTEM),
     missing("glusterfs", FILE_SYSTEM),
     missing("glusterfs_fuse", FILE_SYSTEM),
-    missing("recycle", "a recycle bin: deleted files are gone"),
     missing("shadow_copy", "snapshots as previous versions"),
     missing("shadow_copy2", "snapshots as previous versions"),
     missing("snapper", "snapshots as previous versions"),
@@ -137,6 +137,9 @@ const OPTIONS: &[(&str, Answer)] = &[
         fine_for("another place for streams; mount it at .streams of the share (docs/samba.md)", &[]),
     ),
     ("streams_depot:delete_lost", fine_for("deleting streams whose file is gone", &["no"])),
+    ("recycle:exclude_dir", fine_for("directories without a bin", &[""])),
+    ("recycle:minsize", fine_for("a least size of files in the bin", &["0"])),
+    ("recycle:noversions", fine_for("names without versions in the bin", &[""])),
     ("smbd:smb2 lease durable handles", Answer::NotNeeded(ALWAYS)),
 ];
 
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn options_have_an_answer_of_their_own_or_that_of_their_module() {
         assert!(matches!(option("Fruit : Metadata"), Some(Answer::NotYet { fine: ["stream"], .. })));
-        assert!(matches!(option("recycle:keeptree"), Some(Answer::NotYet { .. })));
+        assert!(matches!(option("recycle:keeptree"), Some(Answer::NotNeeded(_))));
         assert!(matches!(option("fruit:nfs_aces"), Some(Answer::NotNeeded(_))));
         assert!(option("unheard:of").is_none());
     }

@@ -4,6 +4,7 @@ mod access;
 mod domain;
 mod files;
 mod hosts;
+mod names;
 mod network;
 mod server;
 mod share;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use wire::ShareName;
 
 use super::text::{self, Table, source, strings};
-use super::{Context, access, files, hosts};
+use super::{Context, access, files, hosts, names as file_names};
 use crate::parameters::{self, Answer};
 use crate::report::{Answers, Verdict, by_table};
 use crate::smbconf::{Section, Value, integer, list, unquoted};
@@ -84,6 +84,7 @@ pub(super) fn share(
     modules(context, section, &mut table, answers);
 
     files::settings(context, section, &name, &mut table, answers);
+    file_names::rules(context, section, &mut table, answers);
     if let Err(reason) = hosts::of_share(context, section, &mut table, answers) {
         close(reason);
     }
@@ -98,9 +99,10 @@ pub(super) fn share(
     for line in super::missing(context, Some(index), answers) {
         table.comment(&format!("not there yet: {line}"));
     }
+    let text = format!("{}{}", table.text(), file_names::bin(context, section, answers));
     match closed {
-        None => Outcome::Share(table.text().to_owned()),
-        Some(reason) => Outcome::Comment(table.text().to_owned(), reason),
+        None => Outcome::Share(text),
+        Some(reason) => Outcome::Comment(text, reason),
     }
 }
 

@@ -77,7 +77,7 @@ impl Directory {
     pub(crate) fn is_of(&self, settings: &ShareSettings) -> bool {
         let opened_with = |share: &ShareSettings| {
             let how = (share.follow_symlinks, share.streams, share.unicode_forms, share.read_only);
-            (share.path.clone(), share.name.clone(), how, share.files.modes)
+            (share.path.clone(), share.name.clone(), how, share.files.modes, share.files.names.clone())
         };
         opened_with(&self.share) == opened_with(settings)
     }
@@ -249,6 +249,7 @@ pub(crate) fn open_directory(share: &ShareSettings) -> vfs::Result<Arc<dyn Backe
         read_only: share.read_only,
         forms: share.unicode_forms,
         modes: share.files.modes,
+        names: share.files.names.clone(),
         ..LocalOptions::default()
     };
     Ok(Arc::new(LocalBackend::open(&share.path, options)?))

@@ -15,6 +15,7 @@ use wire::{AccessMask, NtStatus};
 
 use crate::core::connection_link::{ConnectionEvent, ConnectionLink};
 use crate::core::files::display_path;
+use crate::core::files::recycle::recycle;
 use crate::core::limits;
 use crate::core::open::{Content, Open, OpenFile};
 use crate::core::server::Server;
@@ -287,7 +288,11 @@ impl Server {
         let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return Ok(()) };
         let is_stream = file.is_stream;
         let path = file.path();
-        match backend.remove(open.actor(), &path, &*file.handle) {
+        let removed = match recycle(open, file, &path, &**backend) {
+            Ok(false) => backend.remove(open.actor(), &path, &*file.handle),
+            kept => kept.map(drop),
+        };
+        match removed {
             // Another program has removed the file, or given its name to another file.
             Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::Replaced) => return Ok(()),
             // FILE_DELETE_ON_CLOSE does not check if a directory is empty, and removes it only then, as in Windows.

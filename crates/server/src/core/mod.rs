@@ -31,6 +31,7 @@ pub(crate) mod logon_log;
 pub mod logons;
 pub(crate) mod open;
 pub(crate) mod pass_through;
+pub(crate) mod path_variables;
 pub(crate) mod pipe;
 pub(crate) mod pipe_usage;
 pub(crate) mod random;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use auth::IdentityKind;
 use registry::FileKey;
 use wire::create_context::AaplServerCaps;
-use wire::{AccessMask, TreeId};
+use wire::{AccessMask, FileAttributes, TreeId};
 
 use crate::core::bulkhead::Bulkhead;
 use crate::core::config::{GrantRight, ShareSettings};
@@ -130,6 +130,13 @@ impl Tree {
             Some(forced) => forced.of_user(server, user),
             None => user,
         }
+    }
+
+    /// The attributes that clients see of a file with this name.
+    pub(crate) fn shown_attributes(&self, name: Option<&str>, attributes: FileAttributes) -> FileAttributes {
+        let rules = self.share.settings.files.names.as_ref();
+        let added = rules.zip(name).map_or(FileAttributes::NONE, |(rules, name)| rules.attributes_of(name));
+        if added.is_none() { attributes } else { attributes.without(FileAttributes::NORMAL) | added }
     }
 
     /// True if the tree connect has ended.

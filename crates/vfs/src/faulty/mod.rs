@@ -9,7 +9,7 @@ mod handle;
 use std::sync::Arc;
 
 use crate::backend::{
-    Actor, Backend, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Symlink, Volume, Wanted,
+    Actor, Backend, Bin, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Symlink, Volume, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -175,6 +175,11 @@ impl Backend for FaultyBackend {
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
         let handle = inner(handle)?;
         self.faults.call("remove", || self.inner.remove(actor, path, handle))
+    }
+
+    fn recycle(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle, bin: &Bin) -> Result<()> {
+        let handle = inner(handle)?;
+        self.faults.call("recycle", || self.inner.recycle(actor, path, handle, bin))
     }
 
     fn check_removable(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {

@@ -13,7 +13,7 @@ use super::modes::{NewMode, OWNER_OF_DIRECTORY, OWNER_OF_FILE};
 use super::new_entry::{initialize, make_directory, undo};
 use super::open::{base_of, finish};
 use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
-use super::{depot, names, store, stream, xattr};
+use super::{depot, names, store, stream, vetoed, xattr};
 use crate::backend::{Actor, Complete, New, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -243,6 +243,7 @@ pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &L
     }
     if handle.kind() == Kind::Directory {
         store::clear(root, handle.fd());
+        vetoed::clear(root, actor, handle)?;
     }
     let guard = root.credentials.assume(actor)?;
     let (parent, name) = path.split().ok_or(Error::AccessDenied)?;
@@ -300,7 +301,7 @@ fn free_name(root: &Root, change: &OwnChange<'_>, path: &RelativePath) -> Result
 }
 
 /// Remembers a removed name, for a new file created under its short name.
-fn note_removal(root: &Root, change: &OwnChange<'_>, leaf: &[u8]) {
+pub(super) fn note_removal(root: &Root, change: &OwnChange<'_>, leaf: &[u8]) {
     let name = names::decode(leaf);
     if short_name::other_short_name(&name).is_some() {
         root.tunnel.removed(change.key(), &name);

@@ -208,6 +208,9 @@ impl DirectoryCursor for LocalCursor {
                 continue;
             }
             let name = names::decode(&disk);
+            if self.root.options.names.as_ref().is_some_and(|rules| rules.is_vetoed(&name)) {
+                continue;
+            }
             let wanted = wanted(&name);
             match wanted {
                 EntryWanted::Skip => {}

@@ -30,6 +30,7 @@ mod new_entry;
 mod open;
 mod open_stream;
 mod range_lock;
+mod recycle;
 mod resolve;
 mod rights;
 mod samba_depot;
@@ -37,16 +38,18 @@ mod store;
 mod stream;
 mod trial;
 mod tunnel;
+mod vetoed;
 mod xattr;
 
 use crate::backend::{
-    self, Actor, Backend, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Symlink, Volume,
+    self, Actor, Backend, Bin, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Symlink, Volume,
     Wanted,
 };
 use crate::error::{Error, Result};
 use crate::fold::Forms;
 use crate::handle::Handle;
 use crate::limits::COMPONENT_UNITS_MAX;
+use crate::name_rules::NameRules;
 use crate::path::RelativePath;
 use crate::stat::{Kind, Stat};
 use abilities::Abilities;
@@ -59,6 +62,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 use wire::FileTime;
 
 /// A share that is a directory.
@@ -91,6 +95,8 @@ pub struct LocalOptions {
     pub read_only: bool,
     /// The normalization forms that count as one name.
     pub forms: Forms,
+    /// The rules about names; `None` if there are none.
+    pub names: Option<Arc<NameRules>>,
 }
 
 /// The places where a share stores named streams.
@@ -115,6 +121,7 @@ impl Default for LocalOptions {
             streams: Streams::default(),
             read_only: false,
             forms: Forms::Exact,
+            names: None,
         }
     }
 }
@@ -286,7 +293,19 @@ impl Backend for LocalBackend {
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool> {
         let directory = change::own(handle)?.fd();
         store::clear(&self.root, directory);
-        directory::is_empty(directory)
+        match vetoed::removed_with_directory(&self.root) {
+            Some(rules) => vetoed::has_only(rules, directory),
+            None => directory::is_empty(directory),
+        }
+    }
+
+    fn recycle(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle, bin: &Bin) -> Result<()> {
+        self.root.check_shown(path)?;
+        recycle::recycle(&self.root, actor, path, handle, bin)
+    }
+
+    fn expire_bin(&self, directory: &RelativePath, limit: SystemTime) -> Result<u64> {
+        recycle::expire(&self.root, directory, limit)
     }
 
     fn space(&self, handle: &dyn Handle) -> Result<Space> {

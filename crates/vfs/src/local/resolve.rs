@@ -7,6 +7,7 @@ use super::tunnel::Tunnel;
 use super::{LocalOptions, Streams, folded, is_of_streams, names, samba_depot, store};
 use crate::error::{Error, Result};
 use crate::limits::RESOLVE_ATTEMPTS_MAX;
+use crate::name_rules::is_ignorable;
 use crate::path::RelativePath;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
@@ -121,8 +122,14 @@ impl Root {
         is_of_streams(self.options.streams, directory == (self.device, self.inode), leaf)
     }
 
-    /// Refuses a path that is, or leads through, a directory of streams.
+    /// Refuses a path that is, or leads through, a directory of streams or a vetoed name.
     pub(super) fn check_shown(&self, path: &RelativePath) -> Result<()> {
+        if let Some(rules) = &self.options.names
+            && rules.is_path_vetoed(path.as_str())
+        {
+            let (parent, _) = path.split().unwrap_or_default();
+            return Err(if rules.is_path_vetoed(parent) { Error::PathNotFound } else { Error::NotFound });
+        }
         if path.components().any(|component| can_be(component, store::DIRECTORY_NAME)) {
             return Err(Error::AccessDenied);
         }
@@ -153,6 +160,11 @@ impl Root {
     /// Filters a name that was found in a directory; `None` if it is hidden from clients.
     pub(super) fn shown(&self, directory: BorrowedFd<'_>, found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
         match found {
+            Some(leaf)
+                if self.options.names.as_ref().is_some_and(|it| it.is_vetoed(&names::decode(&leaf))) =>
+            {
+                Ok(None)
+            }
             Some(leaf) if leaf == store::DIRECTORY => Ok(None),
             Some(leaf) if leaf == samba_depot::DIRECTORY => {
                 let is_hidden = self.hides(directory_key(directory)?, &leaf);
@@ -236,14 +248,6 @@ fn can_be(name: &str, hidden: &str) -> bool {
         }
     }
     rest.next().is_none()
-}
-
-/// The property Default_Ignorable_Code_Point of Unicode.
-fn is_ignorable(character: char) -> bool {
-    matches!(u32::from(character),
-        0xad | 0x34f | 0x61c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
-        | 0x202a..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfff8
-        | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff)
 }
 
 /// Opens an entry of a directory by its name on disk without following symlinks: a symlink is an error or,

@@ -1,8 +1,12 @@
 //! The settings of a share that decide about its files on the disk: modes of new files, and the Unix identity of users.
 
+use std::sync::Arc;
+
 use toml::Spanned;
+use wire::fscc::{Pattern, PatternTooLong};
 
 use super::parse::Reader;
+use super::recycle::{RecycleSettings, RecycleTable};
 
 /// The settings of a share that decide about its files on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +15,10 @@ pub struct FileSettings {
     pub modes: vfs::Modes,
     /// The Unix user that all users of the share act as; `None` if each acts as itself.
     pub force_user: Option<String>,
+    /// The rules about names; `None` if there are none.
+    pub names: Option<Arc<vfs::NameRules>>,
+    /// The bin for deleted files; `None` if they are removed.
+    pub recycle: Option<RecycleSettings>,
     /// The Unix group that users of the share act with, and that new files belong to; `None` for that of the user.
     pub force_group: Option<ForcedGroup>,
 }
@@ -39,6 +47,11 @@ pub(super) struct FileKeys {
     pub(super) inherit_permissions: Option<Spanned<bool>>,
     pub(super) force_user: Option<Spanned<String>>,
     pub(super) force_group: Option<Spanned<String>>,
+    pub(super) veto_files: Vec<Spanned<String>>,
+    pub(super) delete_veto_files: bool,
+    pub(super) hide_files: Vec<Spanned<String>>,
+    pub(super) hide_dot_files: bool,
+    pub(super) recycle: Option<RecycleTable>,
 }
 
 impl Reader<'_> {
@@ -71,10 +84,39 @@ impl Reader<'_> {
             Some(name) => ForcedGroup { name: name.to_owned(), members_only: true },
             None => ForcedGroup { name, members_only: false },
         };
+        let mut names = vfs::NameRules {
+            hides_dot_files: keys.hide_dot_files,
+            removes_vetoed: keys.delete_veto_files,
+            ..vfs::NameRules::default()
+        };
+        for pattern in keys.veto_files {
+            self.name_pattern(&pattern, |text| names.veto(text));
+        }
+        for pattern in keys.hide_files {
+            self.name_pattern(&pattern, |text| names.hide(text));
+        }
         FileSettings {
             modes,
+            names: (names != vfs::NameRules::default()).then(|| Arc::new(names)),
+            recycle: keys.recycle.map(|table| self.recycle(table)),
             force_user: keys.force_user.map(Spanned::into_inner),
             force_group: keys.force_group.map(Spanned::into_inner).map(group),
+        }
+    }
+
+    /// A pattern of names; `add` takes it.
+    pub(super) fn name_pattern(
+        &mut self,
+        pattern: &Spanned<String>,
+        add: impl FnOnce(&str) -> Result<(), PatternTooLong>,
+    ) {
+        let text = pattern.get_ref();
+        if text.is_empty() || text.contains('/') {
+            self.error(pattern, String::from("a pattern of names is not empty and has no '/'"));
+        } else if Pattern::new(text).is_ok_and(|pattern| pattern.is_all()) {
+            self.error(pattern, String::from("this pattern matches all names"));
+        } else if add(text).is_err() {
+            self.error(pattern, String::from("the pattern is too long"));
         }
     }
 

@@ -7,6 +7,7 @@ mod edit_domain;
 mod file_settings;
 mod hosts;
 mod parse;
+mod recycle;
 mod source;
 
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ pub use file_settings::{FileSettings, ForcedGroup};
 pub use hosts::{HostList, HostRules};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
 pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
+pub use recycle::RecycleSettings;
 pub use source::{ReplaceError, Source};
 
 /// All settings of a server.

@@ -14,6 +14,7 @@ use crate::core::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
 
 use super::domain_table::DomainTable;
 use super::file_settings::FileKeys;
+use super::recycle::RecycleTable;
 use super::{
     Allow, Caching, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME, Role, SMB_PORT, Settings,
     ShareSettings, Signing,
@@ -175,6 +176,15 @@ struct ShareTable {
     inherit_permissions: Option<Spanned<bool>>,
     force_user: Option<Spanned<String>>,
     force_group: Option<Spanned<String>>,
+    #[serde(default)]
+    veto_files: Vec<Spanned<String>>,
+    #[serde(default)]
+    delete_veto_files: bool,
+    #[serde(default)]
+    hide_files: Vec<Spanned<String>>,
+    #[serde(default)]
+    hide_dot_files: bool,
+    recycle: Option<RecycleTable>,
 }
 
 #[derive(Deserialize)]
@@ -317,6 +327,11 @@ impl Reader<'_> {
             inherit_permissions: table.inherit_permissions,
             force_user: table.force_user,
             force_group: table.force_group,
+            veto_files: table.veto_files,
+            delete_veto_files: table.delete_veto_files,
+            hide_files: table.hide_files,
+            hide_dot_files: table.hide_dot_files,
+            recycle: table.recycle,
         };
         Some(ShareSettings {
             files: self.file_settings(keys, unix_identities),

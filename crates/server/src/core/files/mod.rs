@@ -6,6 +6,7 @@ pub(crate) mod listing;
 pub(crate) mod lock_conflicts;
 pub(crate) mod notify;
 pub(crate) mod quota;
+pub(crate) mod recycle;
 pub(crate) mod replay;
 pub(crate) mod times;
 

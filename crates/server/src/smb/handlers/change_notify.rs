@@ -76,6 +76,18 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             News::Status(NtStatus::NOTIFY_ENUM_DIR) => break Vec::new(),
             News::Status(status) => return Err(status),
         };
+        let rules = open.tree().share.settings.files.names.as_deref();
+        let changes = match rules.filter(|rules| rules.has_vetoes()) {
+            Some(rules) => {
+                let shown: Vec<_> =
+                    changes.into_iter().filter(|(_, name)| !rules.is_path_vetoed(name)).collect();
+                if shown.is_empty() {
+                    continue;
+                }
+                shown
+            }
+            None => changes,
+        };
         let viewer = Viewer {
             user: crate::smb::handlers::user_of_files(request)?,
             tree: Arc::clone(open.tree()),

@@ -29,7 +29,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             change_time: stat.changed,
             allocation_size: stat.allocation,
             end_of_file: stat.size,
-            file_attributes: stat.attributes,
+            file_attributes: open.tree().shown_attributes(file.path().name(), stat.attributes),
         };
     }
     let server = &request.connection.server;

@@ -22,6 +22,7 @@ use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 /// The parameters for looking up a single name.
 struct Place<'a> {
     backend: &'a dyn Backend,
+    tree: &'a Tree,
     actor: &'a Actor,
     /// The listed directory: names are looked up in it, even if its own name belongs to another directory by
     /// now.
@@ -78,6 +79,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let backend = &**open.tree().backend().ok_or(NtStatus::INVALID_PARAMETER)?;
     let viewer = Subject::of(&user, backend);
     let place = Place {
+        tree: open.tree(),
         backend,
         actor: &user.actor,
         directory: &*file.handle,
@@ -137,9 +139,11 @@ fn fill(
             file_id_128: u128::from(file_id).to_le_bytes(),
             ..on_the_wire(&entry, &short_name)
         };
+        let attributes = place.tree.shown_attributes(Some(&entry.name), shown.attributes);
         let name = place.posix.map_or(Cow::Borrowed(shown.name), |_| posix::posix_name(shown.name));
         let shown = DirectoryEntry {
             name: &name,
+            attributes,
             device: entry.stat.as_ref().map_or(0, posix::device),
             posix: place
                 .posix

@@ -29,7 +29,7 @@ use wire::msg::{
     CreateResponseFlags,
 };
 use wire::posix::PosixAttributes;
-use wire::{AccessMask, Guid, NtStatus, OplockLevel};
+use wire::{AccessMask, FileAttributes, Guid, NtStatus, OplockLevel};
 
 use crate::core::domain::Unsure;
 use crate::core::limits;
@@ -223,12 +223,19 @@ fn respond(
         change_time: stat.changed,
         allocation_size: stat.allocation,
         end_of_file: stat.size,
-        file_attributes: stat.attributes,
+        file_attributes: shown_attributes(opened),
         file_id: opened.open.file_id(),
         contexts: CreateContexts(&chain),
     }
     .encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// The attributes of the file, as queries show them.
+fn shown_attributes(opened: &Opened) -> FileAttributes {
+    let attributes = opened.stat.attributes;
+    let Some(file) = opened.open.file() else { return attributes };
+    opened.open.tree().shown_attributes(file.path().name(), attributes)
 }
 
 /// The POSIX attributes of a POSIX open's file.

@@ -116,7 +116,9 @@ impl Subject<'_> {
     }
 
     fn stat(&self) -> Result<Stat, NtStatus> {
-        self.file.stat().or_status()
+        let mut stat = self.file.stat().or_status()?;
+        stat.attributes = self.open.tree().shown_attributes(self.file.path().name(), stat.attributes);
+        Ok(stat)
     }
 
     /// The path from the share's root, in the form of FileAllInformation (MS-FSCC 2.4.2).

@@ -25,7 +25,12 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
         _ => file.is_directory,
     };
     let attributes = attributes(info.attributes, is_directory)?;
-    if let Some(attributes) = attributes {
+    if let Some(mut attributes) = attributes {
+        // What only the name makes hidden is not stored as hidden when a client sets what it has read.
+        let of_name = open.tree().shown_attributes(file.path().name(), FileAttributes::NONE);
+        if attributes.intersects(of_name) && !stat.attributes.intersects(of_name) {
+            attributes = attributes.without(of_name) | FileAttributes::NORMAL;
+        }
         let _lock = file.handle.lock_security_record();
         security::keeping(&*file.handle, || file.handle.set_attributes(attributes)).or_status()?;
     }
