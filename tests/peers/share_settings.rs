@@ -320,6 +320,59 @@ fn a_bin_that_is_another_users_is_not_used() {
 }
 
 #[test]
+fn users_have_directories_of_their_own() {
+    if !need(&["root", "smbd", "smbclient", "pdbedit", "unshare"]) {
+        return;
+    }
+    let homes =
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().expect("homes");
+    for (name, id) in [("alice", 64_100), ("bob", 64_101)] {
+        let home = homes.path().join(name);
+        fs::create_dir(&home).expect("a home");
+        chown(&home, Some(id), Some(id)).expect("chown");
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).expect("chmod");
+    }
+    let at = homes.path().display();
+    let extra = format!("\n[[share]]\nname = \"homes\"\npath = \"{at}/%U\"\nhomes = true\nhidden = true\n");
+    let extra_samba =
+        format!("vfs objects = streams_xattr\n[homes]\npath = {at}/%S\nread only = no\nbrowseable = no\n");
+    let setup = Setup { run_as: RunAs::Root, extra, extra_samba, ..Setup::default() };
+    let servers = [Subject::Shareward(Shareward::start(&setup)), Subject::Samba(Samba::start(&setup))];
+    for subject in &servers {
+        fs::write(subject.scratch().join("f"), "x").expect("write a local file");
+        for (user, name) in [("alice", "alice"), ("alice", "homes"), ("bob", "BOB")] {
+            let file = format!("of-{name}");
+            let put = format!("put f {file}");
+            smbclient(subject, subject.user(user), name, &[], &put).success();
+            assert!(homes.path().join(user).join(&file).exists(), "{user} {name}");
+            fs::remove_file(homes.path().join(user).join(&file)).expect("remove");
+        }
+        smbclient(subject, subject.user("alice"), "bob", &[], "ls").failure();
+        // There is no directory of this name.
+        smbclient(subject, subject.user("admin"), "admin", &[], "ls").failure();
+        smbclient(subject, subject.user("admin"), "data", &[], "ls").success();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opens_in_a_users_directory_have_its_path() {
+    let mut setup = Setup::default();
+    let homes =
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().expect("homes");
+    let home = homes.path().join("alice");
+    fs::create_dir(&home).expect("a home");
+    fs::write(home.join("held"), "x").expect("write");
+    fs::set_permissions(home.join("held"), fs::Permissions::from_mode(0o644)).expect("chmod");
+    setup.extra = format!("\n[[share]]\nname = \"homes\"\npath = \"{}/%U\"\n", homes.path().display());
+    let subject = Subject::Shareward(Shareward::start(&setup));
+    let tree = crate::scripted::tree(&subject, "alice", "homes").await;
+    let _held = tree.create(&CreateParameters::open("held")).await.expect("open");
+    let Subject::Shareward(server) = &subject else { return };
+    let listed = server.net(&["file", "--json"]).success().stdout;
+    assert!(listed.contains(&format!("{}", home.join("held").display())), "{listed}");
+}
+
+#[test]
 fn computers_that_a_share_denies_are_refused() {
     let lines = [
         ("hosts_deny = [\"127.0.0.1\"]", "hosts deny = 127.0.0.1", false),

@@ -168,7 +168,7 @@ fn shares_that_would_admit_others_are_comments() {
         "valid users = %U",
         "valid users = CORP\\ann",
         "guest ok = yes\ninvalid users = ann",
-        "path = /srv/%u",
+        "path = /srv/%m",
         "path = relative",
         "valid users = ann\ninvalid users = ann",
         "server addresses = 192.0.2.1",
@@ -208,6 +208,27 @@ fn modes_and_forced_identities_become_settings() {
     let group = forced.force_group.unwrap();
     assert_eq!((group.name.as_str(), group.members_only), ("staff", true));
     assert_eq!(of("force user = %U").force_user, None);
+}
+
+#[test]
+fn homes_and_paths_of_users_become_variables() {
+    let path = |lines: &str| share(lines).path;
+    for (lines, expected) in [
+        ("path = /srv/%U", "/srv/%U"),
+        ("path = /srv/%u/%S/%g", "/srv/%U/data/%G"),
+        ("path = %H/files", "%H/files"),
+        ("path = /srv/%h/%I", "/srv/oldbox/%I"),
+    ] {
+        assert_eq!(path(lines), Path::new(expected), "{lines}");
+    }
+    let (_, settings) = of("[homes]\nread only = no\nbrowseable = no\nvalid users = %S\n");
+    let homes = &settings.shares[0];
+    assert_eq!((homes.name.as_str(), homes.path.as_path(), homes.homes), ("homes", Path::new("%H"), true));
+    assert!(homes.users.is_empty() && homes.grants.is_empty() && !homes.read_only && homes.hidden);
+    let (_, settings) = of("[homes]\npath = /srv/homes/%S\n");
+    assert_eq!(settings.shares[0].path, Path::new("/srv/homes/%U"));
+    let (translation, settings) = of("[global]\nsecurity = ads\nrealm = X.Y\n[homes]\npath = /srv/%S\n");
+    assert!(settings.shares.is_empty(), "{}", translation.toml);
 }
 
 #[test]
@@ -259,14 +280,14 @@ fn computers_of_hosts_allow_and_hosts_deny_are_admitted_and_refused_as_before() 
 
 #[test]
 fn sections_that_are_no_shares_of_files_are_left_out() {
-    let text = "[homes]\nread only=no\n[printers]\npath=/t\nprintable=yes\n[print$]\npath=/d\n[off]\npath=/o\navailable=no\n\
+    let text = "[printers]\npath=/t\nprintable=yes\n[print$]\npath=/d\n[off]\npath=/o\navailable=no\n\
                 [none]\ncomment=x\n[ipc$]\nhosts allow = 1.\n";
     let (translation, settings) = of(text);
     assert!(settings.shares.is_empty());
     assert!(translation.shares.iter().all(|it| it.outcome == ShareOutcome::LeftOut));
     let verdicts: Vec<Verdict> = translation.entries.iter().map(|it| it.answer).collect();
     use Verdict::{NotNeeded, NotYet};
-    assert_eq!(verdicts, [NotYet, NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotYet]);
+    assert_eq!(verdicts, [NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotNeeded, NotYet]);
 }
 
 #[test]

@@ -273,6 +273,10 @@ fn members(context: &Context<'_>, section: &Section, value: Option<&Value>) -> M
     let Some(value) = value else { return members };
     for word in list(&value.bytes) {
         let word = context.config.charset.text(&word);
+        // In [homes], %S is the user itself, who reaches no other directory anyway.
+        if word.ends_with("%S") && super::share::is_homes(&context.config.charset.text(&section.name)) {
+            continue;
+        }
         match principal(context, section, &word) {
             Ok(principal) => members.members.push(principal),
             Err(problem) => _ = members.problem.get_or_insert(problem),

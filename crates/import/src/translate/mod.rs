@@ -224,6 +224,40 @@ impl Context<'_> {
         Ok(whole)
     }
 
+    /// The path with those variables that Shareward does not have; the first that neither has is the error. In [homes],
+    /// the name of the share is that of the user. In a domain, Samba's names of users are others.
+    fn substituted_path(&self, text: &str, share: &str, is_homes: bool) -> Result<String, char> {
+        let mut marked = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('%') {
+            marked.push_str(before);
+            let variable = match after.chars().next() {
+                Some('U' | 'u') if !self.is_member => Some('U'),
+                Some('S') if is_homes && !self.is_member => Some('U'),
+                Some('G' | 'g') if !self.is_member => Some('G'),
+                Some('H') if marked.is_empty() => Some('H'),
+                Some('I') => Some('I'),
+                Some('S') if is_homes => return Err('S'),
+                _ => None,
+            };
+            match variable {
+                Some(letter) => {
+                    marked.extend([MARK, letter]);
+                    rest = after.get(1..).unwrap_or_default();
+                }
+                None => {
+                    marked.push('%');
+                    // Samba's other variables have one letter, too.
+                    let end = after.chars().next().map_or(0, char::len_utf8);
+                    marked.push_str(after.get(..end).unwrap_or_default());
+                    rest = after.get(end..).unwrap_or_default();
+                }
+            }
+        }
+        marked.push_str(rest);
+        Ok(self.substituted(&marked, share)?.replace(MARK, "%"))
+    }
+
     /// The name as Shareward has it: without the server's own name before it, and with a backslash after the domain.
     /// `None` for a name of a domain if the server is not a member of one.
     fn qualified(&self, name: &str) -> Option<String> {
@@ -243,6 +277,9 @@ impl Context<'_> {
         }
     }
 }
+
+/// Stands for the sign of a variable that Shareward has; paths have no control characters.
+const MARK: char = '\u{1}';
 
 /// The variables that depend on the client or the user (smb.conf, "VARIABLE SUBSTITUTIONS").
 const VARIABLES: &str = "UGugHNpRdmMIiTDwVPSaJj";

@@ -108,9 +108,6 @@ pub(super) fn share(
 
 /// The answer to a section that is not a share of files.
 fn left_out(section: &Section, name: &str) -> Option<(Verdict, &'static str)> {
-    if name.eq_ignore_ascii_case("homes") {
-        return Some((Verdict::NotYet, "shares for home directories"));
-    }
     if name.eq_ignore_ascii_case("ipc$") {
         return Some((Verdict::NotYet, "settings of IPC$"));
     }
@@ -121,10 +118,15 @@ fn left_out(section: &Section, name: &str) -> Option<(Verdict, &'static str)> {
     if !section.is("available") {
         return Some((Verdict::NotNeeded, "the share is off (available = no)"));
     }
-    if section.value("path").is_none_or(|path| path.bytes.is_empty()) {
+    if !is_homes(name) && section.value("path").is_none_or(|path| path.bytes.is_empty()) {
         return Some((Verdict::NotNeeded, "Samba does not serve a share without a path"));
     }
     None
+}
+
+/// True for the section of the users' home directories.
+pub(super) fn is_homes(name: &str) -> bool {
+    name.eq_ignore_ascii_case("homes")
 }
 
 fn path(
@@ -137,8 +139,9 @@ fn path(
 ) {
     let value = section.value("path");
     let bytes = value.map(|value| unquoted(&value.bytes)).unwrap_or_default();
+    let bytes = if bytes.is_empty() && is_homes(name) { HOME.as_bytes() } else { bytes };
     let mut written = String::from_utf8_lossy(bytes).into_owned();
-    match core::str::from_utf8(bytes).map(|it| context.substituted(it, name)) {
+    match core::str::from_utf8(bytes).map(|it| context.substituted_path(it, name, is_homes(name))) {
         Err(_) => {
             answers.not_yet(value, "a path that is not UTF-8");
             close(String::from("the path is not UTF-8"));
@@ -148,7 +151,7 @@ fn path(
             close(format!("the path depends on the user or the client (%{variable})"));
         }
         Ok(Ok(path)) => {
-            if !path.starts_with('/') {
+            if !path.starts_with('/') && !path.starts_with(HOME) {
                 answers.not_yet(value, "a path that does not begin with /");
                 close(String::from("the path is relative"));
             }
@@ -156,6 +159,9 @@ fn path(
         }
     }
     table.set("path", &text::string(&written), &source(context.config, value));
+    if is_homes(name) {
+        table.set("homes", "true", "[homes]");
+    }
 }
 
 fn remark(context: &Context<'_>, section: &Section, name: &str, table: &mut Table, answers: &mut Answers) {
@@ -278,6 +284,9 @@ fn check_name(name: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// The variable for the home directory of the user.
+const HOME: &str = "%H";
 
 /// The maximal length of a share's name in characters, as in `shareward.toml`.
 const NAME_MAX: usize = 80;

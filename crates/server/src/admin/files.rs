@@ -1,6 +1,6 @@
 //! Lists of opens (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
-use registry::{FileSnapshot, UserKind};
+use registry::{FileSnapshot, OpenRef, UserKind};
 use wire::{FileGlobalId, FoldedName};
 
 use super::walk::walk;
@@ -62,7 +62,10 @@ pub(super) fn within(
 pub(crate) fn server_path(server: &Server, file: &FileSnapshot) -> Option<String> {
     file.target.file()?;
     let share = server.share(&file.share)?;
-    let directory = share.settings.path.to_string_lossy();
+    // The path of the share may have variables.
+    let open = server.registry.lock("server_path").open(OpenRef::Global(file.global_id));
+    let directory = open.as_ref().map_or(&*share.settings.path, |open| open.attached.tree().path());
+    let directory = directory.to_string_lossy();
     let directory = directory.trim_end_matches('/');
     if file.path.is_empty() {
         return Some(if directory.is_empty() { String::from("/") } else { directory.to_owned() });

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use auth::IdentityKind;
 use auth::users::{LoadError, UpdateError, UserDb};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use registry::{Effects, ShareDefinition, ShareKind};
@@ -17,6 +18,7 @@ use crate::core::domain::Domain;
 use crate::core::limits;
 use crate::core::security::UserSids;
 use crate::core::server::Server;
+use crate::core::session::User;
 use crate::core::share_deletions::Deletions;
 use crate::core::start_error::StartError;
 use crate::core::tree::{Share, ShareContent};
@@ -99,6 +101,20 @@ impl Server {
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Share>> {
         let shares = self.configuration.shares.read();
         shares.get(&ShareName::new(name)).map(Arc::clone)
+    }
+
+    /// The share that this user reaches by its own name: one with `homes = true`.
+    pub(crate) fn homes_of(&self, user: &User, name: &str) -> Option<Arc<Share>> {
+        let own = user.name.rsplit('\\').next().unwrap_or_default();
+        if user.kind != IdentityKind::User || !eq_ignore_case(own, name) {
+            return None;
+        }
+        let shares = self.configuration.shares.read();
+        shares
+            .values()
+            .filter(|share| share.settings.homes)
+            .min_by_key(|it| &it.settings.name)
+            .map(Arc::clone)
     }
 
     /// Calls `act` if the share is still served as it was looked up. Returns `None` if it is not.

@@ -7,7 +7,8 @@
 //! An open of a directory may hang. It is done behind the share's bulkhead, on a thread that no other work needs, one
 //! at a time for each share, and with a limited wait.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use crate::core::bulkhead::Bulkhead;
 use crate::core::config::ShareSettings;
 use crate::core::configuration::OpenShare;
 use crate::core::limits;
+use crate::core::path_variables::{Variables, expanded, has_variables};
 use crate::core::start_error::StartError;
 
 /// The directory of a share.
@@ -37,6 +39,8 @@ pub(crate) struct Directory {
     /// Locked while the directory is being opened.
     turn: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
+    /// The directories in use of a share whose path has variables.
+    by_path: Mutex<HashMap<PathBuf, Weak<Directory>>>,
 }
 
 #[derive(Default)]
@@ -52,6 +56,10 @@ pub(crate) struct Files {
     /// Present until this is dropped.
     backend: Option<Arc<dyn Backend>>,
     root: FileKey,
+    /// The path of the directory.
+    path: PathBuf,
+    /// Keeps the directory of a path with variables known while it is used.
+    _of: Arc<Directory>,
     bulkhead: Arc<Bulkhead>,
 }
 
@@ -70,6 +78,7 @@ impl Directory {
             reach: reach.clone(),
             turn: Arc::default(),
             state: Mutex::default(),
+            by_path: Mutex::default(),
         })
     }
 
@@ -80,6 +89,29 @@ impl Directory {
             (share.path.clone(), share.name.clone(), how, share.files.modes, share.files.names.clone())
         };
         opened_with(&self.share) == opened_with(settings)
+    }
+
+    /// The directory for a tree connect. The error, for a path with variables, is the reason for the log.
+    pub(crate) fn of_user(self: &Arc<Self>, variables: &Variables<'_>) -> Result<Arc<Self>, String> {
+        if !has_variables(&self.share.path) {
+            return Ok(Arc::clone(self));
+        }
+        let path = expanded(&self.share.path, variables)?;
+        let mut by_path = self.by_path.lock();
+        if let Some(known) = by_path.get(&path).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        by_path.retain(|_, directory| directory.strong_count() != 0);
+        let share = ShareSettings { path: path.clone(), ..self.share.clone() };
+        let directory = Self::new(&share, &self.open, &self.bulkhead, &self.reach);
+        by_path.insert(path, Arc::downgrade(&directory));
+        Ok(directory)
+    }
+
+    /// True if this is the directory with that path, or one of a path with variables that is in use.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.share.path == path
+            || self.by_path.lock().get(path).is_some_and(|directory| directory.strong_count() != 0)
     }
 
     /// Opens the directory for a tree connect. Returns `None` if it does not exist, or its file system does not
@@ -97,7 +129,7 @@ impl Directory {
     }
 
     /// Opens the directory. The caller is behind the share's bulkhead.
-    pub(crate) fn find(&self) -> vfs::Result<Arc<Files>> {
+    pub(crate) fn find(self: &Arc<Self>) -> vfs::Result<Arc<Files>> {
         let opened = within(&self.reach, &self.share.path).and_then(|()| (self.open)(&self.share));
         let backend = match opened {
             Ok(backend) => backend,
@@ -117,13 +149,17 @@ impl Directory {
             return Ok(known);
         }
         let root = FileKey { device: found.device, inode: found.inode, stream: 0 };
-        let files = Arc::new(Files { backend: Some(backend), root, bulkhead: Arc::clone(&self.bulkhead) });
+        let (path, bulkhead) = (self.share.path.clone(), Arc::clone(&self.bulkhead));
+        let files = Arc::new(Files { backend: Some(backend), root, path, _of: Arc::clone(self), bulkhead });
         state.files = Arc::downgrade(&files);
         Ok(files)
     }
 
     /// Checks if the directory exists, without keeping it open.
     pub(crate) async fn look(self: &Arc<Self>) {
+        if has_variables(&self.share.path) {
+            return;
+        }
         let (path, reach) = (self.share.path.clone(), self.reach.clone());
         let look = move || within(&reach, &path).and_then(|()| vfs::local::look(&path));
         let looked = self.in_turn(limits::SHARE_LOOK_WAIT, look).await;
@@ -204,8 +240,11 @@ pub(crate) fn look_for(directories: &[Arc<Directory>]) -> Vec<(Arc<Directory>, v
 }
 
 /// Begins to open a directory on a new thread, because there may be no runtime. Returns `None` if another thread is
-/// doing so and will record the result.
+/// doing so and will record the result, or if the path has variables.
 fn begin(directory: &Arc<Directory>) -> vfs::Result<Option<mpsc::Receiver<vfs::Result<()>>>> {
+    if has_variables(&directory.share.path) {
+        return Ok(None);
+    }
     let Ok(turn) = Arc::clone(&directory.turn).try_lock_owned() else { return Ok(None) };
     let (says, found) = mpsc::channel();
     let directory = Arc::clone(directory);
@@ -223,6 +262,11 @@ impl Files {
     /// The files.
     pub(crate) fn backend(&self) -> Option<&Arc<dyn Backend>> {
         self.backend.as_ref()
+    }
+
+    /// The path of the directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The directory itself, which distinguishes it from earlier and later ones of the share.

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::unistd::{Gid, Group, User, getgrouplist};
@@ -20,6 +21,7 @@ struct Account {
     uid: u32,
     gid: u32,
     groups: Vec<u32>,
+    home: PathBuf,
 }
 
 /// The names of the Unix groups of the account with this name; empty if there is no such account.
@@ -59,8 +61,13 @@ pub(crate) fn user_name(uid: u32) -> Option<String> {
 
 /// The Unix identity of the account with this name; `None` if there is no such account.
 pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
-    let Account { uid, gid, groups } = account(name, Patience::Full)?;
+    let Account { uid, gid, groups, .. } = account(name, Patience::Full)?;
     Some(vfs::Actor::user(uid, gid, groups))
+}
+
+/// The home directory of the account with this name; `None` if there is no such account.
+pub(crate) fn home_of(name: &str) -> Option<PathBuf> {
+    account(name, Patience::Full).map(|account| account.home)
 }
 
 /// As [`actor_of`], for accounts that get another identity if the name service does not know them: a service that does
@@ -68,7 +75,7 @@ pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
 pub(crate) fn actor_for_sure(name: &str) -> Result<Option<vfs::Actor>, NoAnswer> {
     let answer = NAME_SERVICE.answer(Question::Account(name.to_owned()), Patience::Full, Question::put)?;
     Ok(match answer {
-        Some(Answer::Account(Account { uid, gid, groups })) => Some(vfs::Actor::user(uid, gid, groups)),
+        Some(Answer::Account(Account { uid, gid, groups, .. })) => Some(vfs::Actor::user(uid, gid, groups)),
         Some(Answer::Id(_) | Answer::Name(_)) | None => None,
     })
 }
@@ -160,6 +167,7 @@ impl Question {
                     uid: account.uid.as_raw(),
                     gid: account.gid.as_raw(),
                     groups: groups.into_iter().map(Gid::as_raw).collect(),
+                    home: account.dir,
                 }))
             }
             Self::User(name) => Some(Answer::Id(User::from_name(name).ok()??.uid.as_raw())),

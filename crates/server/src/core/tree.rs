@@ -1,6 +1,7 @@
 //! Shares and tree connects outside of the registry.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -42,6 +43,11 @@ impl Share {
             ShareContent::Disk(directory) => Some(directory),
             ShareContent::Pipes => None,
         }
+    }
+
+    /// True if the share has a directory with this path.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.directory().is_some_and(|directory| directory.is_at(path))
     }
 
     /// The access that the share itself allows the user; `None` if the user may not connect.
@@ -107,6 +113,11 @@ impl Tree {
     /// The share's files; `None` for IPC$.
     pub(crate) fn backend(&self) -> Option<&Arc<dyn vfs::Backend>> {
         self.files.as_ref()?.backend()
+    }
+
+    /// The path of the share's directory on this machine.
+    pub(crate) fn path(&self) -> &Path {
+        self.files.as_ref().map_or(&self.share.settings.path, |files| files.path())
     }
 
     /// The directory that paths begin at, which distinguishes it from other directories of the share.

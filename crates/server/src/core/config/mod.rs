@@ -152,6 +152,8 @@ pub struct ShareSettings {
     pub hosts: HostRules,
     /// The settings about files on the disk.
     pub files: FileSettings,
+    /// True if users also reach the share by their own names.
+    pub homes: bool,
     /// True if the share is in no file and ends with the server (STYPE_TEMPORARY).
     pub temporary: bool,
     /// [`Settings::autodisconnect`] for sessions that are connected to this share; `None` for the server's setting.
@@ -226,6 +228,11 @@ impl ShareSettings {
         Cow::Owned(self.users.iter().map(|name| grant(name)).collect())
     }
 
+    /// True if the path has variables, so that the directory depends on the user or the client.
+    pub fn has_variables(&self) -> bool {
+        crate::core::path_variables::has_variables(&self.path)
+    }
+
     /// Creates the settings of a share of a directory, for every user.
     pub fn new(name: String, path: PathBuf) -> Self {
         Self {
@@ -261,6 +268,7 @@ impl ShareSettings {
             caching: Caching::None,
             hosts: HostRules::default(),
             files: FileSettings::default(),
+            homes: false,
             temporary: false,
             autodisconnect: None,
         }

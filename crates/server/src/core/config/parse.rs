@@ -185,6 +185,8 @@ struct ShareTable {
     #[serde(default)]
     hide_dot_files: bool,
     recycle: Option<RecycleTable>,
+    #[serde(default)]
+    homes: bool,
 }
 
 #[derive(Deserialize)]
@@ -337,10 +339,11 @@ impl Reader<'_> {
             files: self.file_settings(keys, unix_identities),
             hosts: self.hosts(table.hosts_allow, table.hosts_deny),
             grants,
+            homes: table.homes,
             temporary: false,
             caching: caching.unwrap_or_default(),
             autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
-            path: self.path(table.path),
+            path: self.share_path(table.path),
             remark: table.remark.map(Spanned::into_inner).unwrap_or_default(),
             read_only: table.read_only,
             guest: table.guest,
@@ -447,6 +450,16 @@ impl Reader<'_> {
         }
     }
 
+    /// The path of a share, which may begin with the variable for the user's home directory.
+    fn share_path(&mut self, path: Spanned<PathBuf>) -> PathBuf {
+        let text = path.get_ref().to_string_lossy();
+        let begins_at_home = text.starts_with(HOME);
+        if text.strip_prefix(HOME).unwrap_or(&text).contains(HOME) {
+            self.error(&path, format!("{HOME} can only be the beginning of the path"));
+        }
+        if begins_at_home { path.into_inner() } else { self.path(path) }
+    }
+
     pub(super) fn path(&self, path: Spanned<PathBuf>) -> PathBuf {
         self.base.join(path.into_inner())
     }
@@ -526,6 +539,9 @@ fn located(text: &str, offset: usize, message: String) -> ConfigError {
 
 /// The maximal number of unknown keys that are reported together: each of them takes another pass over the whole file.
 const MAX_ERRORS: usize = 100;
+
+/// The variable for the home directory of the user.
+const HOME: &str = "%H";
 
 /// The maximal length of a share name, in characters (MS-SRVS 2.2.4.22: NNLEN).
 const MAX_SHARE_NAME: usize = 80;

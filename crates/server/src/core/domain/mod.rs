@@ -23,7 +23,7 @@ pub(crate) use ids::{IdQuestion, Ids};
 pub(crate) use logon::NotAdmitted;
 pub(crate) use member::Member;
 pub(crate) use names::{Asker, DomainNames, Named};
-pub(crate) use unix::{UnixUser, group_names};
+pub(crate) use unix::{UnixUser, group_names, unix_names};
 
 /// The domain that the server is a member of, with its tables.
 #[derive(Debug)]

@@ -157,7 +157,7 @@ pub(crate) fn group_names(groups: &[u32]) -> Vec<String> {
 
 /// The names under which the name service may know a user of a domain. The plain name is none of them, because it may
 /// be a local user's.
-pub(super) fn unix_names(user: &DomainUser) -> Vec<String> {
+pub(crate) fn unix_names(user: &DomainUser) -> Vec<String> {
     let mut names = vec![user.qualified_name()];
     if !user.dns_domain.is_empty() {
         names.push(format!("{}@{}", user.name, user.dns_domain.to_ascii_lowercase()));

@@ -10,7 +10,9 @@ use wire::{Dialect, NtStatus};
 use super::malformed;
 use crate::core::audit::{Why, share_refused};
 use crate::core::config::{Caching, ShareSettings};
+use crate::core::directory::Directory;
 use crate::core::forced_identity::ForcedIdentity;
+use crate::core::path_variables::Variables;
 use crate::core::server::Server;
 use crate::core::session::Session;
 use crate::core::tree::{Share, ShareContent, Tree};
@@ -96,7 +98,7 @@ async fn connect(
     let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
-        let share = server.share(name).ok_or_else(|| {
+        let share = server.share(name).or_else(|| server.homes_of(&user, name)).ok_or_else(|| {
             NotConnected::new(
                 NtStatus::BAD_NETWORK_NAME,
                 "there is no share of this name",
@@ -120,14 +122,17 @@ async fn connect(
             return Err(not_admitted(&share.settings, user.kind));
         };
         let forced = forced_identity(server, &share)?;
+        let variables = Variables { user: &user, share: &share.settings.name, client: peer };
         let files = match share.directory() {
-            Some(directory) => Some(directory.connect().await.ok_or_else(|| {
-                NotConnected::new(
-                    NtStatus::BAD_NETWORK_NAME,
-                    "the directory of the share cannot be opened",
-                    "'net share' shows the reason",
-                )
-            })?),
+            Some(directory) => {
+                Some(directory_of(directory, &variables)?.connect().await.ok_or_else(|| {
+                    NotConnected::new(
+                        NtStatus::BAD_NETWORK_NAME,
+                        "the directory of the share cannot be opened",
+                        "'net share' shows the reason",
+                    )
+                })?)
+            }
             None => None,
         };
         let root = files.as_ref().map_or(FileKey::default(), |files| files.root());
@@ -161,6 +166,17 @@ fn not_admitted(settings: &ShareSettings, kind: IdentityKind) -> NotConnected {
         }
     };
     NotConnected::new(NtStatus::ACCESS_DENIED, reason, remedy)
+}
+
+/// The directory of the share for this user.
+fn directory_of(
+    directory: &Arc<Directory>,
+    variables: &Variables<'_>,
+) -> Result<Arc<Directory>, NotConnected> {
+    directory.of_user(variables).map_err(|reason| NotConnected {
+        status: NtStatus::ACCESS_DENIED,
+        why: Some(Why { reason, remedy: None }),
+    })
 }
 
 /// The identity that the share gives its users. If the name service does not know it, nobody may connect.

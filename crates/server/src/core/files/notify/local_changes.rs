@@ -163,7 +163,7 @@ impl Server {
     #[must_use]
     fn behind(&self, root: &Path, work: impl FnOnce() + Send + 'static) -> bool {
         // A share that is gone has no watches.
-        let Some(share) = self.shares().into_iter().find(|it| it.settings.path == root) else { return true };
+        let Some(share) = self.shares().into_iter().find(|it| it.is_at(root)) else { return true };
         if share.bulkhead.jobs_waiting() >= limits::REPORTS_WAITING {
             return false;
         }

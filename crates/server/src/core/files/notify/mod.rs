@@ -121,9 +121,9 @@ impl Server {
     /// A client has connected to a share: watches know its directory by its path now, whatever had that before.
     pub(crate) async fn connected(&self, tree: &Tree) {
         let mut there = Vec::new();
-        for root in self.files.watches.roots.in_doubt(&tree.share.settings.path, tree.root()) {
+        for root in self.files.watches.roots.in_doubt(tree.path(), tree.root()) {
             let path = std::path::PathBuf::from(&*root.name());
-            let Some(share) = self.shares().into_iter().find(|it| it.settings.path == path) else { continue };
+            let Some(share) = self.shares().into_iter().find(|it| it.is_at(&path)) else { continue };
             let identity = root.identity;
             let look = move || std::fs::metadata(path).is_ok_and(|stat| is_directory_of(identity, &stat));
             let looked = crate::core::blocking::run_behind(Some(Arc::clone(&share.bulkhead)), look);
@@ -366,7 +366,7 @@ impl Watches {
     /// The place of a file of a share on the host and on the disk; `None` for a name that cannot exist there.
     fn place(&self, tree: &Tree, path: &RelativePath) -> Option<WatchedDirectory> {
         let disk = vfs::local::disk_path(path).ok()?;
-        let root = tree.share.settings.path.as_path().into();
+        let root = tree.path().into();
         let identity = self.root(tree).identity;
         let streams = tree.share.settings.streams;
         Some(WatchedDirectory { path: self.host_path(tree, path), root, identity, below: disk, streams })
@@ -378,7 +378,7 @@ impl Watches {
     }
 
     fn root_beside<'a>(&self, tree: &'a Tree, there: &[Arc<WatchRoot>]) -> &'a WatchRoot {
-        tree.watch_root.get_or_init(|| self.root_at(&tree.share.settings.path, tree.root(), there))
+        tree.watch_root.get_or_init(|| self.root_at(tree.path(), tree.root(), there))
     }
 
     fn root_at(&self, path: &Path, identity: FileKey, there: &[Arc<WatchRoot>]) -> Arc<WatchRoot> {
