@@ -29,6 +29,20 @@ pub(crate) fn has_variables(path: &Path) -> bool {
     })
 }
 
+/// The directory that all values of a path are in: its beginning without variables. Home directories are in /home.
+pub(crate) fn constant_part(path: &Path) -> PathBuf {
+    if !has_variables(path) {
+        return path.to_path_buf();
+    }
+    if path.to_string_lossy().starts_with("%H") {
+        return PathBuf::from(HOMES);
+    }
+    path.iter().take_while(|component| !has_variables(Path::new(component))).collect()
+}
+
+/// The usual place of home directories. A server in its sandbox has no access to others.
+const HOMES: &str = "/home";
+
 /// The path with the values of its variables. A value is one component, except for the home directory, with which a path
 /// begins. The error is the reason for the log.
 pub(crate) fn expanded(path: &Path, variables: &Variables<'_>) -> Result<PathBuf, String> {
@@ -145,6 +159,14 @@ mod tests {
             Path::new("/srv/CORP+carol")
         );
         assert!(has_variables(Path::new("%H")) && has_variables(Path::new("/a/%Ub")));
+        for (path, part) in [
+            ("/srv/%S/%U", "/srv"),
+            ("/srv/a%Ub/c", "/srv"),
+            ("%H/files", "/home"),
+            ("/srv/100%", "/srv/100%"),
+        ] {
+            assert_eq!(constant_part(Path::new(path)), Path::new(part));
+        }
         assert!(!has_variables(Path::new("/srv/100%")) && !has_variables(Path::new("/%x/%")));
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use sandbox::{Places, Report};
 
 use crate::core::config::Settings;
+use crate::core::path_variables::constant_part;
 
 /// Puts the restrictions of the settings on the process, which must not have started a thread yet, and logs those that
 /// the machine does not have.
@@ -30,7 +31,7 @@ pub fn trial(settings: &Settings) -> Report {
 /// The directories that a server with these settings uses, besides those of the system.
 fn places(settings: &Settings) -> Places {
     let directory = |path: &Path| path.parent().map(Path::to_path_buf);
-    let mut change: Vec<_> = settings.shares.iter().map(|share| share.path.clone()).collect();
+    let mut change: Vec<_> = settings.shares.iter().map(|share| constant_part(&share.path)).collect();
     change.push(settings.state_directory.clone());
     // These files are replaced by new ones, which are made beside them.
     change.extend(directory(&settings.users_file));
