@@ -84,17 +84,15 @@ impl Reader<'_> {
             Some(name) => ForcedGroup { name: name.to_owned(), members_only: true },
             None => ForcedGroup { name, members_only: false },
         };
-        let mut names = vfs::NameRules {
-            hides_dot_files: keys.hide_dot_files,
-            removes_vetoed: keys.delete_veto_files,
-            ..vfs::NameRules::default()
-        };
+        let mut names = vfs::NameRules::default();
         for pattern in keys.veto_files {
             self.name_pattern(&pattern, |text| names.veto(text));
         }
         for pattern in keys.hide_files {
             self.name_pattern(&pattern, |text| names.hide(text));
         }
+        names.hides_dot_files = keys.hide_dot_files;
+        names.removes_vetoed = keys.delete_veto_files;
         FileSettings {
             modes,
             names: (names != vfs::NameRules::default()).then(|| Arc::new(names)),
@@ -167,7 +165,10 @@ mod tests {
         let group = ForcedGroup { name: String::from("staff"), members_only: true };
         let modes = vfs::Modes { file: Some(0o660), directory: Some(0o2770), inherited: false };
         let force_user = Some(String::from("www"));
-        assert_eq!(read, Ok(FileSettings { modes, force_user, force_group: Some(group) }));
+        assert_eq!(
+            read,
+            Ok(FileSettings { modes, force_user, force_group: Some(group), ..FileSettings::default() })
+        );
         assert!(of("inherit_permissions = true").unwrap().modes.inherited);
     }
 

@@ -17,6 +17,7 @@ use crate::core::files::listing::{Listing, PassedNames};
 use crate::core::open::FileState;
 use crate::core::security::{Subject, Token};
 use crate::core::status::of_vfs;
+use crate::core::tree::Tree;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// The parameters for looking up a single name.
