@@ -294,7 +294,7 @@ fn sections_that_are_no_shares_of_files_are_left_out() {
 fn answers_depend_on_the_value() {
     let of = |line: &str| answer(&format!("[s]\npath=/p\n{line}\n")).0;
     for line in [
-        "veto files =",
+        "dont descend =",
         "oplocks = true",
         "vfs objects = fruit\nfruit:metadata = stream\nfruit:resource = stream\nea support = yes",
     ] {

@@ -100,7 +100,7 @@ fn home(user: &User) -> Result<String, String> {
     };
     let home = names.iter().find_map(|name| identity::home_of(name));
     let home = home.ok_or("the user has no Unix account with a home directory")?;
-    let text = home.to_str().filter(|text| text.starts_with('/') && text.trim_end_matches('/') != "");
+    let text = home.to_str().filter(|text| text.starts_with('/') && !text.trim_end_matches('/').is_empty());
     text.map(str::to_owned).ok_or_else(|| String::from("the home directory of the user is none of its own"))
 }
 
