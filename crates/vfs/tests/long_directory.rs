@@ -70,6 +70,7 @@ enum Change {
     Directory(&'static str),
     Remove(&'static str),
     Rename(&'static str, &'static str),
+    Exchange(&'static str, &'static str),
     Link(&'static str, &'static str),
     MoveIn(&'static str),
     MoveOut(&'static str),
@@ -101,6 +102,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => name().prop_map(Change::Directory),
         3 => name().prop_map(Change::Remove),
         2 => (name(), name()).prop_map(|(from, to)| Change::Rename(from, to)),
+        2 => (name(), name()).prop_map(|(one, other)| Change::Exchange(one, other)),
         1 => (name(), name()).prop_map(|(from, to)| Change::Link(from, to)),
         1 => name().prop_map(Change::MoveIn),
         1 => name().prop_map(Change::MoveOut),
@@ -115,6 +117,10 @@ fn change_outside(directory: &Path, elsewhere: &Path, change: &Change) {
         Change::Directory(name) => drop(fs::create_dir(at(name))),
         Change::Remove(name) => drop(fs::remove_file(at(name)).or_else(|_| fs::remove_dir(at(name)))),
         Change::Rename(from, to) => drop(fs::rename(at(from), at(to))),
+        Change::Exchange(one, other) => {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            let _ = rustix::fs::renameat_with(rustix::fs::CWD, at(one), rustix::fs::CWD, at(other), flags);
+        }
         Change::Link(from, to) => drop(fs::hard_link(at(from), at(to))),
         Change::MoveIn(name) => {
             fs::write(elsewhere.join("in"), "").unwrap();
@@ -138,7 +144,7 @@ fn change_through(backend: &LocalBackend, change: &Change) {
                 drop(backend.remove(actor, &path(&opened.path), &*opened.handle));
             }
         }
-        Change::Rename(from, to) => {
+        Change::Rename(from, to) | Change::Exchange(from, to) => {
             if let Ok(opened) = open(from) {
                 drop(backend.rename(actor, &*opened.handle, &path(&opened.path), &path(to), true));
             }
@@ -236,6 +242,47 @@ fn names_are_those_on_disk_after_concurrent_changes() {
             assert_eq!(found(&backend, &wanted), right, "{wanted}, round {round}");
         }
     }
+}
+
+/// The kernel reports an exchange of two names as two renames, of which the first replaces the second name.
+#[test]
+fn names_that_another_program_exchanges_are_still_there() {
+    if !are_changes_reported() {
+        return;
+    }
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fill(directory.path());
+    let at = |name: &str| directory.path().join(name);
+    for name in [at("One"), at("Two"), at("Three"), elsewhere.path().join("Four")] {
+        fs::write(name, "").unwrap();
+    }
+    let backend = share(directory.path(), Forms::Exact);
+    assert_eq!(found(&backend, "ONE").as_deref(), Some("One"));
+    let flags = rustix::fs::RenameFlags::EXCHANGE;
+    for (one, other) in [(at("One"), at("Two")), (elsewhere.path().join("Four"), at("Three"))] {
+        rustix::fs::renameat_with(rustix::fs::CWD, one, rustix::fs::CWD, other, flags).unwrap();
+    }
+    for name in ["One", "Two", "Three"] {
+        assert_eq!(found(&backend, &name.to_uppercase()).as_deref(), Some(name));
+        assert!(matches!(make(&backend, &name.to_lowercase()), Err(Error::Exists)), "{name}");
+    }
+    assert_eq!(found(&backend, "FOUR"), None);
+}
+
+/// The server exchanges names when it replaces an empty file with a symlink.
+#[test]
+fn a_new_symlink_is_found_in_another_case() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    let options = LocalOptions { follow_symlinks: false, ..LocalOptions::default() };
+    let backend = LocalBackend::open(directory.path(), options).unwrap();
+    let made = make(&backend, "Link").unwrap();
+    assert_eq!(found(&backend, "LINK").as_deref(), Some("Link"));
+    backend.make_symlink(&Actor::Process, &path("Link"), &*made.handle, "other 1").unwrap();
+    let link = backend.open_link(&Actor::Process, &path("LINK"), Wanted::NOTHING).unwrap();
+    assert_eq!(link.path, "Link");
+    assert!(matches!(make(&backend, "lINK"), Err(Error::Exists | Error::Loop)));
+    assert!(!directory.path().join("lINK").exists());
 }
 
 /// The kernel's queue of changes overflows.

@@ -152,7 +152,8 @@ fn filled(template: &str, values: &[(&str, &str)]) -> io::Result<String> {
         }
         text = text.replace(&mark, value);
     }
-    match text.split('@').nth(1).filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_')) {
+    let is_name = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    match text.split('@').skip(1).find(is_name) {
         Some(name) => {
             Err(io::Error::other(format!("packaging/debian/control has @{name}@, which is unknown")))
         }
@@ -188,6 +189,7 @@ mod tests {
     fn control_file_gets_exactly_the_values_that_it_names() {
         assert_eq!(filled("A: @X@\n<a@b.c>\n", &[("X", "1")]).unwrap(), "A: 1\n<a@b.c>\n");
         assert!(filled("A: @X@ @Y@\n", &[("X", "1")]).is_err());
+        assert!(filled("M: <a@b.c>\nA: @X@ @Y@\n", &[("X", "1")]).is_err());
         assert!(filled("A: 1\n", &[("X", "1")]).is_err());
     }
 }

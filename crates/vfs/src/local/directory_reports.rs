@@ -24,6 +24,13 @@ pub(super) enum Event<'a> {
         number: i32,
         name: &'a [u8],
     },
+    /// The entry has another name or directory now. If two entries were exchanged (RENAME_EXCHANGE), this is the report
+    /// about each of them, and the name has another entry. The order of the reports does not show that: the last of them
+    /// about the second name is this one.
+    MovedAway {
+        number: i32,
+        name: &'a [u8],
+    },
     /// The directory is gone, or its file system is unmounted.
     Ended {
         number: i32,
@@ -93,8 +100,10 @@ impl<'a> Event<'a> {
             Self::Lost
         } else if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
             Self::Added { number, name }
-        } else if flags.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) {
+        } else if flags.contains(ReadFlags::DELETE) {
             Self::Removed { number, name }
+        } else if flags.contains(ReadFlags::MOVED_FROM) {
+            Self::MovedAway { number, name }
         } else {
             Self::Ended { number }
         }

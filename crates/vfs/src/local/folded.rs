@@ -56,7 +56,7 @@ fn find_at(
             Err(Errno::ACCESS) => return Ok(None),
             result => result?,
         }
-        if let Some(found) = indexed(key, stamp, wanted) {
+        if let Some(found) = indexed(directory, key, stamp, wanted) {
             return Ok(found);
         }
     }
@@ -85,7 +85,7 @@ fn find_in_long(
     // One scan is enough for all who wait for it.
     let _lock = inode::lock(Purpose::Names, key.0);
     let stamp = Stamp::of(&statx_fd(fd.as_fd())?);
-    if let Some(found) = indexed(key, stamp, wanted) {
+    if let Some(found) = indexed(fd.as_fd(), key, stamp, wanted) {
         return Ok(found);
     }
     let mut search = Search::new(key.1, wanted);
@@ -109,13 +109,13 @@ fn find_in_long(
         true
     })?;
     if let Some((index, names)) = filling {
-        index.keep(names, is_undisturbed);
+        index.keep(fd.as_fd(), names, is_undisturbed);
     }
     Ok(search.found())
 }
 
-fn indexed(key: IndexKey, stamp: Stamp, wanted: &str) -> Option<Option<Vec<u8>>> {
-    INDEX.look_up(key, stamp, |names| names.find(wanted).map(<[u8]>::to_vec))
+fn indexed(directory: BorrowedFd<'_>, key: IndexKey, stamp: Stamp, wanted: &str) -> Option<Option<Vec<u8>>> {
+    INDEX.look_up(key, directory, stamp, |names| names.find(wanted).map(<[u8]>::to_vec))
 }
 
 /// Reads the names of a directory, without `.` and `..`, until `next` returns false. Returns true if it read all.
@@ -229,7 +229,7 @@ impl<'a> OwnChange<'a> {
             self.before.set(after);
             Some(after)
         };
-        INDEX.changed(self.key, self.before.get(), after, (removed, added));
+        INDEX.changed(self.key, self.directory, self.before.get(), after, (removed, added));
     }
 }
 

@@ -6,7 +6,8 @@
 //!   included. It queues a report while it still holds the directory's lock, so the queue has the order of the changes,
 //!   and a change that has returned has been reported. The queue is read before each use of a table. What remains is
 //!   the time between a look-up and the change that follows it, in which another program can create another spelling;
-//!   a scan of the directory has the same gap.
+//!   a scan of the directory has the same gap. A name that was moved away is looked for on disk, because the reports
+//!   about an exchange of two names are those about two renames.
 //! - On others (network file systems, FUSE) the directory's times must be unchanged, and a table is used for
 //!   [`FOLDED_AGE_MAX`] at most. Own changes are applied by [`NameIndex::changed`]. A change by another machine or
 //!   program can remain unseen for that long.
@@ -22,7 +23,8 @@ use super::name_table::NameTable;
 use crate::fold::Forms;
 use crate::limits::{FOLDED_AGE_MAX, INDEX_DIRECTORIES_MAX, INDEX_REPORTS_APPLIED, INDEX_REPORTS_MAX};
 use parking_lot::Mutex;
-use rustix::fs::Statx;
+use rustix::fs::{AtFlags, Statx};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -59,6 +61,8 @@ pub(super) struct Filling<'a> {
     index: &'a NameIndex,
     key: IndexKey,
     names: Names,
+    /// The memory that the table had when it was last checked, in bytes.
+    bytes: usize,
 }
 
 /// The names of a directory; `None` while it is scanned for the first time.
@@ -68,6 +72,8 @@ struct Directories {
     bytes_max: usize,
     /// The memory of all tables and reports, in bytes.
     bytes: usize,
+    /// The memory of the tables that are being filled, in bytes.
+    filling_bytes: usize,
     by_key: BTreeMap<IndexKey, Directory>,
     /// The directories that the kernel reports on, by its numbers.
     watched: BTreeMap<i32, InodeKey>,
@@ -98,10 +104,18 @@ enum Validity {
     Unchanged { stamp: Stamp, since: Instant },
 }
 
-/// A name that was added to or removed from a directory.
+/// A change of a name in a directory.
 struct Report {
-    is_added: bool,
+    change: Change,
     name: Box<[u8]>,
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Added,
+    Removed,
+    /// Moved away, and perhaps exchanged with another entry.
+    MovedAway,
 }
 
 impl NameIndex {
@@ -110,6 +124,7 @@ impl NameIndex {
         Self(Mutex::new(Directories {
             bytes_max,
             bytes: 0,
+            filling_bytes: 0,
             by_key: BTreeMap::new(),
             watched: BTreeMap::new(),
             kernel: DirectoryReports::new(),
@@ -127,6 +142,7 @@ impl NameIndex {
     pub(super) fn look_up<T>(
         &self,
         key: IndexKey,
+        directory: BorrowedFd<'_>,
         stamp: Stamp,
         read: impl FnOnce(&mut NameTable) -> T,
     ) -> Option<T> {
@@ -134,7 +150,7 @@ impl NameIndex {
         let mut held = names.lock();
         let table = held.as_mut()?;
         let reports = self.locked(|directories| directories.take_reports(key, &names, stamp))?;
-        if !reports.apply_to(table) {
+        if !reports.apply_to(table, directory) {
             self.locked(|directories| directories.remove(key));
             return None;
         }
@@ -156,13 +172,14 @@ impl NameIndex {
             };
             directories.insert(key, validity, Arc::clone(&names));
         });
-        Filling { index: self, key, names }
+        Filling { index: self, key, names, bytes: 0 }
     }
 
     /// Records that this process has changed a locked directory; its times were `before`, and are `after()` now.
     pub(super) fn changed(
         &self,
         key: InodeKey,
+        directory: BorrowedFd<'_>,
         before: Stamp,
         after: impl FnOnce() -> Option<Stamp>,
         (removed, added): (Option<&[u8]>, Option<&[u8]>),
@@ -173,8 +190,10 @@ impl NameIndex {
         for (forms, reports) in FORMS.into_iter().zip(reports) {
             match reports {
                 OwnReports::NoTable | OwnReports::Few => {}
-                OwnReports::Many => drop(self.look_up((key, forms), before, |_| ())),
-                OwnReports::NotReported => self.apply_own((key, forms), (before, after), (removed, added)),
+                OwnReports::Many => drop(self.look_up((key, forms), directory, before, |_| ())),
+                OwnReports::NotReported => {
+                    self.apply_own((key, forms), directory, (before, after), (removed, added));
+                }
             }
         }
     }
@@ -184,10 +203,11 @@ impl NameIndex {
     fn apply_own(
         &self,
         key: IndexKey,
+        directory: BorrowedFd<'_>,
         (before, after): (Stamp, Option<Stamp>),
         (removed, added): (Option<&[u8]>, Option<&[u8]>),
     ) {
-        let applied = self.look_up(key, before, |table| {
+        let applied = self.look_up(key, directory, before, |table| {
             removed.into_iter().for_each(|name| table.remove(name));
             added.is_none_or(|name| table.insert(name))
         });
@@ -214,13 +234,25 @@ impl NameIndex {
 }
 
 impl Filling<'_> {
-    /// True if a table of this size can be kept.
-    pub(super) fn has_room_for(&self, table: &NameTable) -> bool {
-        table.size_bytes() <= self.index.locked(|directories| directories.bytes_max)
+    /// True if a table of this size can be kept. All tables that are being filled have together as much memory as those
+    /// that are kept, so that many scans at once stay within bounds.
+    pub(super) fn has_room_for(&mut self, table: &NameTable) -> bool {
+        let before = std::mem::replace(&mut self.bytes, table.size_bytes());
+        self.index.locked(|directories| {
+            let others = directories.filling_bytes.saturating_sub(before);
+            directories.filling_bytes = others.saturating_add(self.bytes);
+            directories.filling_bytes <= directories.bytes_max
+        })
     }
 
-    /// Keeps the names that the scan has found, unless reports are lost or `is_undisturbed` returns false.
-    pub(super) fn keep(self, mut table: NameTable, is_undisturbed: impl FnOnce() -> bool) {
+    /// Keeps the names that the scan of the directory has found, unless reports are lost or `is_undisturbed` returns
+    /// false.
+    pub(super) fn keep(
+        self,
+        directory: BorrowedFd<'_>,
+        mut table: NameTable,
+        is_undisturbed: impl FnOnce() -> bool,
+    ) {
         let mut held = self.names.lock();
         let reports = self.index.locked(|directories| {
             let stamp = match directories.by_key.get(&self.key)?.validity {
@@ -230,7 +262,7 @@ impl Filling<'_> {
             };
             directories.take_reports(self.key, &self.names, stamp)
         });
-        if reports.is_some_and(|reports| reports.apply_to(&mut table)) {
+        if reports.is_some_and(|reports| reports.apply_to(&mut table, directory)) {
             let bytes = table.size_bytes();
             *held = Some(table);
             self.index.locked(|directories| directories.resize(self.key, &self.names, bytes));
@@ -240,6 +272,9 @@ impl Filling<'_> {
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
+        self.index.locked(|directories| {
+            directories.filling_bytes = directories.filling_bytes.saturating_sub(self.bytes);
+        });
         if self.names.lock().is_none() {
             self.index.locked(|directories| {
                 let own = directories.by_key.get(&self.key);
@@ -358,8 +393,9 @@ impl Directories {
     fn read_queue(&mut self) {
         let kernel = self.kernel.clone();
         let read = kernel.read(|event| match event {
-            Event::Added { number, name } => self.take_report(number, true, name),
-            Event::Removed { number, name } => self.take_report(number, false, name),
+            Event::Added { number, name } => self.take_report(number, Change::Added, name),
+            Event::Removed { number, name } => self.take_report(number, Change::Removed, name),
+            Event::MovedAway { number, name } => self.take_report(number, Change::MovedAway, name),
             Event::Ended { number } => {
                 self.tables_of(number).into_iter().flatten().for_each(|key| self.remove(key));
             }
@@ -373,9 +409,11 @@ impl Directories {
             self.clear();
             self.kernel = DirectoryReports::new();
         }
+        // The reports have their part in the budget.
+        self.make_room();
     }
 
-    fn take_report(&mut self, number: i32, is_added: bool, name: &[u8]) {
+    fn take_report(&mut self, number: i32, change: Change, name: &[u8]) {
         for key in self.tables_of(number).into_iter().flatten() {
             let Some(directory) = self.by_key.get_mut(&key) else { continue };
             // So many changes are of a directory whose names nobody looks up.
@@ -383,7 +421,7 @@ impl Directories {
                 self.remove(key);
                 continue;
             }
-            let report = Report { is_added, name: name.into() };
+            let report = Report { change, name: name.into() };
             directory.bytes = directory.bytes.saturating_add(report.bytes());
             self.bytes = self.bytes.saturating_add(report.bytes());
             directory.reports.push(report);
@@ -412,14 +450,26 @@ impl Directories {
 struct Reports(Vec<Report>);
 
 impl Reports {
-    /// Applies the changes in their order. Returns false if the table cannot hold them.
+    /// Applies the changes of a directory in their order. Returns false if the table cannot hold them.
     #[must_use]
-    fn apply_to(self, table: &mut NameTable) -> bool {
-        self.0.into_iter().all(|Report { is_added, name }| {
-            if is_added {
-                return table.insert(&name);
+    fn apply_to(self, table: &mut NameTable, directory: BorrowedFd<'_>) -> bool {
+        self.0.into_iter().all(|Report { change, name }| {
+            let is_gone = match change {
+                Change::Added => return table.insert(&name),
+                Change::Removed => true,
+                // What happens after this look at the disk is reported later.
+                Change::MovedAway => {
+                    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+                    match rustix::fs::statat(directory, &*name, flags) {
+                        Ok(_) => false,
+                        Err(Errno::NOENT) => true,
+                        Err(_) => return false,
+                    }
+                }
+            };
+            if is_gone {
+                table.remove(&name);
             }
-            table.remove(&name);
             true
         })
     }
@@ -456,11 +506,11 @@ mod tests {
         let filling = index.begin(key_of(fd), Some(fd.as_fd()), NO_STAMP);
         let mut names = NameTable::new(Forms::Exact);
         (0..count).for_each(|number| assert!(names.insert(format!("name {number}").as_bytes())));
-        filling.keep(names, || true);
+        filling.keep(fd.as_fd(), names, || true);
     }
 
     fn find(index: &NameIndex, fd: &OwnedFd, name: &str) -> Option<bool> {
-        index.look_up(key_of(fd), NO_STAMP, |names| names.find(name).is_some())
+        index.look_up(key_of(fd), fd.as_fd(), NO_STAMP, |names| names.find(name).is_some())
     }
 
     #[test]
@@ -473,11 +523,11 @@ mod tests {
             let filling = index.begin((inode, forms), Some(fd.as_fd()), NO_STAMP);
             // A change during the scan, which the scan has not seen.
             std::fs::write(directory.path().join(format!("During {forms:?}")), "").unwrap();
-            filling.keep(NameTable::new(forms), || false);
+            filling.keep(fd.as_fd(), NameTable::new(forms), || false);
         }
         std::fs::rename(directory.path().join("During Any"), directory.path().join("Then")).unwrap();
         for forms in FORMS {
-            let names = index.look_up((inode, forms), NO_STAMP, |names| {
+            let names = index.look_up((inode, forms), fd.as_fd(), NO_STAMP, |names| {
                 ["DURING EXACT", "DURING ANY", "THEN"].map(|name| names.find(name).is_some())
             });
             // The first table was there before the second.
@@ -511,6 +561,39 @@ mod tests {
     }
 
     #[test]
+    fn tables_that_are_being_filled_share_a_budget() {
+        let directories: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+        let fds: Vec<_> = directories.iter().map(|directory| open(directory.path())).collect();
+        let mut table = NameTable::new(Forms::Exact);
+        (0..1000).for_each(|number| assert!(table.insert(format!("name {number}").as_bytes())));
+        let index = NameIndex::new(table.size_bytes() * 3 / 2);
+        let begin = |fd: &OwnedFd| index.begin(key_of(fd), Some(fd.as_fd()), NO_STAMP);
+        let (mut one, mut other) = (begin(&fds[0]), begin(&fds[1]));
+        assert!(one.has_room_for(&table));
+        assert!(one.has_room_for(&table), "the same table counts once");
+        assert!(!other.has_room_for(&table));
+        drop((one, other));
+        assert!(begin(&fds[1]).has_room_for(&table));
+        assert_eq!(index.locked(|directories| directories.filling_bytes), 0);
+    }
+
+    #[test]
+    fn reports_that_nobody_reads_are_part_of_the_budget() {
+        let directories: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+        let fds: Vec<_> = directories.iter().map(|directory| open(directory.path())).collect();
+        let index = NameIndex::new(16 << 10);
+        fds.iter().for_each(|fd| fill(&index, fd, 1));
+        for number in 0..1000 {
+            std::fs::write(directories[0].path().join(format!("name {number}")), "").unwrap();
+        }
+        assert_eq!(find(&index, &fds[1], "NAME 0"), Some(true));
+        index.locked(|directories| {
+            assert!(directories.bytes <= directories.bytes_max, "{}", directories.bytes);
+            assert!(!directories.by_key.contains_key(&key_of(&fds[0])));
+        });
+    }
+
+    #[test]
     fn the_number_of_directories_is_limited() {
         let top = tempfile::tempdir().unwrap();
         let index = NameIndex::new(1 << 30);
@@ -538,7 +621,8 @@ mod tests {
         let key = key_of(&fd);
         drop(fd);
         std::fs::remove_dir(&path).unwrap();
-        assert_eq!(index.look_up(key, NO_STAMP, |names| names.len()), None);
+        let other = open(top.path());
+        assert_eq!(index.look_up(key, other.as_fd(), NO_STAMP, |names| names.len()), None);
         index.locked(|directories| assert!(directories.watched.is_empty() && directories.bytes == 0));
     }
 
@@ -551,7 +635,7 @@ mod tests {
         for _ in 0..=INDEX_REPORTS_MAX {
             index.locked(|directories| {
                 let number = *directories.watched.keys().next().unwrap();
-                directories.take_report(number, true, b"name");
+                directories.take_report(number, Change::Added, b"name");
             });
             if !index.contains(key_of(&fd)) {
                 break;
@@ -569,19 +653,20 @@ mod tests {
         let key = key_of(&fd);
         let stamp = || Stamp::of(&statx_fd(fd.as_fd()).unwrap());
         let keep = |is_undisturbed| {
-            index.begin(key, None, stamp()).keep(NameTable::new(Forms::Exact), || is_undisturbed);
+            let filling = index.begin(key, None, stamp());
+            filling.keep(fd.as_fd(), NameTable::new(Forms::Exact), || is_undisturbed);
         };
-        let count = |stamp| index.look_up(key, stamp, |names| names.len());
+        let count = |stamp| index.look_up(key, fd.as_fd(), stamp, |names| names.len());
         keep(false);
         assert_eq!(count(stamp()), None);
         keep(true);
         assert_eq!(count(NO_STAMP), None);
         let before = stamp();
         // An own change is applied, and the names are valid with the times after it.
-        index.changed(key.0, before, || Some(NO_STAMP), (None, Some(b"own")));
+        index.changed(key.0, fd.as_fd(), before, || Some(NO_STAMP), (None, Some(b"own")));
         assert_eq!(count(NO_STAMP), Some(1));
         // Another program has changed the directory before this own change.
-        index.changed(key.0, before, || Some(NO_STAMP), (Some(b"own"), None));
+        index.changed(key.0, fd.as_fd(), before, || Some(NO_STAMP), (Some(b"own"), None));
         assert!(!index.contains(key));
     }
 }
