@@ -16,6 +16,7 @@ mod changes;
 mod cmdlets;
 mod control_pipe;
 mod data;
+mod discovery;
 mod disks;
 mod documents;
 mod domain;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::users::UserDb;
+use discovery::{Announced, Mdns, WsdSockets, run_wsd};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::core::bulkhead;
 use crate::core::config::Settings;
+use crate::core::discovery::announced;
 use crate::core::guesses;
 use crate::core::limits::LEAVING_CONNECTIONS;
 use crate::core::server::Server;
@@ -26,6 +28,7 @@ pub struct Sockets {
     /// With the addresses of the settings.
     listeners: Vec<(SocketAddr, std::net::TcpListener)>,
     control: Option<(PathBuf, BoundSocket)>,
+    wsd: Option<WsdSockets>,
 }
 
 impl Sockets {
@@ -47,7 +50,7 @@ impl Sockets {
             Ok(socket) => Ok((path, socket)),
             Err(error) => Err(StartError::ControlSocket { path, error }),
         });
-        Ok(Self { listeners, control: control.transpose()? })
+        Ok(Self { listeners, control: control.transpose()?, wsd: open_wsd(settings) })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
@@ -61,6 +64,7 @@ pub struct Service {
     server: Arc<Server>,
     addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+    mdns: Option<Mdns>,
     state_directory: PathBuf,
 }
 
@@ -106,7 +110,12 @@ impl Service {
         tasks.push(bulkhead::spawn(crate::core::domain::answer_names(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::files::recycle::expire(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(guesses::keep(Arc::clone(&server), state_directory.clone())));
-        Ok(Self { server, addresses, tasks, state_directory })
+        let announced = announced(&server);
+        if let Some(sockets) = sockets.wsd {
+            tasks.push(bulkhead::spawn(run_wsd(sockets, announced.clone())));
+        }
+        let mdns = if server.settings().discovery.mdns { start_mdns(&announced) } else { None };
+        Ok(Self { server, addresses, tasks, mdns, state_directory })
     }
 
     /// The addresses that the server listens on.
@@ -130,6 +139,8 @@ impl Service {
         for task in &self.tasks {
             task.abort();
         }
+        // The network learns that the server is going while it ends its sessions.
+        let silenced = tokio::task::spawn_blocking(move || drop(self.mdns));
         // The socket of an aborted task is closed when the task has been waited for.
         for task in self.tasks {
             let _ = task.await;
@@ -144,7 +155,29 @@ impl Service {
             tokio::time::sleep(STOP_POLL).await;
         }
         guesses::keep_last(&self.server, &self.state_directory).await;
+        let _ = silenced.await;
     }
+}
+
+/// Opens the sockets of WS-Discovery, if the settings turn it on. Without them, the server works, but Windows does not list
+/// it.
+fn open_wsd(settings: &Settings) -> Option<WsdSockets> {
+    if !settings.discovery.wsd {
+        return None;
+    }
+    let sockets = WsdSockets::open();
+    if let Err(error) = &sockets {
+        tracing::warn!(%error, "cannot open TCP port 5357; the server is not announced with WS-Discovery");
+    }
+    sockets.ok()
+}
+
+fn start_mdns(announced: &Announced) -> Option<Mdns> {
+    let mdns = Mdns::start(announced);
+    if let Err(error) = &mdns {
+        tracing::warn!(%error, "cannot use UDP port 5353; the server is not announced by mDNS");
+    }
+    mdns.ok()
 }
 
 /// Accepts connections as long as there are places for their sockets: one for each connection in the registry, and some

@@ -15,6 +15,7 @@ pub(crate) mod configuration;
 pub(crate) mod connection_link;
 pub(crate) mod delayed_logons;
 pub(crate) mod directory;
+pub(crate) mod discovery;
 pub(crate) mod domain;
 pub(crate) mod effects;
 pub(crate) mod expiring_table;

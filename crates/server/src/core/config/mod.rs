@@ -75,6 +75,8 @@ pub struct Settings {
     pub strict_locking: bool,
     /// The restrictions that the server puts on itself.
     pub sandbox: sandbox::Mode,
+    /// The announcements to the local network.
+    pub discovery: DiscoverySettings,
     /// The domain that the server is a member of; `None` if there is none.
     pub domain: Option<DomainSettings>,
     /// The roles of users that are not administrators.
@@ -83,6 +85,26 @@ pub struct Settings {
     pub shares: Vec<ShareSettings>,
     /// The configuration file, in which changes are saved; `None` if changes are not saved.
     pub source: Option<Source>,
+}
+
+/// The `[discovery]` table: announcements to the local network. They are off by default, because a server on a public
+/// network must not make itself known without being told to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoverySettings {
+    /// True to announce the server by mDNS.
+    pub mdns: bool,
+    /// True to announce the server with WS-Discovery.
+    pub wsd: bool,
+    /// The workgroup in which Windows shows the server if it is no member of a domain.
+    pub workgroup: String,
+    /// The names of network interfaces on which the server is silent.
+    pub leave_out: Vec<String>,
+}
+
+impl Default for DiscoverySettings {
+    fn default() -> Self {
+        Self { mdns: false, wsd: false, workgroup: String::from("WORKGROUP"), leave_out: Vec::new() }
+    }
 }
 
 /// One `[[role]]`: permissions of users and groups for some shares or the whole server.
@@ -401,6 +423,7 @@ impl Settings {
             posix_locking: true,
             strict_locking: false,
             sandbox: sandbox::Mode::default(),
+            discovery: DiscoverySettings::default(),
             domain: None,
             roles: Vec::new(),
             shares: Vec::new(),

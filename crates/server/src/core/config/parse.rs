@@ -16,8 +16,8 @@ use super::domain_table::DomainTable;
 use super::file_settings::FileKeys;
 use super::recycle::RecycleTable;
 use super::{
-    Allow, Caching, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME, Role, SMB_PORT, Settings,
-    ShareSettings, Signing,
+    Allow, Caching, DiscoverySettings, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME, Role,
+    SMB_PORT, Settings, ShareSettings, Signing,
 };
 
 /// An error in a configuration, with its position.
@@ -93,10 +93,23 @@ struct File {
     #[serde(default)]
     server: ServerTable,
     domain: Option<DomainTable>,
+    discovery: Option<DiscoveryTable>,
     #[serde(default, rename = "role")]
     roles: Vec<RoleTable>,
     #[serde(default, rename = "share")]
     shares: Vec<ShareTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiscoveryTable {
+    #[serde(default)]
+    mdns: bool,
+    #[serde(default)]
+    wsd: bool,
+    workgroup: Option<Spanned<String>>,
+    #[serde(default)]
+    leave_out: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -285,6 +298,9 @@ impl Reader<'_> {
         if let Some(word) = &table.sandbox {
             settings.sandbox = self.word("sandbox", word, &sandbox::Mode::NAMES).unwrap_or_default();
         }
+        if let Some(table) = file.discovery {
+            settings.discovery = self.discovery(table);
+        }
         settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         let mut names = HashMap::new();
@@ -424,6 +440,20 @@ impl Reader<'_> {
         let names = |all: Vec<Spanned<String>>| all.into_iter().map(Spanned::into_inner).collect();
         let shares = table.shares.map(|shares| names(shares.into_inner())).unwrap_or_default();
         Some(Role { allow, users: names(table.users), groups: names(table.groups), shares })
+    }
+
+    fn discovery(&mut self, table: DiscoveryTable) -> DiscoverySettings {
+        let mut discovery = DiscoverySettings {
+            mdns: table.mdns,
+            wsd: table.wsd,
+            leave_out: table.leave_out,
+            ..DiscoverySettings::default()
+        };
+        if let Some(workgroup) = table.workgroup {
+            self.server_name(&workgroup);
+            discovery.workgroup = workgroup.into_inner();
+        }
+        discovery
     }
 
     fn server_name(&mut self, name: &Spanned<String>) {

@@ -1,0 +1,65 @@
+#!/bin/sh
+# Two machines and a router between their networks, as network namespaces:
+#
+#   near (192.0.2.2) --- 192.0.2.1 server 198.51.100.1 --- quiet (198.51.100.2)
+#                                                            and far (203.0.113.2), which it routes
+#
+# The server announces itself on the first network only. Prints a line for each observation.
+# Usage: discovery.sh PREFIX BINARY CONFIG SCRATCH PYTHON-SCRIPT
+set -eu
+prefix=$1 binary=$2 config=$3 scratch=$4 client=$5
+server=$prefix-s near=$prefix-n quiet=$prefix-q
+pids=
+clean() {
+    for pid in $pids; do kill "$pid" 2>/dev/null || true; done
+    for space in "$server" "$near" "$quiet"; do ip netns del "$space" 2>/dev/null || true; done
+}
+trap clean EXIT
+for space in "$server" "$near" "$quiet"; do ip netns add "$space"; ip -n "$space" link set lo up; done
+link() { # SPACE INTERFACE SERVER-ADDRESS ADDRESS
+    ip -n "$server" link add "$2" type veth peer name eth0 netns "$1"
+    ip -n "$server" addr add "$3/24" dev "$2"
+    ip -n "$server" link set "$2" up
+    ip -n "$1" addr add "$4/24" dev eth0
+    ip -n "$1" link set eth0 up
+    ip -n "$1" route add default via "$3"
+}
+link "$near" lan 192.0.2.1 192.0.2.2
+link "$quiet" other 198.51.100.1 198.51.100.2
+# An address that is not of the network, on the near machine: its packets reach the server, too.
+ip -n "$near" addr add 203.0.113.2/24 dev eth0
+ip -n "$server" route add 203.0.113.0/24 via 192.0.2.2
+at() { space=$1; shift; ip netns exec "$space" "$@"; }
+
+at "$near" python3 "$client" 192.0.2.2 listen >"$scratch/heard" &
+pids="$pids $!"
+listener=$!
+n=0; until grep -q listening "$scratch/heard"; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done
+at "$server" "$binary" serve --config "$config" >"$scratch/server" 2>&1 &
+service=$!
+pids="$pids $service"
+n=0; until grep -q "listening on" "$scratch/server"; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done
+
+echo "computer: $(at "$near" python3 "$client" 192.0.2.2 computer)"
+echo "printer: $(at "$near" python3 "$client" 192.0.2.2 probe x:PrintDeviceType 3)"
+echo "other network: $(at "$quiet" python3 "$client" 198.51.100.2 probe p:Device 3)"
+echo "foreign address: $(at "$near" python3 "$client" 203.0.113.2 probe p:Device 3)"
+
+# avahi needs a bus and directories of its own.
+at "$near" unshare --mount --propagation private sh -c '
+    mount -t tmpfs tmpfs /run && mkdir -p /run/dbus /run/avahi-daemon
+    dbus-daemon --system --nofork --nopidfile & bus=$!
+    n=0; until [ -S /run/dbus/system_bus_socket ]; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done
+    avahi-daemon --no-drop-root --no-chroot --no-rlimits >"$0/avahi" 2>&1 & avahi=$!
+    n=0
+    until avahi-browse --parsable --no-db-lookup --resolve --terminate --all 2>/dev/null | tee "$0/browsed" |
+        grep -q "^=.*_smb._tcp.*;192\.0\.2\.1;" && grep -q "^=.*_device-info" "$0/browsed"; do
+        n=$((n + 1)); [ $n -lt 60 ] || break; sleep 0.5
+    done
+    kill $avahi $bus' "$scratch"
+grep '^=.*;IPv4;' "$scratch/browsed" | cut -d';' -f4,5,7,8,9,10 | sort -u | sed 's/^/avahi: /'
+
+kill "$service"
+wait "$service" || true
+n=0; while kill -0 "$listener" 2>/dev/null; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done
+echo "heard: $(sort -u "$scratch/heard" | tr '\n' ' ')"
