@@ -31,11 +31,11 @@ ip -n "$near" addr add 203.0.113.2/24 dev eth0
 ip -n "$server" route add 203.0.113.0/24 via 192.0.2.2
 at() { space=$1; shift; ip netns exec "$space" "$@"; }
 
-at "$near" python3 "$client" 192.0.2.2 listen >"$scratch/heard" &
+ip netns exec "$near" python3 "$client" 192.0.2.2 listen >"$scratch/heard" &
 pids="$pids $!"
 listener=$!
 n=0; until grep -q listening "$scratch/heard"; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done
-at "$server" "$binary" serve --config "$config" >"$scratch/server" 2>&1 &
+ip netns exec "$server" "$binary" serve --config "$config" >"$scratch/server" 2>&1 &
 service=$!
 pids="$pids $service"
 n=0; until grep -q "listening on" "$scratch/server"; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done
@@ -52,11 +52,12 @@ at "$near" unshare --mount --propagation private sh -c '
     n=0; until [ -S /run/dbus/system_bus_socket ]; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done
     avahi-daemon --no-drop-root --no-chroot --no-rlimits >"$0/avahi" 2>&1 & avahi=$!
     n=0
-    until avahi-browse --parsable --no-db-lookup --resolve --terminate --all 2>/dev/null | tee "$0/browsed" |
-        grep -q "^=.*_smb._tcp.*;192\.0\.2\.1;" && grep -q "^=.*_device-info" "$0/browsed"; do
+    until avahi-browse --parsable --no-db-lookup --resolve --terminate --all >"$0/browsed" 2>/dev/null &&
+        grep -q "^=;eth0;IPv4;.*_smb._tcp.*;192\.0\.2\.1;" "$0/browsed" &&
+        grep -q "^=;eth0;IPv4;.*_device-info._tcp" "$0/browsed"; do
         n=$((n + 1)); [ $n -lt 60 ] || break; sleep 0.5
     done
-    kill $avahi $bus' "$scratch"
+    kill $avahi $bus; wait' "$scratch"
 grep '^=.*;IPv4;' "$scratch/browsed" | cut -d';' -f4,5,7,8,9,10 | sort -u | sed 's/^/avahi: /'
 
 kill "$service"
