@@ -23,11 +23,11 @@ pub struct Question {
 /// The content of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Which devices of these types are there? The types are local names; without any, all devices are meant.
+    /// A search for devices of these types, by local names; without any, for all devices.
     Probe(Vec<String>),
-    /// Where is the device with this address?
+    /// A request for the place of the device with this address.
     Resolve(String),
-    /// What are the metadata of the device with this address?
+    /// A request for the metadata of the device with this address.
     Get(String),
 }
 
