@@ -171,12 +171,13 @@ impl Machine {
         let unit = Unit::parse(&text.map_err(|error| error.to_string())?);
         fs::write(self.path("run/shareward-test/unit"), unit.script()).map_err(|error| error.to_string())?;
         for (directive, reason) in unit.left_out() {
+            let reason = reason.ok_or_else(|| format!("{directive} of the unit is unknown to this test"))?;
             println!("  {directive} of the unit is left out: {reason}");
         }
         let net_before = fs::read(self.path("usr/bin/net")).ok();
 
         step("another server has the port: the service is neither enabled nor started");
-        let other = TcpListener::bind(("0.0.0.0", PORT)).map_err(|error| format!("port {PORT}: {error}"))?;
+        let other = take_port()?;
         let said = self.install(new)?;
         check(said.contains("not enabled"), &format!("the script does not say so: {said}"))?;
         check(self.server().is_none(), "the server runs")?;
@@ -209,8 +210,9 @@ impl Machine {
         self.run(&["chown", "shareward-alice:", "/srv/data"])?;
         self.run_with(&["shareward", "user", "add", "shareward-alice"], "Pass-4711-word\n")?;
         self.run(&["shareward", "share", "data=/srv/data", "/GRANT:shareward-alice,FULL"])?;
-        fs::write("/tmp/shareward-test-file", "content\n").map_err(|error| error.to_string())?;
-        smbclient("put /tmp/shareward-test-file kept.txt")?;
+        let file = self.path("run/shareward-test/file");
+        fs::write(&file, "content\n").map_err(|error| error.to_string())?;
+        smbclient(&format!("put {} kept.txt", file.display()))?;
         let stored = fs::read_to_string(self.path("srv/data/kept.txt")).map_err(|error| error.to_string())?;
         check(stored == "content\n", &format!("the file has {stored:?}"))?;
 
@@ -238,6 +240,21 @@ impl Machine {
         check(self.server().is_none(), "the server runs")?;
         check(self.kept()? == kept, "configuration, accounts or state have changed")?;
         check(!self.path("usr/bin/openfiles").is_symlink(), "the link openfiles is left")?;
+
+        step("installed again while another server has the port: neither enabled nor started");
+        check(self.path(ENABLED).is_symlink(), "a removal is not expected to disable the service")?;
+        let other = take_port()?;
+        self.install(new)?;
+        check(self.server().is_none(), "the server runs")?;
+        check(!self.path(ENABLED).is_symlink(), "the service is enabled")?;
+        drop(other);
+        self.run(&["systemctl", "enable", "shareward"])?;
+        self.run(&["dpkg", "--remove", "shareward"])?;
+
+        step("installed again: the service runs, with its configuration and accounts");
+        self.install(new)?;
+        self.wait_for_server()?;
+        check(self.kept()? == kept, "configuration, accounts or state have changed")?;
 
         step("purged: nothing is left but the users' files");
         self.run(&["dpkg", "--purge", "shareward"])?;
@@ -321,6 +338,11 @@ fn step(name: &str) {
 
 fn check(holds: bool, otherwise: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(otherwise.to_owned()) }
+}
+
+/// A listener in the place of another server.
+fn take_port() -> Result<TcpListener, String> {
+    TcpListener::bind(("0.0.0.0", PORT)).map_err(|error| format!("port {PORT}: {error}"))
 }
 
 fn mount(options: &[&str], place: &Path) -> io::Result<()> {
