@@ -94,3 +94,20 @@ fn old_files_and_empty_directories_are_removed() {
     assert_eq!(fs::read_dir(directory.path().join("bin")).unwrap().count(), 0);
     assert!(matches!(share.expire_bin(&path("none"), SystemTime::now()), Err(Error::NotFound)));
 }
+
+#[test]
+fn directories_of_others_in_a_bin_are_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let share = share(directory.path());
+    fs::create_dir_all(directory.path().join("bin/me/theirs")).unwrap();
+    for name in ["mine", "theirs/kept"] {
+        fs::write(directory.path().join("bin/me").join(name), "x").unwrap();
+    }
+    let theirs = directory.path().join("bin/me/theirs");
+    if std::os::unix::fs::chown(&theirs, Some(4321), None).is_err() {
+        return testkit::skip("only root gives files to others");
+    }
+    let later = SystemTime::now() + Duration::from_secs(3600);
+    assert_eq!(share.expire_bin(&path("bin"), later).unwrap(), 1);
+    assert!(theirs.join("kept").exists());
+}

@@ -1,6 +1,6 @@
 //! The user who requests an administrative operation, over a named pipe or the control API.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use nix::unistd::Uid;
@@ -30,6 +30,8 @@ pub(crate) struct Caller {
     pub(crate) lists_shares: bool,
     /// The origin of the request: an address, or the control socket.
     pub(crate) from: String,
+    /// The address of the client; `None` for users of the machine itself.
+    pub(crate) address: Option<IpAddr>,
     /// The session's user, whom the owners of files are compared with; `None` for users of the machine itself.
     pub(crate) session_user: Option<Arc<User>>,
     /// The open of the pipe that carries the requests of the control API, which lists of opens leave out: it is a part
@@ -53,6 +55,7 @@ impl Caller {
             sid: account.and_then(|user| user.sid()),
             roles,
             from: peer.ip().to_canonical().to_string(),
+            address: Some(peer.ip()),
             session_user: user.clone(),
             own_open: None,
         }
@@ -98,6 +101,7 @@ impl Caller {
             roles,
             lists_shares: false,
             from: String::from("the control socket"),
+            address: None,
             session_user: None,
             own_open: None,
         }

@@ -103,8 +103,14 @@ impl Server {
         shares.get(&ShareName::new(name)).map(Arc::clone)
     }
 
+    /// The share that this name means for the user: the share with that name, or the one of home directories if the
+    /// name is the user's own.
+    pub(crate) fn share_of(&self, user: &User, name: &str) -> Option<Arc<Share>> {
+        self.share(name).or_else(|| self.homes_of(user, name))
+    }
+
     /// The share that this user reaches by its own name: one with `homes = true`.
-    pub(crate) fn homes_of(&self, user: &User, name: &str) -> Option<Arc<Share>> {
+    fn homes_of(&self, user: &User, name: &str) -> Option<Arc<Share>> {
         let own = user.name.rsplit('\\').next().unwrap_or_default();
         if user.kind != IdentityKind::User || !eq_ignore_case(own, name) {
             return None;

@@ -5,6 +5,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod admin_slots;
+pub(crate) mod admission;
 pub(crate) mod audit;
 pub(crate) mod blocking;
 pub(crate) mod bulkhead;

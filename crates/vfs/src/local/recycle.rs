@@ -67,33 +67,56 @@ pub(super) fn expire(root: &Root, directory: &RelativePath, limit: SystemTime) -
     let seconds = limit.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let limit = i64::try_from(seconds).unwrap_or(i64::MAX);
     let mut at = root.open_at(b"", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    let process = root.credentials.uid(&Actor::Process);
     for component in directory.components() {
         at = open_entry(at.as_fd(), &names::encode(component)?, DIRECTORY, Mode::empty())?;
+        if statx_fd(at.as_fd())?.stx_uid != process {
+            return Err(Error::AccessDenied);
+        }
     }
     let mut removed: u64 = 0;
-    expire_in(at.as_fd(), limit, RECYCLED_DEPTH_MAX, &mut removed)?;
-    Ok(removed)
+    let mut failed = None;
+    for name in entries(at.as_fd())? {
+        // What one user has made of its directory does not keep the files of the others.
+        if let Err(error) = expire_entry(at.as_fd(), &name, None, limit, RECYCLED_DEPTH_MAX, &mut removed) {
+            failed.get_or_insert(error);
+        }
+    }
+    failed.map_or(Ok(removed), Err)
 }
 
-fn expire_in(at: BorrowedFd<'_>, limit: i64, depth: u32, removed: &mut u64) -> Result<()> {
-    for name in entries(at)? {
-        let raw = match statx(at, &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => continue,
-            raw => raw?,
-        };
-        if metadata::kind(&raw) == Kind::Directory {
-            if let Some(depth) = depth.checked_sub(1) {
-                let below = open_entry(at, &name, DIRECTORY, Mode::empty())?;
-                expire_in(below.as_fd(), limit, depth, removed)?;
-                if raw.stx_ctime.tv_sec < limit && directory::is_empty(below.as_fd())? {
-                    removed_or_gone(rustix::fs::unlinkat(at, &name, AtFlags::REMOVEDIR))?;
-                }
-            }
-        } else if raw.stx_ctime.tv_sec < limit
-            && removed_or_gone(rustix::fs::unlinkat(at, &name, AtFlags::empty()))?
+/// Removes the entry, or what is in it, if it is old. A directory that the user of the bin does not own is left: the
+/// user may have moved it there with files in it that the user could not delete.
+fn expire_entry(
+    at: BorrowedFd<'_>,
+    name: &[u8],
+    user: Option<u32>,
+    limit: i64,
+    depth: u32,
+    removed: &mut u64,
+) -> Result<()> {
+    let raw = match statx(at, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(()),
+        raw => raw?,
+    };
+    if metadata::kind(&raw) != Kind::Directory {
+        if raw.stx_ctime.tv_sec < limit && removed_or_gone(rustix::fs::unlinkat(at, name, AtFlags::empty()))?
         {
             *removed = removed.saturating_add(1);
         }
+        return Ok(());
+    }
+    let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
+    let below = open_entry(at, name, DIRECTORY, Mode::empty())?;
+    let owner = statx_fd(below.as_fd())?.stx_uid;
+    if user.is_some_and(|user| user != owner) {
+        return Ok(());
+    }
+    for name in entries(below.as_fd())? {
+        expire_entry(below.as_fd(), &name, Some(owner), limit, depth, removed)?;
+    }
+    if raw.stx_ctime.tv_sec < limit && directory::is_empty(below.as_fd())? {
+        removed_or_gone(rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR))?;
     }
     Ok(())
 }
@@ -168,6 +191,10 @@ fn home(root: &Root, actor: &Actor, directory: &RelativePath) -> Result<OwnedFd>
         let mode = Mode::from_raw_mode(if is_users { 0o700 } else { 0o755 });
         let (next, is_new) = open_or_make(at.as_fd(), &names::encode(component)?, mode)?;
         if is_new {
+            // In a directory that others may change, another may have taken the place of the new one.
+            if statx_fd(next.as_fd())?.stx_uid != process || !directory::is_empty(next.as_fd())? {
+                return Err(Error::AccessDenied);
+            }
             rustix::fs::fchmod(&next, mode)?;
             if is_users && user != process {
                 rustix::fs::fchown(&next, Some(rustix::process::Uid::from_raw(user)), None)?;

@@ -8,12 +8,9 @@ use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, Tr
 use wire::{Dialect, NtStatus};
 
 use super::malformed;
+use crate::core::admission::{Admission, NotAdmitted};
 use crate::core::audit::{Why, share_refused};
 use crate::core::config::{Caching, ShareSettings};
-use crate::core::directory::Directory;
-use crate::core::forced_identity::ForcedIdentity;
-use crate::core::path_variables::Variables;
-use crate::core::server::Server;
 use crate::core::session::Session;
 use crate::core::tree::{Share, ShareContent, Tree};
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
@@ -98,16 +95,16 @@ async fn connect(
     let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
-        let share = server.share(name).or_else(|| server.homes_of(&user, name)).ok_or_else(|| {
+        let share = server.share_of(&user, name).ok_or_else(|| {
             NotConnected::new(
                 NtStatus::BAD_NETWORK_NAME,
                 "there is no share of this name",
                 "'net share' lists the shares",
             )
         })?;
-        if !share.settings.hosts.admit(peer) {
-            return Err(NotConnected { status: NtStatus::ACCESS_DENIED, why: Some(Why::host_refused()) });
-        }
+        let admitted = share.admit(server, &user, peer);
+        let Admission { access, forced, directory } =
+            admitted.map_err(|reason| not_admitted(&share.settings, reason))?;
         // 3.3.5.7: the share requires encryption and the client cannot encrypt. The key of an anonymous user
         // does not count.
         let can_seal = established.sealing.is_some() && user.kind == IdentityKind::User;
@@ -118,25 +115,18 @@ async fn connect(
                 "the client must use SMB 3.0 or later and log on as a user, or remove 'encrypt' of the share",
             ));
         }
-        let Some(maximal_access) = share.access_of(server, &user) else {
-            return Err(not_admitted(&share.settings, user.kind));
-        };
-        let forced = forced_identity(server, &share)?;
-        let variables = Variables { user: &user, share: &share.settings.name, client: peer };
-        let files = match share.directory() {
-            Some(directory) => {
-                Some(directory_of(directory, &variables)?.connect().await.ok_or_else(|| {
-                    NotConnected::new(
-                        NtStatus::BAD_NETWORK_NAME,
-                        "the directory of the share cannot be opened",
-                        "'net share' shows the reason",
-                    )
-                })?)
-            }
+        let files = match directory {
+            Some(directory) => Some(directory.connect().await.ok_or_else(|| {
+                NotConnected::new(
+                    NtStatus::BAD_NETWORK_NAME,
+                    "the directory of the share cannot be opened",
+                    "'net share' shows the reason",
+                )
+            })?),
             None => None,
         };
         let root = files.as_ref().map_or(FileKey::default(), |files| files.root());
-        let access = (maximal_access, forced);
+        let access = (access, forced);
         let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), files, access, peer));
         let ShareSettings { name, encrypt, .. } = &share.settings;
         let connected = server.while_served(&share, || {
@@ -152,8 +142,21 @@ async fn connect(
     Err(NtStatus::BAD_NETWORK_NAME.into())
 }
 
-/// The refusal of a user whom the settings of the share do not admit.
-fn not_admitted(settings: &ShareSettings, kind: IdentityKind) -> NotConnected {
+/// The refusal of a user whom the share does not admit.
+fn not_admitted(settings: &ShareSettings, reason: NotAdmitted) -> NotConnected {
+    let why = match reason {
+        NotAdmitted::Host => Why::host_refused(),
+        NotAdmitted::User(kind) => user_refused(settings, kind),
+        NotAdmitted::ForcedIdentity(reason) => {
+            Why { reason, remedy: Some("'shareward check' checks the names") }
+        }
+        NotAdmitted::Directory(reason) => Why { reason, remedy: None },
+    };
+    NotConnected { status: NtStatus::ACCESS_DENIED, why: Some(why) }
+}
+
+/// The reason of the settings that do not admit a user of this kind.
+fn user_refused(settings: &ShareSettings, kind: IdentityKind) -> Why {
     let (reason, remedy) = match kind {
         IdentityKind::User if !settings.users.is_empty() => {
             ("'users' or 'grants' of the share do not admit the user", "add the user to 'users' of the share")
@@ -165,26 +168,7 @@ fn not_admitted(settings: &ShareSettings, kind: IdentityKind) -> NotConnected {
             ("the share does not admit guests", "log on with an account, or set guest = true for the share")
         }
     };
-    NotConnected::new(NtStatus::ACCESS_DENIED, reason, remedy)
-}
-
-/// The directory of the share for this user.
-fn directory_of(
-    directory: &Arc<Directory>,
-    variables: &Variables<'_>,
-) -> Result<Arc<Directory>, NotConnected> {
-    directory.of_user(variables).map_err(|reason| NotConnected {
-        status: NtStatus::ACCESS_DENIED,
-        why: Some(Why { reason, remedy: None }),
-    })
-}
-
-/// The identity that the share gives its users. If the name service does not know it, nobody may connect.
-fn forced_identity(server: &Server, share: &Share) -> Result<Option<ForcedIdentity>, NotConnected> {
-    ForcedIdentity::of(server, &share.settings.files).map_err(|reason| NotConnected {
-        status: NtStatus::ACCESS_DENIED,
-        why: Some(Why { reason, remedy: Some("'shareward check' checks the names") }),
-    })
+    Why { reason: reason.to_owned(), remedy: Some(remedy) }
 }
 
 /// The share in `\\server\share`; the server's name is ignored.
