@@ -146,6 +146,15 @@ struct Record {
     target: String,
 }
 
+/// The controllers of an answer in the order in which they are to be tried, whatever the number of its question; `None` if
+/// it is malformed or says that the server has failed.
+#[cfg(feature = "testing")]
+pub fn of_answer(answer: &[u8], realm: &str) -> Option<Vec<String>> {
+    let id = u16::from_be_bytes(*answer.first_chunk()?);
+    let records = records(answer, &question(realm, id).ok()?, realm).ok()?;
+    Some(in_order(records, below))
+}
+
 /// The records of an answer; empty if the name does not exist.
 fn records(answer: &[u8], question: &[u8], realm: &str) -> Result<Vec<Record>, String> {
     let packet = Packet::parse(answer).map_err(|error| format!("a malformed answer ({error})"))?;
@@ -307,9 +316,14 @@ mod tests {
 
     #[tokio::test]
     async fn long_answers_come_over_tcp_and_silent_servers_are_left() {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        // A port that is free for both.
+        let (udp, tcp) = loop {
+            let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            if let Ok(tcp) = tokio::net::TcpListener::bind(udp.local_addr().unwrap()).await {
+                break (udp, tcp);
+            }
+        };
         let server = udp.local_addr().unwrap();
-        let tcp = tokio::net::TcpListener::bind(server).await.unwrap();
         let serve = async move {
             let mut buffer = [0; 512];
             let (length, from) = udp.recv_from(&mut buffer).await.unwrap();

@@ -10,7 +10,7 @@ use testkit::{Domain, Host, Output, Tickets, password, run, shareward_binary};
 use super::Member;
 use super::rights::Holder;
 
-/// A ticket of some seconds ends long before, also on a busy machine.
+/// The ticket of 20 s, in which a busy machine makes the mount, ends long before.
 const RENEWAL_MAX: Duration = Duration::from_secs(120);
 
 /// A command of ours on a host, with tickets and without anybody to ask for a password.
@@ -109,7 +109,7 @@ fn a_mount_works_on_with_a_ticket_that_was_renewed() {
     let member = Member::start(domain);
     let host = member.host();
     let service = member.service("cifs");
-    let carol = host.log_on_with("carol", &["-l", "8s", "-S", &service]);
+    let carol = host.log_on_with("carol", &["-l", "20s", "-S", &service]);
     // Each line of standard input has a file read again.
     let script = r#"
 set -eu

@@ -62,7 +62,9 @@ impl ThirdLeg {
         let plain = self.session_key.decrypt(KeyUsage::AP_REP, encrypted.cipher);
         let plain = plain.map_err(|_| altered.clone())?;
         let part = messages::decode_enc_ap_rep_part(&plain).map_err(|_| altered.clone())?;
-        let is_clients = token != self.own && part.sequence == self.sequence;
+        // What is around the ciphertext is not protected and can be changed.
+        let own = messages::decode_ap_rep(&self.own).map_err(|_| altered.clone())?;
+        let is_clients = encrypted.cipher != own.cipher && part.sequence == self.sequence;
         if is_clients && encrypted.etype == self.session_key.enctype().number() {
             Ok(())
         } else {
@@ -97,7 +99,7 @@ pub(super) fn accept(
     let malformed = KerberosRefusal::TokenMalformed;
     let request = match style {
         Style::Framed => unframed(token, AP_REQ_ID).ok_or(malformed.clone())?,
-        // impacket frames this message all the same, and Windows accepts it.
+        // impacket frames this message all the same.
         Style::Dce => unframed(token, AP_REQ_ID).unwrap_or(token),
     };
     let request = ApReq::decode(request).map_err(|_| malformed.clone())?;

@@ -333,8 +333,8 @@ pub(super) fn ap_rep(encrypted: &[u8]) -> Vec<u8> {
     put_application(15, &asn1::put_sequence(&fields))
 }
 
-/// `KRB-ERROR` with the server's time and names (RFC 4120 5.9.1). For clocks that differ it has the KERB-ERROR-DATA that
-/// makes Windows try again with that time (MS-KILE 2.2.2, 3.4.5).
+/// `KRB-ERROR` with the server's time and names (RFC 4120 5.9.1). For clocks that differ it has the KERB-ERROR-DATA by
+/// which a client may try again with that time (MS-KILE 2.2.2, 3.4.5).
 pub(super) fn krb_error(
     code: i32,
     time: KerberosTime,

@@ -111,8 +111,8 @@ impl KerberosRefusal {
     /// The error code for the client (RFC 4120 7.5.9), if a client that knows it may try again with another ticket,
     /// another authenticator or another time.
     ///
-    /// A ticket of a key that is not in the keytab is "modified" (MS-KILE 3.4.5) and not "bad key version": Windows gets
-    /// a new ticket for the former.
+    /// A ticket of a key that is not in the keytab is "modified", as a server of MS-KILE 3.4.5 says, and not "bad key
+    /// version".
     pub(super) const fn retry_code(&self) -> Option<i32> {
         Some(match self {
             Self::Expired { .. } => KRB_AP_ERR_TKT_EXPIRED,

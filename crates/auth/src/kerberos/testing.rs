@@ -493,6 +493,12 @@ pub fn third_leg(token: &[u8], issued: &Issued, request: &RequestSpec) -> Option
     Some((reply, ClientSeal { key: part.subkey?, number: FIRST_NUMBER, servers: part.sequence.into() }))
 }
 
+/// An AP-REP with a key version around its ciphertext, which nothing protects.
+pub fn with_version(token: &[u8], issued: &Issued, version: u32) -> Option<Vec<u8>> {
+    let encrypted = messages::decode_ap_rep(token).ok()?;
+    Some(messages::ap_rep(&messages::encrypted_data(&issued.session_key, Some(version), encrypted.cipher)))
+}
+
 /// The initiator's end of a context for RPC messages, without the DCE style's placement: it makes and takes whole tokens
 /// of RFC 4121 4.2.6, which are taken apart here by their rotation.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! Tests of sessions whose users have come with tickets.
 
+mod pipes;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -104,7 +106,9 @@ impl TicketSource for Tickets {
     }
 
     fn principal(&self) -> String {
-        String::from("carol@CORP.TEST")
+        // The exchanges of a principal wait for each other in the whole process, and with a paused clock, time passes for
+        // a test that waits for another one.
+        format!("carol-{:p}@CORP.TEST", Arc::as_ptr(&self.server))
     }
 }
 
@@ -157,12 +161,20 @@ fn tickets_of(server: &TestServer, most: u32, time: Option<FileTime>) -> Arc<Tic
 }
 
 async fn connect(server: &TestServer, tickets: &Arc<Tickets>) -> Result<ClientTree, client::smb::Error> {
+    connect_to(server, tickets, "data").await
+}
+
+async fn connect_to(
+    server: &TestServer,
+    tickets: &Arc<Tickets>,
+    share: &str,
+) -> Result<ClientTree, client::smb::Error> {
     let (from, to) = tokio::io::split(server.connect());
     let connection = ClientConnection::over(from, to, ConnectOptions::new().unwrap());
     connection.negotiate().await?;
     let tickets: Arc<dyn TicketSource> = Arc::clone(tickets) as _;
     let session = connection.logon(LogonCredentials::with_tickets(tickets, None)).await?;
-    session.tree_connect(r"\\files.corp.test\data").await
+    session.tree_connect(&format!(r"\\files.corp.test\{share}")).await
 }
 
 /// The user of the only session.

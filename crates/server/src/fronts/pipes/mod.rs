@@ -33,6 +33,8 @@ struct RpcPipe {
     name: &'static str,
     charge: Charge,
     association: Arc<Mutex<Secured>>,
+    /// Has the data of several writes processed in the order of their arrival.
+    turn: Arc<tokio::sync::Mutex<()>>,
     handles: Arc<Handles>,
     /// Notified of every answer, and of the end.
     readable: Notify,
@@ -89,6 +91,7 @@ pub(crate) fn open(name: &str, charge: Charge) -> Result<Box<dyn Pipe>, NtStatus
         name: endpoint.pipe,
         charge,
         association: Arc::new(Mutex::new(Secured::new(endpoint))),
+        turn: Arc::default(),
         handles: Arc::default(),
         readable: Notify::new(),
         closed: std::sync::atomic::AtomicBool::new(false),
@@ -113,13 +116,22 @@ impl RpcPipe {
         if !self.charge.reserve(bytes.len()) {
             return Err(NtStatus::INSUFFICIENT_RESOURCES);
         }
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         let received = if self.association().may_log_on(bytes) {
-            // A logon with a ticket waits for the file system.
+            // A logon with a ticket waits for the file system. The turn lasts until the end of that, also if nobody waits
+            // for it any more.
             let association = Arc::clone(&self.association);
             let (bytes, server, caller) = (bytes.to_vec(), Arc::clone(server), caller.clone());
-            crate::core::blocking::run(move || association.lock().receive(&bytes, &server, &caller)).await?
+            let receive = move || {
+                let received = association.lock().receive(&bytes, &server, &caller);
+                drop(turn);
+                received
+            };
+            crate::core::blocking::run(receive).await?
         } else {
-            self.association().receive(bytes, server, caller)
+            let received = self.association().receive(bytes, server, caller);
+            drop(turn);
+            received
         };
         self.settle();
         received.map_err(broken)?;

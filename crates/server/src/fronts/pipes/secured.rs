@@ -150,7 +150,14 @@ impl Secured {
                     Step::Continue(answer) if is_answered => *token = Some(answer),
                     Step::Done(logon) => {
                         let answer = logon.token.clone();
-                        let keys = Box::new(Keys::of(*logon, caller).ok_or(Broken)?);
+                        let Some(keys) = Keys::of(*logon, caller) else {
+                            if let Some(holder) = acceptor.ticket_holder() {
+                                let why = Why::from("the ticket is not one of the session's user");
+                                audit_ticket(server, caller, Some(holder), why);
+                            }
+                            return Err(Broken);
+                        };
+                        let keys = Box::new(keys);
                         let token = is_answered.then_some(answer).filter(|it| !it.is_empty());
                         self.security = Security::Established { trailer: *trailer, keys, token };
                     }
@@ -301,14 +308,20 @@ fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller)
 fn refused(server: &Server, caller: &Caller, holder: Option<&Claim>, step: &Step) -> Broken {
     if let Step::Refused { reason, .. } | Step::Again { reason, .. } = step
         && matches!(reason, Refusal::Kerberos(_))
-        && let Ok(address) = caller.from.parse::<IpAddr>()
-        && server.logons.log.has_room(address, server.now())
     {
-        let peer = SocketAddr::new(address, 0);
-        let why = Why { reason: format!("within a named pipe: {reason}"), remedy: reason.remedy() };
-        logon_refused(&peer, holder, "Kerberos", &why);
+        audit_ticket(server, caller, holder, Why::from(reason));
     }
     Broken
+}
+
+/// Writes a ticket that is refused for this reason to the audit log, if the log has room.
+fn audit_ticket(server: &Server, caller: &Caller, holder: Option<&Claim>, why: Why) {
+    if let Ok(address) = caller.from.parse::<IpAddr>()
+        && server.logons.log.has_room(address, server.now())
+    {
+        let why = Why { reason: format!("within a named pipe: {}", why.reason), ..why };
+        logon_refused(&SocketAddr::new(address, 0), holder, "Kerberos", &why);
+    }
 }
 
 impl Keys {

@@ -174,17 +174,11 @@ async fn run(
                     while let Poll::Ready(Some(done)) = poll_once(pin!(waiting.next())).await {
                         match done {
                             Ok(answer) => connection.push(answer),
-                            Err(violation) => return End::Violation(violation),
+                            Err(violation) => return connection.violated(socket, violation),
                         }
                     }
                 }
-                Poll::Ready(Err(violation)) => {
-                    // Answers to earlier requests are still sent.
-                    if let Err(error) = connection.write_out(socket) {
-                        tracing::debug!(conn = connection.id.0, %error, "cannot send the answers that precede a protocol violation");
-                    }
-                    return End::Violation(violation);
-                }
+                Poll::Ready(Err(violation)) => return connection.violated(socket, violation),
                 Poll::Pending => waiting.push(answer),
             }
             // Notifications for the client that this request has caused are sent before later answers.
@@ -275,6 +269,14 @@ impl SmbConnection {
             apart_bytes: AtomicUsize::new(0),
             output_ready: Notify::new(),
         }
+    }
+
+    /// The end by a protocol violation. Answers to earlier requests are still sent.
+    fn violated(&self, socket: &TcpStream, violation: Violation) -> End {
+        if let Err(error) = self.write_out(socket) {
+            tracing::debug!(conn = self.id.0, %error, "cannot send the answers that precede a protocol violation");
+        }
+        End::Violation(violation)
     }
 
     /// Removes the connection, which has ended, from the registry and ends its waiting requests.
