@@ -117,6 +117,7 @@ impl Accounts for Table {
             nt_hash: Some(compute::nt_hash(PASSWORD)),
             disabled: name == "disabled",
             locked_out: false,
+            outdated: None,
         })
     }
 }

@@ -247,3 +247,93 @@ fn refusals_in_the_log_name_the_user_the_address_the_reason_and_the_remedy() {
     server.net(&["net", "user", "alice", "/active:no"]).success();
     refused(&alice, "other", &[], &[logon, "alice", "disabled", "/active:yes"]);
 }
+
+#[test]
+fn net_user_adds_changes_and_deletes_an_account() {
+    if !need(&["smbpasswd"]) {
+        return;
+    }
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let server = ours(&subject);
+    let net = |words: &[&str]| server.net(&[&["net", "user"], words].concat());
+    let refused = |password: &str| logon(&subject, "carl", password).err();
+    net(&["carl", "First 1", "/add", "/expires:never"]).success();
+    assert_eq!(refused("First 1"), None);
+    net(&["carl", "First 1", "/add"]).failure().says("2224");
+    net(&["a:b", "First 1", "/add"]).failure().says("2202");
+    net(&["carl", "", "/add"]).failure();
+    net(&["carl", "/expires:2001-02-03"]).success();
+    assert_eq!(refused("First 1"), Some(NtStatus::ACCOUNT_EXPIRED));
+    net(&["carl"]).success().says("Account expires").says("2001-02-0");
+    net(&["carl", "/expires:tomorrow"]).failure();
+    net(&["carl", "/expires:NEVER", "/logonpasswordchg:yes"]).success();
+    assert_eq!(refused("First 1"), Some(NtStatus::PASSWORD_MUST_CHANGE));
+    net(&["carl"]).success().says("At the next logon");
+    // The user changes it without a logon.
+    let carl = User { name: "carl".into(), password: "First 1".into(), administrator: false };
+    testkit::peer::smbpasswd(&subject, &carl, "Second 2").success();
+    assert_eq!(refused("Second 2"), None);
+    net(&["carl", "/passwordchg:no"]).success();
+    let carl = User { password: "Second 2".into(), ..carl };
+    testkit::peer::smbpasswd(&subject, &carl, "Third 3").failure();
+    assert_eq!(refused("Second 2"), None);
+    net(&["carl", "/delete", "/active:no"]).failure();
+    net(&["carl", "/delete"]).success();
+    assert_eq!(refused("Second 2"), Some(NtStatus::LOGON_FAILURE));
+    net(&["carl", "/delete"]).failure().says("2221");
+    let log = server.log();
+    for act in ["add account", "change account", "delete account"] {
+        assert!(log.contains(act), "{act} is not in {log}");
+    }
+}
+
+#[test]
+fn rules_for_passwords_apply_to_administrators_users_and_logons() {
+    if !need(&["smbpasswd"]) {
+        return;
+    }
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let server = ours(&subject);
+    let accounts = |words: &[&str]| server.net(&[&["net", "accounts"], words].concat());
+    accounts(&[]).success().says("Minimum password length:").says("Unlimited");
+    accounts(&["/minpwlen:8", "/uniquepw:2", "/lockoutthreshold:7"]).success();
+    let text = fs::read_to_string(server.config()).expect("the configuration");
+    for line in ["min_password_length = 8", "password_history = 2", "lockout_threshold = 7"] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    accounts(&["/uniquepw:25"]).failure().says("87");
+    accounts(&["/maxpwage:5", "/minpwage:5"]).failure().says("87");
+    server.net(&["net", "user", "bob", "seven 7"]).failure().says("2245");
+    server.net(&["net", "user", "new", "seven 7", "/add"]).failure().says("2245");
+    server.user(&["add", "new"], "seven 7\n").failure().says("8 characters");
+    // The user's own change, over SAMR.
+    let alice = subject.user("alice").clone();
+    let changed = |old: &str, new: &str| {
+        let user = User { password: old.into(), ..alice.clone() };
+        testkit::peer::smbpasswd(&subject, &user, new).status == Some(0)
+    };
+    assert!(!changed(&alice.password, "seven 7"));
+    assert!(!changed(&alice.password, &alice.password), "the password is the current one");
+    assert!(changed(&alice.password, "Second 22"));
+    assert!(!changed("Second 22", &alice.password), "the password is one of the last two");
+    assert!(changed("Second 22", "Third 333"));
+    assert!(changed("Third 333", &alice.password), "two others were used since");
+    // A password that was set years ago.
+    accounts(&["/maxpwage:30"]).success();
+    let users = fs::read_to_string(server.users_file()).expect("the users");
+    let aged: String = users
+        .lines()
+        .map(|line| match line.split_once(":LCT-") {
+            Some((front, rest)) if front.starts_with("bob:") => {
+                format!("{front}:LCT-5F000000{}\n", &rest[8..])
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(server.users_file(), aged).expect("write the users");
+    let bob = subject.user("bob").clone();
+    assert_eq!(logon(&subject, "bob", &bob.password).err(), Some(NtStatus::PASSWORD_EXPIRED));
+    testkit::peer::smbpasswd(&subject, &bob, "b0b is New").success();
+    assert_eq!(logon(&subject, "bob", "b0b is New").err(), None);
+    accounts(&["/maxpwage:unlimited"]).success().says("completed");
+}

@@ -14,6 +14,7 @@ mod bounds;
 mod breaks;
 mod changes;
 mod cmdlets;
+mod completion;
 mod control_pipe;
 mod data;
 mod discovery;

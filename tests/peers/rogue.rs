@@ -58,7 +58,13 @@ struct Everybody;
 impl Accounts for Everybody {
     fn nt_hash(&self, _domain: &str, user: &str) -> Option<AccountRecord> {
         let nt_hash = compute::nt_hash(PASSWORD);
-        Some(AccountRecord { name: user.into(), nt_hash: Some(nt_hash), disabled: false, locked_out: false })
+        Some(AccountRecord {
+            name: user.into(),
+            nt_hash: Some(nt_hash),
+            disabled: false,
+            locked_out: false,
+            outdated: None,
+        })
     }
 }
 

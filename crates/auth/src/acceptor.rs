@@ -83,6 +83,19 @@ pub struct AccountRecord {
     pub disabled: bool,
     /// The account is locked out.
     pub locked_out: bool,
+    /// The account or its password is too old; `None` if neither is.
+    pub outdated: Option<Outdated>,
+}
+
+/// The reason why an account with the right password is too old for a logon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outdated {
+    /// The account has expired.
+    Account,
+    /// The password is older than the rules allow.
+    Password,
+    /// The user must change the password before the first logon with it.
+    MustChange,
 }
 
 /// The result of a token.

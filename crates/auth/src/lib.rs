@@ -29,7 +29,7 @@ pub mod users;
 
 pub use acceptor::{
     Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, Decided, Identity, IdentityKind, Logon,
-    MessageContext, PassThrough, Step,
+    MessageContext, Outdated, PassThrough, Step,
 };
 pub use domain_user::{DomainUser, Method};
 pub use initiator::{

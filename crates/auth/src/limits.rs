@@ -35,6 +35,9 @@ pub const MAX_USERS_FILE: u64 = 64 * 1024 * 1024;
 /// Characters of an account name in the users file (MS-SAMR 3.1.1.8.4 allows 20; Samba more).
 pub const MAX_ACCOUNT_NAME: usize = 256;
 
+/// Old passwords of an account that are remembered, as in Windows.
+pub const OLD_PASSWORDS_MAX: usize = 24;
+
 /// The time that a change of the users file waits for another change, which takes milliseconds: a process that holds
 /// the lock longer is suspended.
 pub const USERS_LOCK_PATIENCE: Duration = Duration::from_secs(5);

@@ -10,6 +10,9 @@ use crate::random::RandomFailed;
 /// The reason that a logon is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 pub enum Refusal {
+    /// The password is right but the account has expired.
+    #[error("the account has expired")]
+    AccountExpired,
     /// An anonymous logon, which is not allowed.
     #[error("anonymous logons are not allowed")]
     AnonymousNotAllowed,
@@ -58,6 +61,12 @@ pub enum Refusal {
     /// The response is of NTLMv1 or LM.
     #[error("the client used NTLMv1 or LM")]
     NotNtlmV2,
+    /// The password is right but its user must change it first.
+    #[error("the user must change the password")]
+    MustChangePassword,
+    /// The password is right but too old.
+    #[error("the password has expired")]
+    PasswordExpired,
     /// A token came after the exchange had ended.
     #[error("the logon had already ended")]
     OutOfOrder,
@@ -70,6 +79,10 @@ impl Refusal {
     /// The change that lets the user log on, for the log; `None` if the reason says it, or if nothing can be done.
     pub const fn remedy(&self) -> Option<&'static str> {
         Some(match self {
+            Self::AccountExpired => "'net user NAME /expires:NEVER' renews the account",
+            Self::MustChangePassword | Self::PasswordExpired => {
+                "the user changes it with 'smbpasswd -r SERVER -U NAME' or in Windows; 'net user NAME *' sets another"
+            }
             Self::Disabled => "'net user NAME /active:yes' enables the account",
             Self::LockedOut => "wrong passwords have locked it; 'net user NAME /active:yes' unlocks it",
             Self::NoCommonMechanism => "the client must support NTLM, or Kerberos in a domain ([domain])",

@@ -1,9 +1,13 @@
 //! The users file, in Samba's smbpasswd format:
 //! `name:uid:LM hash:NT hash:[flags]:LCT-last change time:`
 //!
+//! Rules of an account for which Samba's format has no place follow these fields, where Samba reads nothing
+//! ([`AccountRules`]).
+//!
 //! Lines that are not changed are written back byte for byte: comments, blank lines, unknown flags
 //! and whatever follows the known fields.
 
+mod rules;
 mod update;
 
 use core::fmt;
@@ -16,9 +20,10 @@ use thiserror::Error;
 use wire::{AccountName, FileTime};
 use zeroize::Zeroizing;
 
-use crate::acceptor::{AccountRecord, Accounts};
+use crate::acceptor::{AccountRecord, Accounts, Outdated};
 use crate::limits::{MAX_ACCOUNT_NAME, MAX_USERS_FILE};
 pub use crate::ntlm::compute::nt_hash;
+pub use rules::AccountRules;
 pub use update::UpdateError;
 
 /// The system's time as `last_change` has it.
@@ -56,9 +61,43 @@ pub struct User {
     pub flags: AccountFlags,
     /// The time of the last change of the password; [`FileTime::NONE`] if the file does not contain it.
     pub last_change: FileTime,
+    /// The rules of this account that the format has no field for.
+    pub rules: AccountRules,
 }
 
 impl User {
+    /// True if the user must change the password before the next logon: the file has the time 0, as Samba writes it.
+    pub fn must_change_password(&self) -> bool {
+        self.last_change == FileTime::from_unix(0, 0) && self.expires_passwords()
+    }
+
+    /// True if the password can become too old: neither X nor N is set.
+    fn expires_passwords(&self) -> bool {
+        !self.flags.contains('X') && !self.flags.contains('N')
+    }
+
+    /// The time at which the password becomes too old; `None` if it never does, or if the time of its last change is not
+    /// known. `age_max` is in seconds; 0 stands for no limit.
+    pub fn password_expires(&self, age_max: u64) -> Option<FileTime> {
+        let is_known = self.last_change != FileTime::NONE && !self.must_change_password();
+        if age_max == 0 || !is_known || !self.expires_passwords() {
+            return None;
+        }
+        let age_max = i64::try_from(age_max).unwrap_or(i64::MAX);
+        Some(FileTime::from_unix(self.last_change.to_unix().0.saturating_add(age_max), 0))
+    }
+
+    /// The reason why the account cannot log on at this time although its password is right.
+    fn outdated(&self, now: FileTime, age_max: u64) -> Option<Outdated> {
+        if self.rules.expires.is_some_and(|expires| now >= expires) {
+            return Some(Outdated::Account);
+        }
+        if self.must_change_password() {
+            return Some(Outdated::MustChange);
+        }
+        self.password_expires(age_max).is_some_and(|expires| now >= expires).then_some(Outdated::Password)
+    }
+
     /// True if the account is a user's and not disabled.
     pub fn is_enabled(&self) -> bool {
         self.flags.contains('U') && !self.flags.contains('D')
@@ -299,6 +338,7 @@ impl UserDb {
             nt_hash: Some(nt_hash(password)),
             flags: AccountFlags("U".to_owned()),
             last_change: now,
+            rules: AccountRules::default(),
         };
         if let Some(last) = self.lines.last_mut()
             && !last.raw.ends_with('\n')
@@ -322,6 +362,54 @@ impl UserDb {
             user.flags.set('N', false);
             user.last_change = now;
         })
+    }
+
+    /// Sets the password of an account, of which only the NT hash is known, and remembers the old one among at most
+    /// `history` old ones.
+    pub fn replace_password(
+        &mut self,
+        name: &str,
+        hash: [u8; 16],
+        history: usize,
+        now: FileTime,
+    ) -> Result<(), ChangeError> {
+        self.change(name, |user| {
+            // Of an account without a password, N says just that; otherwise it exempts the account from rules.
+            let is_exempt = user.flags.contains('N') && user.nt_hash.is_some();
+            if let Some(old) = user.nt_hash {
+                user.rules.old_hashes.insert(0, old);
+            }
+            user.rules.old_hashes.truncate(history);
+            user.nt_hash = Some(hash);
+            user.flags.set('N', is_exempt);
+            user.last_change = now;
+        })
+    }
+
+    /// Changes the flags and the rules of an account.
+    pub fn amend(
+        &mut self,
+        name: &str,
+        amend: impl FnOnce(&mut AccountFlags, &mut AccountRules),
+    ) -> Result<(), ChangeError> {
+        self.change(name, |user| amend(&mut user.flags, &mut user.rules))
+    }
+
+    /// Makes the user change the password before the next logon, or takes that back.
+    pub fn set_must_change(&mut self, name: &str, must: bool, now: FileTime) -> Result<(), ChangeError> {
+        self.change(name, |user| {
+            if must || user.must_change_password() {
+                user.last_change = if must { FileTime::from_unix(0, 0) } else { now };
+            }
+            if must {
+                user.flags.set('X', false);
+            }
+        })
+    }
+
+    /// The accounts at a time. Passwords may have this age in seconds; 0 stands for no limit.
+    pub const fn at(&self, now: FileTime, age_max: u64) -> UsersAt<'_> {
+        UsersAt { users: self, now, age_max }
     }
 
     /// Enables or disables an account.
@@ -356,14 +444,23 @@ impl UserDb {
     }
 }
 
-impl Accounts for UserDb {
+/// The accounts of a file at a time, with the age that passwords may have.
+#[derive(Clone, Copy, Debug)]
+pub struct UsersAt<'a> {
+    users: &'a UserDb,
+    now: FileTime,
+    age_max: u64,
+}
+
+impl Accounts for UsersAt<'_> {
     fn nt_hash(&self, domain: &str, user: &str) -> Option<AccountRecord> {
-        let user = self.meant(domain, user)?;
+        let user = self.users.meant(domain, user)?;
         Some(AccountRecord {
             name: user.name.clone(),
             nt_hash: user.nt_hash,
             disabled: !user.is_enabled(),
             locked_out: user.flags.contains('L'),
+            outdated: user.outdated(self.now, self.age_max),
         })
     }
 }
@@ -377,6 +474,7 @@ impl fmt::Debug for UserDb {
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, uid, flags, last_change, .. } = self;
+        // Old hashes are as secret as the current one.
         f.debug_struct("User")
             .field("name", name)
             .field("uid", uid)
@@ -434,7 +532,8 @@ fn parse_line(content: &str) -> Result<User, Problem> {
         Some(field) if field.starts_with("LCT-") => parse_time(field)?,
         _ => FileTime::NONE,
     };
-    Ok(User { name: name.to_owned(), uid, nt_hash: parse_hash(nt)?, flags, last_change })
+    let rules = AccountRules::parse(trailer(content)).0;
+    Ok(User { name: name.to_owned(), uid, nt_hash: parse_hash(nt)?, flags, last_change, rules })
 }
 
 fn parse_flags(field: &str) -> Result<AccountFlags, Problem> {
@@ -474,7 +573,7 @@ fn format_line(user: &User, old: Option<&str>) -> Zeroizing<String> {
         Some(old) => old.split_at(old.trim_end_matches(['\n', '\r']).len()),
         None => ("", "\n"),
     };
-    let trailer = content.splitn(7, ':').nth(6).unwrap_or_default();
+    let rest = AccountRules::parse(trailer(content)).1;
     let mut line = Zeroizing::new(String::with_capacity(128));
     let _ = write!(line, "{}:{}:{NO_HASH}:", user.name, user.uid);
     match &user.nt_hash {
@@ -485,8 +584,15 @@ fn format_line(user: &User, old: Option<&str>) -> Zeroizing<String> {
     }
     let seconds = user.last_change.to_unix().0;
     let seconds = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
-    let _ = write!(line, ":[{:<11}]:LCT-{seconds:08X}:{trailer}{end}", user.flags.0);
+    let _ = write!(line, ":[{:<11}]:LCT-{seconds:08X}:", user.flags.0);
+    user.rules.write(&mut line, rest);
+    line.push_str(end);
     line
+}
+
+/// The text after the known fields.
+fn trailer(content: &str) -> &str {
+    content.splitn(7, ':').nth(6).unwrap_or_default()
 }
 
 /// The file to replace and its directory. A symbolic link is kept, and its target is replaced.

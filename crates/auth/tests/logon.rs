@@ -9,7 +9,7 @@ use auth::spnego::{Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
 use auth::{
     Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, ClientStep, Credentials, Decided, DomainUser,
     IdentityKind, Initiator, InitiatorError, InitiatorOptions, KerberosError, KerberosExchange, KerberosStep,
-    Logon, PassThrough, Refusal, Step,
+    Logon, Outdated, PassThrough, Refusal, Step,
 };
 use proptest::prelude::*;
 use wire::FileTime;
@@ -23,7 +23,7 @@ struct Table;
 
 impl Accounts for Table {
     fn nt_hash(&self, _domain: &str, user: &str) -> Option<AccountRecord> {
-        let name = ["Alice", "disabled", "locked", "passwordless"]
+        let name = ["Alice", "disabled", "locked", "passwordless", "expired", "aged", "fresh"]
             .into_iter()
             .find(|name| name.eq_ignore_ascii_case(user))?;
         Some(AccountRecord {
@@ -31,6 +31,12 @@ impl Accounts for Table {
             nt_hash: (name != "passwordless").then(|| compute::nt_hash("right")),
             disabled: name == "disabled",
             locked_out: name == "locked",
+            outdated: match name {
+                "expired" => Some(Outdated::Account),
+                "aged" => Some(Outdated::Password),
+                "fresh" => Some(Outdated::MustChange),
+                _ => None,
+            },
         })
     }
 }
@@ -228,7 +234,13 @@ fn an_unknown_user_is_refused_with_every_kind_of_client() {
 
 #[test]
 fn disabled_accounts_are_reported_only_with_the_right_password() {
-    for (user, reason) in [("disabled", Refusal::Disabled), ("locked", Refusal::LockedOut)] {
+    for (user, reason) in [
+        ("disabled", Refusal::Disabled),
+        ("locked", Refusal::LockedOut),
+        ("expired", Refusal::AccountExpired),
+        ("aged", Refusal::PasswordExpired),
+        ("fresh", Refusal::MustChangePassword),
+    ] {
         let try_with = |password: &str| {
             logon(Credentials::password(user, "", password), InitiatorOptions::default(), config()).err()
         };

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, Event, EventQuery, FileQuery, Logon, NewShare,
-    OpenFile, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
+    NewUser, OpenFile, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
     SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
     number,
 };
@@ -138,7 +138,17 @@ pub trait Administration {
         unsupported()
     }
 
-    /// Enables or disables an account; enabling also unlocks it. Fails with 2221 if the account does not exist.
+    /// Adds an account. Fails with 2224 if the account exists.
+    fn add_user<'a>(&'a self, _user: &'a NewUser) -> Answer<'a, User> {
+        unsupported()
+    }
+
+    /// Deletes an account, and returns its last state. Fails with 2221 if the account does not exist.
+    fn delete_user<'a>(&'a self, _user: &'a str) -> Answer<'a, User> {
+        unsupported()
+    }
+
+    /// Enables or disables an account or changes its rules; enabling also unlocks it. Fails with 2221 if the account does not exist.
     fn change_user<'a>(&'a self, _user: &'a str, _change: &'a UserChange) -> Answer<'a, User> {
         unsupported()
     }

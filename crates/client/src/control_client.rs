@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, Event, EventQuery, FileQuery, Logon, NewShare,
-    OpenFile, Page, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
-    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
-    number, route,
+    NewUser, OpenFile, Page, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction,
+    Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who,
+    WhoQuery, number, route,
 };
 use futures_util::stream;
 use hyper::{Method, StatusCode};
@@ -261,6 +261,14 @@ impl<C: Transport> Administration for ControlClient<C> {
 
     fn users(&self) -> Answer<'_, Vec<User>> {
         Box::pin(async move { Ok(self.request::<Page<User>>(Method::GET, route::USERS).await?.items) })
+    }
+
+    fn add_user<'a>(&'a self, user: &'a NewUser) -> Answer<'a, User> {
+        Box::pin(self.send(Method::POST, route::USERS, user, Content::Secret))
+    }
+
+    fn delete_user<'a>(&'a self, user: &'a str) -> Answer<'a, User> {
+        Box::pin(async move { self.request(Method::DELETE, &route::user(user)).await })
     }
 
     fn change_user<'a>(&'a self, user: &'a str, change: &'a UserChange) -> Answer<'a, User> {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use control::{
-    Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, OpenFile,
-    PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery,
-    Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
+    Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, NewUser,
+    OpenFile, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
+    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
 };
 use tokio::sync::OnceCell;
 
@@ -89,6 +89,8 @@ impl Administration for HereClient {
         control_service(action: ServiceAction) -> Service;
         clock() -> Clock;
         users() -> Vec<User>;
+        add_user(user: &'a NewUser) -> User;
+        delete_user(user: &'a str) -> User;
         change_user(user: &'a str, change: &'a UserChange) -> User;
         set_password(user: &'a str, change: &'a PasswordChange) -> User;
         logons() -> Vec<Logon>;

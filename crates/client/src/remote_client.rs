@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use control::{
-    Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, OpenFile,
-    PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery,
-    Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery, number,
+    Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, NewUser,
+    OpenFile, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
+    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
+    number,
 };
 use tokio::sync::OnceCell;
 
@@ -74,6 +75,8 @@ impl Administration for RemoteClient {
         control_service(action: ServiceAction) -> Service;
         clock() -> Clock;
         users() -> Vec<User>;
+        add_user(user: &'a NewUser) -> User;
+        delete_user(user: &'a str) -> User;
         change_user(user: &'a str, change: &'a UserChange) -> User;
         set_password(user: &'a str, change: &'a PasswordChange) -> User;
         logons() -> Vec<Logon>;

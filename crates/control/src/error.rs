@@ -35,8 +35,14 @@ impl Error {
     pub fn http_status(&self) -> u16 {
         match self.code {
             number::ACCESS_DENIED => 403,
-            number::INVALID_PASSWORD | number::ACCOUNT_LOCKED_OUT => 403,
+            number::INVALID_PASSWORD
+            | number::ACCOUNT_LOCKED_OUT
+            | number::PASSWORD_CANT_CHANGE
+            | number::PASSWORD_TOO_RECENT => 403,
             number::INVALID_PARAMETER
+            | number::BAD_USERNAME
+            | number::PASSWORD_HIST_CONFLICT
+            | number::PASSWORD_TOO_SHORT
             | number::INVALID_NAME
             | number::NONE_MAPPED
             | number::INVALID_COMPUTER

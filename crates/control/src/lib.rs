@@ -42,11 +42,12 @@ pub use refusal::{Refusal, RefusalKind, RefusalQuery};
 pub use server::ServerInfo;
 pub use session::{CloseSessions, Session, SessionQuery, SessionShare};
 pub use settings::{
-    Clock, Sandbox, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics,
+    Clock, PasswordRules, PasswordRulesChange, Sandbox, Service, ServiceAction, ServiceState, Settings,
+    SettingsChange, Statistics,
 };
 pub use share::{Connection, ConnectionQuery, Grant, GrantRight, NewShare, Share, ShareChange, ShareKind};
 pub use timestamp::Timestamp;
-pub use user::{Logon, PasswordChange, User, UserChange};
+pub use user::{Logon, NewUser, PasswordChange, User, UserChange};
 pub use who::{Who, WhoQuery};
 pub use word::Word;
 

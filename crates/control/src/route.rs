@@ -87,7 +87,7 @@ pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
 pub const LOGONS: &str = "/v1/logons";
 
 /// Every route with each of its methods.
-pub const ALL: [(&str, &str); 27] = [
+pub const ALL: [(&str, &str); 29] = [
     ("GET", SERVER),
     ("GET", SESSIONS),
     ("GET", SESSION),
@@ -112,7 +112,9 @@ pub const ALL: [(&str, &str); 27] = [
     ("POST", SERVICE),
     ("GET", CLOCK),
     ("GET", USERS),
+    ("POST", USERS),
     ("PATCH", USER),
+    ("DELETE", USER),
     ("PUT", USER_PASSWORD),
     ("GET", LOGONS),
 ];

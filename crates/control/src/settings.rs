@@ -31,6 +31,8 @@ pub struct Settings {
     pub dns_domain: Option<String>,
     /// True for a member of a domain, false for one of a workgroup (MS-WKST 2.2.3.1); `None` if unknown.
     pub domain_member: Option<bool>,
+    /// The rules for accounts and passwords (`net accounts`).
+    pub password_rules: Option<PasswordRules>,
     /// The restrictions that the server has put on itself; `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Sandbox>,
@@ -52,6 +54,46 @@ pub struct Sandbox {
     pub missing: Vec<String>,
 }
 
+/// The rules for accounts and passwords (`USER_MODALS_INFO_0` and `USER_MODALS_INFO_3`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PasswordRules {
+    /// The fewest characters of a password.
+    pub min_length: u32,
+    /// The days after which a password expires; 0 for never.
+    pub max_age_days: u32,
+    /// The days before which its user cannot change a password again.
+    pub min_age_days: u32,
+    /// The number of last passwords that cannot be used again; 0 for none.
+    pub history: u32,
+    /// The number of wrong passwords that locks an account; 0 for never.
+    pub lockout_threshold: u32,
+    /// The minutes of a lock; 0 until an administrator ends it.
+    pub lockout_minutes: u32,
+    /// The minutes after which wrong passwords are forgotten.
+    pub lockout_window_minutes: u32,
+}
+
+/// A change of [`PasswordRules`]. A field that is `None` leaves the rule as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordRulesChange {
+    /// 0 to 256.
+    pub min_length: Option<u32>,
+    /// 0 to 999.
+    pub max_age_days: Option<u32>,
+    /// 0 to 998.
+    pub min_age_days: Option<u32>,
+    /// 0 to 24.
+    pub history: Option<u32>,
+    /// 0 to 999.
+    pub lockout_threshold: Option<u32>,
+    /// 0 to 99999.
+    pub lockout_minutes: Option<u32>,
+    /// 1 to 99999.
+    pub lockout_window_minutes: Option<u32>,
+}
+
 /// A change of settings. A field that is `None` leaves the setting as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -62,6 +104,9 @@ pub struct SettingsChange {
     pub hidden: Option<bool>,
     /// See [`Settings::autodisconnect`]: -1 to 65535.
     pub autodisconnect: Option<i64>,
+    /// See [`Settings::password_rules`]. It is left out if it is `None`: servers refuse fields that they do not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_rules: Option<PasswordRulesChange>,
 }
 
 /// The counters (`STAT_SERVER_0`, MS-SRVS 2.2.4.39). A counter that the server does not keep is `None`.

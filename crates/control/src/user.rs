@@ -24,14 +24,60 @@ pub struct User {
     pub locked_until: Option<Timestamp>,
     /// The number of wrong passwords that currently count towards a lock.
     pub wrong_passwords: Option<u32>,
+    /// The time from which on it may not log on; `None` if it does not expire.
+    pub expires: Option<Timestamp>,
+    /// The time from which on its password is too old; `None` if it does not expire.
+    pub password_expires: Option<Timestamp>,
+    /// True if its user must change the password before the next logon.
+    pub must_change_password: Option<bool>,
+    /// True if its user may change the password.
+    pub password_changeable: Option<bool>,
+    /// True if it has the Unix account that the server needs to act for it; `None` if none is needed.
+    pub unix_account: Option<bool>,
 }
 
-/// The body of `PATCH /v1/users/{name}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The body of `PATCH /v1/users/{name}`. A field that is `None` leaves the account as it is, and
+/// is left out: servers refuse fields that they do not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct UserChange {
     /// True if it may log on, which also unlocks it.
-    pub active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// See [`User::expires`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// True if it does not expire, whatever `expires` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never_expires: Option<bool>,
+    /// See [`User::must_change_password`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub must_change_password: Option<bool>,
+    /// See [`User::password_changeable`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_changeable: Option<bool>,
+    /// False exempts it from the rules for passwords.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_required: Option<bool>,
+}
+
+/// The body of `POST /v1/users`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+    /// The settings that differ from those of a new account.
+    #[serde(default)]
+    pub settings: UserChange,
+}
+
+impl std::fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewUser").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// The body of `PUT /v1/users/{name}/password`. Users can change their own password and must give the old one;

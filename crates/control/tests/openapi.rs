@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use control::{
     Access, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, Ended, Error, Event,
-    EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, OpenFile, Outcome, Page,
-    PasswordChange, Refusal, RefusalKind, RefusalQuery, Sandbox, ServerInfo, Service, ServiceAction,
-    ServiceState, Session, SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange,
-    ShareKind, Statistics, Timestamp, User, UserChange, Who, WhoQuery, route,
+    EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, NewUser, OpenFile, Outcome, Page,
+    PasswordChange, PasswordRules, PasswordRulesChange, Refusal, RefusalKind, RefusalQuery, Sandbox,
+    ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery, SessionShare, Settings,
+    SettingsChange, Share, ShareChange, ShareKind, Statistics, Timestamp, User, UserChange, Who, WhoQuery,
+    route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -112,7 +113,8 @@ fn answers_fit_their_schemas() {
     fits("ServerInfo", &ServerInfo::default());
     fits("Who", &Who { holders: vec![file()], refusals: Some(vec![refusal()]), ..Who::default() });
     fits("Event", &Event::default());
-    fits("Settings", &Settings { sandbox: Some(Sandbox::default()), ..Settings::default() });
+    let (sandbox, password_rules) = (Some(Sandbox::default()), Some(PasswordRules::default()));
+    fits("Settings", &Settings { sandbox, password_rules, ..Settings::default() });
     fits("Statistics", &Statistics::default());
     fits("Clock", &Clock::default());
     fits("Error", &Error::new(5, "No.").with_hint("Ask."));
@@ -144,8 +146,20 @@ fn request_bodies_fit_their_schemas() {
     fits("CloseSessions", &CloseSessions::default());
     fits("ShareChange", &ShareChange { grants: Some(vec![grant()]), ..ShareChange::default() });
     fits("NewShare", &NewShare::default());
-    fits("SettingsChange", &SettingsChange::default());
-    fits("UserChange", &UserChange { active: true });
+    let password_rules = Some(PasswordRulesChange::default());
+    fits("SettingsChange", &SettingsChange { password_rules, ..SettingsChange::default() });
+    let settings = UserChange {
+        active: Some(true),
+        expires: Some(Timestamp(0)),
+        never_expires: Some(true),
+        must_change_password: Some(true),
+        password_changeable: Some(true),
+        password_required: Some(true),
+    };
+    fits("UserChange", &settings);
+    let new = NewUser { name: "ann".into(), password: "x".into(), settings };
+    fits("NewUser", &new);
+    fits("PasswordRulesChange", &PasswordRulesChange::default());
     fits("PasswordChange", &PasswordChange { old: None, new: "x".into() });
     for action in [ServiceAction::Stop, ServiceAction::Pause, ServiceAction::Continue] {
         fits("ServiceAction", &action);

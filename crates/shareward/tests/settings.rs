@@ -71,6 +71,7 @@ fn settings() -> Settings {
             capabilities: ["CAP_SETUID", "CAP_SETGID", "CAP_CHOWN"].map(String::from).into(),
             missing: vec!["Landlock is not available; the server could execute programs".into()],
         }),
+        ..Settings::default()
     }
 }
 
@@ -105,6 +106,7 @@ fn users() -> Vec<User> {
             locked: Some(name == "jörg"),
             locked_until: Timestamp::parse("2026-03-01T09:40:00Z").filter(|_| name == "jörg"),
             wrong_passwords: Some(0),
+            ..User::default()
         })
         .to_vec()
 }
@@ -133,7 +135,12 @@ fn routes() -> Router {
         let user = users().into_iter().find(|user| user.name == name);
         let user = user.ok_or_else(|| refused(number::USER_NOT_FOUND, "The user name could not be found."));
         user.map(|user| {
-            Json(User { enabled: change.active, locked: Some(false), locked_until: None, ..user })
+            Json(User {
+                enabled: change.active.unwrap_or(user.enabled),
+                locked: Some(false),
+                locked_until: None,
+                ..user
+            })
         })
     };
     let connections = || {

@@ -114,10 +114,22 @@ win32_errors! {
     BAD_SERVICE_NAME = 2185, "NERR_BadServiceName";
     /// The service does not respond.
     SERVICE_CTL_TIMEOUT = 2186, "NERR_ServiceCtlTimeout";
+    /// The name of the user is not valid.
+    BAD_USERNAME = 2202, "NERR_BadUsername";
     /// The password is not valid.
     BAD_PASSWORD = 2203, "NERR_BadPassword";
     /// The user is not known.
     USER_NOT_FOUND = 2221, "NERR_UserNotFound";
+    /// The user exists already.
+    USER_EXISTS = 2224, "NERR_UserExists";
+    /// The user may not change the password.
+    PASSWORD_CANT_CHANGE = 2243, "NERR_PasswordCantChange";
+    /// The password was used before.
+    PASSWORD_HIST_CONFLICT = 2244, "NERR_PasswordHistConflict";
+    /// The password is too short.
+    PASSWORD_TOO_SHORT = 2245, "NERR_PasswordTooShort";
+    /// The password was changed a short time ago.
+    PASSWORD_TOO_RECENT = 2246, "NERR_PasswordTooRecent";
     /// The connection does not exist.
     USE_NOT_FOUND = 2250, "NERR_UseNotFound";
     /// No such share.

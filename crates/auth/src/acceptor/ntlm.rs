@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Acceptor, AcceptorConfig, Accounts, Framing, Identity, IdentityKind, Logon, MessageContext, Negotiation,
-    State, Step, expect_response,
+    Outdated, State, Step, expect_response,
 };
 use crate::domain_user::{DomainUser, Method};
 use crate::kdf::SessionKey;
@@ -194,6 +194,12 @@ impl Acceptor {
         }
         if account.disabled {
             return Err(Refusal::Disabled);
+        }
+        match account.outdated {
+            Some(Outdated::Account) => return Err(Refusal::AccountExpired),
+            Some(Outdated::Password) => return Err(Refusal::PasswordExpired),
+            Some(Outdated::MustChange) => return Err(Refusal::MustChangePassword),
+            None => {}
         }
         Ok(Verified { user: account.name, domain_user: None, kind: IdentityKind::User, session_key })
     }

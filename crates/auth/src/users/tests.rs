@@ -21,14 +21,18 @@ fn parse(text: &str) -> UserDb {
 fn an_exported_file_works_unchanged() {
     let db = parse(EXPORTED);
     assert_eq!(db.to_text().as_str(), EXPORTED);
-    let alice = Accounts::nt_hash(&db, "ANY", "ALICE").unwrap();
+    let alice = Accounts::nt_hash(&db.at(NOW, 0), "ANY", "ALICE").unwrap();
     assert_eq!((alice.name.as_str(), alice.nt_hash), ("alice", Some(nt_hash("password"))));
     assert!(!alice.disabled && !alice.locked_out);
-    assert!(!Accounts::nt_hash(&db, "", "bob").unwrap().disabled);
-    assert!(Accounts::nt_hash(&db, "", "station$").unwrap().disabled, "a machine is no user");
-    assert!(Accounts::nt_hash(&db, "", "carol").unwrap().disabled);
-    assert_eq!(Accounts::nt_hash(&db, "", "dave").unwrap().nt_hash, None, "an account, and no password");
-    assert!(Accounts::nt_hash(&db, "", "erin").is_none());
+    assert!(!Accounts::nt_hash(&db.at(NOW, 0), "", "bob").unwrap().disabled);
+    assert!(Accounts::nt_hash(&db.at(NOW, 0), "", "station$").unwrap().disabled, "a machine is no user");
+    assert!(Accounts::nt_hash(&db.at(NOW, 0), "", "carol").unwrap().disabled);
+    assert_eq!(
+        Accounts::nt_hash(&db.at(NOW, 0), "", "dave").unwrap().nt_hash,
+        None,
+        "an account, and no password"
+    );
+    assert!(Accounts::nt_hash(&db.at(NOW, 0), "", "erin").is_none());
     assert_eq!(db.user("alice").unwrap().last_change.to_unix().0, 0x5f00_0000);
 }
 
@@ -120,7 +124,7 @@ fn accounts_that_differ_in_case_only_are_one() {
 #[test]
 fn secrets_stay_out_of_debug_output() {
     let db = parse(EXPORTED);
-    let shown = format!("{db:?} {:?} {:?}", db.user("alice"), Accounts::nt_hash(&db, "", "alice"));
+    let shown = format!("{db:?} {:?} {:?}", db.user("alice"), Accounts::nt_hash(&db.at(NOW, 0), "", "alice"));
     assert!(!shown.contains("136") && !shown.contains("8846"), "{shown}");
 }
 
@@ -191,4 +195,57 @@ proptest! {
             prop_assert_eq!(written.as_str(), text);
         }
     }
+}
+
+const SET_2020: &str = "alice:1000:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[U          ]:LCT-5F000000:\n";
+
+#[test]
+fn rules_without_a_field_are_kept_behind_the_known_fields() {
+    let mut db = UserDb::parse(&SET_2020.replace(":\n", ":Alice,,,:/home\n")).unwrap();
+    db.amend("alice", |_, rules| {
+        rules.expires = Some(FileTime::from_unix(1_900_000_000, 0));
+        rules.is_password_fixed = true;
+    })
+    .unwrap();
+    for new in ["first", "second", "third"] {
+        db.replace_password("alice", nt_hash(new), 2, now()).unwrap();
+    }
+    let text = db.to_text();
+    assert!(text.contains(":shareward expires=1900000000 fixed old="), "{}", *text);
+    assert!(text.ends_with(":Alice,,,:/home\n"), "{}", *text);
+    let read = UserDb::parse(&text).unwrap();
+    let user = read.user("alice").unwrap();
+    assert_eq!(user.rules.old_hashes, [nt_hash("second"), nt_hash("first")]);
+    assert!(user.rules == db.user("alice").unwrap().rules);
+    db.amend("alice", |_, rules| *rules = AccountRules::default()).unwrap();
+    assert!(db.to_text().ends_with(":Alice,,,:/home\n") && !db.to_text().contains("shareward"));
+}
+
+#[test]
+fn account_and_password_become_too_old() {
+    const DAY: i64 = 24 * 60 * 60;
+    let set = i64::from(0x5F00_0000_u32);
+    let at = |seconds: i64| FileTime::from_unix(set + seconds, 0);
+    let outdated = |db: &UserDb, now, age: i64| {
+        let age = u64::try_from(age).unwrap();
+        db.at(now, age).nt_hash("", "alice").unwrap().outdated
+    };
+    let mut db = UserDb::parse(SET_2020).unwrap();
+    assert_eq!(outdated(&db, at(1000 * DAY), 0), None);
+    assert_eq!(outdated(&db, at(2 * DAY - 1), 2 * DAY), None);
+    assert_eq!(outdated(&db, at(2 * DAY), 2 * DAY), Some(Outdated::Password));
+    db.amend("alice", |_, rules| rules.expires = Some(at(DAY))).unwrap();
+    assert_eq!(outdated(&db, at(DAY - 1), 0), None);
+    assert_eq!(outdated(&db, at(DAY), 0), Some(Outdated::Account));
+    db.amend("alice", |flags, rules| {
+        rules.expires = None;
+        flags.set('X', true);
+    })
+    .unwrap();
+    assert_eq!(outdated(&db, at(2 * DAY), 2 * DAY), None);
+    db.set_must_change("alice", true, at(0)).unwrap();
+    assert!(db.to_text().contains("LCT-00000000"));
+    assert_eq!(outdated(&db, at(0), 0), Some(Outdated::MustChange));
+    db.set_password("alice", "new", at(0)).unwrap();
+    assert_eq!(outdated(&db, at(0), 0), None);
 }

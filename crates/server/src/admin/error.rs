@@ -70,6 +70,24 @@ pub(crate) enum Error {
     /// The old password is wrong.
     #[error("The specified network password is not correct.")]
     WrongPassword,
+    /// An account of this name exists.
+    #[error("The account already exists.")]
+    UserExists,
+    /// The name cannot be that of an account.
+    #[error("The specified username is invalid.")]
+    BadUserName,
+    /// The user may not change the password.
+    #[error("The password of this user cannot change.")]
+    PasswordFixed,
+    /// The password was used before.
+    #[error("This password cannot be used now.")]
+    PasswordUsed,
+    /// The password is too short.
+    #[error("The password is shorter than required.")]
+    PasswordTooShort,
+    /// The password was changed a short time ago.
+    #[error("The password of this user is too recent to change.")]
+    PasswordTooRecent,
     /// The account is locked after too many wrong passwords.
     #[error("The referenced account is currently locked out and may not be logged on to.")]
     LockedOut,
@@ -120,6 +138,12 @@ impl Error {
             Self::InvalidDescriptor => Win32Error::INVALID_SECURITY_DESCR,
             Self::WrongPassword => Win32Error::INVALID_PASSWORD,
             Self::LockedOut => Win32Error::ACCOUNT_LOCKED_OUT,
+            Self::UserExists => Win32Error::USER_EXISTS,
+            Self::BadUserName => Win32Error::BAD_USERNAME,
+            Self::PasswordFixed => Win32Error::PASSWORD_CANT_CHANGE,
+            Self::PasswordUsed => Win32Error::PASSWORD_HIST_CONFLICT,
+            Self::PasswordTooShort => Win32Error::PASSWORD_TOO_SHORT,
+            Self::PasswordTooRecent => Win32Error::PASSWORD_TOO_RECENT,
             Self::TooMuch => Win32Error::NOT_ENOUGH_MEMORY,
             Self::ConfigurationEdited => Win32Error::FILE_INVALID,
             Self::NotWritten => Win32Error::WRITE_FAULT,
@@ -153,6 +177,9 @@ impl Error {
             }
             Self::LockedOut => {
                 "too many wrong passwords; an administrator can unlock the account: net user NAME /active:yes"
+            }
+            Self::PasswordFixed | Self::PasswordUsed | Self::PasswordTooShort | Self::PasswordTooRecent => {
+                "'net accounts' shows the rules for passwords"
             }
             Self::Busy => "too many operations of this kind are in progress; try again later",
             Self::NotWritten => {

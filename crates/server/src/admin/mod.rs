@@ -47,8 +47,8 @@ pub(crate) use share_changes::{
 };
 pub(crate) use shares::{share, shares, sticky_shares};
 pub(crate) use users::{
-    NewPassword, NotSet, change_password, guessed, is_administrator, prove, set_active, set_password, user,
-    users,
+    NewPassword, NotSet, UserEdit, add_user, change_password, change_user, delete_user, guessed,
+    has_unix_account, is_administrator, prove, set_password, user, users,
 };
 pub(crate) use who::{Having, Wanted, wanted, who};
 

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use registry::{Limits, Time};
 
 use super::{Caller, Ended, Error, Right, audit, check};
-use crate::core::config::{MAX_AUTODISCONNECT, Settings, check_remark};
+use crate::core::config::{Lockout, MAX_AUTODISCONNECT, PasswordPolicy, Settings, check_remark};
+use crate::core::limits::{
+    LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX, PASSWORD_DAYS_MAX, PASSWORD_HISTORY_MAX, PASSWORD_LENGTH_MAX,
+};
 use crate::core::server::Server;
 
 /// A change of the server's settings; `None` leaves a setting unchanged.
@@ -16,6 +19,8 @@ pub(crate) struct SettingsEdit {
     pub(crate) hidden: Option<bool>,
     /// Minutes; the inner `None` means never.
     pub(crate) autodisconnect: Option<Option<u32>>,
+    /// The rules for accounts and passwords.
+    pub(crate) rules: Option<(Lockout, PasswordPolicy)>,
 }
 
 /// A request to the Server service.
@@ -72,6 +77,19 @@ impl SettingsEdit {
             self.autodisconnect.map(|it| match it {
                 Some(minutes) => format!("autodisconnect={minutes}"),
                 None => String::from("autodisconnect=-1"),
+            }),
+            self.rules.map(|(lockout, passwords)| {
+                format!(
+                    "min_password_length={} max_password_age={} min_password_age={} password_history={} \
+                     lockout_threshold={} lockout_duration={} lockout_window={}",
+                    passwords.min_length,
+                    passwords.max_age_days,
+                    passwords.min_age_days,
+                    passwords.history,
+                    lockout.threshold,
+                    lockout.duration,
+                    lockout.window
+                )
             }),
         ];
         changes.into_iter().flatten().collect::<Vec<_>>().join(" ")
@@ -151,6 +169,22 @@ fn apply(settings: &mut Settings, edit: SettingsEdit) -> Result<(), Error> {
         settings.autodisconnect = minutes;
     }
     settings.hidden = edit.hidden.unwrap_or(settings.hidden);
+    if let Some((lockout, passwords)) = edit.rules {
+        let within = |value: u32, max: i64| i64::from(value) <= max;
+        let is_good = within(lockout.threshold, LOCKOUT_THRESHOLD_MAX)
+            && within(lockout.duration, LOCKOUT_MINUTES_MAX)
+            && within(lockout.window, LOCKOUT_MINUTES_MAX)
+            && lockout.window > 0
+            && within(passwords.min_length, PASSWORD_LENGTH_MAX)
+            && within(passwords.max_age_days, PASSWORD_DAYS_MAX)
+            && within(passwords.min_age_days, PASSWORD_DAYS_MAX)
+            && within(passwords.history, PASSWORD_HISTORY_MAX);
+        // A password that expires before it can be changed would lock its user out.
+        if !is_good || passwords.max_age_days != 0 && passwords.min_age_days >= passwords.max_age_days {
+            return Err(Error::InvalidParameter);
+        }
+        (settings.lockout, settings.passwords) = (lockout, passwords);
+    }
     Ok(())
 }
 

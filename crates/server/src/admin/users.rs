@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use auth::users::{ChangeError, User, now, nt_hash};
+use auth::users::{AccountFlags, AccountRules, ChangeError, User, UserDb, now, nt_hash};
+use wire::FileTime;
 use zeroize::Zeroizing;
 
 use super::{Caller, Ended, Error, Right, audit, check};
 use crate::core::audit::{account_locked, loggable};
+use crate::core::config::{PasswordPolicy, SECONDS_OF_DAY};
 use crate::core::domain::Member;
 use crate::core::guesses::{Guessed, Origin, Turn};
+use crate::core::limits::PASSWORD_LENGTH_MAX;
 use crate::core::server::Server;
 
 /// The reason why a password was not set.
@@ -45,24 +48,117 @@ pub(crate) fn guessed(server: &Server, name: &str) -> Guessed {
     server.logons.guesses().of_account(name, server.now())
 }
 
-/// Enables or disables an account. Enabling it also unlocks it, as in Windows.
-pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: bool) -> Result<User, Error> {
+/// A change of an account; `None` leaves a part as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UserEdit {
+    /// True if it may log on. Enabling it also unlocks it, as in Windows.
+    pub(crate) active: Option<bool>,
+    /// The time from which on it may not log on; the inner `None` means never.
+    pub(crate) expires: Option<Option<FileTime>>,
+    /// True if its user must change the password before the next logon.
+    pub(crate) must_change_password: Option<bool>,
+    /// True if its user may change the password.
+    pub(crate) password_changeable: Option<bool>,
+    /// False exempts it from the rules for passwords.
+    pub(crate) password_required: Option<bool>,
+}
+
+impl UserEdit {
+    fn apply(&self, accounts: &mut UserDb, name: &str) -> Result<(), Error> {
+        if let Some(active) = self.active {
+            accounts.set_enabled(name, active).map_err(of_change)?;
+            if active {
+                accounts.unlock(name).map_err(of_change)?;
+            }
+        }
+        if let Some(must) = self.must_change_password {
+            accounts.set_must_change(name, must, now()).map_err(of_change)?;
+        }
+        let amend = |flags: &mut AccountFlags, rules: &mut AccountRules| {
+            if let Some(expires) = self.expires {
+                rules.expires = expires;
+            }
+            if let Some(changeable) = self.password_changeable {
+                rules.is_password_fixed = !changeable;
+            }
+            if let Some(required) = self.password_required {
+                flags.set('N', !required);
+            }
+        };
+        accounts.amend(name, amend).map_err(of_change)
+    }
+
+    /// A description for the audit log.
+    fn act(&self) -> &'static str {
+        match (self.active, Self { active: None, ..*self } == Self::default()) {
+            (Some(true), true) => "enable account",
+            (Some(false), true) => "disable account",
+            _ => "change account",
+        }
+    }
+}
+
+/// Changes an account.
+pub(crate) fn change_user(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    edit: &UserEdit,
+) -> Result<User, Error> {
     check(caller, Right::ChangeSettings)?;
     let set = server.change_accounts(|accounts| {
-        accounts.set_enabled(name, active).map_err(of_change)?;
-        if active {
-            accounts.unlock(name).map_err(of_change)?;
-        }
+        edit.apply(accounts, name)?;
         accounts.user(name).cloned().ok_or(Error::NoSuchUser)
     });
     // Also removes the lock of a name that is not an account.
-    if active && matches!(set, Ok(_) | Err(Error::NoSuchUser)) {
+    if edit.active == Some(true) && matches!(set, Ok(_) | Err(Error::NoSuchUser)) {
         server.logons.guesses().forgive(name);
     }
     let outcome = set.as_ref().map(|_| Ended::default()).map_err(|error| *error);
-    let act = if active { "enable account" } else { "disable account" };
-    audit::act(caller, act, &format!("user {name}"), &outcome);
+    audit::act(caller, edit.act(), &format!("user {name}"), &outcome);
     set
+}
+
+/// Adds an account.
+pub(crate) fn add_user(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    password: &str,
+    edit: &UserEdit,
+) -> Result<User, Error> {
+    check(caller, Right::ChangeSettings)?;
+    let uid = crate::core::identity::uid_of(name).unwrap_or_else(|| rustix::process::geteuid().as_raw());
+    let new = NewPassword::Text(Zeroizing::new(password.to_owned()));
+    let added = new.check(server, edit.password_required == Some(false)).and_then(|()| {
+        server.change_accounts(|accounts| {
+            accounts.add(name, uid, password, now()).map_err(of_change)?;
+            edit.apply(accounts, name)?;
+            accounts.user(name).cloned().ok_or(Error::Internal)
+        })
+    });
+    let outcome = added.as_ref().map(|_| Ended::default()).map_err(|error| *error);
+    audit::act(caller, "add account", &format!("user {}", loggable(name)), &outcome);
+    added
+}
+
+/// Deletes an account. Its sessions continue, as on Windows.
+pub(crate) fn delete_user(server: &Server, caller: &Caller, name: &str) -> Result<User, Error> {
+    check(caller, Right::ChangeSettings)?;
+    let deleted = server.change_accounts(|accounts| {
+        let user = accounts.user(name).cloned().ok_or(Error::NoSuchUser)?;
+        accounts.delete(name).map_err(of_change)?;
+        Ok(user)
+    });
+    let outcome = deleted.as_ref().map(|_: &User| Ended::default()).map_err(|error| *error);
+    audit::act(caller, "delete account", &format!("user {}", loggable(name)), &outcome);
+    deleted
+}
+
+/// True if the server can act for the account; `None` if that takes no Unix account. Does not check rights: part of
+/// [`users`].
+pub(crate) fn has_unix_account(server: &Server, name: &str) -> Option<bool> {
+    server.settings().unix_identities.then(|| crate::core::identity::uid_of(name).is_some())
 }
 
 /// A new password.
@@ -144,19 +240,20 @@ fn set(
         }
     }
     let set = change().and_then(|(old, new)| {
-        if !new.is_acceptable() {
-            return Err(Error::InvalidParameter);
-        }
+        let policy = server.settings().passwords;
         server.change_accounts(|accounts| {
             let user = accounts.user(name).ok_or(Error::NoSuchUser)?;
+            let is_own = old.is_some();
             if old.is_some_and(|old| user.nt_hash != Some(*old)) {
                 return Err(Error::WrongPassword);
             }
-            match &new {
-                NewPassword::Text(new) => accounts.set_password(name, new, now()),
-                NewPassword::Hash(new) => accounts.set_nt_hash(name, **new, now()),
+            new.check(server, user.flags.contains('N'))?;
+            let hash = new.hash();
+            if is_own {
+                check_change(user, &hash, policy)?;
             }
-            .map_err(of_change)?;
+            let remembered = usize::try_from(policy.history.saturating_sub(1)).unwrap_or(0);
+            accounts.replace_password(name, *hash, remembered, now()).map_err(of_change)?;
             accounts.user(name).cloned().ok_or(Error::NoSuchUser)
         })
     });
@@ -209,12 +306,47 @@ fn origin(caller: &Caller) -> Origin {
     caller.from.parse::<IpAddr>().map_or(Origin::Machine, Origin::of)
 }
 
+/// Checks the rules for a user's change of the own password; an administrator's change need not follow them.
+fn check_change(user: &User, new: &[u8; 16], policy: PasswordPolicy) -> Result<(), Error> {
+    if user.rules.is_password_fixed {
+        return Err(Error::PasswordFixed);
+    }
+    let remembered = usize::try_from(policy.history).unwrap_or(usize::MAX);
+    let used = user.nt_hash.iter().chain(&user.rules.old_hashes).take(remembered);
+    if used.into_iter().any(|used| used == new) {
+        return Err(Error::PasswordUsed);
+    }
+    let age_min = u64::from(policy.min_age_days).saturating_mul(SECONDS_OF_DAY);
+    let age = now().to_unix().0.saturating_sub(user.last_change.to_unix().0);
+    let is_known = user.last_change != FileTime::NONE && !user.must_change_password();
+    if is_known && u64::try_from(age).unwrap_or(0) < age_min {
+        return Err(Error::PasswordTooRecent);
+    }
+    Ok(())
+}
+
 impl NewPassword {
-    /// True if the password is permitted. Of a hash, only that of the empty password can be recognized.
-    fn is_acceptable(&self) -> bool {
+    /// Checks that the password is permitted. `is_exempt` is true for accounts without rules. Of a hash, only that of
+    /// the empty password can be recognized, so a hash is refused if there is a minimal length.
+    fn check(&self, server: &Server, is_exempt: bool) -> Result<(), Error> {
+        let min = if is_exempt { 0 } else { server.settings().passwords.min_length };
         match self {
-            Self::Text(text) => !text.is_empty() && text.chars().count() <= PASSWORD_MAX,
-            Self::Hash(hash) => **hash != nt_hash(""),
+            Self::Text(text) => match text.chars().count() {
+                0 => Err(Error::InvalidParameter),
+                length if length > PASSWORD_MAX => Err(Error::InvalidParameter),
+                length if length < usize::try_from(min).unwrap_or(usize::MAX) => Err(Error::PasswordTooShort),
+                _ => Ok(()),
+            },
+            Self::Hash(hash) if **hash == nt_hash("") => Err(Error::InvalidParameter),
+            Self::Hash(_) if min > 1 => Err(Error::PasswordTooShort),
+            Self::Hash(_) => Ok(()),
+        }
+    }
+
+    fn hash(&self) -> Zeroizing<[u8; 16]> {
+        match self {
+            Self::Text(text) => Zeroizing::new(nt_hash(text)),
+            Self::Hash(hash) => hash.clone(),
         }
     }
 }
@@ -230,17 +362,16 @@ pub(crate) fn user(server: &Server, caller: &Caller, name: &str) -> Result<User,
 fn of_change(error: ChangeError) -> Error {
     match error {
         ChangeError::NoSuchUser => Error::NoSuchUser,
-        ChangeError::BadName | ChangeError::Exists => Error::Internal,
+        ChangeError::BadName => Error::BadUserName,
+        ChangeError::Exists => Error::UserExists,
     }
 }
 
 /// Characters of the longest password, as in Windows.
-const PASSWORD_MAX: usize = 256;
+const PASSWORD_MAX: usize = PASSWORD_LENGTH_MAX as usize;
 
 #[cfg(test)]
 mod tests {
-    use auth::users::UserDb;
-
     use super::*;
     use crate::core::config::Settings;
     use crate::core::limits::GUESSES_OF_PAIR;

@@ -105,6 +105,11 @@ impl Server {
         self.configuration.accounts.current()
     }
 
+    /// The age in seconds at which passwords expire by the settings; 0 for never.
+    pub(crate) fn password_age_max(&self) -> u64 {
+        self.settings().passwords.max_age_seconds()
+    }
+
     /// Reads the users file if it has changed. This waits for the file system, and, if the accounts change, for other
     /// changes of settings.
     pub(crate) fn refresh_accounts(&self) {

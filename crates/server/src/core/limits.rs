@@ -463,6 +463,15 @@ pub(crate) const LOGGED_NAME_MAX: usize = 64;
 /// The maximal minutes in the settings of a lockout, as in Windows' policy.
 pub(crate) const LOCKOUT_MINUTES_MAX: i64 = 99_999;
 
+/// The longest password, in characters, as in Windows.
+pub(crate) const PASSWORD_LENGTH_MAX: i64 = 256;
+
+/// The maximal ages of passwords in days, as in Windows' policy.
+pub(crate) const PASSWORD_DAYS_MAX: i64 = 999;
+
+/// The maximal number of old passwords that are remembered, as in Windows' policy.
+pub(crate) const PASSWORD_HISTORY_MAX: i64 = auth::limits::OLD_PASSWORDS_MAX as i64;
+
 /// The maximal number of wrong passwords in the settings of a lockout, as in Windows' policy.
 pub(crate) const LOCKOUT_THRESHOLD_MAX: i64 = 999;
 

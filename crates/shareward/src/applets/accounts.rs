@@ -3,11 +3,11 @@
 use std::io::IsTerminal as _;
 
 use client::Administration;
-use control::{PasswordChange, User, UserChange, number};
+use control::{NewUser, PasswordChange, Timestamp, User, UserChange, number};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Switch, Takes};
+use crate::cli::{self, Options, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Console, RULE, clean_line, labelled, local_time, pad, yes_or_no};
@@ -15,7 +15,7 @@ use crate::output::{Console, RULE, clean_line, labelled, local_time, pad, yes_or
 pub(super) static APPLET: Applet = Applet {
     names: &["user", "users"],
     family: Family::Net,
-    summary: "Show accounts, unlock them and change passwords",
+    summary: "Show, add, change or delete accounts, and set passwords",
     help: &HELP,
     run,
 };
@@ -23,62 +23,147 @@ pub(super) static APPLET: Applet = Applet {
 static HELP: Help = Help {
     syntax: "\
 NET USER
-username [password | *] [/ACTIVE:{YES | NO}] [--json]
+username [password | *] [/ACTIVE:{YES | NO}] [/EXPIRES:{date | NEVER}]
+        [/PASSWORDCHG:{YES | NO}] [/PASSWORDREQ:{YES | NO}]
+        [/LOGONPASSWORDCHG:{YES | NO}]
+username {password | *} /ADD [options]
+username /DELETE
+[--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]
 [--kerberos | --ntlm]]
 ",
     about: "\
-Lists the server's accounts, shows one, changes its password, or activates or
-deactivates it.
+Lists the server's accounts, shows one, adds, changes or deletes one, or sets
+its password.
 
   username      the account
   password      the new password. Other users of this machine can see it while
                 the command runs
   *             ask for the password without showing it. If standard input is
                 not a terminal, read it from there
+  /ADD          add an account. If root runs the server, the user also needs a
+                Unix account; a warning says so
+  /DELETE       delete the account. Its sessions continue
   /ACTIVE:YES   activate the account, and unlock it if wrong passwords have
                 locked it
   /ACTIVE:NO    deactivate the account: its user cannot log on
+  /EXPIRES      the last day on which the user can log on, as 2027-03-31, or
+                NEVER
+  /PASSWORDCHG  whether the user may change the password
+  /PASSWORDREQ  NO exempts the account from the rules of 'net accounts'
+  /LOGONPASSWORDCHG
+                whether the user must change the password before the next logon
 
 Users can change their own password and are asked for the old one.
-Administrators can change any password and activate accounts. To add or delete
-accounts, use 'shareward user'.
+Administrators can do everything.
 
 Exit codes: 0 success; the number of a system error up to 255, such as 5
 (access denied) or 86 (the old password is wrong); 2 for all others, such as
-1909 (the account is locked), 2114 (no server is running) or 2221 (no such
-account). The message contains the number.
+1909 (the account is locked), 2114 (no server is running), 2221 (no such
+account), 2224 (the account exists), or 2243 to 2246 (a rule for passwords).
+The message contains the number.
 ",
 };
 
+/// NET's own switches, which Windows has in `net user`, too.
+const ACTIVE: Switch = Switch::net("ACTIVE", Takes::Value);
+const ADD: Switch = Switch::net("ADD", Takes::Nothing);
+const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
+const EXPIRES: Switch = Switch::net("EXPIRES", Takes::Value);
+const LOGON_PASSWORD_CHG: Switch = Switch::net("LOGONPASSWORDCHG", Takes::Value);
+const PASSWORD_CHG: Switch = Switch::net("PASSWORDCHG", Takes::Value);
+const PASSWORD_REQ: Switch = Switch::net("PASSWORDREQ", Takes::Value);
+
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
-    let usage = |error| Failure::Usage { error, help: &HELP };
-    let (words, options) = command_line(cli::parse(words, &cli::asking(&[ACTIVE])), &HELP, console)?;
-    let active = match words.value(&ACTIVE) {
-        None => None,
-        Some(word) if word.eq_ignore_ascii_case("yes") => Some(true),
-        Some(word) if word.eq_ignore_ascii_case("no") => Some(false),
-        Some(_) => return Err(usage(Numbered::new(messages::OPTION_VALUE_NUMBER))),
-    };
+    let usage = |number| Failure::Usage { error: Numbered::new(number), help: &HELP };
+    let switches = [ACTIVE, ADD, DELETE, EXPIRES, LOGON_PASSWORD_CHG, PASSWORD_CHG, PASSWORD_REQ];
+    let (words, options) = command_line(cli::parse(words, &cli::asking(&switches)), &HELP, console)?;
+    let change = change_of(&words)?;
+    let changes = change != UserChange::default();
+    if words.has(&DELETE) && (words.has(&ADD) || changes) {
+        return Err(usage(messages::CONFLICTING_OPTIONS_NUMBER));
+    }
     let server = administration::of(&options.target)?;
     match words.operands.as_slice() {
-        [name] if let Some(active) = active => activate(&*server, name, active, &options, console),
-        _ if active.is_some() => Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
+        [name] if words.has(&DELETE) => {
+            let user = administration::run(async { Ok(server.delete_user(name).await?) })?;
+            done(&user, &options, console)
+        }
+        [name, password] if words.has(&ADD) => {
+            let password = given(password, console)?;
+            let new = NewUser { name: name.to_owned(), password, settings: change };
+            let user = administration::run(async { Ok(server.add_user(&new).await?) })?;
+            if user.unix_account == Some(false) {
+                console.error(&format!(
+                    "warning: {} cannot log on: there is no Unix account of this name on the server\n\nhint: create one \
+                     there with 'useradd {0}', or set unix_identities = false\n",
+                    clean_line(name)
+                ));
+            }
+            done(&user, &options, console)
+        }
+        _ if words.has(&ADD) || words.has(&DELETE) => Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
+        [name] if changes => amend(&*server, name, &change, &options, console),
+        [] if changes => Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
         [] => list(&*server, &options, console),
         [name] => show(&*server, name, &options, console),
         [name, password] => {
-            let new = match password.as_str() {
-                "*" => asked(console)?,
-                password => password.to_owned(),
-            };
-            set(&*server, name, new, &options, console)
+            let new = given(password, console)?;
+            let user = set(&*server, name, new)?;
+            if changes {
+                amend(&*server, name, &change, &options, console)
+            } else {
+                done(&user, &options, console)
+            }
         }
-        _ => Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
+        _ => Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
     }
 }
 
-/// NET's own switch, which Windows has in `net user` too.
-const ACTIVE: Switch = Switch::net("ACTIVE", Takes::Value);
+/// The change of an account that the switches describe.
+fn change_of(words: &Words) -> Result<UserChange, Failure> {
+    let wrong = || Failure::Usage { error: Numbered::new(messages::OPTION_VALUE_NUMBER), help: &HELP };
+    let flag = |switch: &Switch| match words.value(switch) {
+        None => Ok(None),
+        Some(word) if word.eq_ignore_ascii_case("yes") => Ok(Some(true)),
+        Some(word) if word.eq_ignore_ascii_case("no") => Ok(Some(false)),
+        Some(_) => Err(wrong()),
+    };
+    let mut change = UserChange {
+        active: flag(&ACTIVE)?,
+        must_change_password: flag(&LOGON_PASSWORD_CHG)?,
+        password_changeable: flag(&PASSWORD_CHG)?,
+        password_required: flag(&PASSWORD_REQ)?,
+        ..UserChange::default()
+    };
+    match words.value(&EXPIRES) {
+        None => {}
+        Some(word) if word.eq_ignore_ascii_case("never") => change.never_expires = Some(true),
+        Some(word) => change.expires = Some(end_of_day(word).ok_or_else(wrong)?),
+    }
+    Ok(change)
+}
+
+/// The end of a day in this machine's time zone.
+fn end_of_day(date: &str) -> Option<Timestamp> {
+    let day: jiff::civil::Date = date.parse().ok()?;
+    let end = day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::system()).ok()?;
+    Some(Timestamp(end.timestamp().as_millisecond()))
+}
+
+/// The password of the command line, or the one that `*` asks for.
+fn given(password: &str, console: &mut Console) -> Result<String, Failure> {
+    if password == "*" { asked(console) } else { Ok(password.to_owned()) }
+}
+
+/// Prints the account in JSON, or that the command has completed.
+fn done(user: &User, options: &Options, console: &mut Console) -> Result<(), Failure> {
+    if options.json {
+        return console.document("user", user);
+    }
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
 
 fn list(server: &dyn Administration, options: &Options, console: &mut Console) -> Result<(), Failure> {
     let users = administration::run(async { Ok(server.users().await?) })?;
@@ -120,20 +205,15 @@ fn show(
     Ok(())
 }
 
-fn activate(
+fn amend(
     server: &dyn Administration,
     name: &str,
-    active: bool,
+    change: &UserChange,
     options: &Options,
     console: &mut Console,
 ) -> Result<(), Failure> {
-    let change = UserChange { active };
-    let user = administration::run(async { Ok(server.change_user(name, &change).await?) })?;
-    if options.json {
-        return console.document("user", &user);
-    }
-    console.line(&format!("{}\n", messages::COMPLETED));
-    Ok(())
+    let user = administration::run(async { Ok(server.change_user(name, change).await?) })?;
+    done(&user, options, console)
 }
 
 fn detail(user: &User) -> String {
@@ -146,38 +226,43 @@ fn detail(user: &User) -> String {
     if let Some(until) = user.locked_until {
         lines.push(("Locked until", local_time(until)));
     }
-    lines.extend([
-        ("Password last set", user.password_set.map(local_time).unwrap_or_default()),
-        ("Password required", user.password_required.map(yes_or_no).unwrap_or_default().to_owned()),
-        ("Administrator", user.administrator.map(yes_or_no).unwrap_or_default().to_owned()),
-    ]);
+    // An older server does not report the rules of an account.
+    let changeable = user.password_changeable.map(|it| yes_or_no(it).to_owned());
+    if changeable.is_some() {
+        lines.push(("Account expires", user.expires.map_or_else(|| String::from("Never"), local_time)));
+    }
+    lines.push(("Password last set", user.password_set.map(local_time).unwrap_or_default()));
+    if changeable.is_some() {
+        lines.push(("Password expires", password_expires(user)));
+    }
+    lines.push(("Password required", user.password_required.map(yes_or_no).unwrap_or_default().to_owned()));
+    lines.extend(changeable.map(|changeable| ("User may change password", changeable)));
+    lines.push(("Administrator", user.administrator.map(yes_or_no).unwrap_or_default().to_owned()));
     lines.iter().map(|(label, value)| labelled(LABEL_WIDTH, label, value)).collect()
 }
 
 const LABEL_WIDTH: usize = 29;
 
+/// The end of the password.
+fn password_expires(user: &User) -> String {
+    match user.password_expires {
+        _ if user.must_change_password == Some(true) => String::from("At the next logon"),
+        Some(at) => local_time(at),
+        None => String::from("Never"),
+    }
+}
+
 /// Sets a password. An administrator need not know the old one; other users are asked for it after the first refusal.
-fn set(
-    server: &dyn Administration,
-    name: &str,
-    new: String,
-    options: &Options,
-    console: &mut Console,
-) -> Result<(), Failure> {
+fn set(server: &dyn Administration, name: &str, new: String) -> Result<User, Failure> {
     let mut change = PasswordChange { old: None, new };
     let outcome = administration::run(async { Ok(server.set_password(name, &change).await) })?;
-    let user = match outcome {
+    match outcome {
         Err(error) if error.number() == number::ACCESS_DENIED && std::io::stdin().is_terminal() => {
             change.old = Some(hidden("Type the old password for the user:")?);
-            administration::run(async { Ok(server.set_password(name, &change).await?) })?
+            administration::run(async { Ok(server.set_password(name, &change).await?) })
         }
-        other => other?,
-    };
-    if options.json {
-        return console.document("user", &user);
+        other => Ok(other?),
     }
-    console.line(&format!("{}\n", messages::COMPLETED));
-    Ok(())
 }
 
 fn asked(console: &mut Console) -> Result<String, Failure> {

@@ -119,6 +119,7 @@ fn change_of(words: &Words) -> Result<SettingsChange, Numbered> {
         comment: words.value(&SRVCOMMENT).map(str::to_owned),
         hidden: hidden.transpose()?,
         autodisconnect: autodisconnect.transpose()?,
+        ..SettingsChange::default()
     })
 }
 

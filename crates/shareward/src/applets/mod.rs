@@ -20,6 +20,7 @@ mod net_use;
 mod openfiles;
 mod psfile;
 mod psloggedon;
+mod rules;
 mod samba_net;
 mod serve;
 mod service;
@@ -40,6 +41,7 @@ use crate::output::Console;
 
 /// All commands, in the order of their names.
 static APPLETS: &[&Applet] = &[
+    &rules::APPLET,
     &accounts::APPLET,
     &check::APPLET,
     &config::APPLET,

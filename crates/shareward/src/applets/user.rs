@@ -67,7 +67,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             if known(&path, console)?.user(name).is_some() {
                 return Err(Failure::Plain(format!("the user {name} already exists")));
             }
-            let password = password(name, console)?;
+            let password = permitted(password(name, console)?, &settings)?;
             add(&path, name, &password)?;
             if let Some(warning) = no_unix_account(name, &settings) {
                 console.error(&format!("warning: {warning}\n"));
@@ -78,7 +78,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             if known(&path, console)?.user(name).is_none() {
                 return Err(Failure::Plain(format!("there is no user {name}")));
             }
-            let password = password(name, console)?;
+            let password = permitted(password(name, console)?, &settings)?;
             change(&path, |users| users.set_password(name, &password, now()))
         }
         ("del" | "delete", Some(name)) => {
@@ -89,6 +89,17 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         }
         _ => Err(usage(messages::SYNTAX_NUMBER)),
     }
+}
+
+/// The password, if it is as long as the rules of the settings demand.
+fn permitted(password: String, settings: &Settings) -> Result<String, Failure> {
+    let min = settings.passwords.min_length;
+    if password.chars().count() < usize::try_from(min).unwrap_or(usize::MAX) {
+        return Err(Failure::Plain(format!(
+            "the password has fewer than {min} characters\n\nhint: min_password_length, or 'net accounts', has this rule"
+        )));
+    }
+    Ok(password)
 }
 
 /// Adds an account to a users file.

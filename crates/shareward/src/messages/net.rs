@@ -42,10 +42,13 @@ pub(super) const TEXTS: &[(u32, &str)] = &[
     (2236, "The user already belongs to this group."),
     (2237, "The user does not belong to this group."),
     (2242, "The password of this user has expired."),
+    (2243, "The password of this user cannot change."),
+    (2244, "This password cannot be used now."),
     (
         2245,
         "The password does not meet the password policy requirements. Check the minimum password length, password complexity and password history requirements.",
     ),
+    (2246, "The password of this user is too recent to change."),
     (2250, "The network connection could not be found."),
     (2310, "This shared resource does not exist."),
     (2311, "This device is not shared."),

@@ -18,8 +18,8 @@ use crate::core::server::Server;
 pub(crate) use event::event;
 pub(crate) use lists::{Looked, connections, files, refusals, sessions};
 pub(crate) use settings::{
-    change_settings, clock, control_service, logons, service, set_active, set_password, settings, statistics,
-    users,
+    add_user, change_settings, change_user, clock, control_service, delete_user, logons, service,
+    set_password, settings, statistics, users,
 };
 pub(crate) use who::who;
 

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use control::{
-    Clock, Logon, PasswordChange, Sandbox, Service, ServiceAction, ServiceState, Settings, SettingsChange,
-    Statistics, Timestamp, User,
+    Clock, Logon, NewUser, PasswordChange, PasswordRules, PasswordRulesChange, Sandbox, Service,
+    ServiceAction, ServiceState, Settings, SettingsChange, Statistics, Timestamp, User, UserChange,
 };
 use registry::StatisticsSnapshot;
 use tokio::time::Instant;
+use wire::FileTime;
 
 use super::shown::timestamp;
-use crate::admin::{self, Caller, Error, NotSet, Right, ServerSettings, SettingsEdit};
+use crate::admin::{self, Caller, Error, NotSet, Right, ServerSettings, SettingsEdit, UserEdit};
+use crate::core::config::{self, Lockout, PasswordPolicy};
 use crate::core::limits;
 use crate::core::server::Server;
 
@@ -25,15 +27,33 @@ pub(crate) fn change_settings(
     caller: &Caller,
     change: SettingsChange,
 ) -> Result<Settings, Error> {
-    let edit = |_: &ServerSettings| {
+    let edit = |before: &ServerSettings| {
         let autodisconnect = match change.autodisconnect {
             None => None,
             Some(-1) => Some(None),
             Some(minutes) => Some(Some(u32::try_from(minutes).map_err(|_| Error::InvalidParameter)?)),
         };
-        Ok(Some(SettingsEdit { comment: change.comment, hidden: change.hidden, autodisconnect }))
+        let rules = change.password_rules.map(|change| rules(&before.settings, &change));
+        Ok(Some(SettingsEdit { comment: change.comment, hidden: change.hidden, autodisconnect, rules }))
     };
     Ok(shown(server, &admin::change_settings(server, caller, edit)?))
+}
+
+/// The rules of the settings with a change.
+fn rules(settings: &config::Settings, change: &PasswordRulesChange) -> (Lockout, PasswordPolicy) {
+    let config::Settings { lockout, passwords, .. } = settings;
+    let lockout = Lockout {
+        threshold: change.lockout_threshold.unwrap_or(lockout.threshold),
+        duration: change.lockout_minutes.unwrap_or(lockout.duration),
+        window: change.lockout_window_minutes.unwrap_or(lockout.window),
+    };
+    let passwords = PasswordPolicy {
+        min_length: change.min_length.unwrap_or(passwords.min_length),
+        max_age_days: change.max_age_days.unwrap_or(passwords.max_age_days),
+        min_age_days: change.min_age_days.unwrap_or(passwords.min_age_days),
+        history: change.history.unwrap_or(passwords.history),
+    };
+    (lockout, passwords)
 }
 
 /// The counters.
@@ -75,9 +95,37 @@ pub(crate) fn users(server: &Server, caller: &Caller) -> Result<Vec<User>, Error
     Ok(admin::users(server, caller)?.iter().map(|it| shown_user(server, it)).collect())
 }
 
-/// Enables or disables an account.
-pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: bool) -> Result<User, Error> {
-    Ok(shown_user(server, &admin::set_active(server, caller, name, active)?))
+/// Changes an account.
+pub(crate) fn change_user(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    change: &UserChange,
+) -> Result<User, Error> {
+    Ok(shown_user(server, &admin::change_user(server, caller, name, &edit_of(change))?))
+}
+
+/// Adds an account.
+pub(crate) fn add_user(server: &Server, caller: &Caller, new: &NewUser) -> Result<User, Error> {
+    let edit = edit_of(&new.settings);
+    Ok(shown_user(server, &admin::add_user(server, caller, &new.name, &new.password, &edit)?))
+}
+
+/// Deletes an account, and returns its last state.
+pub(crate) fn delete_user(server: &Server, caller: &Caller, name: &str) -> Result<User, Error> {
+    Ok(shown_user(server, &admin::delete_user(server, caller, name)?))
+}
+
+fn edit_of(change: &UserChange) -> UserEdit {
+    let never = (change.never_expires == Some(true)).then_some(None);
+    let at = change.expires.map(|at| Some(FileTime::from_unix(at.0.div_euclid(1000), 0)));
+    UserEdit {
+        active: change.active,
+        expires: never.or(at),
+        must_change_password: change.must_change_password,
+        password_changeable: change.password_changeable,
+        password_required: change.password_required,
+    }
 }
 
 /// Sets a password, waiting until an attempt is permitted. The answer to a wrong old one is delayed.
@@ -128,6 +176,15 @@ fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) 
         domain: Some(settings.domain.as_ref().map_or(&settings.name, |domain| &domain.name).clone()),
         dns_domain: settings.domain.as_ref().map(|domain| domain.realm.to_ascii_lowercase()),
         domain_member: Some(settings.domain.is_some()),
+        password_rules: Some(PasswordRules {
+            min_length: settings.passwords.min_length,
+            max_age_days: settings.passwords.max_age_days,
+            min_age_days: settings.passwords.min_age_days,
+            history: settings.passwords.history,
+            lockout_threshold: settings.lockout.threshold,
+            lockout_minutes: settings.lockout.duration,
+            lockout_window_minutes: settings.lockout.window,
+        }),
         sandbox: Some(restrictions(&server.sandbox)),
     }
 }
@@ -176,15 +233,22 @@ fn state(state: admin::ServiceState) -> Service {
 fn shown_user(server: &Server, user: &auth::users::User) -> User {
     let guessed = admin::guessed(server, &user.name);
     let locked = guessed.locked_until.is_some() || user.flags.contains('L');
-    let set = Some(user.last_change).filter(|set| *set != wire::FileTime::NONE);
+    let time = |at: FileTime| Timestamp(at.to_unix().0.saturating_mul(1000));
+    let must_change = user.must_change_password();
+    let set = Some(user.last_change).filter(|set| *set != FileTime::NONE && !must_change);
     User {
         name: user.name.clone(),
         enabled: user.is_enabled(),
         administrator: Some(admin::is_administrator(server, &user.name)),
-        password_set: set.map(|set| Timestamp(set.to_unix().0.saturating_mul(1000))),
+        password_set: set.map(time),
         password_required: Some(!user.flags.contains('N')),
         locked: Some(locked),
         locked_until: guessed.locked_until.filter(|until| until.0 != u64::MAX).map(timestamp),
         wrong_passwords: Some(guessed.wrong),
+        expires: user.rules.expires.map(time),
+        password_expires: user.password_expires(server.password_age_max()).map(time),
+        must_change_password: Some(must_change),
+        password_changeable: Some(!user.rules.is_password_fixed),
+        unix_account: admin::has_unix_account(server, &user.name),
     }
 }

@@ -17,8 +17,8 @@ impl NotEditable {
 }
 
 /// Changes `text`, which contains the settings `before`, so that it contains `after`. Only settings that administrators
-/// can change while the server runs are considered: the shares, and of the server `comment`, `hidden` and
-/// `autodisconnect`. Settings that are the same in both are not touched.
+/// can change while the server runs are considered: the shares, and of the server `comment`, `hidden`,
+/// `autodisconnect` and the rules for accounts and passwords. Settings that are the same in both are not touched.
 pub fn edit(text: &str, before: &Settings, after: &Settings) -> Result<String, NotEditable> {
     let mut document: DocumentMut = text.parse().map_err(|error| NotEditable(format!("{error}")))?;
     edit_server(&mut document, before, after)?;
@@ -29,9 +29,8 @@ pub fn edit(text: &str, before: &Settings, after: &Settings) -> Result<String, N
 }
 
 fn edit_server(document: &mut DocumentMut, before: &Settings, after: &Settings) -> Result<(), NotEditable> {
-    if (&before.comment, before.hidden, before.autodisconnect)
-        == (&after.comment, after.hidden, after.autodisconnect)
-    {
+    let edited = |it: &Settings| (it.comment.clone(), it.hidden, it.autodisconnect, it.lockout, it.passwords);
+    if edited(before) == edited(after) {
         return Ok(());
     }
     let item = document.entry("server").or_insert_with(|| Item::Table(Table::new()));
@@ -46,7 +45,26 @@ fn edit_server(document: &mut DocumentMut, before: &Settings, after: &Settings) 
     if before.autodisconnect != after.autodisconnect {
         set("autodisconnect", after.autodisconnect.map_or(-1, i64::from).into());
     }
+    for ((key, before), (_, after)) in rules(before).into_iter().zip(rules(after)) {
+        if before != after {
+            set(key, i64::from(after).into());
+        }
+    }
     Ok(())
+}
+
+/// The rules for accounts and passwords, with their names in the file.
+fn rules(settings: &Settings) -> [(&'static str, u32); 7] {
+    let Settings { lockout, passwords, .. } = settings;
+    [
+        ("lockout_threshold", lockout.threshold),
+        ("lockout_duration", lockout.duration),
+        ("lockout_window", lockout.window),
+        ("min_password_length", passwords.min_length),
+        ("max_password_age", passwords.max_age_days),
+        ("min_password_age", passwords.min_age_days),
+        ("password_history", passwords.history),
+    ]
 }
 
 fn edit_shares(document: &mut DocumentMut, before: &Settings, after: &Settings) -> Result<(), NotEditable> {
@@ -208,8 +226,8 @@ path = \"/srv/secret\"
         let told = read(&edited);
         assert_eq!(told.shares, after.shares, "{edited}");
         assert_eq!(
-            (told.comment, told.hidden, told.autodisconnect),
-            (after.comment, after.hidden, after.autodisconnect),
+            (told.comment, told.hidden, told.autodisconnect, told.lockout, told.passwords),
+            (after.comment, after.hidden, after.autodisconnect, after.lockout, after.passwords),
             "{edited}"
         );
         edited
@@ -234,6 +252,20 @@ path = \"/srv/secret\"
                 .replace("max_users = 3", "max_users = 4")
                 .replace("# what it was called\n", "# what it was called\nautodisconnect = 15\n")
         );
+    }
+
+    #[test]
+    fn rules_for_passwords_are_written() {
+        let text = changed(FILE, |settings| {
+            settings.passwords.min_length = 8;
+            settings.passwords.history = 24;
+            settings.lockout.window = 1;
+        });
+        assert!(
+            text.contains("lockout_window = 1\nmin_password_length = 8\npassword_history = 24\n"),
+            "{text}"
+        );
+        changed(&text, |settings| settings.passwords = super::super::PasswordPolicy::default());
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct Settings {
     pub encryption: Encryption,
     /// The policy on locking accounts after wrong passwords.
     pub lockout: Lockout,
+    /// The rules for passwords of local accounts.
+    pub passwords: PasswordPolicy,
     /// The lowest kind of caller that may list the shares.
     pub list_shares: ListShares,
     /// The domains whose unknown users become guests if the share accepts guests, in addition to callers without a
@@ -315,6 +317,29 @@ impl Default for Lockout {
     }
 }
 
+/// The rules for passwords of local accounts. By default there are none, as in Samba.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PasswordPolicy {
+    /// The fewest characters of a new password; an empty one is always refused.
+    pub min_length: u32,
+    /// The days after which a password expires; 0 for never.
+    pub max_age_days: u32,
+    /// The days before which its user cannot change a password again; administrators can.
+    pub min_age_days: u32,
+    /// The number of last passwords, with the current one, that cannot be used again.
+    pub history: u32,
+}
+
+impl PasswordPolicy {
+    /// The age in seconds at which a password expires; 0 for never.
+    pub(crate) fn max_age_seconds(&self) -> u64 {
+        u64::from(self.max_age_days).saturating_mul(SECONDS_OF_DAY)
+    }
+}
+
+/// The seconds of a day.
+pub(crate) const SECONDS_OF_DAY: u64 = 24 * 60 * 60;
+
 /// The policy on signing (MS-SMB2 3.3.3, `RequireMessageSigning`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signing {
@@ -415,6 +440,7 @@ impl Settings {
             signing: Signing::default(),
             encryption: Encryption::default(),
             lockout: Lockout::default(),
+            passwords: PasswordPolicy::default(),
             list_shares: ListShares::default(),
             guest_domains: Vec::new(),
             dialects: (wire::Dialect::SMB202, wire::Dialect::SMB311),

@@ -10,14 +10,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use wire::{Dialect, ShareName};
 
-use crate::core::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
+use crate::core::limits::{
+    LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX, PASSWORD_DAYS_MAX, PASSWORD_HISTORY_MAX, PASSWORD_LENGTH_MAX,
+};
 
 use super::domain_table::DomainTable;
 use super::file_settings::FileKeys;
 use super::recycle::RecycleTable;
 use super::{
-    Allow, Caching, DiscoverySettings, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME, Role,
-    SMB_PORT, Settings, ShareSettings, Signing,
+    Allow, Caching, DiscoverySettings, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME,
+    PasswordPolicy, Role, SMB_PORT, Settings, ShareSettings, Signing,
 };
 
 /// An error in a configuration, with its position.
@@ -151,6 +153,10 @@ struct ServerTable {
     lockout_threshold: Option<Spanned<i64>>,
     lockout_duration: Option<Spanned<i64>>,
     lockout_window: Option<Spanned<i64>>,
+    min_password_length: Option<Spanned<i64>>,
+    max_password_age: Option<Spanned<i64>>,
+    min_password_age: Option<Spanned<i64>>,
+    password_history: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -278,8 +284,20 @@ impl Reader<'_> {
         {
             self.error(word, String::from("min_dialect is above max_dialect"));
         }
-        let lockout = &mut settings.lockout;
+        let min_age = table.min_password_age.clone();
+        let (lockout, passwords) = (&mut settings.lockout, &mut settings.passwords);
+        let days = PASSWORD_DAYS_MAX;
         for (name, given, least, most, value) in [
+            (
+                "min_password_length",
+                table.min_password_length,
+                0,
+                PASSWORD_LENGTH_MAX,
+                &mut passwords.min_length,
+            ),
+            ("max_password_age", table.max_password_age, 0, days, &mut passwords.max_age_days),
+            ("min_password_age", table.min_password_age, 0, days, &mut passwords.min_age_days),
+            ("password_history", table.password_history, 0, PASSWORD_HISTORY_MAX, &mut passwords.history),
             ("lockout_threshold", table.lockout_threshold, 0, LOCKOUT_THRESHOLD_MAX, &mut lockout.threshold),
             ("lockout_duration", table.lockout_duration, 0, LOCKOUT_MINUTES_MAX, &mut lockout.duration),
             ("lockout_window", table.lockout_window, 1, LOCKOUT_MINUTES_MAX, &mut lockout.window),
@@ -289,6 +307,10 @@ impl Reader<'_> {
                 Ok(number) if (least..=most).contains(given.get_ref()) => *value = number,
                 _ => self.error(&given, format!("{name} is {least} to {most}")),
             }
+        }
+        let PasswordPolicy { min_age_days, max_age_days, .. } = settings.passwords;
+        if let Some(min_age) = min_age.filter(|_| max_age_days != 0 && min_age_days >= max_age_days) {
+            self.error(&min_age, String::from("min_password_age must be below max_password_age"));
         }
         settings.posix_extensions = table.posix_extensions.unwrap_or(settings.posix_extensions);
         settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
@@ -736,6 +758,18 @@ mod tests {
         assert!(read("").unwrap().posix_extensions);
         assert!(!read("[server]\nposix_extensions = false\n").unwrap().posix_extensions);
         assert!(read("[server]\nposix_extensions = 'off'\n").is_err());
+    }
+
+    #[test]
+    fn rules_for_passwords_are_read_within_their_limits() {
+        let text = "[server]\nmin_password_length = 8\nmax_password_age = 90\nmin_password_age = 1\npassword_history = 24\n";
+        let read = read(text).unwrap().passwords;
+        assert_eq!((read.min_length, read.max_age_days, read.min_age_days, read.history), (8, 90, 1, 24));
+        let told = errors("[server]\npassword_history = 25\nmax_password_age = 5\nmin_password_age = 5\n");
+        assert_eq!(
+            told,
+            ["2:20: password_history is 0 to 24", "4:20: min_password_age must be below max_password_age"]
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use control::{
-    Clock, Logon, Page, PasswordChange, Service, ServiceAction, Settings, SettingsChange, Statistics, User,
-    UserChange,
+    Clock, Logon, NewUser, Page, PasswordChange, Service, ServiceAction, Settings, SettingsChange,
+    Statistics, User, UserChange,
 };
 
 use super::asked::{Asked, Body, InPath, Name};
@@ -51,7 +51,15 @@ pub(super) async fn change_user(
     InPath(name): Name,
     Body(change): Body<UserChange>,
 ) -> Answer<User> {
-    performed(move || view::set_active(&asked.server, &asked.caller, &name, change.active)).await
+    performed(move || view::change_user(&asked.server, &asked.caller, &name, &change)).await
+}
+
+pub(super) async fn add_user(asked: Asked, Body(new): Body<NewUser>) -> Answer<User> {
+    performed(move || view::add_user(&asked.server, &asked.caller, &new)).await
+}
+
+pub(super) async fn delete_user(asked: Asked, InPath(name): Name) -> Answer<User> {
+    performed(move || view::delete_user(&asked.server, &asked.caller, &name)).await
 }
 
 pub(super) async fn logons(asked: Asked) -> Answer<Page<Logon>> {

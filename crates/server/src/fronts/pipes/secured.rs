@@ -122,7 +122,8 @@ impl Secured {
         match (&mut self.security, header.packet_type, verifier) {
             (Security::None, PacketType::BIND, Some(verifier)) if verifier.is_served() => {
                 let mut acceptor = Box::new(Acceptor::new(config(server, verifier.auth_type)).for_rpc());
-                let step = acceptor.step(verifier.token, &*server.accounts(), server.file_time());
+                let (accounts, now) = (server.accounts(), server.file_time());
+                let step = acceptor.step(verifier.token, &accounts.at(now, server.password_age_max()), now);
                 let Step::Continue(token) = step else {
                     return Err(refused(server, caller, acceptor.ticket_holder(), &step));
                 };
@@ -289,16 +290,17 @@ fn config(server: &Server, auth_type: u8) -> AcceptorConfig {
 /// Passes a token to the acceptor. A response with a password counts as an attempt at the caller's, which the session may
 /// be older than.
 fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller) -> Step {
-    let accounts = server.accounts();
+    let (accounts, now) = (server.accounts(), server.file_time());
+    let accounts = accounts.at(now, server.password_age_max());
     let Some(claim) = acceptor.claim(token) else {
-        return acceptor.step(token, &*accounts, server.file_time());
+        return acceptor.step(token, &accounts, now);
     };
     let wrong = || Step::Refused { reason: Refusal::WrongPassword, token: None };
     if caller.user.is_empty() || !wire::eq_ignore_case(&claim.user, &caller.user) {
         return wrong();
     }
     let proven = admin::prove(server, caller, || {
-        let step = acceptor.step(token, &*accounts, server.file_time());
+        let step = acceptor.step(token, &accounts, now);
         matches!(&step, Step::Done(logon) if logon.identity.kind == IdentityKind::User).then_some(step)
     });
     proven.unwrap_or_else(wrong)

@@ -152,7 +152,8 @@ impl LogonExchange<'_> {
         let step = if exchange.rounds > limits::MAX_LOGON_ROUNDS {
             Step::Refused { reason: Refusal::OutOfOrder, token: None }
         } else {
-            exchange.acceptor.step(self.token, &*server.accounts(), server.file_time())
+            let (accounts, now) = (server.accounts(), server.file_time());
+            exchange.acceptor.step(self.token, &accounts.at(now, server.password_age_max()), now)
         };
         let preauth = exchange.preauth;
         let ticket_holder = exchange.acceptor.ticket_holder().cloned();
@@ -287,7 +288,9 @@ enum Turned {
 fn account_tried(server: &Server, claim: &Claim) -> String {
     let Claim { user, domain, .. } = claim;
     let accounts = server.accounts();
-    if let Some(account) = server.settings().acceptor_config().domain_account(claim, &*accounts) {
+    if let Some(account) =
+        server.settings().acceptor_config().domain_account(claim, &accounts.at(server.file_time(), 0))
+    {
         return account;
     }
     let account = accounts.meant(domain, user).map(|account| account.name.as_str());

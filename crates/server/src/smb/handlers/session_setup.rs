@@ -568,7 +568,10 @@ const fn method_of(reason: &Refusal, claim: Option<&Claim>) -> &'static str {
 fn status_of(reason: &Refusal) -> NtStatus {
     match reason {
         Refusal::AnonymousNotAllowed => NtStatus::ACCESS_DENIED,
+        Refusal::AccountExpired => NtStatus::ACCOUNT_EXPIRED,
         Refusal::Disabled => NtStatus::ACCOUNT_DISABLED,
+        Refusal::MustChangePassword => NtStatus::PASSWORD_MUST_CHANGE,
+        Refusal::PasswordExpired => NtStatus::PASSWORD_EXPIRED,
         Refusal::LockedOut => NtStatus::ACCOUNT_LOCKED_OUT,
         Refusal::Internal => NtStatus::INTERNAL_ERROR,
         Refusal::Malformed | Refusal::OutOfOrder => NtStatus::INVALID_PARAMETER,

@@ -1,6 +1,7 @@
 //! `shareward complete`: the words that a shell offers at the end of a command line. It is called by the completion
 //! files of bash, zsh and fish, and is not in the list of commands.
 
+mod running;
 mod switches;
 
 use super::{APPLETS, Applet, Family, Help, find};
@@ -60,7 +61,12 @@ impl Candidate {
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
-    for Candidate { word, description } in candidates(words) {
+    let mut found = candidates(words);
+    if found.is_empty() {
+        let (family, words) = of_family(words);
+        found = running::candidates(family, words);
+    }
+    for Candidate { word, description } in found {
         console.line(&format!("{word}\t{description}"));
     }
     Ok(())
@@ -68,10 +74,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
 
 /// The words that can replace the last one of `words`.
 fn candidates(words: &[String]) -> Vec<Candidate> {
-    let (family, words) = match words {
-        [net, rest @ ..] if net.eq_ignore_ascii_case("net") && !rest.is_empty() => (Family::Net, rest),
-        _ => (Family::Own, words),
-    };
+    let (family, words) = of_family(words);
     match words {
         [] => commands(family, ""),
         [partial] => commands(family, partial),
@@ -79,6 +82,14 @@ fn candidates(words: &[String]) -> Vec<Candidate> {
         [name, before @ .., partial] => {
             find(family, name).map(|applet| arguments(applet, before, partial)).unwrap_or_default()
         }
+    }
+}
+
+/// The family that a line is for, and its words after the name of the program.
+fn of_family(words: &[String]) -> (Family, &[String]) {
+    match words {
+        [net, rest @ ..] if net.eq_ignore_ascii_case("net") && !rest.is_empty() => (Family::Net, rest),
+        _ => (Family::Own, words),
     }
 }
 

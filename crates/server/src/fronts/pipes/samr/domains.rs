@@ -24,14 +24,25 @@ const UNKNOWN: u32 = 8;
 const FOREVER: OldLargeInteger = OldLargeInteger(i64::MIN);
 
 /// The rules for passwords.
-pub(super) fn password_information() -> UserDomainPasswordInformation {
-    UserDomainPasswordInformation { length_min: policy().length_min, properties: 0 }
+pub(super) fn password_information(server: &Server) -> UserDomainPasswordInformation {
+    UserDomainPasswordInformation { length_min: policy(server).length_min, properties: 0 }
 }
 
 /// The rules of [`admin::change_password`].
-pub(super) fn policy() -> DomainPasswordInformation {
-    DomainPasswordInformation { length_min: 1, age_max: FOREVER, ..DomainPasswordInformation::default() }
+pub(super) fn policy(server: &Server) -> DomainPasswordInformation {
+    let rules = server.settings().passwords;
+    let days = |days: u32| OldLargeInteger(-i64::from(days).saturating_mul(INTERVALS_OF_DAY));
+    DomainPasswordInformation {
+        length_min: u16::try_from(rules.min_length.max(1)).unwrap_or(u16::MAX),
+        history: u16::try_from(rules.history).unwrap_or(u16::MAX),
+        properties: 0,
+        age_max: if rules.max_age_days == 0 { FOREVER } else { days(rules.max_age_days) },
+        age_min: days(rules.min_age_days),
+    }
 }
+
+/// The intervals of 100 nanoseconds of a day.
+const INTERVALS_OF_DAY: i64 = 24 * 60 * 60 * 10_000_000;
 
 /// SAMPR_DOMAIN_INFO_BUFFER of a class.
 pub(super) fn information(
@@ -41,7 +52,7 @@ pub(super) fn information(
     Enum16(class): Enum16,
 ) -> Result<DomainInformation, NtStatus> {
     Ok(match class {
-        1 => DomainInformation::Password(policy()),
+        1 => DomainInformation::Password(policy(server)),
         2 => DomainInformation::General(general(server, caller, domain)?),
         3 => DomainInformation::Logoff(FOREVER),
         5 => DomainInformation::Name(domain.name(server).into()),

@@ -111,7 +111,7 @@ fn change(
         Ok(()) => Called::Answer(done.encode()),
         Err(NotSet::NotYet(wait)) => Called::NotYet(wait, request.refuse(NtStatus::RETRY).encode()),
         Err(NotSet::Refused(error)) => {
-            let refusal = refusal(request, error).encode();
+            let refusal = refusal(server, request, error).encode();
             match error {
                 Error::WrongPassword | Error::LockedOut => Called::DelayedLogon(refusal),
                 _ => Called::Answer(refusal),
@@ -120,12 +120,12 @@ fn change(
     })
 }
 
-fn refusal(request: &Request, error: Error) -> Response {
+fn refusal(server: &Server, request: &Request, error: Error) -> Response {
     let status = passwords::status(error);
     match request {
         // This call returns the rules for passwords.
         Request::UnicodeChangePasswordUser3(_) if status == NtStatus::PASSWORD_RESTRICTION => {
-            let (policy, failure) = (Some(domains::policy()), Some(PasswordChangeFailure::default()));
+            let (policy, failure) = (Some(domains::policy(server)), Some(PasswordChangeFailure::default()));
             UnicodeChangePasswordUser3Response { policy, failure, status }.into()
         }
         _ => request.refuse(status),
@@ -297,11 +297,11 @@ fn answer(
         }
         Request::GetUserDomainPasswordInformation(it) => {
             objects.user(it.handle, 0)?;
-            let information = domains::password_information();
+            let information = domains::password_information(server);
             GetUserDomainPasswordInformationResponse { information, status }.into()
         }
         Request::GetDomainPasswordInformation(_) => {
-            let information = domains::password_information();
+            let information = domains::password_information(server);
             GetDomainPasswordInformationResponse { information, status }.into()
         }
         Request::QueryDisplayInformation(it) => {

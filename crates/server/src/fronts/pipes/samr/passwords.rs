@@ -113,7 +113,11 @@ pub(super) fn status(error: Error) -> NtStatus {
     match error {
         Error::WrongPassword => NtStatus::WRONG_PASSWORD,
         Error::LockedOut => NtStatus::ACCOUNT_LOCKED_OUT,
-        Error::InvalidParameter => NtStatus::PASSWORD_RESTRICTION,
+        Error::InvalidParameter
+        | Error::PasswordTooRecent
+        | Error::PasswordTooShort
+        | Error::PasswordUsed => NtStatus::PASSWORD_RESTRICTION,
+        Error::PasswordFixed => NtStatus::ACCESS_DENIED,
         other => super::of_error(other),
     }
 }

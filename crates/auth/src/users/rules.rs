@@ -1,0 +1,77 @@
+//! The rules of an account for which smbpasswd has no field. They follow the known fields, as
+//! `shareward expires=SECONDS fixed old=HASH,HASH:`. Samba ignores that text when it reads the file, and drops it when it
+//! changes the line.
+
+use core::fmt::Write as _;
+
+use wire::FileTime;
+use zeroize::Zeroize as _;
+
+use crate::limits::OLD_PASSWORDS_MAX;
+
+/// The rules of an account.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AccountRules {
+    /// The time from which on the account cannot log on.
+    pub expires: Option<FileTime>,
+    /// True if the user may not change the password.
+    pub is_password_fixed: bool,
+    /// The NT hashes of the passwords before the current one, newest first.
+    pub old_hashes: Vec<[u8; 16]>,
+}
+
+impl AccountRules {
+    /// The rules at the start of a text, and the text after them. A text of another program is no rules.
+    pub(super) fn parse(text: &str) -> (Self, &str) {
+        let mut rules = Self::default();
+        let (own, rest) = text.split_once(':').unwrap_or((text, ""));
+        let Some(words) = own.strip_prefix(MARK) else { return (rules, text) };
+        for word in words.split_ascii_whitespace() {
+            match word.split_once('=') {
+                None if word == "fixed" => rules.is_password_fixed = true,
+                Some(("expires", seconds)) => {
+                    rules.expires = seconds.parse().ok().map(|seconds| FileTime::from_unix(seconds, 0));
+                }
+                Some(("old", hashes)) => {
+                    rules.old_hashes = hashes.split(',').filter_map(hash).take(OLD_PASSWORDS_MAX).collect();
+                }
+                _ => {}
+            }
+        }
+        (rules, rest)
+    }
+
+    /// Writes the rules, if there are any, and the text after them.
+    pub(super) fn write(&self, line: &mut String, rest: &str) {
+        if *self != Self::default() {
+            line.push_str(MARK);
+            if let Some(expires) = self.expires {
+                let _ = write!(line, " expires={}", expires.to_unix().0);
+            }
+            if self.is_password_fixed {
+                line.push_str(" fixed");
+            }
+            for (index, hash) in self.old_hashes.iter().enumerate() {
+                line.push_str(if index == 0 { " old=" } else { "," });
+                hash.iter().for_each(|byte| {
+                    let _ = write!(line, "{byte:02X}");
+                });
+            }
+            line.push(':');
+        }
+        line.push_str(rest);
+    }
+}
+
+impl Drop for AccountRules {
+    fn drop(&mut self) {
+        self.old_hashes.zeroize();
+    }
+}
+
+/// The word that rules begin with.
+const MARK: &str = "shareward";
+
+fn hash(digits: &str) -> Option<[u8; 16]> {
+    super::parse_hash(digits).ok().flatten()
+}
