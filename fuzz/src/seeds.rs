@@ -369,6 +369,14 @@ fn texts(all: &mut Seeds) {
         "old-format",
         format!("alice:0:{none}:NO PASSWORD{}:Alice:/home/alice:/bin/sh", "X".repeat(21)),
     );
+    all.add(
+        "users",
+        "rules",
+        format!(
+            "alice:1000:{none}:{HASH}:[U          ]:LCT-5F000000:shareward expires=1900000000 fixed old={HASH},{HASH}:Alice\n\
+             bob:1001:{none}:{HASH}:[U          ]:LCT-FFFFFFFF:shareward expires=9223372036854775807:\n"
+        ),
+    );
     all.add("users", "last-line-open", format!("\n\nalice:1000:{none}:{HASH}:[U]:LCT-5F000000:"));
 }
 

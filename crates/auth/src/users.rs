@@ -544,7 +544,8 @@ fn parse_flags(field: &str) -> Result<AccountFlags, Problem> {
 fn parse_time(field: &str) -> Result<FileTime, Problem> {
     let digits = field.strip_prefix("LCT-").unwrap_or_default();
     let seconds = u32::from_str_radix(digits, 16).map_err(|_| Problem::BadTime)?;
-    Ok(FileTime::from_unix(i64::from(seconds), 0))
+    // Samba's -1 is a time that is not known.
+    Ok(if seconds == u32::MAX { FileTime::NONE } else { FileTime::from_unix(i64::from(seconds), 0) })
 }
 
 /// The hash; `None` if the field says that there is no password or that it is invalid.
@@ -582,9 +583,17 @@ fn format_line(user: &User, old: Option<&str>) -> Zeroizing<String> {
         }),
         None => line.push_str(NO_HASH),
     }
-    let seconds = user.last_change.to_unix().0;
-    let seconds = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
-    let _ = write!(line, ":[{:<11}]:LCT-{seconds:08X}:", user.flags.0);
+    let _ = write!(line, ":[{:<11}]:", user.flags.0);
+    if user.last_change == FileTime::NONE {
+        // The time 0 would make the user change the password.
+        let other = content.split(':').nth(5).filter(|field| !field.starts_with("LCT-"));
+        line.push_str(other.unwrap_or_default());
+    } else {
+        let seconds = user.last_change.to_unix().0;
+        let seconds = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
+        let _ = write!(line, "LCT-{seconds:08X}");
+    }
+    line.push(':');
     user.rules.write(&mut line, rest);
     line.push_str(end);
     line

@@ -25,8 +25,9 @@ pub struct Account {
     pub nt_hash: Option<Zeroizing<[u8; 16]>>,
     /// The flags, as smbpasswd files have them between brackets.
     pub flags: String,
-    /// The time of the last change of the password, in seconds since 1970; 0 if it is not known.
-    pub last_change: u32,
+    /// The time of the last change of the password, in seconds since 1970; 0 if the user must change
+    /// it, `None` if it is not known.
+    pub last_change: Option<u32>,
 }
 
 impl core::fmt::Debug for Account {
@@ -124,7 +125,7 @@ fn of_record(data: &[u8], charset: &Charset) -> Option<Account> {
         rid: Some(rid),
         nt_hash,
         flags: FLAGS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, letter)| *letter).collect(),
-        last_change: times.get(4).copied().unwrap_or_default(),
+        last_change: times.get(4).copied(),
     })
 }
 
@@ -158,8 +159,8 @@ fn of_smbpasswd(bytes: &[u8], charset: &Charset) -> Result<Vec<Account>, Account
         nt_hash: user.nt_hash.map(Zeroizing::new),
         flags: user.flags.as_str().to_owned(),
         last_change: match user.last_change.to_unix() {
-            _ if user.last_change == wire::FileTime::NONE => 0,
-            (seconds, _) => u32::try_from(seconds).unwrap_or_default(),
+            _ if user.last_change == wire::FileTime::NONE => None,
+            (seconds, _) => u32::try_from(seconds).ok(),
         },
     };
     Ok(users.users().map(account).collect())
@@ -252,7 +253,7 @@ mod tests {
         let accounts = accounts(&bytes, &Charset::Utf8).unwrap();
         let [bob, ann, pc] = accounts.as_slice() else { panic!("{accounts:?}") };
         assert_eq!((bob.name.as_str(), bob.rid, bob.flags.as_str()), ("Bob", Some(1001), "DUX"));
-        assert_eq!((bob.nt_hash.as_deref(), bob.last_change), (Some(&[7; 16]), 0x5000_0000));
+        assert_eq!((bob.nt_hash.as_deref(), bob.last_change), (Some(&[7; 16]), Some(0x5000_0000)));
         assert_eq!((ann.name.as_str(), &ann.nt_hash), ("ann", &None));
         assert!(pc.is_machine() && !bob.is_machine());
     }
@@ -275,7 +276,7 @@ mod tests {
                     LCT-6B0CA919:\nann:4294967295:X:NO PASSWORDXXXXXXXXXXXXXXXXXXXXX:[NU         ]:LCT-00000000:\n";
         let accounts = accounts(text.as_bytes(), &Charset::Utf8).unwrap();
         assert_eq!((accounts[0].name.as_str(), accounts[0].uid), ("ann", None));
-        assert_eq!((accounts[1].uid, accounts[1].last_change), (Some(1001), 0x6B0C_A919));
+        assert_eq!((accounts[1].uid, accounts[1].last_change), (Some(1001), Some(0x6B0C_A919)));
         assert_eq!(accounts[1].flags, "DUX");
     }
 

@@ -81,7 +81,11 @@ fn line(account: &Account, unix: Option<u32>) -> Zeroizing<String> {
         }),
         None => line.push_str(NO_HASH),
     }
-    let _ = writeln!(line, ":[{:<11}]:LCT-{:08X}:", account.flags, account.last_change);
+    let _ = write!(line, ":[{:<11}]:", account.flags);
+    if let Some(last_change) = account.last_change {
+        let _ = write!(line, "LCT-{last_change:08X}");
+    }
+    line.push_str(":\n");
     line
 }
 
@@ -107,9 +111,16 @@ mod tests {
     use crate::testing::Machine;
 
     fn account(name: &str, flags: &str) -> Account {
-        let (uid, rid, last_change) = (Some(7), Some(1000), 0x5000_0000);
+        let (uid, rid, last_change) = (Some(7), Some(1000), Some(0x5000_0000));
         let nt_hash = Some(Zeroizing::new([0xAB; 16]));
         Account { name: name.to_owned(), uid, rid, nt_hash, flags: flags.to_owned(), last_change }
+    }
+
+    #[test]
+    fn an_unknown_time_of_change_remains_unknown() {
+        let account = Account { last_change: None, ..account("ann", "U") };
+        let merged = merge("", &[account], &Machine::default()).unwrap();
+        assert!(merged.text.ends_with(":[U          ]::\n"), "{}", *merged.text);
     }
 
     #[test]

@@ -21,16 +21,18 @@ pub struct AccountRules {
 }
 
 impl AccountRules {
-    /// The rules at the start of a text, and the text after them. A text of another program is no rules.
+    /// The rules at the start of a text, and the text after them. A text without a rule is another program's.
     pub(super) fn parse(text: &str) -> (Self, &str) {
         let mut rules = Self::default();
         let (own, rest) = text.split_once(':').unwrap_or((text, ""));
-        let Some(words) = own.strip_prefix(MARK) else { return (rules, text) };
+        let Some(words) = own.strip_prefix(MARK).filter(|words| words.starts_with(' ')) else {
+            return (rules, text);
+        };
         for word in words.split_ascii_whitespace() {
             match word.split_once('=') {
                 None if word == "fixed" => rules.is_password_fixed = true,
                 Some(("expires", seconds)) => {
-                    rules.expires = seconds.parse().ok().map(|seconds| FileTime::from_unix(seconds, 0));
+                    rules.expires = seconds.parse().ok().map(of_seconds);
                 }
                 Some(("old", hashes)) => {
                     rules.old_hashes = hashes.split(',').filter_map(hash).take(OLD_PASSWORDS_MAX).collect();
@@ -38,7 +40,7 @@ impl AccountRules {
                 _ => {}
             }
         }
-        (rules, rest)
+        if rules == Self::default() { (rules, text) } else { (rules, rest) }
     }
 
     /// Writes the rules, if there are any, and the text after them.
@@ -71,6 +73,11 @@ impl Drop for AccountRules {
 
 /// The word that rules begin with.
 const MARK: &str = "shareward";
+
+/// The time, which is in the range of [`FileTime`], in whole seconds.
+fn of_seconds(seconds: i64) -> FileTime {
+    FileTime::from_unix(FileTime::from_unix(seconds, 0).to_unix().0, 0)
+}
 
 fn hash(digits: &str) -> Option<[u8; 16]> {
     super::parse_hash(digits).ok().flatten()

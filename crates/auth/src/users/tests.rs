@@ -249,3 +249,27 @@ fn account_and_password_become_too_old() {
     db.set_password("alice", "new", at(0)).unwrap();
     assert_eq!(outdated(&db, at(0), 0), None);
 }
+
+#[test]
+fn account_without_a_time_of_change_is_changed_without_one() {
+    let hash = "8846F7EAEE8FB117AD06BDD830B7586C";
+    for (line, changed) in [
+        (format!("alice:1000:{hash}:{hash}\n"), "[UD         ]::\n"),
+        (format!("alice:1000:{hash}:{hash}:[U]:Alice,,,:/home\n"), "[UD         ]:Alice,,,:/home\n"),
+    ] {
+        let mut db = parse(&line);
+        db.set_enabled("alice", false).unwrap();
+        assert!(db.to_text().ends_with(changed), "{}", *db.to_text());
+        assert!(!parse(&db.to_text()).user("alice").unwrap().must_change_password());
+    }
+}
+
+#[test]
+fn text_of_another_program_is_no_rules() {
+    for text in ["shareward", "shareward fixed-term", "sharewardian fixed", "shareward expires=never:x"] {
+        let mut db = parse(&SET_2020.replace(":\n", &format!(":{text}:/home\n")));
+        assert!(db.user("alice").unwrap().rules == AccountRules::default(), "{text}");
+        db.set_enabled("alice", false).unwrap();
+        assert!(db.to_text().ends_with(&format!(":{text}:/home\n")), "{}", *db.to_text());
+    }
+}

@@ -85,7 +85,14 @@ impl UserEdit {
                 flags.set('N', !required);
             }
         };
-        accounts.amend(name, amend).map_err(of_change)
+        accounts.amend(name, amend).map_err(of_change)?;
+        let user = accounts.user(name).ok_or(Error::NoSuchUser)?;
+        // An account whose password never becomes too old ignores the demand, and a fixed password cannot follow it.
+        let is_followed = user.must_change_password() && !user.rules.is_password_fixed;
+        if self.must_change_password == Some(true) && !is_followed {
+            return Err(Error::InvalidParameter);
+        }
+        Ok(())
     }
 
     /// A description for the audit log.
@@ -115,7 +122,7 @@ pub(crate) fn change_user(
         server.logons.guesses().forgive(name);
     }
     let outcome = set.as_ref().map(|_| Ended::default()).map_err(|error| *error);
-    audit::act(caller, edit.act(), &format!("user {name}"), &outcome);
+    audit::act(caller, edit.act(), &format!("user {}", loggable(name)), &outcome);
     set
 }
 

@@ -6,7 +6,7 @@ use rpc::samr::{
     DisplayUser, LogonHours, RidEnumeration, UserAllInformation, UserGeneralInformation, UserInformation,
     UserNameInformation, account_control,
 };
-use wire::NtStatus;
+use wire::{FileTime, NtStatus};
 
 use super::of_error;
 use crate::admin::{self, Caller};
@@ -103,13 +103,17 @@ impl Account {
     }
 
     fn everything(&self, server: &Server) -> UserAllInformation {
-        let last_set = OldLargeInteger(i64::try_from(self.user.last_change.0).unwrap_or(i64::MAX));
+        let time = |at: FileTime| OldLargeInteger(i64::try_from(at.0).unwrap_or(i64::MAX));
+        let must_change = self.user.must_change_password();
+        // 0 says that the user must change it.
+        let last_set = if must_change { OldLargeInteger(0) } else { time(self.user.last_change) };
+        let password_expires = self.user.password_expires(server.password_age_max()).map_or(NEVER, time);
         let wrong = admin::guessed(server, &self.user.name).wrong;
         UserAllInformation {
             password_last_set: last_set,
-            account_expires: NEVER,
+            account_expires: self.user.rules.expires.map_or(NEVER, time),
             password_can_change: last_set,
-            password_must_change: NEVER,
+            password_must_change: if must_change { last_set } else { password_expires },
             user_name: self.name(),
             // Hashes are not returned; `nt_password_present` shows if there is one.
             lm_owf_password: UnicodeString::absent(),
