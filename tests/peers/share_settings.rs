@@ -353,6 +353,12 @@ fn users_have_directories_of_their_own() {
         smbclient(subject, subject.user("admin"), "admin", &[], "ls").failure();
         smbclient(subject, subject.user("admin"), "data", &[], "ls").success();
     }
+    // A user who can write beside the directories could make a link to anywhere.
+    std::os::unix::fs::symlink("/etc", homes.path().join("admin")).expect("a link");
+    let [subject, _] = &servers;
+    smbclient(subject, subject.user("admin"), "admin", &[], "ls").failure();
+    let Subject::Shareward(server) = subject else { return };
+    assert!(server.log().contains("a symbolic link in the part of the path"), "{}", server.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -233,7 +233,7 @@ fn homes_and_paths_of_users_become_variables() {
 
 #[test]
 fn names_and_the_bin_become_settings() {
-    let of = |lines| share(lines).files;
+    let of = |lines: &str| share(lines).files;
     let rules =
         of("veto files = /*.tmp/Thumbs.db/\nhide files = /*.bak/\ndelete veto files = yes").names.unwrap();
     assert!(rules.is_vetoed("a.TMP") && rules.is_vetoed("thumbs.db") && !rules.is_vetoed("a"));
@@ -248,6 +248,21 @@ fn names_and_the_bin_become_settings() {
     let bin = bin.recycle.unwrap();
     assert!(format!("{:?}", bin.directory).contains("\"bin\"") && bin.keep_tree && bin.versions);
     assert_eq!((bin.exclude.len(), bin.max_file_size), (2, Some(2 << 20)));
+    // The settings do not accept these, so they are not written.
+    for repository in ["x\0", "a:b", "a*", "../x", "/x", "%m", "x//y"] {
+        let lines = format!("vfs objects = recycle\nrecycle:repository = {repository}");
+        let bin = of(&lines).recycle.unwrap();
+        assert!(
+            format!("{:?}", bin.directory).contains("\".recycle\""),
+            "{repository:?}: {:?}",
+            bin.directory
+        );
+    }
+    let long = "x".repeat(300);
+    let lines =
+        format!("vfs objects = recycle\nrecycle:exclude = * a {long}\nrecycle:maxsize = {}", i64::MAX);
+    let bin = of(&lines).recycle.unwrap();
+    assert_eq!((bin.exclude.len(), bin.max_file_size), (1, Some(1 << 50)));
 }
 
 #[test]

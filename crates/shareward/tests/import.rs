@@ -23,10 +23,10 @@ const SIMPLE: &str = "[global]\nprivate dir = HERE\n[data]\npath = HERE\nread on
 
 #[test]
 fn check_reports_every_line_and_its_exit_code_says_if_something_is_missing() {
-    let directory = with(&format!("{SIMPLE}create mask = 0660\nworkgroup = X\n"));
+    let directory = with(&format!("{SIMPLE}delete readonly = yes\nworkgroup = X\n"));
     let (code, out, error) = import(directory.path(), &["samba", "--config", "smb.conf", "--check"]);
     assert_eq!((code, error.as_str()), (3, ""), "{out}");
-    let missing = out.find("Not there yet:\n  smb.conf:6: [data] create mask = 0660\n").unwrap();
+    let missing = out.find("Not there yet:\n  smb.conf:6: [data] delete readonly = yes\n").unwrap();
     let carried = out.find("Carried over:\n  smb.conf:2: [global] private dir").unwrap();
     let rest = out.find("Not needed:\n  smb.conf:7: [data] workgroup = X\n").unwrap();
     assert!(missing < carried && carried < rest, "{out}");
@@ -42,7 +42,10 @@ fn check_reports_every_line_and_its_exit_code_says_if_something_is_missing() {
     assert_eq!((code, it["not_yet"].as_u64()), (3, Some(1)));
     let line = &it["parameters"][3];
     assert_eq!((line["answer"].as_str(), line["line"].as_u64()), (Some("not_yet"), Some(6)), "{line}");
-    assert_eq!((line["parameter"].as_str(), line["section"].as_str()), (Some("create mask"), Some("data")));
+    assert_eq!(
+        (line["parameter"].as_str(), line["section"].as_str()),
+        (Some("delete readonly"), Some("data"))
+    );
     assert_eq!(it["shares"][0]["outcome"], "share");
 
     let directory = with(SIMPLE);

@@ -133,8 +133,7 @@ impl Source<'_> {
         loop {
             match self.text.get(self.at..)? {
                 [] => return None,
-                [b'\\', b'\n', ..] => self.at += 2,
-                [b'\\', b'\r', b'\n', ..] => self.at += 3,
+                [b'\\', rest @ ..] if let Some(end) = end_of_line(rest) => self.at += 1 + end,
                 [byte, ..] => {
                     self.at += 1;
                     if *byte == b'\n' {
@@ -158,6 +157,12 @@ impl Source<'_> {
             None => self.at = self.text.len(),
         }
     }
+}
+
+/// The length of the spaces and the line break at the beginning of the text; `None` if another byte comes first.
+fn end_of_line(text: &[u8]) -> Option<usize> {
+    let spaces = text.iter().take_while(|byte| **byte != b'\n' && is_space(**byte)).count();
+    (text.get(spaces) == Some(&b'\n')).then_some(spaces + 1)
 }
 
 #[cfg(test)]
@@ -188,6 +193,7 @@ mod tests {
             (10, "last=e\\"),
         ];
         assert_eq!(shown(text), expected.map(|(line, text)| (line, text.to_owned())));
+        assert_eq!(shown("a = \\ \t\r\n b\\ c\\  \nd = \\\n"), [(1, "a=b\\ cd =".to_owned())]);
         assert_eq!(shown("[s]\r\npath = /p\r\n"), [(1, "[s]".to_owned()), (2, "path=/p".to_owned())]);
     }
 

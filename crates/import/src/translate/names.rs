@@ -31,14 +31,31 @@ fn patterns(context: &Context<'_>, value: &Value) -> (Vec<String>, Vec<String>) 
     let text = context.config.charset.text(&value.bytes);
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for pattern in text.split('/').map(str::trim).filter(|pattern| !pattern.is_empty()) {
-        let matches_all = pattern.chars().all(|c| c == '*');
         let has_variable = context.substituted(pattern, "").is_err();
-        // Samba reads [...] as a set of characters, and DOS wildcards as such.
-        let is_bad = matches_all || has_variable || pattern.len() > PATTERN_BYTES_MAX;
+        let is_bad = has_variable || !is_pattern(pattern);
         if is_bad { &mut bad } else { &mut good }.push(pattern.to_owned());
     }
     (good, bad)
 }
+
+/// True if the settings accept the pattern. One that matches all names is a mistake.
+fn is_pattern(pattern: &str) -> bool {
+    !pattern.contains('/') && pattern.len() <= PATTERN_BYTES_MAX && pattern.chars().any(|c| c != '*')
+}
+
+/// True if the settings accept the path as the directory of a bin.
+fn is_below_share(path: &str) -> bool {
+    let is_forbidden = |c: char| c < ' ' || "\"*:<>?\\|%".contains(c);
+    path.len() <= DIRECTORY_BYTES_MAX
+        && !path.contains(is_forbidden)
+        && path.split('/').all(|it| !matches!(it, "" | "." | ".."))
+}
+
+/// The longest directory of a bin that is carried over: as long as one name can be.
+const DIRECTORY_BYTES_MAX: usize = 255;
+
+/// The largest `max_file_mib`: a pebibyte.
+const FILE_MEBIBYTES_MAX: i64 = 1 << 30;
 
 /// The longest pattern that is carried over.
 const PATTERN_BYTES_MAX: usize = 200;
@@ -58,10 +75,7 @@ pub(super) fn bin(context: &Context<'_>, section: &Section, answers: &mut Answer
         // Each user has a directory anyway.
         let name = whole.trim_end_matches('/');
         let name = ["/%U", "/%u"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        let is_good = !name.starts_with('/')
-            && !name.contains('%')
-            && name.split('/').all(|it| !matches!(it, "" | "." | ".."));
-        match is_good {
+        match is_below_share(name) {
             true => table.set("directory", &text::string(name), &source(config, Some(value))),
             false => answers.not_yet(Some(value), format!("a bin in {whole}; it is .recycle of the share")),
         }
@@ -73,13 +87,16 @@ pub(super) fn bin(context: &Context<'_>, section: &Section, answers: &mut Answer
     }
     if let Some(value) = option("recycle:exclude") {
         let words: Vec<String> = list(&value.bytes).iter().map(|it| config.charset.text(it)).collect();
-        let is_good = |it: &&String| !it.contains('/') && it.chars().any(|c| c != '*');
-        let words: Vec<&String> = words.iter().filter(is_good).collect();
-        table.set("exclude", &strings(&words), &source(config, Some(value)));
+        let (good, bad): (Vec<&String>, Vec<&String>) = words.iter().partition(|it| is_pattern(it));
+        if let [_, ..] = bad.as_slice() {
+            let bad: Vec<&str> = bad.into_iter().map(String::as_str).collect();
+            answers.not_yet(Some(value), format!("these patterns: {}", bad.join(" ")));
+        }
+        table.set("exclude", &strings(&good), &source(config, Some(value)));
     }
     let most = option("recycle:maxsize").and_then(|value| integer(&value.bytes)).unwrap_or(0);
     if most > 0 {
-        let mebibytes = most.saturating_add((1 << 20) - 1) / (1 << 20);
+        let mebibytes = (most.saturating_add((1 << 20) - 1) / (1 << 20)).min(FILE_MEBIBYTES_MAX);
         table.set("max_file_mib", &mebibytes.to_string(), &source(config, option("recycle:maxsize")));
     }
     table.text().to_owned()

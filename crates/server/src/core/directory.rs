@@ -24,7 +24,7 @@ use crate::core::bulkhead::Bulkhead;
 use crate::core::config::ShareSettings;
 use crate::core::configuration::OpenShare;
 use crate::core::limits;
-use crate::core::path_variables::{Variables, expanded, has_variables};
+use crate::core::path_variables::{Variables, expanded, has_variables, trusted_part};
 use crate::core::start_error::StartError;
 
 /// The directory of a share.
@@ -102,7 +102,8 @@ impl Directory {
             return Ok(known);
         }
         by_path.retain(|_, directory| directory.strong_count() != 0);
-        let share = ShareSettings { path: path.clone(), ..self.share.clone() };
+        let trusted = Some(trusted_part(&self.share.path, variables)?);
+        let share = ShareSettings { path: path.clone(), trusted, ..self.share.clone() };
         let directory = Self::new(&share, &self.open, &self.bulkhead, &self.reach);
         by_path.insert(path, Arc::downgrade(&directory));
         Ok(directory)
@@ -296,7 +297,14 @@ pub(crate) fn open_directory(share: &ShareSettings) -> vfs::Result<Arc<dyn Backe
         names: share.files.names.clone(),
         ..LocalOptions::default()
     };
-    Ok(Arc::new(LocalBackend::open(&share.path, options)?))
+    let backend = match &share.trusted {
+        Some(trusted) => {
+            let below = share.path.strip_prefix(trusted).map_err(|_| vfs::Error::AccessDenied)?;
+            LocalBackend::open_below(trusted, below, options)?
+        }
+        None => LocalBackend::open(&share.path, options)?,
+    };
+    Ok(Arc::new(backend))
 }
 
 /// The error for a directory that the sandbox does not leave to the server.

@@ -40,6 +40,15 @@ pub(crate) fn constant_part(path: &Path) -> PathBuf {
     path.iter().take_while(|component| !has_variables(Path::new(component))).collect()
 }
 
+/// The part of the expanded path that only administrators can change: what is before the variables, or the home directory.
+pub(crate) fn trusted_part(path: &Path, variables: &Variables<'_>) -> Result<PathBuf, String> {
+    if path.to_string_lossy().starts_with("%H") {
+        expanded(Path::new("%H"), variables)
+    } else {
+        Ok(constant_part(path))
+    }
+}
+
 /// The usual place of home directories. A server in its sandbox has no access to others.
 const HOMES: &str = "/home";
 

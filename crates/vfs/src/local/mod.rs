@@ -56,10 +56,11 @@ use abilities::Abilities;
 use credentials::Credentials;
 pub use modes::Modes;
 use resolve::{Root, statx_fd};
-use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags, StatVfsMountFlags};
+use rustix::io::Errno;
 use std::ffi::OsString;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -129,8 +130,25 @@ impl Default for LocalOptions {
 impl LocalBackend {
     /// Opens the directory that is the share's root.
     pub fn open(root: &Path, options: LocalOptions) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(root, flags, Mode::empty())?;
+        Self::of(rustix::fs::open(root, ROOT_FLAGS, Mode::empty())?, options)
+    }
+
+    /// Opens the root of a share that is below a directory which only administrators can change. Symlinks below it are not
+    /// followed: a user may have created them.
+    pub fn open_below(directory: &Path, below: &Path, options: LocalOptions) -> Result<Self> {
+        let directory = rustix::fs::open(directory, ROOT_FLAGS, Mode::empty())?;
+        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+        let path = below.as_os_str().as_bytes();
+        match resolve::resolve_at(directory.as_fd(), path, ROOT_FLAGS, Mode::empty(), resolve) {
+            Err(Errno::LOOP) => Err(Error::Io(std::io::Error::other(
+                "a symbolic link in the part of the path that depends on the user is not followed",
+            ))),
+            found => Self::of(found?, options),
+        }
+    }
+
+    fn of(fd: OwnedFd, options: LocalOptions) -> Result<Self> {
         let capabilities = abilities::probe(fd.as_fd(), Some(fd.as_fd()), &options);
         let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
         let mount = resolve::mount(fd.as_fd())?;
@@ -138,6 +156,8 @@ impl LocalBackend {
         Ok(Self { root, capabilities, below: Abilities::default(), created, mount })
     }
 }
+
+const ROOT_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Backend for LocalBackend {
     fn capabilities(&self) -> Capabilities {

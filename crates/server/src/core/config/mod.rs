@@ -141,6 +141,9 @@ pub struct ShareSettings {
     pub name: String,
     /// The directory that the share gives access to.
     pub path: PathBuf,
+    /// The beginning of the path of a user's directory that only administrators can change; symlinks behind it are not
+    /// followed. `None` for a path without variables.
+    pub trusted: Option<PathBuf>,
     /// The remark that administrators and browsers see.
     pub remark: String,
     /// True if no user may write.
@@ -275,6 +278,7 @@ impl ShareSettings {
         Self {
             name: String::from(Self::IPC),
             path: PathBuf::new(),
+            trusted: None,
             remark: String::from("Remote IPC"),
             read_only: false,
             guest: true,

@@ -381,6 +381,7 @@ impl Reader<'_> {
             temporary: false,
             caching: caching.unwrap_or_default(),
             autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
+            trusted: None,
             path: self.share_path(table.path),
             remark: table.remark.map(Spanned::into_inner).unwrap_or_default(),
             read_only: table.read_only,
