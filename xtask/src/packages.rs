@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("avahi-utils", "/usr/bin/avahi-browse"),
     ("dbus", "/usr/bin/dbus-daemon"),
     ("procps", "/usr/bin/ps"),
+    ("acl", "/usr/bin/setfacl"),
     ("attr", "/usr/bin/setfattr"),
     ("util-linux", "/usr/bin/unshare"),
     ("gcc", "/usr/bin/cc"),
@@ -31,6 +32,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("winbind", "/usr/sbin/winbindd"),
     ("libnss-winbind", "/usr/share/doc/libnss-winbind/copyright"),
     ("krb5-user", "/usr/bin/kinit"),
+    ("cifs-utils", "/usr/sbin/cifs.upcall"),
     ("adcli", "/usr/sbin/adcli"),
     ("faketime", "/usr/bin/faketime"),
 ];
