@@ -230,6 +230,8 @@ struct Waiting {
     tree: TreeId,
     holds: FileId,
     waits: MessageId,
+    /// The AsyncId of the waiting request.
+    id: TreeOrAsync,
 }
 
 impl Waiting {
@@ -246,7 +248,7 @@ impl Waiting {
         raw.send(message, Signed(&keys));
         let interim = raw.receive(&[&keys]).expect("an interim answer");
         assert_eq!((interim.header.status, interim.header.message_id), (NtStatus::PENDING, waits));
-        Self { raw, keys, tree, holds, waits }
+        Self { raw, keys, tree, holds, waits, id: interim.header.tree }
     }
 
     fn unlock(&mut self) -> Vec<u8> {
@@ -297,13 +299,9 @@ fn a_cancel_needs_the_session_and_protection_of_its_request() {
         let id = [SessionId(0), waiting.keys.id, bob.id][session];
         let mut message = waiting.cancel(id);
         if by_async_id {
-            // The first request that waits on its connection.
             let header = Header::decode(&message).expect("a header");
-            let header = Header {
-                flags: header.flags | HeaderFlags::ASYNC_COMMAND,
-                tree: TreeOrAsync::Async(wire::AsyncId(1)),
-                ..header
-            };
+            let header =
+                Header { flags: header.flags | HeaderFlags::ASYNC_COMMAND, tree: waiting.id, ..header };
             message[..Header::SIZE].copy_from_slice(&header.to_bytes());
         }
         let key = if session == 2 { &bob } else { &waiting.keys };
