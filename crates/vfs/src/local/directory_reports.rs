@@ -9,7 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The queue of reports; there is none before the first watch, or if the user has too many (fs.inotify.max_user_instances).
+/// The queue of reports; there is none before it is prepared or used, or if the user has too many (fs.inotify.max_user_instances).
 #[derive(Clone)]
 pub(super) struct DirectoryReports(Option<Arc<OwnedFd>>);
 
@@ -42,6 +42,13 @@ pub(super) enum Event<'a> {
 impl DirectoryReports {
     pub(super) const fn new() -> Self {
         Self(None)
+    }
+
+    /// Makes the queue, if there is none, with the identity of the thread, to whose user it is charged.
+    pub(super) fn prepare(&mut self) {
+        if let Err(error) = self.queue() {
+            warn_once(error);
+        }
     }
 
     /// Asks for reports on a directory, which the thread must be allowed to list, and returns their number. It is the same

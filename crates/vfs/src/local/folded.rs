@@ -30,6 +30,11 @@ static OWN_CHANGES: [AtomicU64; OWN_CHANGE_COUNTERS] = [const { AtomicU64::new(0
 /// The number of counters: so many that a scan is seldom disturbed by changes of another directory.
 const OWN_CHANGE_COUNTERS: usize = 256;
 
+/// Prepares for looking names up. The thread must act as the process.
+pub(super) fn prepare() {
+    INDEX.prepare();
+}
+
 /// Finds the entry of a directory that equals `wanted` in all but case and the normalization `forms` (the
 /// first by its bytes if there are several), or the one whose short name is `wanted`.
 ///

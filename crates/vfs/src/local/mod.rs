@@ -149,6 +149,7 @@ impl LocalBackend {
     }
 
     fn of(fd: OwnedFd, options: LocalOptions) -> Result<Self> {
+        folded::prepare();
         let capabilities = abilities::probe(fd.as_fd(), Some(fd.as_fd()), &options);
         let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
         let mount = resolve::mount(fd.as_fd())?;

@@ -133,6 +133,11 @@ impl NameIndex {
         }))
     }
 
+    /// Prepares for the kernel's reports, as the process: a user's limits must not apply to the whole server.
+    pub(super) fn prepare(&self) {
+        self.locked(|directories| directories.kernel.prepare());
+    }
+
     /// True if the directory has a table, or is being scanned for one.
     pub(super) fn contains(&self, key: IndexKey) -> bool {
         self.locked(|directories| directories.by_key.contains_key(&key))
