@@ -62,7 +62,7 @@ impl ThirdLeg {
         let plain = self.session_key.decrypt(KeyUsage::AP_REP, encrypted.cipher);
         let plain = plain.map_err(|_| altered.clone())?;
         let part = messages::decode_enc_ap_rep_part(&plain).map_err(|_| altered.clone())?;
-        // What is around the ciphertext is not protected and can be changed.
+        // Only the ciphertext is protected; an attacker can change the rest of the token.
         let own = messages::decode_ap_rep(&self.own).map_err(|_| altered.clone())?;
         let is_clients = encrypted.cipher != own.cipher && part.sequence == self.sequence;
         if is_clients && encrypted.etype == self.session_key.enctype().number() {

@@ -5,7 +5,7 @@ use registry::{
     ReplayError, SessionFlags, UserKind,
 };
 use wire::security::Sid;
-use wire::{AccessMask, OplockLevel, SessionId};
+use wire::{AccessMask, FileId, OplockLevel, SessionId};
 
 use crate::world::{
     ALL_ACCESS, Client, READ, RWH, SHARE_ALL, SHARE_NONE, World, durable_v2, guid, identity, lease,
@@ -74,21 +74,26 @@ fn a_guest_does_not_reclaim_the_open_of_an_account() {
     assert_eq!(world.replay(&replay(guest)).err(), Some(ReplayError::Denied));
     let _ = world.state.disconnect(alice.connection, world.now);
     let guest = session_as(&mut world, again, GUEST, "DOMAIN");
-    let back = |by: Client| Reconnect {
-        session: by.session,
-        tree: by.tree,
-        connection: by.connection,
-        file_id: open.file_id,
-        create_guid: Some(guid(0xd0)),
-        lease: None,
-        path: "dir\\file1".into(),
-        is_same_path: wire::eq_ignore_case,
-    };
+    let back = |by| reclaim_of(open.file_id, by);
     let refused = world.state.reconnect(&back(guest), |_, attached| *attached, world.now).err();
     assert_eq!(refused, Some(ReconnectError::OtherUser));
     let elsewhere = session_as(&mut world, again, SessionFlags::default(), "ELSEWHERE");
     assert!(world.state.reconnect(&back(elsewhere), |_, attached| *attached, world.now).is_ok());
     world.check();
+}
+
+/// The reclaim of the durable open of `dir\file1` by the client.
+fn reclaim_of(file_id: FileId, by: Client) -> Reconnect {
+    Reconnect {
+        session: by.session,
+        tree: by.tree,
+        connection: by.connection,
+        file_id,
+        create_guid: Some(guid(0xd0)),
+        lease: None,
+        path: "dir\\file1".into(),
+        is_same_path: wire::eq_ignore_case,
+    }
 }
 
 /// A further session of the client for a user of a domain.
@@ -125,16 +130,7 @@ fn an_open_is_reclaimed_by_the_user_with_its_sid_alone() {
     let open = world.open(request);
     let _ = world.state.disconnect(carol.connection, world.now);
     let again = world.client(1);
-    let back = |by: Client| Reconnect {
-        session: by.session,
-        tree: by.tree,
-        connection: by.connection,
-        file_id: open.file_id,
-        create_guid: Some(guid(0xd0)),
-        lease: None,
-        path: "dir\\file1".into(),
-        is_same_path: wire::eq_ignore_case,
-    };
+    let back = |by| reclaim_of(open.file_id, by);
     let local = world.logon(again.connection, 1);
     let identity_of_local = Identity { user: "CORP\\carol".into(), ..Identity::default() };
     let _ = world.state.session_valid(local, identity_of_local, None, world.now).unwrap();

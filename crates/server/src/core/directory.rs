@@ -97,13 +97,13 @@ impl Directory {
             return Ok(Arc::clone(self));
         }
         let path = expanded(&self.share.path, variables)?;
+        let trusted = trusted_part(&self.share.path, &path).ok_or("a '/' must follow %H")?;
         let mut by_path = self.by_path.lock();
         if let Some(known) = by_path.get(&path).and_then(Weak::upgrade) {
             return Ok(known);
         }
         by_path.retain(|_, directory| directory.strong_count() != 0);
-        let trusted = Some(trusted_part(&self.share.path, variables)?);
-        let share = ShareSettings { path: path.clone(), trusted, ..self.share.clone() };
+        let share = ShareSettings { path: path.clone(), trusted: Some(trusted), ..self.share.clone() };
         let directory = Self::new(&share, &self.open, &self.bulkhead, &self.reach);
         by_path.insert(path, Arc::downgrade(&directory));
         Ok(directory)

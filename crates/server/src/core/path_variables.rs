@@ -1,7 +1,7 @@
 //! Variables in the path of a share, and names from outside as components of paths.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use auth::IdentityKind;
 use vfs::Actor;
@@ -40,13 +40,16 @@ pub(crate) fn constant_part(path: &Path) -> PathBuf {
     path.iter().take_while(|component| !has_variables(Path::new(component))).collect()
 }
 
-/// The part of the expanded path that only administrators can change: what is before the variables, or the home directory.
-pub(crate) fn trusted_part(path: &Path, variables: &Variables<'_>) -> Result<PathBuf, String> {
-    if path.to_string_lossy().starts_with("%H") {
-        expanded(Path::new("%H"), variables)
-    } else {
-        Ok(constant_part(path))
+/// The part of an expanded path that only administrators can change: what is before the variables, or the home directory.
+/// `None` if the home directory is not a whole component.
+pub(crate) fn trusted_part(path: &Path, expanded: &Path) -> Option<PathBuf> {
+    let text = path.to_string_lossy();
+    let Some(rest) = text.strip_prefix("%H") else { return Some(constant_part(path)) };
+    if !rest.is_empty() && !rest.starts_with('/') {
+        return None;
     }
+    let below = Path::new(rest).components().filter(|part| *part != Component::RootDir).count();
+    expanded.ancestors().nth(below).map(Path::to_path_buf)
 }
 
 /// The usual place of home directories. A server in its sandbox has no access to others.
@@ -176,6 +179,13 @@ mod tests {
         ] {
             assert_eq!(constant_part(Path::new(path)), Path::new(part));
         }
+        let trusted = |path: &str, expanded: &str| {
+            trusted_part(Path::new(path), Path::new(expanded)).map(|it| it.to_string_lossy().into_owned())
+        };
+        assert_eq!(trusted("/srv/%S/%U", "/srv/data/carol").as_deref(), Some("/srv"));
+        assert_eq!(trusted("%H", "/home/carol").as_deref(), Some("/home/carol"));
+        assert_eq!(trusted("%H/%U/../x/", "/home/carol/carol/../x/").as_deref(), Some("/home/carol"));
+        assert_eq!(trusted("%Hx", "/home/carolx"), None);
         assert!(!has_variables(Path::new("/srv/100%")) && !has_variables(Path::new("/%x/%")));
     }
 

@@ -421,7 +421,7 @@ impl Directories {
     fn take_report(&mut self, number: i32, change: Change, name: &[u8]) {
         for key in self.tables_of(number).into_iter().flatten() {
             let Some(directory) = self.by_key.get_mut(&key) else { continue };
-            // So many changes are of a directory whose names nobody looks up.
+            // No client has looked up a name there for a long time, because a look-up applies the reports.
             if directory.reports.len() >= INDEX_REPORTS_MAX {
                 self.remove(key);
                 continue;
@@ -462,7 +462,7 @@ impl Reports {
             let is_gone = match change {
                 Change::Added => return table.insert(&name),
                 Change::Removed => true,
-                // What happens after this look at the disk is reported later.
+                // The kernel reports changes that follow this check.
                 Change::MovedAway => {
                     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
                     match rustix::fs::statat(directory, &*name, flags) {

@@ -77,7 +77,7 @@ pub(super) fn expire(root: &Root, directory: &RelativePath, limit: SystemTime) -
     let mut removed: u64 = 0;
     let mut failed = None;
     for name in entries(at.as_fd())? {
-        // What one user has made of its directory does not keep the files of the others.
+        // An error in the directory of one user does not keep the files of other users from expiring.
         if let Err(error) = expire_entry(at.as_fd(), &name, None, limit, RECYCLED_DEPTH_MAX, &mut removed) {
             failed.get_or_insert(error);
         }

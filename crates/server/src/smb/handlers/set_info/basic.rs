@@ -26,7 +26,7 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     };
     let attributes = attributes(info.attributes, is_directory)?;
     if let Some(mut attributes) = attributes {
-        // What only the name makes hidden is not stored as hidden when a client sets what it has read.
+        // Clients write back attributes that they have read. HIDDEN is not stored if it only comes from the name.
         let of_name = open.tree().shown_attributes(file.path().name(), FileAttributes::NONE);
         if attributes.intersects(of_name) && !stat.attributes.intersects(of_name) {
             attributes = attributes.without(of_name) | FileAttributes::NORMAL;
