@@ -21,8 +21,8 @@ pub struct Event {
     /// The time.
     pub at: Option<Timestamp>,
     /// The kind: "connection_up", "connection_down", "session_up", "session_down", "tree_up", "tree_down", "opened",
-    /// "closed", "orphaned", "reclaimed", "refused", "break_sent", "break_timed_out", "share_added", "share_removed";
-    /// "lost" stands for events that are no longer available.
+    /// "closed", "orphaned", "reclaimed", "refused", "deleted", "renamed", "break_sent", "break_timed_out",
+    /// "share_added", "share_removed"; "lost" stands for events that are no longer available.
     pub kind: String,
     /// The session's `SessionGlobalId`.
     pub session_id: Option<u32>,
@@ -32,6 +32,8 @@ pub struct Event {
     pub share: Option<String>,
     /// The path below the share.
     pub path: Option<String>,
+    /// The old path, for "renamed".
+    pub from: Option<String>,
     /// The account.
     pub user: Option<String>,
     /// The client's address.

@@ -221,7 +221,7 @@ impl<S: Shell> State<S> {
             }
             removals = self.due_removals(key, &link, open.deletes_with_own.then_some(id), effects);
         }
-        self.events.push(now, EventKind::Closed { open: open.event(id), reason });
+        self.events.push(now, EventKind::Closed { open: open.event(id), reason, used: open.used() });
         effects.dropped.push(Dropped {
             global_id: id,
             file_id: open.file_id,
@@ -397,15 +397,7 @@ impl<S: Shell> State<S> {
                 EndReason::ConnectionLost if !hung_up => count(&self.statistics.sessions_errored_out),
                 _ => {}
             }
-            self.events.push(
-                now,
-                EventKind::SessionDown {
-                    session: id,
-                    user: session.identity.user.clone(),
-                    client: session.owner.client.clone(),
-                    reason,
-                },
-            );
+            self.events.push(now, EventKind::SessionDown { session: id, owner: session.owner, reason });
         }
         effects.sessions_ended.push(SessionEnded {
             global_id: id,

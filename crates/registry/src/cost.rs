@@ -24,7 +24,7 @@
 //! | `cancel`, `forget_waiting` | log; as `unlock` if the request waited for a lock |
 //! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, all of which are woken |
 //! | `close_open`: pending deletes | log: links are counted by file, and only the closing open's is examined; when the last open of another share has ended, `WORK_PER_HOLD` of the deletes that waited for it, then a `Rest` |
-//! | `is_open_deleted`, `is_vanishing`, `deleted_links`, `begin_replace`, `end_replace`, `removed`; `admit`: deletes, removals and replacements under way | log |
+//! | `is_open_deleted`, `is_vanishing`, `deleted_links`, `begin_replace`, `end_replace`, `removed`, `deleted`; `admit`: deletes, removals and replacements under way | log |
 //! | `begin_move`, `begin_stream_move`, `end_move`, `caches_handle` | log, and caches of the file |
 //! | `admit`, `is_moving`, `meets_move`: during a rename | the components of the path times log |
 //! | `admit`, `begin_move`, `moved_path`: renames since the path was looked up | the number of renames since then, up to those that are remembered |

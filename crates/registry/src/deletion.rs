@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wire::{FileGlobalId, ShareName};
 
+use crate::events::EventOpen;
 use crate::links::{Link, Links, without_stream};
 use crate::open::Open;
 use crate::remaining_work::Work;
@@ -17,11 +18,13 @@ pub(crate) struct PendingDelete<S: Shell> {
     path: Arc<str>,
     by: FileGlobalId,
     attached: S::Open,
+    /// The open, as it was when the delete was requested.
+    of: EventOpen,
 }
 
 impl<S: Shell> PendingDelete<S> {
     fn new(id: FileGlobalId, open: &Open<S>) -> Self {
-        Self { path: without_stream(&open.path), by: id, attached: open.attached.clone() }
+        Self { path: without_stream(&open.path), by: id, attached: open.attached.clone(), of: open.event(id) }
     }
 }
 
@@ -124,6 +127,8 @@ pub struct Removal<S: Shell> {
     /// The named stream that is removed, or the file whose link is removed.
     pub target: FileKey,
     link: Link,
+    /// The open that requested the delete, with the path that is removed.
+    pub(crate) of: EventOpen,
 }
 
 /// Pending deletes that were withdrawn, with the server's parts of the opens that requested them. The caller drops them
@@ -333,10 +338,14 @@ impl<S: Shell> State<S> {
     fn removal(
         &mut self,
         target: FileKey,
-        (link, PendingDelete { by, attached, .. }): (Link, PendingDelete<S>),
+        (link, PendingDelete { path, by, attached, mut of }): (Link, PendingDelete<S>),
     ) -> Removal<S> {
         self.begin_vanishing(target, link.clone());
-        Removal { attached, by, target, link }
+        // The path of a stream's delete has the stream's name, which a rename of the file does not change.
+        if !target.is_named_stream() {
+            of.path = path;
+        }
+        Removal { attached, by, target, link, of }
     }
 
     /// Gives the pending delete of a link its new name, and returns the server's part of the open that requested it,

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wire::{FileGlobalId, SessionGlobalId, TreeGlobalId};
+use wire::{AccessMask, FileGlobalId, SessionGlobalId, TreeGlobalId};
 
-use crate::{CloseReason, ConnectionId, EndReason, RefusalKind, Shell, State, Time};
+use crate::{CloseReason, ConnectionId, EndReason, Owner, Refusal, Removal, Shell, State, Time};
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +27,25 @@ pub struct EventOpen {
     pub share: Arc<str>,
     /// The path in the share.
     pub path: Arc<str>,
-    /// The user of the open.
-    pub user: Arc<str>,
-    /// The client of the open.
-    pub client: Arc<str>,
+    /// The user and the client of the open.
+    pub owner: Arc<Owner>,
+    /// `Open.GrantedAccess`.
+    pub access: AccessMask,
+    /// True if the open is of a directory.
+    pub is_directory: bool,
+}
+
+/// The use that was made of an open, from its beginning to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventUse {
+    /// The session to which the open belonged at its end; `None` for an orphan.
+    pub session: Option<SessionGlobalId>,
+    /// The time at which the open was granted.
+    pub opened: Time,
+    /// The number of bytes that were read.
+    pub bytes_read: u64,
+    /// The number of bytes that were written.
+    pub bytes_written: u64,
 }
 
 /// The kinds of events.
@@ -42,9 +57,9 @@ pub enum EventKind {
     /// A transport connection ended.
     ConnectionDown { connection: ConnectionId },
     /// A session became valid.
-    SessionUp { session: SessionGlobalId, user: Arc<str>, client: Arc<str> },
+    SessionUp { session: SessionGlobalId, owner: Arc<Owner> },
     /// A session ended.
-    SessionDown { session: SessionGlobalId, user: Arc<str>, client: Arc<str>, reason: EndReason },
+    SessionDown { session: SessionGlobalId, owner: Arc<Owner>, reason: EndReason },
     /// A session connected to a share.
     TreeUp { tree: TreeGlobalId, session: SessionGlobalId, share: Arc<str> },
     /// A tree connect ended.
@@ -52,21 +67,17 @@ pub enum EventKind {
     /// A file or pipe was opened.
     Opened { open: EventOpen, session: SessionGlobalId },
     /// An open ended.
-    Closed { open: EventOpen, reason: CloseReason },
+    Closed { open: EventOpen, reason: CloseReason, used: EventUse },
     /// A durable open lost its client and waits for it.
     Orphaned { open: EventOpen },
     /// A client reclaimed its durable open.
     Reclaimed { open: EventOpen, session: SessionGlobalId },
     /// An open, a lock or a transfer was refused.
-    Refused {
-        kind: RefusalKind,
-        share: Arc<str>,
-        path: Arc<str>,
-        session: Option<SessionGlobalId>,
-        user: Arc<str>,
-        client: Arc<str>,
-        blocker: Option<FileGlobalId>,
-    },
+    Refused { refusal: Arc<Refusal> },
+    /// A file, directory or stream was deleted. The open is that which requested the delete; it may have ended before.
+    Deleted { open: EventOpen },
+    /// A file, directory or stream was renamed: `open` has the new path.
+    Renamed { open: EventOpen, from: Arc<str> },
     /// A break was sent to a client.
     BreakSent { open: EventOpen },
     /// A client did not answer a break in time.
@@ -122,6 +133,11 @@ impl<S: Shell> State<S> {
         let events: Vec<Event> = log.ring.iter().skip(skip).take(limit).cloned().collect();
         let last_seq = events.last().map_or(seq.max(first.saturating_sub(1)), |event| event.seq);
         Events { events, lost, last_seq }
+    }
+
+    /// Adds the event that a [`Removal`] was carried out.
+    pub fn deleted(&mut self, removal: &Removal<S>, now: Time) {
+        self.events.push(now, EventKind::Deleted { open: removal.of.clone() });
     }
 
     /// The number of the latest event. A reader that starts there gets later events only.

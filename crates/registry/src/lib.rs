@@ -87,14 +87,14 @@ pub use effects::{
     BreakKind, BreakNotice, Cancelled, CloseReason, Dropped, Effects, EndReason, Outcome, SessionEnded,
     TreeEnded,
 };
-pub use events::{Event, EventKind, EventOpen, Events};
+pub use events::{Event, EventKind, EventOpen, EventUse, Events};
 pub use file::{FileKey, FileShared, FileSummary, OpenTarget};
 pub use ids::{ConnectionId, LeaseId, RequestKey};
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use moves::{InTheWay, MoveCount, MoveNames, Moving};
-pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
+pub use open::{NotFound, OpenInfo, OpenRef, OpenShared, Owner};
 pub use path_index::{PathPosition, RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};

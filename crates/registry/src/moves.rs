@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::names::SEPARATORS;
 use wire::{FileGlobalId, FoldedName, LeaseState, ShareName};
 
+use crate::events::{EventKind, EventOpen};
 use crate::{Effects, FileKey, NotFound, OpenRef, Shell, State, Time, cost};
 
 /// The renames that are being carried out, and the last ones that were. There are no more of the former than requests
@@ -76,14 +77,16 @@ pub struct Moving {
     file: FileKey,
     share: ShareName,
     places: [FoldedName; 2],
-    /// The new path, once the file has it.
-    moved_to: Option<Arc<str>>,
+    /// The open of the rename, with the old path.
+    open: EventOpen,
+    /// The new path, once the file has it, and the time of that.
+    moved_to: Option<(Arc<str>, Time)>,
 }
 
 impl Moving {
     /// Records that the file now has the path `to`.
-    pub fn moved_to(&mut self, to: &str) {
-        self.moved_to = Some(to.into());
+    pub fn moved_to(&mut self, to: &str, now: Time) {
+        self.moved_to = Some((to.into(), now));
     }
 }
 
@@ -148,7 +151,9 @@ impl<S: Shell> State<S> {
     }
 
     fn enter_move(&mut self, id: FileGlobalId, names: MoveNames<'_>) -> Result<Moving, InTheWay> {
-        let file = self.opens.get(&id).and_then(|open| open.target.file()).ok_or(NotFound)?;
+        let open = self.opens.get(&id).ok_or(NotFound)?;
+        let file = open.target.file().ok_or(NotFound)?;
+        let open = EventOpen { path: names.from.into(), ..open.event(id) };
         let share = ShareName::new(names.share);
         let places = [names.from, names.to].map(FoldedName::new);
         if places
@@ -157,7 +162,7 @@ impl<S: Shell> State<S> {
         {
             return Err(InTheWay::OtherMove);
         }
-        let moving = Moving { file, share, places, moved_to: None };
+        let moving = Moving { file, share, places, open, moved_to: None };
         self.moves.begin(&moving);
         Ok(moving)
     }
@@ -184,6 +189,10 @@ impl<S: Shell> State<S> {
     /// Ends a rename that [`Self::begin_move`] began, after it was carried out ([`Moving::moved_to`]) or has failed.
     pub fn end_move(&mut self, moving: &Moving) {
         self.moves.end(moving);
+        if let Some((to, at)) = &moving.moved_to {
+            let open = EventOpen { path: to.clone(), ..moving.open.clone() };
+            self.events.push(*at, EventKind::Renamed { open, from: moving.open.path.clone() });
+        }
     }
 
     /// The count of renames, removals and replacements that have been carried out:
@@ -308,7 +317,7 @@ impl Moves {
                 self.places.remove(&moving.share);
             }
         }
-        if let Some(to) = &moving.moved_to {
+        if let Some((to, _)) = &moving.moved_to {
             let [from, _] = moving.places.clone();
             self.note(CarriedOut { share: moving.share.clone(), from, to: Some(to.clone()) });
         }

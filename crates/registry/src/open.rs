@@ -44,7 +44,7 @@ use wire::{
 
 use crate::caching::Caching;
 use crate::durable::Durable;
-use crate::events::EventOpen;
+use crate::events::{EventOpen, EventUse};
 use crate::share::Origin;
 use crate::user_counts::UserKey;
 use crate::{
@@ -100,8 +100,19 @@ impl<S: Shell> Open<S> {
             file,
             share: self.origin.share_name.clone(),
             path: self.path.clone(),
-            user: self.owner.user.clone(),
-            client: self.owner.client.clone(),
+            owner: self.owner.clone(),
+            access: self.access,
+            is_directory: self.is_directory,
+        }
+    }
+
+    /// The use that was made of the open, at its end.
+    pub(crate) fn used(&self) -> EventUse {
+        EventUse {
+            session: self.home.map(|home| home.session),
+            opened: self.created,
+            bytes_read: self.shared.bytes_read(),
+            bytes_written: self.shared.bytes_written(),
         }
     }
 }
@@ -115,14 +126,19 @@ pub(crate) struct Home {
     pub(crate) connection: ConnectionId,
 }
 
-/// The user and client of an open, kept with it because it may outlive its session.
+/// The user and client of an open or a session. An open keeps them because it may outlive its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) user: Arc<str>,
-    pub(crate) domain: Arc<str>,
-    pub(crate) kind: UserKind,
-    pub(crate) sid: Option<Sid>,
-    pub(crate) client: Arc<str>,
+pub struct Owner {
+    /// The name of the user.
+    pub user: Arc<str>,
+    /// The domain or server that the client named.
+    pub domain: Arc<str>,
+    /// The kind of user.
+    pub kind: UserKind,
+    /// The SID of a user of a domain.
+    pub sid: Option<Sid>,
+    /// The name of the client.
+    pub client: Arc<str>,
 }
 
 impl Owner {

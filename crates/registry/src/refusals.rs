@@ -76,7 +76,7 @@ pub struct RefusalOpen {
 }
 
 pub(crate) struct RefusalLog {
-    ring: VecDeque<Refusal>,
+    ring: VecDeque<Arc<Refusal>>,
     capacity: usize,
     last: u64,
 }
@@ -86,38 +86,28 @@ impl RefusalLog {
         Self { ring: VecDeque::new(), capacity, last: 0 }
     }
 
-    fn push(&mut self, refusal: Refusal) {
+    fn push(&mut self, refusal: Refusal) -> Arc<Refusal> {
         self.last = self.last.saturating_add(1);
-        if self.capacity == 0 {
-            return;
+        let refusal = Arc::new(Refusal { number: self.last, ..refusal });
+        if self.capacity != 0 {
+            if self.ring.len() >= self.capacity {
+                self.ring.pop_front();
+            }
+            self.ring.push_back(refusal.clone());
         }
-        if self.ring.len() >= self.capacity {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(Refusal { number: self.last, ..refusal });
+        refusal
     }
 }
 
 impl<S: Shell> State<S> {
     /// The refusals that are remembered, the latest first.
     pub fn refusals(&self) -> Vec<Refusal> {
-        self.refusals.ring.iter().rev().cloned().collect()
+        self.refusals.ring.iter().rev().map(|it| Refusal::clone(it)).collect()
     }
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
-        self.events.push(
-            refusal.time,
-            EventKind::Refused {
-                kind: refusal.kind,
-                share: refusal.share.clone(),
-                path: refusal.path.clone(),
-                session: refusal.session,
-                user: refusal.user.clone(),
-                client: refusal.client.clone(),
-                blocker: refusal.blocker.as_ref().map(|open| open.global_id),
-            },
-        );
-        self.refusals.push(refusal);
+        let refusal = self.refusals.push(refusal);
+        self.events.push(refusal.time, EventKind::Refused { refusal });
     }
 
     pub(crate) fn refusal_open(&self, id: FileGlobalId) -> Option<RefusalOpen> {

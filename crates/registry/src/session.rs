@@ -352,8 +352,7 @@ impl<S: Shell> State<S> {
         }
         if first {
             count(&self.statistics.session_opens);
-            let (user, client) = (session.identity.user.clone(), session.owner.client.clone());
-            self.events.push(now, EventKind::SessionUp { session: global_id, user, client });
+            self.events.push(now, EventKind::SessionUp { session: global_id, owner: session.owner.clone() });
         }
         for channel in session.channels.clone() {
             self.raise_standing(channel, standing);

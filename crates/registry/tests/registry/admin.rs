@@ -402,3 +402,64 @@ fn shutdown_ends_all_sessions_and_opens() {
     assert_eq!(world.state.counts(), (3, 0, 0, 0));
     assert_eq!(world.state.poll_timeout(), None);
 }
+
+#[test]
+fn events_of_an_open_have_its_user_access_and_counts() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let begun = world.now;
+    let request = world.request(client, 1);
+    let wanted = request.access;
+    let open = world.open(request);
+    open.shared.count_read(7, world.now);
+    open.shared.count_written(3, world.now);
+    let start = world.state.last_event();
+    let _ = world.pass_ms(500);
+    let _ = world.close(&open);
+    let events = world.state.events_after(start, 10).events;
+    let [registry::Event { kind: EventKind::Closed { open: closed, reason, used }, .. }] = &*events else {
+        panic!("{events:?}")
+    };
+    assert_eq!((closed.file, *reason), (open.global_id, CloseReason::ClientClose));
+    assert_eq!((used.bytes_read, used.bytes_written, used.opened), (7, 3, begun));
+    assert!(used.session.is_some() && closed.access == wanted);
+    assert_eq!(&*closed.owner.user, "user1");
+}
+
+#[test]
+fn renames_and_deletes_that_were_carried_out_are_events() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = world.request(client, 1);
+    let open = world.open(request);
+    let old = world.state.open(open.global_id).unwrap().path;
+    let start = world.state.last_event();
+    let names = registry::MoveNames {
+        share: "data",
+        from: &old,
+        to: "new",
+        looked_up: registry::MoveCount::NEVER_MOVED,
+    };
+    // A rename that fails is no event.
+    let failed = world.state.begin_move(open.global_id, names, crate::world::ROOT, false).unwrap();
+    world.state.end_move(&failed);
+    let mut moving = world.state.begin_move(open.global_id, names, crate::world::ROOT, false).unwrap();
+    moving.moved_to("new", world.now);
+    world.state.end_move(&moving);
+    world.state.set_delete_pending(open.global_id, true).unwrap();
+    let effects = world.state.close_open(open.global_id, CloseReason::ClientClose, world.now).unwrap();
+    let removal = &effects.dropped[0].removals[0];
+    world.state.removed(removal);
+    world.state.deleted(removal, world.now);
+    let events = world.state.events_after(start, 10).events;
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| match &event.kind {
+            EventKind::Renamed { open, from } => format!("renamed {from} {}", open.path),
+            EventKind::Closed { .. } => String::from("closed"),
+            EventKind::Deleted { open } => format!("deleted by {}", open.owner.user),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, [format!("renamed {old} new"), "closed".into(), "deleted by user1".into()]);
+}

@@ -68,7 +68,7 @@ fn create_with_a_lookup_before_a_rename_looks_again() {
     let before = world.state.moves();
     let mut moving =
         world.state.begin_move(directory.file_id, names("Dir", "Else\\New"), ROOT, false).unwrap();
-    moving.moved_to("Else\\New");
+    moving.moved_to("Else\\New", world.now);
     world.state.end_move(&moving);
     let after = world.state.moves();
     for (path, has_moved) in [
@@ -99,7 +99,7 @@ fn create_with_a_lookup_before_a_rename_looks_again() {
         for _ in 0..300 {
             let mut moving = world.state.begin_move(directory.file_id, names("x", "y"), ROOT, false).unwrap();
             if moves {
-                moving.moved_to("y");
+                moving.moved_to("y", world.now);
             }
             world.state.end_move(&moving);
         }
@@ -117,7 +117,7 @@ fn change_of_the_roots_own_streams_concerns_nothing_below_the_root() {
     let root = world.open(AdmitRequest { is_directory: true, ..root });
     let before = world.state.moves();
     let mut moving = world.state.begin_move(root.file_id, names("", ""), ROOT, false).unwrap();
-    moving.moved_to("");
+    moving.moved_to("", world.now);
     world.state.end_move(&moving);
     for (path, has_moved) in [("", true), (":s", true), ("dir", false), ("dir\\f", false)] {
         let request = of_path(&mut world, two, 2, path);
@@ -161,7 +161,7 @@ fn renames_with_common_names_exclude_each_other() {
     // The name that was looked up may stand for another file by now.
     let looked_up = world.state.moves();
     let mut moving = world.state.begin_move(file, names("d", "e"), ROOT, true).unwrap();
-    moving.moved_to("e");
+    moving.moved_to("e", world.now);
     world.state.end_move(&moving);
     let late = MoveNames { looked_up, ..names("b\\g", "d\\g") };
     let begun = world.state.begin_move(other, late, ROOT, false);

@@ -246,9 +246,14 @@ impl Server {
 
     fn finish_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) -> vfs::Result<()> {
         let removed = self.remove_name(removal, is_by_last);
-        self.registry.lock("removed").removed(removal);
+        let mut registry = self.registry.lock("removed");
+        registry.removed(removal);
+        if matches!(removed, Ok(true)) {
+            registry.deleted(removal, self.now());
+        }
+        drop(registry);
         self.signals.moving_ended.notify_waiters();
-        removed
+        removed.map(drop)
     }
 
     /// Brings a file and its directory's listing up to date at the end of an open (MS-FSA 2.1.5.5).
@@ -282,10 +287,11 @@ impl Server {
     }
 
     /// Removes the name or the stream with a pending delete after its last open has ended (MS-FSA 2.1.5.5): by the path
-    /// of the open that requested it, with the rights of its user.
-    fn remove_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) -> vfs::Result<()> {
+    /// of the open that requested it, with the rights of its user. Returns false if the name stays, or no longer names the
+    /// file.
+    fn remove_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) -> vfs::Result<bool> {
         let open = &removal.attached;
-        let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return Ok(()) };
+        let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return Ok(false) };
         let is_stream = file.is_stream;
         let path = file.path();
         let removed = match recycle(open, file, &path, &**backend) {
@@ -294,9 +300,9 @@ impl Server {
         };
         match removed {
             // Another program has removed the file, or given its name to another file.
-            Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::Replaced) => return Ok(()),
+            Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::Replaced) => return Ok(false),
             // FILE_DELETE_ON_CLOSE does not check if a directory is empty, and removes it only then, as in Windows.
-            Err(vfs::Error::NotEmpty) if file.deletes_on_close() => return Ok(()),
+            Err(vfs::Error::NotEmpty) if file.deletes_on_close() => return Ok(false),
             removed => removed?,
         }
         let (action, what) = match (is_stream, file.is_directory) {
@@ -310,7 +316,7 @@ impl Server {
             let parent_key = open.parent_key().filter(|_| is_by_last);
             self.break_directory_leases(open.tree(), &path, parent_key);
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -366,7 +372,7 @@ impl Moving {
 
     /// Records the new name, which the file has on the disk. From now on it is found by this name.
     pub(crate) fn moved_to(&mut self, path: &vfs::RelativePath) {
-        self.moving.moved_to(&display_path(path));
+        self.moving.moved_to(&display_path(path), self.server.now());
     }
 }
 

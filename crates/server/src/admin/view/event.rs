@@ -17,8 +17,8 @@ pub(crate) fn event(event: &registry::Event) -> Event {
         file_id: Some(open.file.value()),
         share: Some(open.share.to_string()),
         path: Some(open.path.to_string()),
-        user: Some(open.user.to_string()),
-        computer: Some(open.client.to_string()),
+        user: Some(open.owner.user.to_string()),
+        computer: Some(open.owner.client.to_string()),
         ..about(kind)
     };
     let text = |text: &Arc<str>| Some(text.to_string());
@@ -26,16 +26,16 @@ pub(crate) fn event(event: &registry::Event) -> Event {
     match &event.kind {
         EventKind::ConnectionUp { client, .. } => Event { computer: text(client), ..about("connection_up") },
         EventKind::ConnectionDown { .. } => about("connection_down"),
-        EventKind::SessionUp { session, user, client } => Event {
+        EventKind::SessionUp { session, owner } => Event {
             session_id: Some(session.value()),
-            user: text(user),
-            computer: text(client),
+            user: text(&owner.user),
+            computer: text(&owner.client),
             ..about("session_up")
         },
-        EventKind::SessionDown { session, user, client, reason } => Event {
+        EventKind::SessionDown { session, owner, reason } => Event {
             session_id: Some(session.value()),
-            user: text(user),
-            computer: text(client),
+            user: text(&owner.user),
+            computer: text(&owner.client),
             reason: word(end_word(*reason)),
             ..about("session_down")
         },
@@ -48,23 +48,25 @@ pub(crate) fn event(event: &registry::Event) -> Event {
         EventKind::Opened { open, session } => {
             Event { session_id: Some(session.value()), ..of_open("opened", open) }
         }
-        EventKind::Closed { open, reason } => {
+        EventKind::Closed { open, reason, .. } => {
             Event { reason: word(close_word(*reason)), ..of_open("closed", open) }
         }
         EventKind::Orphaned { open } => of_open("orphaned", open),
         EventKind::Reclaimed { open, session } => {
             Event { session_id: Some(session.value()), ..of_open("reclaimed", open) }
         }
-        EventKind::Refused { kind, share, path, session, user, client, blocker } => Event {
-            session_id: session.map(|it| it.value()),
-            file_id: blocker.map(|it| it.value()),
-            share: text(share),
-            path: text(path),
-            user: text(user),
-            computer: text(client),
-            reason: word(refusal_word(*kind)),
+        EventKind::Refused { refusal } => Event {
+            session_id: refusal.session.map(|it| it.value()),
+            file_id: refusal.blocker.as_ref().map(|it| it.global_id.value()),
+            share: text(&refusal.share),
+            path: text(&refusal.path),
+            user: text(&refusal.user),
+            computer: text(&refusal.client),
+            reason: word(refusal_word(refusal.kind)),
             ..about("refused")
         },
+        EventKind::Deleted { open } => of_open("deleted", open),
+        EventKind::Renamed { open, from } => Event { from: text(from), ..of_open("renamed", open) },
         EventKind::BreakSent { open } => of_open("break_sent", open),
         EventKind::BreakTimedOut { open } => of_open("break_timed_out", open),
         EventKind::ShareAdded { share } => Event { share: text(share), ..about("share_added") },
