@@ -118,6 +118,12 @@ pub trait Administration {
         unsupported()
     }
 
+    /// The counters with the counts of requests by command and the numbers of sessions and opens, if the server
+    /// reports them; otherwise, those of [`Self::statistics`].
+    fn measurements(&self) -> Answer<'_, Statistics> {
+        self.statistics()
+    }
+
     /// The state of the Server service.
     fn service(&self) -> Answer<'_, Service> {
         unsupported()

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, Event, EventQuery, FileQuery, Logon, NewShare,
     NewUser, OpenFile, Page, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction,
-    Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who,
-    WhoQuery, number, route,
+    Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, StatisticsQuery, User,
+    UserChange, Who, WhoQuery, number, route,
 };
 use futures_util::stream;
 use hyper::{Method, StatusCode};
@@ -245,6 +245,13 @@ impl<C: Transport> Administration for ControlClient<C> {
 
     fn statistics(&self) -> Answer<'_, Statistics> {
         Box::pin(self.request(Method::GET, route::STATISTICS))
+    }
+
+    fn measurements(&self) -> Answer<'_, Statistics> {
+        Box::pin(async {
+            let query = StatisticsQuery { detail: Some(true) };
+            self.request(Method::GET, &route::statistics(&query)).await
+        })
     }
 
     fn service(&self) -> Answer<'_, Service> {

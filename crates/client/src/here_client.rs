@@ -85,6 +85,7 @@ impl Administration for HereClient {
         settings() -> Settings;
         change_settings(change: &'a SettingsChange) -> Settings;
         statistics() -> Statistics;
+        measurements() -> Statistics;
         service() -> Service;
         control_service(action: ServiceAction) -> Service;
         clock() -> Clock;

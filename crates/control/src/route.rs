@@ -21,7 +21,7 @@
 //! | GET | [`EVENTS`] | [`crate::EventQuery`] | lines of [`crate::Event`] without end | 5, 87, 170 |
 //! | GET | [`SETTINGS`] | | [`crate::Settings`] | 5 |
 //! | PATCH | [`SETTINGS`] | [`crate::SettingsChange`] | [`crate::Settings`] | 5, 50, 87, 1006 |
-//! | GET | [`STATISTICS`] | | [`crate::Statistics`] | 5 |
+//! | GET | [`STATISTICS`] | [`crate::StatisticsQuery`] | [`crate::Statistics`] | 5, 87 |
 //! | GET | [`SERVICE`] | | [`crate::Service`] | 5 |
 //! | POST | [`SERVICE`] | [`crate::ServiceAction`] | [`crate::Service`] | 5, 87 |
 //! | GET | [`CLOCK`] | | [`crate::Clock`] | 5 |
@@ -43,7 +43,9 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::{CloseFile, ConnectionQuery, EventQuery, FileQuery, RefusalQuery, SessionQuery, WhoQuery};
+use crate::{
+    CloseFile, ConnectionQuery, EventQuery, FileQuery, RefusalQuery, SessionQuery, StatisticsQuery, WhoQuery,
+};
 
 /// The server itself.
 pub const SERVER: &str = "/v1/server";
@@ -191,6 +193,11 @@ pub fn connections(query: &ConnectionQuery) -> String {
 /// The URL of a page of refusals.
 pub fn refusals(query: &RefusalQuery) -> String {
     address(REFUSALS, query)
+}
+
+/// The URL of the counters.
+pub fn statistics(query: &StatisticsQuery) -> String {
+    address(STATISTICS, query)
 }
 
 /// The address of a route with the fields of `query` that are set.

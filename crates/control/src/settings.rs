@@ -109,7 +109,16 @@ pub struct SettingsChange {
     pub password_rules: Option<PasswordRulesChange>,
 }
 
-/// The counters (`STAT_SERVER_0`, MS-SRVS 2.2.4.39). A counter that the server does not keep is `None`.
+/// The filters of `GET /v1/statistics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatisticsQuery {
+    /// True for all counters; otherwise the answer has only those of MS-SRVS.
+    pub detail: Option<bool>,
+}
+
+/// The counters (`STAT_SERVER_0`, MS-SRVS 2.2.4.39). A counter that the server does not keep is `None`. From
+/// `opens_refused` on, the counters are reported only if [`StatisticsQuery::detail`] is true.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Statistics {
@@ -145,6 +154,121 @@ pub struct Statistics {
     pub big_buffers_exhausted: Option<u64>,
     /// The number of times that request buffers ran out.
     pub request_buffers_exhausted: Option<u64>,
+    /// Opens refused because of another open or of a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens_refused: Option<u64>,
+    /// LOCK, READ and WRITE requests refused because of a byte-range lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_conflicts: Option<u64>,
+    /// Breaks of oplocks and leases sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaks_sent: Option<u64>,
+    /// Breaks that clients did not acknowledge in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaks_timed_out: Option<u64>,
+    /// Credits granted to clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credits_granted: Option<u64>,
+    /// Credits that the requests of clients have used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credits_charged: Option<u64>,
+    /// The requests by command; empty if the server does not count them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestStatistics>,
+    /// The numbers of objects at this moment; `None` if the server does not report them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<CurrentCounts>,
+}
+
+/// The counts of the requests of one command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestStatistics {
+    /// The command's name in MS-SMB2 2.2.1.1, in lower case, for example "query_info".
+    pub command: String,
+    /// Requests that were carried out.
+    pub success: u64,
+    /// Requests for names that do not exist.
+    pub not_found: u64,
+    /// Requests and logons that were denied.
+    pub denied: u64,
+    /// Requests that another open, a lock or an existing name stood in the way of.
+    pub conflict: u64,
+    /// Requests that were cancelled, or whose open or session ended.
+    pub cancelled: u64,
+    /// Requests that failed because of the server, its disk or a limit.
+    pub server_error: u64,
+    /// Requests with any other status.
+    pub other: u64,
+    /// The number of requests whose times were measured: those that did not wait for other clients.
+    pub timed: u64,
+    /// The sum of these times, in microseconds.
+    pub microseconds: u64,
+    /// The classes of these times, in ascending order.
+    pub times: Vec<TimeClass>,
+}
+
+impl RequestStatistics {
+    /// The number of all requests.
+    pub fn total(&self) -> u64 {
+        let results = [
+            self.success,
+            self.not_found,
+            self.denied,
+            self.conflict,
+            self.cancelled,
+            self.server_error,
+            self.other,
+        ];
+        results.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// The longest time of the class in which `percent` of the measured requests are reached, in microseconds;
+    /// `Some(None)` if that is the last class, and `None` if no request was measured.
+    pub fn within(&self, percent: u64) -> Option<Option<u64>> {
+        let wanted = self.timed.saturating_mul(percent).div_ceil(100).max(1);
+        let mut reached = 0_u64;
+        let class = self.times.iter().find(|class| {
+            reached = reached.saturating_add(class.count);
+            reached >= wanted
+        });
+        class.map(|class| class.microseconds_max)
+    }
+}
+
+/// The number of requests whose times are in one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeClass {
+    /// The longest time of the class, in microseconds; `None` for the last class.
+    pub microseconds_max: Option<u64>,
+    /// The number of requests that belong to this class and to no lower one.
+    pub count: u64,
+}
+
+/// The numbers of objects at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CurrentCounts {
+    /// Transport connections.
+    pub connections: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Connections of sessions to shares.
+    pub trees: u64,
+    /// Opens, also of pipes and of absent clients.
+    pub opens: u64,
+    /// Files and streams that are open.
+    pub files: u64,
+    /// Byte-range locks.
+    pub locks: u64,
+    /// Durable opens that wait for their clients.
+    pub orphans: u64,
+    /// Requests that wait for a lock or for the end of a break.
+    pub waiting_requests: u64,
+    /// Logons that are delayed after wrong passwords.
+    pub delayed_logons: u64,
+    /// Shares.
+    pub shares: u64,
 }
 
 /// The server's clock (`TIME_OF_DAY_INFO`, MS-SRVS 2.2.4.105).
@@ -188,4 +312,21 @@ pub enum ServiceAction {
 pub struct Service {
     /// The state.
     pub state: ServiceState,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_of_a_percentile_is_the_first_that_reaches_it() {
+        let class = |microseconds_max, count| TimeClass { microseconds_max, count };
+        let times = vec![class(Some(50), 98), class(Some(100), 1), class(None, 1)];
+        let requests = RequestStatistics { timed: 100, times, ..RequestStatistics::default() };
+        assert_eq!(
+            [50, 98, 99, 100].map(|it| requests.within(it)),
+            [Some(Some(50)), Some(Some(50)), Some(Some(100)), Some(None)]
+        );
+        assert_eq!(RequestStatistics::default().within(99), None);
+    }
 }

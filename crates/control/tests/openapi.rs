@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use control::{
-    Access, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, Ended, Error, Event,
-    EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, NewUser, OpenFile, Outcome, Page,
-    PasswordChange, PasswordRules, PasswordRulesChange, Refusal, RefusalKind, RefusalQuery, Sandbox,
-    ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery, SessionShare, Settings,
-    SettingsChange, Share, ShareChange, ShareKind, Statistics, Timestamp, User, UserChange, Who, WhoQuery,
-    route,
+    Access, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, CurrentCounts, Ended, Error,
+    Event, EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, NewUser, OpenFile, Outcome,
+    Page, PasswordChange, PasswordRules, PasswordRulesChange, Refusal, RefusalKind, RefusalQuery,
+    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
+    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
+    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -115,7 +115,22 @@ fn answers_fit_their_schemas() {
     fits("Event", &Event::default());
     let (sandbox, password_rules) = (Some(Sandbox::default()), Some(PasswordRules::default()));
     fits("Settings", &Settings { sandbox, password_rules, ..Settings::default() });
-    fits("Statistics", &Statistics::default());
+    let times = vec![TimeClass { microseconds_max: Some(50), count: 1 }, TimeClass::default()];
+    let requests = vec![RequestStatistics { times, ..RequestStatistics::default() }];
+    let current = Some(CurrentCounts::default());
+    let counter = Some(0);
+    let statistics = Statistics {
+        opens_refused: counter,
+        lock_conflicts: counter,
+        breaks_sent: counter,
+        breaks_timed_out: counter,
+        credits_granted: counter,
+        credits_charged: counter,
+        requests,
+        current,
+        ..Statistics::default()
+    };
+    fits("Statistics", &statistics);
     fits("Clock", &Clock::default());
     fits("Error", &Error::new(5, "No.").with_hint("Ask."));
     for outcome in [Outcome::Clean, Outcome::Flushed, Outcome::Forced] {
@@ -185,6 +200,7 @@ fn query_parameters_are_the_fields_of_the_queries() {
         ("get", route::REFUSALS, json!(RefusalQuery::default())),
         ("get", route::WHO, json!(WhoQuery::default())),
         ("get", route::EVENTS, json!(EventQuery::default())),
+        ("get", route::STATISTICS, json!(StatisticsQuery::default())),
         ("delete", route::FILE, json!(CloseFile::default())),
     ] {
         assert_eq!(parameters(method, route), fields(query), "{method} {route}");

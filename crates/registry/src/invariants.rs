@@ -44,6 +44,8 @@ impl<S: Shell> State<S> {
             self.check_ranges(*key, file)?;
             self.check_caching(*key, file)?;
         }
+        let locks: usize = self.files.values().map(|file| file.ranges.len()).sum();
+        ensure!(locks == self.lock_total, "{} locks are counted, and there are {locks}", self.lock_total);
         self.check_leases()?;
         self.check_waiting()?;
         self.check_deadlines()

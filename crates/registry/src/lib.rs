@@ -104,7 +104,7 @@ pub use session::{
 };
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{ClientName, FileSnapshot, Filter, Part, SessionSnapshot, ShareSnapshot, TreeSnapshot};
-pub use state::State;
+pub use state::{State, TableSizes};
 pub use statistics::{Statistics, StatisticsSnapshot};
 pub use strangers::AddressGroup;
 pub use time::Time;

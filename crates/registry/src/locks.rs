@@ -121,7 +121,7 @@ impl<S: Shell> State<S> {
         if !file.ranges.grant(request) {
             return (Some(LockOutcome::Waiting), effects);
         }
-        file.shared.set_lock_count(file.ranges.len());
+        self.count_locks(key);
         self.waited_for_lock(request, id, now, &mut effects);
         (Some(LockOutcome::Granted), effects)
     }
@@ -324,7 +324,7 @@ impl<S: Shell> State<S> {
                 Ok(LockOutcome::WaitingOutside)
             }
             Ok(()) => {
-                file.shared.set_lock_count(file.ranges.len());
+                self.count_locks(key);
                 if let Some(open) = self.opens.get_mut(&id) {
                     open.locks = open.locks.saturating_add(elements.len());
                 }
@@ -378,12 +378,21 @@ impl<S: Shell> State<S> {
             return;
         };
         let woken = file.ranges.grant_waiting(released);
-        file.shared.set_lock_count(file.ranges.len());
+        self.count_locks(key);
         for waiter in woken.granted {
             self.waited_for_lock(waiter.request, waiter.lock.open, now, effects);
             effects.granted.push(waiter.request);
         }
         effects.retry.extend(woken.retry);
+    }
+
+    /// Updates the counts of the locks of a file and of all files.
+    fn count_locks(&mut self, key: FileKey) {
+        let Some(file) = self.files.get(&key) else { return };
+        let before = file.shared.lock_count() as usize;
+        let now = file.ranges.len();
+        file.shared.set_lock_count(now);
+        self.lock_total = self.lock_total.saturating_sub(before).saturating_add(now);
     }
 
     /// Records that a request that waited now holds its lock.

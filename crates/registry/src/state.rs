@@ -96,6 +96,8 @@ pub struct State<S: Shell> {
     pub(crate) refusals: RefusalLog,
     pub(crate) events: EventLog,
 
+    /// The number of byte-range locks of all files: derived, for administrators.
+    pub(crate) lock_total: usize,
     pub(crate) last_connection: u64,
     pub(crate) last_share: u32,
     /// The number of the request that began to wait last.
@@ -105,6 +107,29 @@ pub struct State<S: Shell> {
     pub(crate) file_globals: GlobalIds,
     pub(crate) wire_ids: WireIds,
     pub(crate) persistent_ids: WireIds,
+}
+
+/// The numbers of objects in the tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableSizes {
+    /// Transport connections.
+    pub connections: usize,
+    /// Sessions, also those in progress.
+    pub sessions: usize,
+    /// Tree connects.
+    pub trees: usize,
+    /// Opens, also of pipes and of absent clients.
+    pub opens: usize,
+    /// Files and streams that are open.
+    pub files: usize,
+    /// Byte-range locks that are held.
+    pub locks: usize,
+    /// Durable opens that wait for their clients.
+    pub orphans: usize,
+    /// Requests that wait for a lock or for the end of a break.
+    pub waiting: usize,
+    /// Shares.
+    pub shares: usize,
 }
 
 impl<S: Shell> State<S> {
@@ -145,6 +170,7 @@ impl<S: Shell> State<S> {
             deadlines: Deadlines::default(),
             refusals: RefusalLog::new(limits.refusals),
             events: EventLog::new(limits.events),
+            lock_total: 0,
             last_connection: 0,
             last_share: 0,
             last_wait: 0,
@@ -170,6 +196,21 @@ impl<S: Shell> State<S> {
     /// The numbers of connections, sessions, tree connects and opens.
     pub fn counts(&self) -> (usize, usize, usize, usize) {
         (self.connections.len(), self.sessions.len(), self.trees.len(), self.opens.len())
+    }
+
+    /// The numbers of all kinds of objects, which are known without a walk over the tables.
+    pub fn sizes(&self) -> TableSizes {
+        TableSizes {
+            connections: self.connections.len(),
+            sessions: self.sessions.len(),
+            trees: self.trees.len(),
+            opens: self.opens.len(),
+            files: self.files.len(),
+            locks: self.lock_total,
+            orphans: self.orphans.len(),
+            waiting: self.waiting.len(),
+            shares: self.shares.len(),
+        }
     }
 }
 

@@ -75,6 +75,10 @@ statistics! {
     breaks_sent,
     /// Breaks that were not acknowledged in time.
     breaks_timed_out,
+    /// Credits granted to clients (MS-SMB2 3.3.1.2).
+    credits_granted,
+    /// Credits that the requests of clients have used.
+    credits_charged,
 }
 
 impl Statistics {

@@ -4,14 +4,15 @@
 #[expect(dead_code, reason = "a suite uses a part of it")]
 mod fake;
 
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::routing::{get, patch, put};
 use axum::{Json, Router};
 use control::{
-    Clock, Connection, Ended, Error, Grant, GrantRight, NewShare, OpenFile, Page, PasswordChange, Sandbox,
-    ServerInfo, Service, ServiceAction, ServiceState, Settings, SettingsChange, Share, ShareChange,
-    ShareKind, Statistics, Timestamp, User, UserChange, number, route,
+    Clock, Connection, CurrentCounts, Ended, Error, Grant, GrantRight, NewShare, OpenFile, Page,
+    PasswordChange, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Settings,
+    SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery, TimeClass, Timestamp, User,
+    UserChange, number, route,
 };
 use fake::{Data, FakeServer};
 
@@ -95,6 +96,29 @@ fn statistics() -> Statistics {
     }
 }
 
+fn measurements() -> Statistics {
+    let class = |microseconds_max, count| TimeClass { microseconds_max, count };
+    let read = RequestStatistics {
+        command: "read".into(),
+        success: 100,
+        not_found: 0,
+        conflict: 2,
+        timed: 102,
+        microseconds: 102 * 1500,
+        times: vec![class(Some(1000), 1), class(Some(5000), 101), class(None, 0)],
+        ..RequestStatistics::default()
+    };
+    let create = RequestStatistics { command: "create".into(), not_found: 7, ..RequestStatistics::default() };
+    let echo = RequestStatistics { command: "echo".into(), ..RequestStatistics::default() };
+    Statistics {
+        opens_refused: Some(3),
+        lock_conflicts: Some(2),
+        current: Some(CurrentCounts { sessions: 4, opens: 12, ..CurrentCounts::default() }),
+        requests: vec![create, read, echo],
+        ..statistics()
+    }
+}
+
 fn users() -> Vec<User> {
     ["alice", "bob", "jörg", "svc-backup"]
         .map(|name| User {
@@ -172,7 +196,12 @@ fn routes() -> Router {
             route::SETTINGS,
             get(async || Json(settings())).patch(async |Json(_): Json<SettingsChange>| Json(settings())),
         )
-        .route(route::STATISTICS, get(async || Json(statistics())))
+        .route(
+            route::STATISTICS,
+            get(async |Query(query): Query<StatisticsQuery>| {
+                Json(if query.detail == Some(true) { measurements() } else { statistics() })
+            }),
+        )
         .route(route::SERVER, get(async || Json(ServerInfo::new("FILES".into()))))
         .route(route::SERVICE, get(async || Json(Service { state: ServiceState::Paused })).post(acted))
         .route(route::CLOCK, get(async move || Json(clock)))
@@ -296,6 +325,7 @@ fn settings_and_counters() {
             ("statistics server", ""),
             ("statistics", ""),
             ("stats server --json", ""),
+            ("statistics server --verbose", ""),
             ("statistics workstation", ""),
         ],
     );

@@ -255,6 +255,7 @@ fn statistics(counters: &StatServer0, server: String) -> Statistics {
         jobs_spooled: some(counters.jobs_queued),
         big_buffers_exhausted: some(counters.big_buffers_needed),
         request_buffers_exhausted: some(counters.request_buffers_needed),
+        ..Statistics::default()
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) use files::{file, files, server_path};
 pub(crate) use logons::logons;
 pub(crate) use rights::{Own, Right, Scope, check, may, scope};
 pub(crate) use selection::Selection;
-pub(crate) use server::{Counts, counts, refusals, statistics};
+pub(crate) use server::{Counts, Measurements, counts, measurements, refusals, statistics};
 pub(crate) use sessions::{end_session, end_sessions, protection, session, sessions};
 pub(crate) use settings::{
     ServerSettings, ServiceAction, ServiceState, SettingsEdit, change_settings, clock, control_service,

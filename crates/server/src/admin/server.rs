@@ -1,8 +1,9 @@
 //! The server itself (MS-SRVS 3.1.4.17, 3.1.4.20).
 
-use registry::{Refusal, StatisticsSnapshot};
+use registry::{Refusal, StatisticsSnapshot, TableSizes};
 
 use super::{Caller, Error, Own, Right, check, scope};
+use crate::core::request_counters::CommandCounts;
 use crate::core::server::Server;
 
 /// The numbers of sessions, tree connects, opens and shares.
@@ -26,6 +27,31 @@ pub(crate) fn counts(server: &Server, caller: &Caller) -> Result<Counts, Error> 
 pub(crate) fn statistics(server: &Server, caller: &Caller) -> Result<StatisticsSnapshot, Error> {
     check(caller, Right::ReadStatistics)?;
     Ok(server.statistics.snapshot())
+}
+
+/// All that the server counts and measures at one moment. None of it takes a walk over the registry's tables.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measurements {
+    /// The counters since the start.
+    pub(crate) counted: StatisticsSnapshot,
+    /// The counts of requests, by command.
+    pub(crate) requests: Vec<CommandCounts>,
+    /// The numbers of sessions, opens and the like.
+    pub(crate) sizes: TableSizes,
+    /// The logons that are delayed after wrong passwords.
+    pub(crate) delayed_logons: usize,
+}
+
+/// The counters, with the counts of requests and the sizes of the tables.
+pub(crate) fn measurements(server: &Server, caller: &Caller) -> Result<Measurements, Error> {
+    check(caller, Right::ReadStatistics)?;
+    let sizes = server.registry.lock("sizes").sizes();
+    Ok(Measurements {
+        counted: server.statistics.snapshot(),
+        requests: server.requests.snapshot(),
+        sizes,
+        delayed_logons: server.logons.delayed.count(),
+    })
 }
 
 /// The recent refusals, the earliest first.

@@ -39,6 +39,11 @@ impl DelayedLogons {
         (id, let_go)
     }
 
+    /// The number of delayed logons.
+    pub(crate) fn count(&self) -> usize {
+        self.table.lock().held.len()
+    }
+
     /// Removes a logon that is no longer delayed.
     pub(crate) fn leave(&self, id: u64) {
         self.table.lock().held.remove(&id);

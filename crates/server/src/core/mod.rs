@@ -39,6 +39,7 @@ pub(crate) mod pipe_usage;
 pub(crate) mod random;
 pub(crate) mod refused_hosts;
 pub(crate) mod replay_journal;
+pub(crate) mod request_counters;
 pub(crate) mod roles;
 pub(crate) mod run_state;
 pub(crate) mod runtime;

@@ -30,6 +30,7 @@ use crate::core::input_budget::InputBudget;
 use crate::core::limits;
 use crate::core::logon_log::{LogKind, LogonLog};
 use crate::core::pipe_usage::PipeUsage;
+use crate::core::request_counters::RequestCounters;
 use crate::core::run_state::Running;
 use crate::core::security::{Machine, UserSids, domain_users};
 use crate::core::service_keys::ServiceKeys;
@@ -41,6 +42,8 @@ pub(crate) struct Server {
     this: Weak<Server>,
     pub(crate) registry: Registry<SmbShell>,
     pub(crate) statistics: Arc<Statistics>,
+    /// The counts of requests by command.
+    pub(crate) requests: RequestCounters,
     pub(crate) waiters: Waiters,
     pub(crate) configuration: Configuration,
     pub(crate) identity: ServerIdentity,
@@ -176,6 +179,7 @@ impl Server {
         let server = Arc::new_cyclic(|this: &Weak<Self>| Self {
             this: Weak::clone(this),
             statistics: Arc::clone(state.statistics()),
+            requests: RequestCounters::default(),
             registry: Registry::new(state, move || event_added.notify_waiters()),
             waiters: Waiters::default(),
             identity: ServerIdentity {

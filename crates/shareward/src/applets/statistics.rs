@@ -1,13 +1,13 @@
 //! `net statistics`: the server's counters.
 
-use control::Statistics;
+use control::{RequestStatistics, Statistics};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Console, clean_line, labelled, local_time};
+use crate::output::{Align, Column, Console, Cut, Table, clean_line, labelled, local_time};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["statistics", "stats"],
@@ -20,13 +20,17 @@ pub(super) static APPLET: Applet = Applet {
 static HELP: Help = Help {
     syntax: "\
 NET STATISTICS
-[SERVER] [--json]
+[SERVER] [--verbose] [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]
 [--kerberos | --ntlm]]
 ",
     about: "\
 Shows what the Server service has counted since it started. A counter that the
 server does not keep is left empty.
+
+  --verbose  also show what Shareward counts beyond that: requests by command
+             with their results and times, refusals, breaks, and the numbers
+             of sessions and open files at this moment
 
 Exit codes: 0 success; the number of a system error up to 255, such as 5
 (access denied); 2 for all others, such as 2114 (no server is running). The
@@ -36,7 +40,7 @@ message contains the number.
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let (words, options) = command_line(cli::parse(words, &cli::asking(&[])), &HELP, console)?;
+    let (words, options) = command_line(cli::parse(words, &cli::asking(&[cli::VERBOSE])), &HELP, console)?;
     match words.operands.as_slice() {
         [] => {}
         [service] if ["server", "srv"].contains(&service.to_ascii_lowercase().as_str()) => {}
@@ -44,11 +48,16 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
     }
     let server = administration::of(&options.target)?;
-    let statistics = administration::run(async { Ok(server.statistics().await?) })?;
+    let statistics = administration::run(async {
+        Ok(if options.verbose { server.measurements().await? } else { server.statistics().await? })
+    })?;
     if options.json {
         return console.document("statistics", &statistics);
     }
     console.write(&shown(&statistics));
+    if options.verbose {
+        console.write(&more(&statistics, console.width()));
+    }
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
 }
@@ -94,6 +103,75 @@ fn shown(statistics: &Statistics) -> String {
     text.push('\n');
     text
 }
+
+/// The counters that only Shareward has.
+fn more(statistics: &Statistics, width: Option<usize>) -> String {
+    let current = statistics.current;
+    let now = |of: fn(control::CurrentCounts) -> u64| current.map(of);
+    let lines = [
+        ("Opens refused", statistics.opens_refused),
+        ("Lock conflicts", statistics.lock_conflicts),
+        ("Breaks sent", statistics.breaks_sent),
+        ("Breaks not acknowledged", statistics.breaks_timed_out),
+        ("Connections now", now(|it| it.connections)),
+        ("Sessions now", now(|it| it.sessions)),
+        ("Open files now", now(|it| it.opens)),
+        ("Locks now", now(|it| it.locks)),
+        ("Opens that wait for their client", now(|it| it.orphans)),
+        ("Waiting requests now", now(|it| it.waiting_requests)),
+    ];
+    let mut text: String = lines.iter().map(|(label, value)| line(label, *value)).collect();
+    let requests = statistics.requests.iter().filter(|it| it.total() != 0);
+    let rows: Vec<Vec<String>> = requests.map(row).collect();
+    if !rows.is_empty() {
+        text.push_str(&format!(
+            "\n{}",
+            Table { columns: &COLUMNS, rows: rows.into_iter() }.text(false, width)
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+fn row(requests: &RequestStatistics) -> Vec<String> {
+    let failed = requests.server_error.saturating_add(requests.other);
+    let mean = requests.microseconds.checked_div(requests.timed).map(microseconds).unwrap_or_default();
+    let most = requests.within(99).flatten().map(microseconds).unwrap_or_default();
+    let counts = [
+        requests.success,
+        requests.not_found,
+        requests.denied,
+        requests.conflict,
+        requests.cancelled,
+        failed,
+    ];
+    let counts = counts.map(|count| count.to_string());
+    [vec![requests.command.clone()], counts.to_vec(), vec![mean, most]].concat()
+}
+
+fn microseconds(time: u64) -> String {
+    match time {
+        0..1_000 => format!("{time} us"),
+        1_000..1_000_000 => format!("{}.{} ms", time / 1_000, time % 1_000 / 100),
+        _ => format!("{}.{} s", time / 1_000_000, time % 1_000_000 / 100_000),
+    }
+}
+
+const fn counted(title: &'static str, width: usize) -> Column {
+    Column { title, width, align: Align::Right, cut: Cut::Never }
+}
+
+const COLUMNS: [Column; 9] = [
+    Column { title: "Command", width: 15, align: Align::Left, cut: Cut::Never },
+    counted("Done", 8),
+    counted("Missing", 7),
+    counted("Denied", 6),
+    counted("Conflict", 8),
+    counted("Ended", 5),
+    counted("Failed", 6),
+    counted("Mean", 8),
+    counted("99 % in", 8),
+];
 
 fn line(label: &str, value: Option<u64>) -> String {
     let value = value.map(|value| value.to_string()).unwrap_or_default();

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use control::{
-    Clock, Logon, NewUser, PasswordChange, PasswordRules, PasswordRulesChange, Sandbox, Service,
-    ServiceAction, ServiceState, Settings, SettingsChange, Statistics, Timestamp, User, UserChange,
+    Clock, CurrentCounts, Logon, NewUser, PasswordChange, PasswordRules, PasswordRulesChange,
+    RequestStatistics, Sandbox, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics,
+    StatisticsQuery, TimeClass, Timestamp, User, UserChange,
 };
-use registry::StatisticsSnapshot;
 use tokio::time::Instant;
 use wire::FileTime;
 
 use super::shown::timestamp;
-use crate::admin::{self, Caller, Error, NotSet, Right, ServerSettings, SettingsEdit, UserEdit};
+use crate::admin::{
+    self, Caller, Error, Measurements, NotSet, Right, ServerSettings, SettingsEdit, StatisticsSnapshot,
+    UserEdit,
+};
 use crate::core::config::{self, Lockout, PasswordPolicy};
 use crate::core::limits;
+use crate::core::request_counters::{CommandCounts, ResultClass, TIME_BOUNDS_US};
 use crate::core::server::Server;
 
 /// The settings.
@@ -57,8 +61,16 @@ fn rules(settings: &config::Settings, change: &PasswordRulesChange) -> (Lockout,
 }
 
 /// The counters.
-pub(crate) fn statistics(server: &Server, caller: &Caller) -> Result<Statistics, Error> {
-    Ok(counters(server, &admin::statistics(server, caller)?))
+pub(crate) fn statistics(
+    server: &Server,
+    caller: &Caller,
+    query: StatisticsQuery,
+) -> Result<Statistics, Error> {
+    let statistics = counters(server, &admin::statistics(server, caller)?);
+    if query.detail != Some(true) {
+        return Ok(statistics);
+    }
+    Ok(with_detail(statistics, &admin::measurements(server, caller)?))
 }
 
 /// The state of the Server service.
@@ -218,6 +230,58 @@ fn counters(server: &Server, counted: &StatisticsSnapshot) -> Statistics {
         jobs_spooled: Some(counted.jobs_queued),
         big_buffers_exhausted: None,
         request_buffers_exhausted: None,
+        ..Statistics::default()
+    }
+}
+
+fn with_detail(statistics: Statistics, measured: &Measurements) -> Statistics {
+    let counted = &measured.counted;
+    Statistics {
+        opens_refused: Some(counted.opens_refused),
+        lock_conflicts: Some(counted.lock_conflicts),
+        breaks_sent: Some(counted.breaks_sent),
+        breaks_timed_out: Some(counted.breaks_timed_out),
+        credits_granted: Some(counted.credits_granted),
+        credits_charged: Some(counted.credits_charged),
+        requests: measured.requests.iter().map(of_command).collect(),
+        current: Some(current(measured)),
+        ..statistics
+    }
+}
+
+fn of_command(counts: &CommandCounts) -> RequestStatistics {
+    let bounds = TIME_BOUNDS_US.into_iter().map(Some).chain([None]);
+    let times =
+        bounds.zip(counts.times).map(|(microseconds_max, count)| TimeClass { microseconds_max, count });
+    RequestStatistics {
+        command: counts.command.name().unwrap_or_default().to_ascii_lowercase(),
+        success: counts.of(ResultClass::Success),
+        not_found: counts.of(ResultClass::NotFound),
+        denied: counts.of(ResultClass::Denied),
+        conflict: counts.of(ResultClass::Conflict),
+        cancelled: counts.of(ResultClass::Cancelled),
+        server_error: counts.of(ResultClass::ServerError),
+        other: counts.of(ResultClass::Other),
+        timed: counts.timed(),
+        microseconds: counts.total_us,
+        times: times.collect(),
+    }
+}
+
+fn current(measured: &Measurements) -> CurrentCounts {
+    let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
+    let sizes = measured.sizes;
+    CurrentCounts {
+        connections: count(sizes.connections),
+        sessions: count(sizes.sessions),
+        trees: count(sizes.trees),
+        opens: count(sizes.opens),
+        files: count(sizes.files),
+        locks: count(sizes.locks),
+        orphans: count(sizes.orphans),
+        waiting_requests: count(sizes.waiting),
+        delayed_logons: count(measured.delayed_logons),
+        shares: count(sizes.shares),
     }
 }
 

@@ -3,10 +3,10 @@
 use axum::Json;
 use control::{
     Clock, Logon, NewUser, Page, PasswordChange, Service, ServiceAction, Settings, SettingsChange,
-    Statistics, User, UserChange,
+    Statistics, StatisticsQuery, User, UserChange,
 };
 
-use super::asked::{Asked, Body, InPath, Name};
+use super::asked::{Asked, Body, Filters, InPath, Name};
 use super::routes::{Answer, performed};
 use crate::admin::view;
 
@@ -18,8 +18,8 @@ pub(super) async fn change(asked: Asked, Body(change): Body<SettingsChange>) -> 
     performed(move || view::change_settings(&asked.server, &asked.caller, change)).await
 }
 
-pub(super) async fn statistics(asked: Asked) -> Answer<Statistics> {
-    Ok(Json(view::statistics(&asked.server, &asked.caller)?))
+pub(super) async fn statistics(asked: Asked, Filters(query): Filters<StatisticsQuery>) -> Answer<Statistics> {
+    Ok(Json(view::statistics(&asked.server, &asked.caller, query)?))
 }
 
 pub(super) async fn service(asked: Asked) -> Answer<Service> {

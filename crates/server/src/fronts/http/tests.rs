@@ -109,6 +109,8 @@ async fn requests_are_answered_with_status_and_code() {
         ("POST", "/v1/service", r#"{"action":"continue"}"#, "state", "\"running\""),
         ("GET", "/v1/service", "", "state", "\"running\""),
         ("GET", "/v1/statistics", "", "files_opened", "0"),
+        ("GET", "/v1/statistics", "", "requests", "null"),
+        ("GET", "/v1/statistics?detail=true", "", "opens_refused", "0"),
         ("POST", "/v1/service", r#"{"action":"stop"}"#, "state", "\"stopping\""),
     ] {
         let (status, told) = exchange(&path, method, address, body).await;

@@ -107,9 +107,12 @@ pub(crate) async fn process(
             Err(Refusal::Violation(violation)) => return Err(violation),
         };
         // After an interim answer, the time was spent waiting for others.
-        if !request.credits_granted && !request.held_back {
-            connection.traffic.took(begun.elapsed());
+        let time = (!request.credits_granted && !request.held_back).then(|| begun.elapsed());
+        if let Some(time) = time {
+            connection.traffic.took(time);
         }
+        let status = outcome.unwrap_or_else(|status| status);
+        connection.server.requests.count(request.header.command, status, time);
         finish(&mut request, &mut answer, outcome)?;
     }
     Ok(answer.complete())

@@ -420,17 +420,23 @@ impl SmbConnection {
 
     /// Uses the message ids of a request; false ends the connection.
     pub(crate) fn take_message_ids(&self, header: &wire::header::Header) -> bool {
-        let mut sequence = self.sequence.lock();
-        sequence.take(header.message_id, header.credit_charge)
+        let taken = self.sequence.lock().take(header.message_id, header.credit_charge);
+        if taken {
+            self.traffic.charged(header.credit_charge.max(1));
+        }
+        taken
     }
 
     /// Grants credits for an answer.
     pub(crate) fn grant_credits(&self, requested: u16) -> u16 {
         let mut sequence = self.sequence.lock();
-        match self.standing() {
+        let granted = match self.standing() {
             Standing::Stranger => sequence.grant_within(requested, limits::STRANGER_CREDITS),
             Standing::Guest | Standing::User | Standing::Administrator => sequence.grant(requested),
-        }
+        };
+        drop(sequence);
+        self.traffic.granted(granted);
+        granted
     }
 
     fn output(&self) -> MutexGuard<'_, Output> {

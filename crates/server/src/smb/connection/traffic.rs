@@ -18,6 +18,8 @@ pub(crate) struct Traffic {
     response_us: AtomicU64,
     permission_errors: AtomicU64,
     system_errors: AtomicU64,
+    credits_granted: AtomicU64,
+    credits_charged: AtomicU64,
 }
 
 impl Traffic {
@@ -48,6 +50,16 @@ impl Traffic {
         self.response_us.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 
+    /// Counts granted credits.
+    pub(super) fn granted(&self, credits: u16) {
+        self.credits_granted.fetch_add(u64::from(credits), Relaxed);
+    }
+
+    /// Counts the credits of a request.
+    pub(super) fn charged(&self, credits: u16) {
+        self.credits_charged.fetch_add(u64::from(credits), Relaxed);
+    }
+
     /// Adds the counts to the server's and resets them.
     pub(super) fn hand_on(&self, to: &Statistics) {
         for (from, to) in [
@@ -57,6 +69,8 @@ impl Traffic {
             (&self.response_us, &to.response_us),
             (&self.permission_errors, &to.permission_errors),
             (&self.system_errors, &to.system_errors),
+            (&self.credits_granted, &to.credits_granted),
+            (&self.credits_charged, &to.credits_charged),
         ] {
             let count = from.load(Relaxed);
             if count != 0 {
@@ -77,6 +91,8 @@ mod tests {
         traffic.received(3);
         traffic.sent(4);
         traffic.took(Duration::from_micros(5));
+        traffic.granted(6);
+        traffic.charged(2);
         for status in [NtStatus::SUCCESS, NtStatus::ACCESS_DENIED, NtStatus::INTERNAL_ERROR] {
             traffic.answered(status);
         }
@@ -85,6 +101,7 @@ mod tests {
         let counted = statistics.snapshot();
         assert_eq!((counted.bytes_received, counted.bytes_sent), (3, 4));
         assert_eq!((counted.responses, counted.response_us), (1, 5));
+        assert_eq!((counted.credits_granted, counted.credits_charged), (6, 2));
         assert_eq!((counted.permission_errors, counted.system_errors), (1, 1));
     }
 }
