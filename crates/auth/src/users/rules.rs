@@ -80,5 +80,5 @@ fn of_seconds(seconds: i64) -> FileTime {
 }
 
 fn hash(digits: &str) -> Option<[u8; 16]> {
-    super::parse_hash(digits).ok().flatten()
+    super::line::parse_hash(digits).ok().flatten()
 }
