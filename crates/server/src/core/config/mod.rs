@@ -8,6 +8,8 @@ mod file_settings;
 mod hosts;
 mod parse;
 mod recycle;
+mod role_table;
+mod share_table;
 mod source;
 
 use std::borrow::Cow;

@@ -8,18 +8,17 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use wire::{Dialect, ShareName};
+use wire::Dialect;
 
 use crate::core::limits::{
     LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX, PASSWORD_DAYS_MAX, PASSWORD_HISTORY_MAX, PASSWORD_LENGTH_MAX,
 };
 
 use super::domain_table::DomainTable;
-use super::file_settings::FileKeys;
-use super::recycle::RecycleTable;
+use super::role_table::RoleTable;
+use super::share_table::ShareTable;
 use super::{
-    Allow, Caching, DiscoverySettings, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME,
-    PasswordPolicy, Role, SMB_PORT, Settings, ShareSettings, Signing,
+    DiscoverySettings, Encryption, ListShares, MAX_NAME, PasswordPolicy, SMB_PORT, Settings, Signing,
 };
 
 /// An error in a configuration, with its position.
@@ -114,17 +113,6 @@ struct DiscoveryTable {
     leave_out: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RoleTable {
-    allow: Spanned<String>,
-    #[serde(default)]
-    users: Vec<Spanned<String>>,
-    #[serde(default)]
-    groups: Vec<Spanned<String>>,
-    shares: Option<Spanned<Vec<Spanned<String>>>>,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ServerTable {
@@ -157,63 +145,6 @@ struct ServerTable {
     max_password_age: Option<Spanned<i64>>,
     min_password_age: Option<Spanned<i64>>,
     password_history: Option<Spanned<i64>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ShareTable {
-    name: Spanned<String>,
-    path: Spanned<PathBuf>,
-    #[serde(default)]
-    remark: Option<Spanned<String>>,
-    #[serde(default)]
-    read_only: bool,
-    #[serde(default)]
-    guest: bool,
-    #[serde(default)]
-    encrypt: bool,
-    #[serde(default)]
-    access_based_enum: bool,
-    follow_symlinks: Option<bool>,
-    posix_locking: Option<bool>,
-    strict_locking: Option<Spanned<bool>>,
-    streams: Option<Spanned<String>>,
-    unicode_forms: Option<Spanned<String>>,
-    #[serde(default)]
-    hidden: bool,
-    max_users: Option<Spanned<u32>>,
-    #[serde(default)]
-    users: Vec<Spanned<String>>,
-    #[serde(default)]
-    grants: Vec<GrantTable>,
-    caching: Option<Spanned<String>>,
-    autodisconnect: Option<Spanned<i64>>,
-    hosts_allow: Option<Vec<Spanned<String>>>,
-    hosts_deny: Option<Vec<Spanned<String>>>,
-    file_mode: Option<Spanned<String>>,
-    directory_mode: Option<Spanned<String>>,
-    inherit_permissions: Option<Spanned<bool>>,
-    force_user: Option<Spanned<String>>,
-    force_group: Option<Spanned<String>>,
-    #[serde(default)]
-    veto_files: Vec<Spanned<String>>,
-    #[serde(default)]
-    delete_veto_files: bool,
-    #[serde(default)]
-    hide_files: Vec<Spanned<String>>,
-    #[serde(default)]
-    hide_dot_files: bool,
-    recycle: Option<RecycleTable>,
-    #[serde(default)]
-    homes: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GrantTable {
-    user: Option<Spanned<String>>,
-    group: Option<Spanned<String>>,
-    right: Spanned<String>,
 }
 
 /// The reader of the tables, which collects errors.
@@ -333,91 +264,12 @@ impl Reader<'_> {
         settings
     }
 
-    /// Reads a share. `names` has the names of the shares before it, as they are written.
-    fn share(
-        &mut self,
-        table: ShareTable,
-        unix_identities: bool,
-        names: &mut HashMap<ShareName, String>,
-    ) -> Option<ShareSettings> {
-        if let Err(message) = check_share_name(table.name.get_ref()) {
-            self.error(&table.name, message);
-            return None;
-        }
-        let name = table.name.get_ref();
-        if let Some(other) = names.get(&ShareName::new(name)) {
-            let message = format!("share {name:?} is defined twice; {other:?} is the same name");
-            self.error(&table.name, message);
-            return None;
-        }
-        names.insert(ShareName::new(name), name.clone());
-        if let Some(remark) = &table.remark {
-            self.text_of("remark", remark, MAX_REMARK);
-        }
-        if let Some(max_users) = table.max_users.as_ref().filter(|max| *max.get_ref() == 0) {
-            self.error(max_users, String::from("max_users must be at least 1"));
-        }
-        let caching = table.caching.and_then(|word| self.word("caching", &word, &CACHING));
-        let streams = table.streams.and_then(|word| self.word("streams", &word, &STREAMS));
-        let forms = table.unicode_forms.and_then(|word| self.word("unicode_forms", &word, &FORMS));
-        let grants = table.grants.into_iter().filter_map(|grant| self.grant(grant)).collect();
-        let keys = FileKeys {
-            file_mode: table.file_mode,
-            directory_mode: table.directory_mode,
-            inherit_permissions: table.inherit_permissions,
-            force_user: table.force_user,
-            force_group: table.force_group,
-            veto_files: table.veto_files,
-            delete_veto_files: table.delete_veto_files,
-            hide_files: table.hide_files,
-            hide_dot_files: table.hide_dot_files,
-            recycle: table.recycle,
-        };
-        Some(ShareSettings {
-            files: self.file_settings(keys, unix_identities),
-            hosts: self.hosts(table.hosts_allow, table.hosts_deny),
-            grants,
-            homes: table.homes,
-            temporary: false,
-            caching: caching.unwrap_or_default(),
-            autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
-            trusted: None,
-            path: self.share_path(table.path),
-            remark: table.remark.map(Spanned::into_inner).unwrap_or_default(),
-            read_only: table.read_only,
-            guest: table.guest,
-            encrypt: table.encrypt,
-            access_based_enum: table.access_based_enum,
-            follow_symlinks: table.follow_symlinks.unwrap_or(true),
-            posix_locking: table.posix_locking,
-            strict_locking: self.strict_locking(table.strict_locking, table.posix_locking),
-            streams: streams.unwrap_or_default(),
-            unicode_forms: forms.unwrap_or_default(),
-            hidden: table.hidden || table.name.get_ref().ends_with('$'),
-            max_users: table.max_users.map(Spanned::into_inner),
-            users: table.users.into_iter().map(Spanned::into_inner).collect(),
-            name: table.name.into_inner(),
-        })
-    }
-
-    fn grant(&mut self, table: GrantTable) -> Option<Grant> {
-        let (who, name): (fn(String) -> Grantee, _) = match (table.user, table.group) {
-            (Some(name), None) => (Grantee::User, name),
-            (None, Some(name)) => (Grantee::Group, name),
-            _ => {
-                self.error(&table.right, String::from("a grant has either a user or a group"));
-                return None;
-            }
-        };
-        if name.get_ref().is_empty() {
-            self.error(&name, String::from("the name of a user or group is empty"));
-        }
-        let right = self.word("right", &table.right, &GRANT_RIGHTS)?;
-        Some(Grant { who: who(name.into_inner()), right })
-    }
-
     /// `strict_locking`, which requires `posix_locking`.
-    fn strict_locking(&mut self, strict: Option<Spanned<bool>>, posix: Option<bool>) -> Option<bool> {
+    pub(super) fn strict_locking(
+        &mut self,
+        strict: Option<Spanned<bool>>,
+        posix: Option<bool>,
+    ) -> Option<bool> {
         let strict = strict?;
         if *strict.get_ref() && posix == Some(false) {
             self.error(&strict, String::from("strict_locking needs posix_locking"));
@@ -426,7 +278,7 @@ impl Reader<'_> {
     }
 
     /// The minutes of `autodisconnect`; `None` for never.
-    fn minutes(&mut self, minutes: &Spanned<i64>) -> Option<u32> {
+    pub(super) fn minutes(&mut self, minutes: &Spanned<i64>) -> Option<u32> {
         match *minutes.get_ref() {
             -1 => None,
             0..=MAX_AUTODISCONNECT => u32::try_from(*minutes.get_ref()).ok(),
@@ -438,31 +290,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    fn role(&mut self, table: RoleTable) -> Option<Role> {
-        let allow = self.word("allow", &table.allow, &ALLOWS)?;
-        if table.users.is_empty() && table.groups.is_empty() {
-            self.error(&table.allow, String::from("a role needs users or groups"));
-        }
-        for name in table.users.iter().chain(&table.groups).filter(|name| name.get_ref().is_empty()) {
-            self.error(name, String::from("the name of a user or group is empty"));
-        }
-        if let Some(shares) = &table.shares {
-            if allow == Allow::Administer {
-                self.error(shares, String::from("allow = 'administer' is for the whole server only"));
-            } else if shares.get_ref().is_empty() {
-                self.error(shares, String::from("shares is empty; leave it out for the whole server"));
-            }
-            for name in shares.get_ref() {
-                if let Err(message) = check_share_name(name.get_ref()) {
-                    self.error(name, message);
-                }
-            }
-        }
-        let names = |all: Vec<Spanned<String>>| all.into_iter().map(Spanned::into_inner).collect();
-        let shares = table.shares.map(|shares| names(shares.into_inner())).unwrap_or_default();
-        Some(Role { allow, users: names(table.users), groups: names(table.groups), shares })
     }
 
     fn discovery(&mut self, table: DiscoveryTable) -> DiscoverySettings {
@@ -487,7 +314,7 @@ impl Reader<'_> {
         }
     }
 
-    fn text_of(&mut self, what: &str, text: &Spanned<String>, limit: usize) {
+    pub(super) fn text_of(&mut self, what: &str, text: &Spanned<String>, limit: usize) {
         if text.get_ref().chars().count() > limit {
             self.error(text, format!("{what} is longer than {limit} characters"));
         }
@@ -501,16 +328,6 @@ impl Reader<'_> {
                 Vec::new()
             }
         }
-    }
-
-    /// The path of a share, which may begin with the variable for the user's home directory.
-    fn share_path(&mut self, path: Spanned<PathBuf>) -> PathBuf {
-        let text = path.get_ref().to_string_lossy();
-        let begins_at_home = text.starts_with(HOME);
-        if text.strip_prefix(HOME).unwrap_or(&text).contains(HOME) {
-            self.error(&path, format!("{HOME} can only be the beginning of the path"));
-        }
-        if begins_at_home { path.into_inner() } else { self.path(path) }
     }
 
     pub(super) fn path(&self, path: Spanned<PathBuf>) -> PathBuf {
@@ -593,38 +410,17 @@ fn located(text: &str, offset: usize, message: String) -> ConfigError {
 /// The maximal number of unknown keys that are reported together: each of them takes another pass over the whole file.
 const MAX_ERRORS: usize = 100;
 
-/// The variable for the home directory of the user.
-const HOME: &str = "%H";
-
 /// The maximal length of a share name, in characters (MS-SRVS 2.2.4.22: NNLEN).
 const MAX_SHARE_NAME: usize = 80;
 
 /// The maximal length of a remark or comment, in characters (MAXCOMMENTSZ).
-const MAX_REMARK: usize = 256;
+pub(super) const MAX_REMARK: usize = 256;
 
 /// Names that every client uses for something other than a share of files.
 const RESERVED_SHARES: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
 
 /// The maximal minutes of `autodisconnect`, as in NET CONFIG SERVER.
 pub(crate) const MAX_AUTODISCONNECT: i64 = 65535;
-
-const ALLOWS: [(&str, Allow); 3] =
-    [("view", Allow::View), ("close", Allow::Close), ("administer", Allow::Administer)];
-
-const CACHING: [(&str, Caching); 4] = [
-    ("manual", Caching::Manual),
-    ("documents", Caching::Documents),
-    ("programs", Caching::Programs),
-    ("none", Caching::None),
-];
-
-const STREAMS: [(&str, vfs::Streams); 3] =
-    [("auto", vfs::Streams::Auto), ("xattr", vfs::Streams::Attributes), ("depot", vfs::Streams::Depot)];
-
-const FORMS: [(&str, vfs::Forms); 2] = [("exact", vfs::Forms::Exact), ("any", vfs::Forms::Any)];
-
-const GRANT_RIGHTS: [(&str, GrantRight); 3] =
-    [("read", GrantRight::Read), ("change", GrantRight::Change), ("full", GrantRight::Full)];
 
 const LIST_SHARES: [(&str, ListShares); 3] =
     [("users", ListShares::Users), ("guests", ListShares::Guests), ("anonymous", ListShares::Anonymous)];
@@ -676,85 +472,6 @@ mod tests {
     }
 
     #[test]
-    fn grants_caching_and_autodisconnect_are_read() {
-        let settings = read(
-            "[server]\nhidden = true\nautodisconnect = 15\n\n[[share]]\nname = 'data'\npath = '/srv'\n\
-             caching = 'documents'\nautodisconnect = 5\n\
-             grants = [{ user = 'Everyone', right = 'read' }, { user = 'ann', right = 'full' }, \
-             { group = 'staff', right = 'change' }]\n",
-        )
-        .unwrap();
-        let share = &settings.shares[0];
-        assert!(settings.hidden);
-        assert_eq!((settings.autodisconnect, share.autodisconnect), (Some(15), Some(5)));
-        assert_eq!(share.caching, Caching::Documents);
-        let grant = |who, right| Grant { who, right };
-        assert_eq!(share.grants[1], grant(Grantee::User(String::from("ann")), GrantRight::Full));
-        assert_eq!(share.grants[2], grant(Grantee::Group(String::from("staff")), GrantRight::Change));
-        assert_eq!(read("[server]\nautodisconnect = -1\n").unwrap().autodisconnect, None);
-        assert_eq!(
-            errors(
-                "[server]\nautodisconnect = 65536\n[[share]]\nname = 'a'\npath = '/'\ncaching = 'much'\n\
-                 grants = [{ user = '', right = 'all' }, { right = 'read' }, \
-                 { user = 'a', group = 'b', right = 'read' }]\n"
-            ),
-            [
-                "2:18: autodisconnect is 0 to 65535 minutes, or -1 for never",
-                "6:11: caching is one of manual, documents, programs, none",
-                "7:20: the name of a user or group is empty",
-                "7:32: right is one of read, change, full",
-                "7:51: a grant has either a user or a group",
-                "7:96: a grant has either a user or a group"
-            ]
-        );
-    }
-
-    #[test]
-    fn streams_and_unicode_forms_are_read() {
-        use vfs::{Forms, Streams};
-        let of = |line: &str| {
-            let share = read(&format!("[[share]]\nname = 'a'\npath = '/'\n{line}\n"))?.shares.remove(0);
-            Ok::<_, Vec<ConfigError>>((share.streams, share.unicode_forms))
-        };
-        assert_eq!(of("").unwrap(), (Streams::Auto, Forms::Exact));
-        assert_eq!(of("streams = 'xattr'").unwrap(), (Streams::Attributes, Forms::Exact));
-        assert_eq!(of("streams = 'depot'\nunicode_forms = 'any'").unwrap(), (Streams::Depot, Forms::Any));
-        let error = |line| of(line).unwrap_err()[0].to_string();
-        assert_eq!(error("streams = 'none'"), "4:11: streams is one of auto, xattr, depot");
-        assert_eq!(error("unicode_forms = 'nfc'"), "4:17: unicode_forms is one of exact, any");
-    }
-
-    #[test]
-    fn locking_settings_of_a_share_override_the_servers() {
-        let told = |text: &str| {
-            let settings = read(text).unwrap();
-            let share = &settings.shares[0];
-            (
-                share.posix_locking.unwrap_or(settings.posix_locking),
-                share.strict_locking.unwrap_or(settings.strict_locking),
-            )
-        };
-        let share = "[[share]]\nname = 'data'\npath = '/srv'\n";
-        assert_eq!(told(share), (true, false));
-        let server = "[server]\nposix_locking = false\n";
-        assert_eq!(told(&format!("{server}{share}")), (false, false));
-        assert_eq!(
-            told(&format!("{server}{share}posix_locking = true\nstrict_locking = true\n")),
-            (true, true)
-        );
-        assert_eq!(
-            told(&format!("[server]\nstrict_locking = true\n{share}strict_locking = false\n")),
-            (true, false)
-        );
-        assert_eq!(
-            errors(&format!(
-                "{server}strict_locking = true\n{share}strict_locking = true\nposix_locking = false\n"
-            )),
-            ["3:18: strict_locking needs posix_locking", "7:18: strict_locking needs posix_locking"]
-        );
-    }
-
-    #[test]
     fn posix_extensions_are_on_unless_turned_off() {
         assert!(read("").unwrap().posix_extensions);
         assert!(!read("[server]\nposix_extensions = false\n").unwrap().posix_extensions);
@@ -786,57 +503,6 @@ mod tests {
                 "4:18: lockout_window is 1 to 99999"
             ]
         );
-    }
-
-    #[test]
-    fn roles_need_subjects_and_valid_shares() {
-        let settings = read(
-            "[[role]]\nallow = 'close'\nusers = ['ann']\ngroups = ['helpdesk']\nshares = ['data']\n\n\
-             [[role]]\nallow = 'view'\ngroups = ['auditors']\n",
-        )
-        .unwrap();
-        let strings = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let close = Role {
-            allow: Allow::Close,
-            users: strings(&["ann"]),
-            groups: strings(&["helpdesk"]),
-            shares: strings(&["data"]),
-        };
-        let view = Role {
-            allow: Allow::View,
-            users: Vec::new(),
-            groups: strings(&["auditors"]),
-            shares: Vec::new(),
-        };
-        assert_eq!(settings.roles, [close, view]);
-        for (text, error) in [
-            ("allow = 'view'", "2:9: a role needs users or groups"),
-            ("allow = 'see'\nusers = ['a']", "2:9: allow is one of view, close, administer"),
-            ("allow = 'view'\nusers = ['']", "3:10: the name of a user or group is empty"),
-            (
-                "allow = 'view'\nusers = ['a']\nshares = []",
-                "4:10: shares is empty; leave it out for the whole server",
-            ),
-            (
-                "allow = 'administer'\nusers = ['a']\nshares = ['data']",
-                "4:10: allow = 'administer' is for the whole server only",
-            ),
-            ("allow = 'view'\nusers = ['a']\nshares = ['a/b']", "4:11: a share name cannot have '/'"),
-        ] {
-            assert_eq!(errors(&format!("[[role]]\n{text}\n")), [error], "{text}");
-        }
-        assert!(errors("[[role]]\nusers = ['a']\n")[0].contains("missing field `allow`"));
-    }
-
-    #[test]
-    fn administrators_and_roles_name_users_in_any_case() {
-        let settings =
-            read("[server]\nadministrators = ['jürgen']\n[[role]]\nallow = 'close'\nusers = ['ähm']\n");
-        let settings = settings.unwrap();
-        let member = |name| crate::core::domain::Member::local(&settings, name, Vec::new);
-        assert!(settings.is_administrator(&member("JÜRGEN")));
-        let roles = crate::core::roles::Roles::of(&settings.roles, &member("ÄHM"));
-        assert_eq!(roles.close, crate::core::roles::Reach::Everything);
     }
 
     #[test]

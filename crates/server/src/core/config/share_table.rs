@@ -1,0 +1,280 @@
+//! Reads a table `[[share]]` of `shareward.toml` into [`ShareSettings`].
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+use wire::ShareName;
+
+use super::file_settings::FileKeys;
+use super::parse::{MAX_REMARK, Reader, check_share_name};
+use super::recycle::RecycleTable;
+use super::{Caching, Grant, GrantRight, Grantee, ShareSettings};
+
+/// The table as it is in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShareTable {
+    name: Spanned<String>,
+    path: Spanned<PathBuf>,
+    #[serde(default)]
+    remark: Option<Spanned<String>>,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    guest: bool,
+    #[serde(default)]
+    encrypt: bool,
+    #[serde(default)]
+    access_based_enum: bool,
+    follow_symlinks: Option<bool>,
+    posix_locking: Option<bool>,
+    strict_locking: Option<Spanned<bool>>,
+    streams: Option<Spanned<String>>,
+    unicode_forms: Option<Spanned<String>>,
+    #[serde(default)]
+    hidden: bool,
+    max_users: Option<Spanned<u32>>,
+    #[serde(default)]
+    users: Vec<Spanned<String>>,
+    #[serde(default)]
+    grants: Vec<GrantTable>,
+    caching: Option<Spanned<String>>,
+    autodisconnect: Option<Spanned<i64>>,
+    hosts_allow: Option<Vec<Spanned<String>>>,
+    hosts_deny: Option<Vec<Spanned<String>>>,
+    file_mode: Option<Spanned<String>>,
+    directory_mode: Option<Spanned<String>>,
+    inherit_permissions: Option<Spanned<bool>>,
+    force_user: Option<Spanned<String>>,
+    force_group: Option<Spanned<String>>,
+    #[serde(default)]
+    veto_files: Vec<Spanned<String>>,
+    #[serde(default)]
+    delete_veto_files: bool,
+    #[serde(default)]
+    hide_files: Vec<Spanned<String>>,
+    #[serde(default)]
+    hide_dot_files: bool,
+    recycle: Option<RecycleTable>,
+    #[serde(default)]
+    homes: bool,
+}
+
+/// An entry of `grants`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantTable {
+    user: Option<Spanned<String>>,
+    group: Option<Spanned<String>>,
+    right: Spanned<String>,
+}
+
+impl Reader<'_> {
+    /// Reads a share. `names` has the names of the shares before it, as they are written.
+    pub(super) fn share(
+        &mut self,
+        table: ShareTable,
+        unix_identities: bool,
+        names: &mut HashMap<ShareName, String>,
+    ) -> Option<ShareSettings> {
+        if let Err(message) = check_share_name(table.name.get_ref()) {
+            self.error(&table.name, message);
+            return None;
+        }
+        let name = table.name.get_ref();
+        if let Some(other) = names.get(&ShareName::new(name)) {
+            let message = format!("share {name:?} is defined twice; {other:?} is the same name");
+            self.error(&table.name, message);
+            return None;
+        }
+        names.insert(ShareName::new(name), name.clone());
+        if let Some(remark) = &table.remark {
+            self.text_of("remark", remark, MAX_REMARK);
+        }
+        if let Some(max_users) = table.max_users.as_ref().filter(|max| *max.get_ref() == 0) {
+            self.error(max_users, String::from("max_users must be at least 1"));
+        }
+        let caching = table.caching.and_then(|word| self.word("caching", &word, &CACHING));
+        let streams = table.streams.and_then(|word| self.word("streams", &word, &STREAMS));
+        let forms = table.unicode_forms.and_then(|word| self.word("unicode_forms", &word, &FORMS));
+        let grants = table.grants.into_iter().filter_map(|grant| self.grant(grant)).collect();
+        let keys = FileKeys {
+            file_mode: table.file_mode,
+            directory_mode: table.directory_mode,
+            inherit_permissions: table.inherit_permissions,
+            force_user: table.force_user,
+            force_group: table.force_group,
+            veto_files: table.veto_files,
+            delete_veto_files: table.delete_veto_files,
+            hide_files: table.hide_files,
+            hide_dot_files: table.hide_dot_files,
+            recycle: table.recycle,
+        };
+        Some(ShareSettings {
+            files: self.file_settings(keys, unix_identities),
+            hosts: self.hosts(table.hosts_allow, table.hosts_deny),
+            grants,
+            homes: table.homes,
+            temporary: false,
+            caching: caching.unwrap_or_default(),
+            autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
+            trusted: None,
+            path: self.share_path(table.path),
+            remark: table.remark.map(Spanned::into_inner).unwrap_or_default(),
+            read_only: table.read_only,
+            guest: table.guest,
+            encrypt: table.encrypt,
+            access_based_enum: table.access_based_enum,
+            follow_symlinks: table.follow_symlinks.unwrap_or(true),
+            posix_locking: table.posix_locking,
+            strict_locking: self.strict_locking(table.strict_locking, table.posix_locking),
+            streams: streams.unwrap_or_default(),
+            unicode_forms: forms.unwrap_or_default(),
+            hidden: table.hidden || table.name.get_ref().ends_with('$'),
+            max_users: table.max_users.map(Spanned::into_inner),
+            users: table.users.into_iter().map(Spanned::into_inner).collect(),
+            name: table.name.into_inner(),
+        })
+    }
+
+    fn grant(&mut self, table: GrantTable) -> Option<Grant> {
+        let (who, name): (fn(String) -> Grantee, _) = match (table.user, table.group) {
+            (Some(name), None) => (Grantee::User, name),
+            (None, Some(name)) => (Grantee::Group, name),
+            _ => {
+                self.error(&table.right, String::from("a grant has either a user or a group"));
+                return None;
+            }
+        };
+        if name.get_ref().is_empty() {
+            self.error(&name, String::from("the name of a user or group is empty"));
+        }
+        let right = self.word("right", &table.right, &GRANT_RIGHTS)?;
+        Some(Grant { who: who(name.into_inner()), right })
+    }
+
+    /// The path of a share, which may begin with the variable for the user's home directory.
+    fn share_path(&mut self, path: Spanned<PathBuf>) -> PathBuf {
+        let text = path.get_ref().to_string_lossy();
+        let begins_at_home = text.starts_with(HOME);
+        if text.strip_prefix(HOME).unwrap_or(&text).contains(HOME) {
+            self.error(&path, format!("{HOME} can only be the beginning of the path"));
+        }
+        if begins_at_home { path.into_inner() } else { self.path(path) }
+    }
+}
+
+/// The variable for the home directory of the user.
+const HOME: &str = "%H";
+
+const CACHING: [(&str, Caching); 4] = [
+    ("manual", Caching::Manual),
+    ("documents", Caching::Documents),
+    ("programs", Caching::Programs),
+    ("none", Caching::None),
+];
+
+const STREAMS: [(&str, vfs::Streams); 3] =
+    [("auto", vfs::Streams::Auto), ("xattr", vfs::Streams::Attributes), ("depot", vfs::Streams::Depot)];
+
+const FORMS: [(&str, vfs::Forms); 2] = [("exact", vfs::Forms::Exact), ("any", vfs::Forms::Any)];
+
+const GRANT_RIGHTS: [(&str, GrantRight); 3] =
+    [("read", GrantRight::Read), ("change", GrantRight::Change), ("full", GrantRight::Full)];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{ConfigError, Settings, parse};
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, Vec<ConfigError>> {
+        parse(text, Path::new("/etc/shareward"), Settings::conventional(false, |_| None))
+    }
+
+    fn errors(text: &str) -> Vec<String> {
+        read(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn grants_caching_and_autodisconnect_are_read() {
+        let settings = read(
+            "[server]\nhidden = true\nautodisconnect = 15\n\n[[share]]\nname = 'data'\npath = '/srv'\n\
+             caching = 'documents'\nautodisconnect = 5\n\
+             grants = [{ user = 'Everyone', right = 'read' }, { user = 'ann', right = 'full' }, \
+             { group = 'staff', right = 'change' }]\n",
+        )
+        .unwrap();
+        let share = &settings.shares[0];
+        assert!(settings.hidden);
+        assert_eq!((settings.autodisconnect, share.autodisconnect), (Some(15), Some(5)));
+        assert_eq!(share.caching, Caching::Documents);
+        let grant = |who, right| Grant { who, right };
+        assert_eq!(share.grants[1], grant(Grantee::User(String::from("ann")), GrantRight::Full));
+        assert_eq!(share.grants[2], grant(Grantee::Group(String::from("staff")), GrantRight::Change));
+        assert_eq!(read("[server]\nautodisconnect = -1\n").unwrap().autodisconnect, None);
+        assert_eq!(
+            errors(
+                "[server]\nautodisconnect = 65536\n[[share]]\nname = 'a'\npath = '/'\ncaching = 'much'\n\
+                 grants = [{ user = '', right = 'all' }, { right = 'read' }, \
+                 { user = 'a', group = 'b', right = 'read' }]\n"
+            ),
+            [
+                "2:18: autodisconnect is 0 to 65535 minutes, or -1 for never",
+                "6:11: caching is one of manual, documents, programs, none",
+                "7:20: the name of a user or group is empty",
+                "7:32: right is one of read, change, full",
+                "7:51: a grant has either a user or a group",
+                "7:96: a grant has either a user or a group"
+            ]
+        );
+    }
+
+    #[test]
+    fn streams_and_unicode_forms_are_read() {
+        use vfs::{Forms, Streams};
+        let of = |line: &str| {
+            let share = read(&format!("[[share]]\nname = 'a'\npath = '/'\n{line}\n"))?.shares.remove(0);
+            Ok::<_, Vec<ConfigError>>((share.streams, share.unicode_forms))
+        };
+        assert_eq!(of("").unwrap(), (Streams::Auto, Forms::Exact));
+        assert_eq!(of("streams = 'xattr'").unwrap(), (Streams::Attributes, Forms::Exact));
+        assert_eq!(of("streams = 'depot'\nunicode_forms = 'any'").unwrap(), (Streams::Depot, Forms::Any));
+        let error = |line| of(line).unwrap_err()[0].to_string();
+        assert_eq!(error("streams = 'none'"), "4:11: streams is one of auto, xattr, depot");
+        assert_eq!(error("unicode_forms = 'nfc'"), "4:17: unicode_forms is one of exact, any");
+    }
+
+    #[test]
+    fn locking_settings_of_a_share_override_the_servers() {
+        let told = |text: &str| {
+            let settings = read(text).unwrap();
+            let share = &settings.shares[0];
+            (
+                share.posix_locking.unwrap_or(settings.posix_locking),
+                share.strict_locking.unwrap_or(settings.strict_locking),
+            )
+        };
+        let share = "[[share]]\nname = 'data'\npath = '/srv'\n";
+        assert_eq!(told(share), (true, false));
+        let server = "[server]\nposix_locking = false\n";
+        assert_eq!(told(&format!("{server}{share}")), (false, false));
+        assert_eq!(
+            told(&format!("{server}{share}posix_locking = true\nstrict_locking = true\n")),
+            (true, true)
+        );
+        assert_eq!(
+            told(&format!("[server]\nstrict_locking = true\n{share}strict_locking = false\n")),
+            (true, false)
+        );
+        assert_eq!(
+            errors(&format!(
+                "{server}strict_locking = true\n{share}strict_locking = true\nposix_locking = false\n"
+            )),
+            ["3:18: strict_locking needs posix_locking", "7:18: strict_locking needs posix_locking"]
+        );
+    }
+}
