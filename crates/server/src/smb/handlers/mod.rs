@@ -16,6 +16,7 @@ pub(crate) mod negotiate;
 pub(crate) mod oplock_break;
 pub(crate) mod pipe;
 pub(crate) mod posix;
+mod proven_logon;
 pub(crate) mod query_directory;
 pub(crate) mod query_info;
 pub(crate) mod read;
