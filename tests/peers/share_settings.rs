@@ -308,6 +308,31 @@ fn deleted_files_are_in_the_bin_of_their_user() {
 }
 
 #[test]
+fn replaced_files_are_kept_and_the_oldest_leave_a_full_bin() {
+    let ours = "[share.recycle]\noverwritten = true\nmax_total_mib = 2";
+    let Some([subject, _samba]) = both(ours, "") else { return };
+    let directory = data(&subject);
+    let bin = directory.join(".recycle/alice");
+    fs::write(subject.scratch().join("f"), "first").expect("write a local file");
+    fs::write(subject.scratch().join("g"), "second").expect("write a local file");
+    act(&subject, "alice", "put f a; put g b; rename b a -f").success();
+    assert_eq!(fs::read_to_string(directory.join("a")).expect("the new file"), "second");
+    assert_eq!(fs::read_to_string(bin.join("a")).expect("the replaced file"), "first");
+    fs::write(subject.scratch().join("large"), vec![0; 1 << 20]).expect("write a local file");
+    act(&subject, "alice", "put large c; del c; put large d; del d").success();
+    // The file that was kept first leaves first.
+    let began = std::time::Instant::now();
+    while bin.join("a").exists() || bin.join("c").exists() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "the bin is not trimmed");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(bin.join("d").exists());
+    fs::write(subject.scratch().join("larger"), vec![0; (2 << 20) + 1]).expect("write a local file");
+    act(&subject, "alice", "put larger e; del e").success();
+    assert!(!bin.join("e").exists() && bin.join("d").exists());
+}
+
+#[test]
 fn a_bin_that_is_another_users_is_not_used() {
     let Some([subject, _samba]) = both("[share.recycle]", "") else { return };
     let directory = data(&subject);

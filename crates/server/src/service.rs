@@ -108,7 +108,7 @@ impl Service {
         tasks.push(bulkhead::spawn(crate::admin::idle_sessions::watch(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::logon_log::sum_up(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::domain::answer_names(Arc::clone(&server))));
-        tasks.push(bulkhead::spawn(crate::core::files::recycle::expire(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::core::files::recycle::trim(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(guesses::keep(Arc::clone(&server), state_directory.clone())));
         let announced = announced(&server);
         if let Some(sockets) = sockets.wsd {

@@ -175,9 +175,24 @@ pub trait Backend: Send + Sync {
         Err(crate::Error::NotSupported)
     }
 
-    /// Removes the files in a bin, below `directory`, that were moved there, or changed, before `limit`. Returns their
-    /// number.
-    fn expire_bin(&self, _directory: &RelativePath, _limit: SystemTime) -> Result<u64> {
+    /// Renames as [`Self::rename_in`] does over the file `replaced`, which is moved to a bin as by [`Self::recycle`]. At
+    /// every moment, the name belongs to one of the two files. The second result is the reason why the bin has not taken
+    /// the replaced file, which is removed then.
+    fn rename_keeping_in(
+        &self,
+        actor: &Actor,
+        handle: &dyn Handle,
+        from: &RelativePath,
+        to: &Parent,
+        replaced: &dyn Handle,
+        _bin: &Bin,
+    ) -> Result<(String, Result<()>)> {
+        let real = self.rename_in(actor, handle, from, to, Some(replaced))?;
+        Ok((real, Err(crate::Error::NotSupported)))
+    }
+
+    /// Removes files in a bin, below `directory`, that exceed the limits.
+    fn trim_bin(&self, _directory: &RelativePath, _limits: &BinLimits) -> Result<Trimmed> {
         Err(crate::Error::NotSupported)
     }
 
@@ -309,6 +324,25 @@ pub struct Bin {
     pub keeps_tree: bool,
     /// True if files of the same name get numbers; otherwise the last one replaces the others.
     pub keeps_versions: bool,
+}
+
+/// The limits of a bin with the directories of all users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BinLimits {
+    /// Files that were moved to the bin, or changed, before this time are removed; `None` for no limit.
+    pub since: Option<SystemTime>,
+    /// If the files have more bytes together than the first number, the oldest are removed until they have at most the
+    /// second; `None` for no limit.
+    pub bytes: Option<(u64, u64)>,
+}
+
+/// The result of [`Backend::trim_bin`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The number of files that were removed.
+    pub files: u64,
+    /// The bytes of the files that are left.
+    pub bytes_left: u64,
 }
 
 /// The user whose permissions the file system applies.

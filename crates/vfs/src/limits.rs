@@ -49,6 +49,10 @@ pub const INDEX_BYTES_MAX: usize = 256 << 20;
 /// Deleted files of one name that the bin keeps beside each other; the next one is not kept.
 pub const RECYCLED_VERSIONS_MAX: u32 = 1000;
 
+/// Times by which files in a bin are counted: about as many as make some megabytes. If there are more, files of close times
+/// are counted together.
+pub const BIN_AGES_MAX: usize = 65_536;
+
 /// The depth of directories in the bin that is searched for old files: deeper than paths of clients can be.
 pub const RECYCLED_DEPTH_MAX: u32 = 512;
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use vfs::{Actor, Backend, Bin, Error, LocalBackend, LocalOptions, RelativePath, Wanted};
+use vfs::{Actor, Backend, Bin, BinLimits, Error, LocalBackend, LocalOptions, RelativePath, Trimmed, Wanted};
 use wire::FileAttributes;
 
 fn path(text: &str) -> RelativePath {
@@ -88,11 +88,12 @@ fn old_files_and_empty_directories_are_removed() {
         delete(&share, name, true).unwrap();
     }
     let hour = Duration::from_secs(3600);
-    assert_eq!(share.expire_bin(&path("bin"), SystemTime::now() - hour).unwrap(), 0);
-    assert_eq!(share.expire_bin(&path("bin"), SystemTime::now() + hour).unwrap(), 2);
+    let trim = |since| share.trim_bin(&path("bin"), &BinLimits { since: Some(since), bytes: None }).unwrap();
+    assert_eq!(trim(SystemTime::now() - hour), Trimmed { files: 0, bytes_left: 2 });
+    assert_eq!(trim(SystemTime::now() + hour), Trimmed { files: 2, bytes_left: 0 });
     assert!(directory.path().join("d").exists() && directory.path().join("bin").exists());
     assert_eq!(fs::read_dir(directory.path().join("bin")).unwrap().count(), 0);
-    assert!(matches!(share.expire_bin(&path("none"), SystemTime::now()), Err(Error::NotFound)));
+    assert!(matches!(share.trim_bin(&path("none"), &BinLimits::default()), Err(Error::NotFound)));
 }
 
 #[test]
@@ -108,6 +109,101 @@ fn directories_of_others_in_a_bin_are_left() {
         return testkit::skip("only root gives files to others");
     }
     let later = SystemTime::now() + Duration::from_secs(3600);
-    assert_eq!(share.expire_bin(&path("bin"), later).unwrap(), 1);
+    let limits = BinLimits { since: Some(later), bytes: None };
+    assert_eq!(share.trim_bin(&path("bin"), &limits).unwrap(), Trimmed { files: 1, bytes_left: 0 });
     assert!(theirs.join("kept").exists());
+}
+
+/// Waits until the clock that the file system uses for its times has advanced.
+fn wait_for_next_time(directory: &std::path::Path) {
+    use std::os::linux::fs::MetadataExt as _;
+    let time = || {
+        let file = directory.join("clock");
+        fs::write(&file, "x").unwrap();
+        let metadata = fs::metadata(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        (metadata.st_ctime(), metadata.st_ctime_nsec())
+    };
+    let (before, began) = (time(), std::time::Instant::now());
+    while time() == before {
+        assert!(began.elapsed() < Duration::from_secs(10), "the time of files does not advance");
+    }
+}
+
+#[test]
+fn oldest_files_are_removed_while_the_bin_is_too_large() {
+    let directory = tempfile::tempdir().unwrap();
+    let share = share(directory.path());
+    for name in ["first", "second", "third"] {
+        fs::write(directory.path().join(name), vec![0; 100]).unwrap();
+        delete(&share, name, true).unwrap();
+        wait_for_next_time(directory.path());
+    }
+    let trim = |most, left| {
+        let limits = BinLimits { since: None, bytes: Some((most, left)) };
+        share.trim_bin(&path("bin"), &limits).unwrap()
+    };
+    assert_eq!(trim(300, 100), Trimmed { files: 0, bytes_left: 300 }, "the limit is not exceeded");
+    assert_eq!(trim(299, 250), Trimmed { files: 1, bytes_left: 200 });
+    let kept = |name: &str| directory.path().join("bin/me").join(name).exists();
+    assert!(!kept("first") && kept("second") && kept("third"));
+    assert_eq!(trim(1, 0), Trimmed { files: 2, bytes_left: 0 });
+}
+
+#[test]
+fn replaced_file_is_kept_and_the_name_belongs_to_the_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let share = share(directory.path());
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("d")).unwrap();
+    fs::write(at("d/report"), "old").unwrap();
+    fs::write(at("new"), "new").unwrap();
+    let opened = |name: &str| share.open(&Actor::Process, &path(name), Wanted::NOTHING).unwrap();
+    let (new, old) = (opened("new"), opened("d/report"));
+    let to = share.parent(&Actor::Process, &path("d/report")).unwrap();
+    let done =
+        share.rename_keeping_in(&Actor::Process, &*new.handle, &path("new"), &to, &*old.handle, &bin(true));
+    let (real, kept) = done.unwrap();
+    kept.unwrap();
+    assert_eq!(real, "d/report");
+    assert_eq!(fs::read_to_string(at("d/report")).unwrap(), "new");
+    assert_eq!(fs::read_to_string(at("bin/me/d/report")).unwrap(), "old");
+    assert!(!at("new").exists());
+}
+
+#[test]
+fn replaced_file_that_the_bin_cannot_take_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let share = share(directory.path());
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("old"), "old").unwrap();
+    fs::write(at("new"), "new").unwrap();
+    // The place of the bin is taken by a file.
+    fs::write(at("bin"), "x").unwrap();
+    let opened = |name: &str| share.open(&Actor::Process, &path(name), Wanted::NOTHING).unwrap();
+    let (new, old) = (opened("new"), opened("old"));
+    let to = share.parent(&Actor::Process, &path("old")).unwrap();
+    let done =
+        share.rename_keeping_in(&Actor::Process, &*new.handle, &path("new"), &to, &*old.handle, &bin(true));
+    let (_, kept) = done.unwrap();
+    assert!(kept.is_err());
+    assert_eq!(fs::read_to_string(at("old")).unwrap(), "new");
+    assert!(!at("new").exists());
+}
+
+#[test]
+fn directory_of_a_user_that_was_left_to_the_server_is_given_to_the_user() {
+    use std::os::linux::fs::MetadataExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    if std::os::unix::fs::chown(directory.path(), Some(4321), None).is_err() {
+        return testkit::skip("only root gives files to others");
+    }
+    let share = share(directory.path());
+    let user = Actor::User(vfs::Identity { uid: 4321, gid: 4321, groups: Default::default() }.into());
+    fs::create_dir_all(directory.path().join("bin/me")).unwrap();
+    fs::write(directory.path().join("f"), "x").unwrap();
+    let opened = share.open(&user, &path("f"), Wanted::NOTHING).unwrap();
+    share.recycle(&user, &path("f"), &*opened.handle, &bin(true)).unwrap();
+    assert_eq!(fs::metadata(directory.path().join("bin/me")).unwrap().st_uid(), 4321);
+    assert!(directory.path().join("bin/me/f").exists());
 }

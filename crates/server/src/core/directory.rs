@@ -115,6 +115,15 @@ impl Directory {
             || self.by_path.lock().get(path).is_some_and(|directory| directory.strong_count() != 0)
     }
 
+    /// The directories that can be opened without a client: the share's, or, if its path has variables, those in use.
+    pub(crate) async fn places(self: &Arc<Self>) -> Vec<Arc<Files>> {
+        if !has_variables(&self.share.path) {
+            return self.connect().await.into_iter().collect();
+        }
+        let used: Vec<_> = self.by_path.lock().values().filter_map(Weak::upgrade).collect();
+        used.iter().filter_map(|directory| directory.state().files.upgrade()).collect()
+    }
+
     /// Opens the directory for a tree connect. Returns `None` if it does not exist, or its file system does not
     /// respond.
     pub(crate) async fn connect(self: &Arc<Self>) -> Option<Arc<Files>> {

@@ -294,7 +294,7 @@ impl Server {
         let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return Ok(false) };
         let is_stream = file.is_stream;
         let path = file.path();
-        let removed = match recycle(open, file, &path, &**backend) {
+        let removed = match recycle(&self.files.bins, open, file, &path, &**backend) {
             Ok(false) => backend.remove(open.actor(), &path, &*file.handle),
             kept => kept.map(drop),
         };

@@ -23,6 +23,7 @@ use crate::core::domain::Domain;
 use crate::core::effects::SmbShell;
 use crate::core::files::host_locks::HostLocks;
 use crate::core::files::notify::Watches;
+use crate::core::files::recycle::Bins;
 use crate::core::files::replay::Creations;
 use crate::core::files::times::WriteTimes;
 use crate::core::guesses::Guesses;
@@ -80,6 +81,8 @@ pub(crate) struct SharedByFiles {
     pub(crate) host_locks: HostLocks,
     /// The CREATEs under way: a replay of one of them is refused.
     pub(crate) creations: Creations,
+    /// The sizes of bins.
+    pub(crate) bins: Bins,
 }
 
 /// The tables that the logons of all connections have in common.

@@ -182,6 +182,20 @@ impl Backend for FaultyBackend {
         self.faults.call("recycle", || self.inner.recycle(actor, path, handle, bin))
     }
 
+    fn rename_keeping_in(
+        &self,
+        actor: &Actor,
+        handle: &dyn Handle,
+        from: &RelativePath,
+        to: &Parent,
+        replaced: &dyn Handle,
+        bin: &Bin,
+    ) -> Result<(String, Result<()>)> {
+        let (handle, replaced) = (inner(handle)?, inner(replaced)?);
+        let to = inner_parent(to)?;
+        self.faults.call("rename", || self.inner.rename_keeping_in(actor, handle, from, &to, replaced, bin))
+    }
+
     fn check_removable(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
         let handle = inner(handle)?;
         self.faults.call("check_removable", || self.inner.check_removable(actor, path, handle))

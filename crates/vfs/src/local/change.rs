@@ -13,8 +13,8 @@ use super::modes::{NewMode, OWNER_OF_DIRECTORY, OWNER_OF_FILE};
 use super::new_entry::{initialize, make_directory, undo};
 use super::open::{base_of, finish};
 use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
-use super::{depot, names, store, stream, vetoed, xattr};
-use crate::backend::{Actor, Complete, New, Opened, Parent, Wanted};
+use super::{depot, names, recycle, store, stream, vetoed, xattr};
+use crate::backend::{Actor, Bin, Complete, New, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -117,18 +117,22 @@ pub(super) fn create_directory(
     completed(root, actor, directory, &leaf, made, complete)
 }
 
-/// Renames the file that `handle` has open.
+/// Renames the file that `handle` has open. `replaced` may come with a bin that takes it; the second result is the reason
+/// why it has not.
 pub(super) fn rename(
     root: &Root,
     actor: &Actor,
     handle: &LocalHandle,
     from: &RelativePath,
     to: &Parent,
-    replaced: Option<&LocalHandle>,
-) -> Result<String> {
+    replaced: Option<(&LocalHandle, Option<&Bin>)>,
+) -> Result<(String, Result<()>)> {
     let (from_parent, from_name) = from.split().ok_or(Error::AccessDenied)?;
-    let (_, to_name) = to.path.split().ok_or(Error::AccessDenied)?;
+    let (to_parent, to_name) = to.path.split().ok_or(Error::AccessDenied)?;
     let to = own(&*to.handle)?;
+    let bin = replaced.and_then(|(_, bin)| bin);
+    let bin = bin.map(|bin| (bin, recycle::place(root, actor, bin, to_parent)));
+    let replaced = replaced.map(|(replaced, _)| replaced);
     let guard = root.credentials.assume(actor)?;
     let (source_fd, source_path) = root.directory(from_parent)?;
     let (source_key, target_key) = (directory_key(source_fd.as_fd())?, directory_key(to.fd())?);
@@ -148,7 +152,7 @@ pub(super) fn rename(
         // At most the case of the name changes.
         new = Entry { leaf: names::encode(to_name)?, raw: None };
         if new.leaf == old.leaf {
-            return Ok(names::decode_path(&old_path));
+            return Ok((names::decode_path(&old_path), Ok(())));
         }
     }
     let existing = match new.raw {
@@ -156,13 +160,25 @@ pub(super) fn rename(
         None => None,
     };
     let guard = root.credentials.assume(actor)?;
+    let mut kept = Ok(());
     match existing {
         Some(_) if handle.kind() == Kind::Directory => return Err(Error::AccessDenied),
         // Both names are links of one file: rename(2) would leave both.
         Some(existing) if is_same(&existing, old.existing()?) => {
             rustix::fs::unlinkat(source.fd(), &old.leaf, AtFlags::empty())?;
         }
-        Some(_) => rustix::fs::renameat(source.fd(), &old.leaf, target.fd(), &new.leaf)?,
+        Some(existing) => {
+            let names = ((source.fd(), old.leaf.as_slice()), (target.fd(), new.leaf.as_slice()));
+            kept = match bin {
+                Some((bin, Ok(place))) if metadata::kind(&existing) == Kind::File => {
+                    recycle::replace(names, place.as_fd(), bin.keeps_versions)?
+                }
+                other => {
+                    rustix::fs::renameat(source.fd(), &old.leaf, target.fd(), &new.leaf)?;
+                    other.map_or(Ok(()), |(_, place)| place.and(Err(Error::NotSupported)))
+                }
+            };
+        }
         None => rename_to_free(source.fd(), &old.leaf, target.fd(), &new.leaf)?,
     }
     drop(guard);
@@ -178,7 +194,7 @@ pub(super) fn rename(
     if let Some(replaced) = replaced.filter(|_| existing.is_some()) {
         name_gone(replaced);
     }
-    Ok(names::decode_path(&joined(&to.path(), &new.leaf)))
+    Ok((names::decode_path(&joined(&to.path(), &new.leaf)), kept))
 }
 
 /// Adds a link to the file that `handle` has open.

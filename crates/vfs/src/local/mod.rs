@@ -4,6 +4,7 @@
 //! disk has the truth, also when other programs change it.
 
 mod abilities;
+mod bin_limits;
 mod change;
 mod clone;
 mod closing;
@@ -42,8 +43,8 @@ mod vetoed;
 mod xattr;
 
 use crate::backend::{
-    self, Actor, Backend, Bin, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Symlink, Volume,
-    Wanted,
+    self, Actor, Backend, Bin, BinLimits, Capabilities, Complete, NamedIn, New, Opened, Parent, Space,
+    Symlink, Trimmed, Volume, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::fold::Forms;
@@ -63,7 +64,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 use wire::FileTime;
 
 /// A share that is a directory.
@@ -284,7 +284,8 @@ impl Backend for LocalBackend {
             return change::rename_stream(handle, from, &to.path, replaced.is_some());
         }
         let replaced = replaced.map(change::own).transpose()?;
-        change::rename(&self.root, actor, handle, from, to, replaced)
+        let replaced = replaced.map(|replaced| (replaced, None));
+        Ok(change::rename(&self.root, actor, handle, from, to, replaced)?.0)
     }
 
     fn link_in(
@@ -325,8 +326,25 @@ impl Backend for LocalBackend {
         recycle::recycle(&self.root, actor, path, handle, bin)
     }
 
-    fn expire_bin(&self, directory: &RelativePath, limit: SystemTime) -> Result<u64> {
-        recycle::expire(&self.root, directory, limit)
+    fn rename_keeping_in(
+        &self,
+        actor: &Actor,
+        handle: &dyn Handle,
+        from: &RelativePath,
+        to: &Parent,
+        replaced: &dyn Handle,
+        bin: &Bin,
+    ) -> Result<(String, Result<()>)> {
+        if from.stream().is_some() || to.path.stream().is_some() {
+            return Err(Error::NotSupported);
+        }
+        self.root.check_shown(from)?;
+        let (file, replaced) = (change::own(handle)?, change::own(replaced)?);
+        change::rename(&self.root, actor, file, from, to, Some((replaced, Some(bin))))
+    }
+
+    fn trim_bin(&self, directory: &RelativePath, limits: &BinLimits) -> Result<Trimmed> {
+        bin_limits::trim(&self.root, directory, limits)
     }
 
     fn space(&self, handle: &dyn Handle) -> Result<Space> {

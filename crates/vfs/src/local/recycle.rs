@@ -8,19 +8,17 @@ use super::entry::verified;
 use super::folded::OwnChange;
 use super::inode;
 use super::names;
-use super::resolve::{Root, directory_key, open_entry, statx, statx_fd};
-use super::vetoed::entries;
+use super::resolve::{Root, directory_key, open_entry, statx_fd};
 use super::{directory, metadata};
 use crate::backend::{Actor, Bin};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
-use crate::limits::{RECYCLED_DEPTH_MAX, RECYCLED_VERSIONS_MAX};
+use crate::limits::RECYCLED_VERSIONS_MAX;
 use crate::path::RelativePath;
 use crate::stat::Kind;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Moves the name `path` of `handle`'s file to the bin.
 pub(super) fn recycle(
@@ -32,9 +30,8 @@ pub(super) fn recycle(
 ) -> Result<()> {
     let handle = own(handle)?;
     let (parent, name) = path.split().ok_or(Error::AccessDenied)?;
-    let home = home(root, actor, &bin.directory).map_err(of_bin)?;
+    let target_fd = place(root, actor, bin, parent)?;
     let guard = root.credentials.assume(actor)?;
-    let target_fd = if bin.keeps_tree { below(home, parent).map_err(of_bin)? } else { home };
     let (source_fd, source_path) = root.directory(parent)?;
     let (source_key, target_key) = (directory_key(source_fd.as_fd())?, directory_key(target_fd.as_fd())?);
     let locks = inode::lock_directories(source_key, target_key);
@@ -44,13 +41,48 @@ pub(super) fn recycle(
         return Err(Error::NotSupported);
     }
     let target = OwnChange::begin(target_fd.as_fd())?;
-    let moved_to = moved((source.fd(), &entry.leaf), target.fd(), bin.keeps_versions).map_err(of_bin)?;
+    let moved_to =
+        moved((source.fd(), &entry.leaf), target.fd(), &entry.leaf, bin.keeps_versions).map_err(of_bin)?;
     drop(guard);
     source.done(Some(&entry.leaf), None);
     target.done(None, Some(&moved_to));
     note_removal(root, &source, &entry.leaf);
     drop(locks);
     Ok(())
+}
+
+/// The directory of the bin for a file whose name is in the directory `parent` of the share.
+pub(super) fn place(root: &Root, actor: &Actor, bin: &Bin, parent: &str) -> Result<OwnedFd> {
+    let home = home(root, actor, &bin.directory).map_err(of_bin)?;
+    if !bin.keeps_tree {
+        return Ok(home);
+    }
+    let _guard = root.credentials.assume(actor)?;
+    below(home, parent).map_err(of_bin)
+}
+
+/// Renames over a file, which is moved to the directory `place` of the bin. The second result is the reason why it is
+/// removed instead. The thread acts as the user.
+pub(super) fn replace(
+    ((source, old), (target, new)): ((BorrowedFd<'_>, &[u8]), (BorrowedFd<'_>, &[u8])),
+    place: BorrowedFd<'_>,
+    keeps_versions: bool,
+) -> Result<Result<()>> {
+    // The two files exchange their names, so that neither name is missing at any time.
+    match rustix::fs::renameat_with(source, old, target, new, RenameFlags::EXCHANGE) {
+        Ok(()) => {}
+        Err(error) => {
+            rustix::fs::renameat(source, old, target, new)?;
+            return Ok(Err(error.into()));
+        }
+    }
+    let Err(error) = moved((source, old), place, new, keeps_versions) else { return Ok(Ok(())) };
+    if rustix::fs::unlinkat(source, old, AtFlags::empty()).is_err() {
+        // The user may replace the file, but not remove it from the other directory.
+        rustix::fs::renameat_with(source, old, target, new, RenameFlags::EXCHANGE)?;
+        rustix::fs::renameat(source, old, target, new)?;
+    }
+    Ok(Err(of_bin(error)))
 }
 
 /// The error of a call in the bin, whose directories may be removed meanwhile: that says nothing about the file.
@@ -61,83 +93,15 @@ fn of_bin(error: Error) -> Error {
     }
 }
 
-/// Removes files that were moved to the bin, or changed, before `limit`, and directories that are empty then. Returns the
-/// number of files.
-pub(super) fn expire(root: &Root, directory: &RelativePath, limit: SystemTime) -> Result<u64> {
-    let seconds = limit.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let limit = i64::try_from(seconds).unwrap_or(i64::MAX);
-    let mut at = root.open_at(b"", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-    let process = root.credentials.uid(&Actor::Process);
-    for component in directory.components() {
-        at = open_entry(at.as_fd(), &names::encode(component)?, DIRECTORY, Mode::empty())?;
-        if statx_fd(at.as_fd())?.stx_uid != process {
-            return Err(Error::AccessDenied);
-        }
-    }
-    let mut removed: u64 = 0;
-    let mut failed = None;
-    for name in entries(at.as_fd())? {
-        // An error in the directory of one user does not keep the files of other users from expiring.
-        if let Err(error) = expire_entry(at.as_fd(), &name, None, limit, RECYCLED_DEPTH_MAX, &mut removed) {
-            failed.get_or_insert(error);
-        }
-    }
-    failed.map_or(Ok(removed), Err)
-}
-
-/// Removes the entry, or what is in it, if it is old. A directory that the user of the bin does not own is left: the
-/// user may have moved it there with files in it that the user could not delete.
-fn expire_entry(
-    at: BorrowedFd<'_>,
-    name: &[u8],
-    user: Option<u32>,
-    limit: i64,
-    depth: u32,
-    removed: &mut u64,
-) -> Result<()> {
-    let raw = match statx(at, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return Ok(()),
-        raw => raw?,
-    };
-    if metadata::kind(&raw) != Kind::Directory {
-        if raw.stx_ctime.tv_sec < limit && removed_or_gone(rustix::fs::unlinkat(at, name, AtFlags::empty()))?
-        {
-            *removed = removed.saturating_add(1);
-        }
-        return Ok(());
-    }
-    let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
-    let below = open_entry(at, name, DIRECTORY, Mode::empty())?;
-    let owner = statx_fd(below.as_fd())?.stx_uid;
-    if user.is_some_and(|user| user != owner) {
-        return Ok(());
-    }
-    for name in entries(below.as_fd())? {
-        expire_entry(below.as_fd(), &name, Some(owner), limit, depth, removed)?;
-    }
-    if raw.stx_ctime.tv_sec < limit && directory::is_empty(below.as_fd())? {
-        removed_or_gone(rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR))?;
-    }
-    Ok(())
-}
-
-/// False if a user has removed it, or used its directory, meanwhile.
-fn removed_or_gone(result: std::result::Result<(), Errno>) -> Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Renames to a name that is free: the own one, or `report (2).txt`. Returns the name.
+/// Moves a file to the name `leaf` if that is free, or else to one like `report (2).txt`. Returns the name.
 fn moved(
-    (source, leaf): (BorrowedFd<'_>, &[u8]),
+    (source, own): (BorrowedFd<'_>, &[u8]),
     target: BorrowedFd<'_>,
+    leaf: &[u8],
     keeps_versions: bool,
 ) -> Result<Vec<u8>> {
     if !keeps_versions {
-        match rustix::fs::renameat(source, leaf, target, leaf) {
+        match rustix::fs::renameat(source, own, target, leaf) {
             // A directory has the name.
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
             result => return Ok(result.map(|()| leaf.to_vec())?),
@@ -145,7 +109,7 @@ fn moved(
     }
     for version in 1..=RECYCLED_VERSIONS_MAX {
         let name = versioned(leaf, version);
-        match rustix::fs::renameat_with(source, leaf, target, &name, RenameFlags::NOREPLACE) {
+        match rustix::fs::renameat_with(source, own, target, &name, RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => {}
             result => return Ok(result.map(|()| name)?),
         }
@@ -177,7 +141,7 @@ fn versioned(leaf: &[u8], version: u32) -> Vec<u8> {
 /// The longest name of a file in bytes (NAME_MAX).
 const NAME_BYTES_MAX: usize = 255;
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// Opens the user's directory of the bin, and makes it: its last component belongs to the user alone, those above to the
 /// server.
@@ -190,7 +154,12 @@ fn home(root: &Root, actor: &Actor, directory: &RelativePath) -> Result<OwnedFd>
         let is_users = components.peek().is_none();
         let mode = Mode::from_raw_mode(if is_users { 0o700 } else { 0o755 });
         let (next, is_new) = open_or_make(at.as_fd(), &names::encode(component)?, mode)?;
-        if is_new {
+        // If the server has ended before it gave the user a new directory, that is still the server's, and empty.
+        let is_unfinished = is_users
+            && user != process
+            && statx_fd(next.as_fd())?.stx_uid == process
+            && directory::is_empty(next.as_fd())?;
+        if is_new || is_unfinished {
             // In a directory that others may change, another may have taken the place of the new one.
             if statx_fd(next.as_fd())?.stx_uid != process || !directory::is_empty(next.as_fd())? {
                 return Err(Error::AccessDenied);

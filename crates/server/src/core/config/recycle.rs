@@ -20,6 +20,10 @@ pub struct RecycleSettings {
     pub exclude: Vec<Pattern>,
     /// Files larger than this, in bytes, are removed at once; `None` for no limit.
     pub max_file_size: Option<u64>,
+    /// The bytes that all files in the bin may have together; the oldest are removed first. `None` for no limit.
+    pub max_total: Option<u64>,
+    /// True if the bin also takes files that clients replace by renaming another.
+    pub overwritten: bool,
     /// The days after which files in the bin are removed; `None` for never.
     pub max_age_days: Option<u32>,
 }
@@ -34,6 +38,8 @@ pub(super) struct RecycleTable {
     #[serde(default)]
     exclude: Vec<Spanned<String>>,
     max_file_mib: Option<Spanned<i64>>,
+    max_total_mib: Option<Spanned<i64>>,
+    overwritten: Option<bool>,
     max_age_days: Option<Spanned<i64>>,
 }
 
@@ -60,13 +66,17 @@ impl Reader<'_> {
             }
             u32::try_from(number.into_inner()).ok()
         };
-        let max_file = number("max_file_mib", table.max_file_mib, MAX_FILE_MIB);
+        let max_file = number("max_file_mib", table.max_file_mib, MAX_MIB);
+        let max_total = number("max_total_mib", table.max_total_mib, MAX_MIB);
+        let bytes = |mebibytes: u32| u64::from(mebibytes) << 20;
         RecycleSettings {
             directory,
             keep_tree: table.keep_tree.unwrap_or(true),
             versions: table.versions.unwrap_or(true),
             exclude,
-            max_file_size: max_file.map(|mebibytes| u64::from(mebibytes) << 20),
+            max_file_size: max_file.map(bytes),
+            max_total: max_total.map(bytes),
+            overwritten: table.overwritten.unwrap_or(false),
             max_age_days: number("max_age_days", table.max_age_days, MAX_AGE_DAYS),
         }
     }
@@ -76,7 +86,7 @@ impl Reader<'_> {
 const DIRECTORY: &str = ".recycle";
 
 /// The largest limits: a pebibyte, and a century.
-const MAX_FILE_MIB: i64 = 1 << 30;
+const MAX_MIB: i64 = 1 << 30;
 const MAX_AGE_DAYS: i64 = 36_500;
 
 #[cfg(test)]
@@ -98,17 +108,19 @@ mod tests {
     fn the_bin_has_defaults_and_limits() {
         let plain = of("").unwrap();
         assert_eq!(plain.directory.as_str(), ".recycle");
-        assert!(plain.keep_tree && plain.versions && plain.exclude.is_empty());
+        assert!(plain.keep_tree && plain.versions && !plain.overwritten && plain.exclude.is_empty());
         let set = of("directory = 'bin/of all'\nkeep_tree = false\nversions = false\nexclude = ['*.tmp']\n\
-                      max_file_mib = 2\nmax_age_days = 30");
+                      max_file_mib = 2\nmax_total_mib = 3\noverwritten = true\nmax_age_days = 30");
         let set = set.unwrap();
         assert_eq!((set.directory.as_str(), set.max_file_size), ("bin/of all", Some(2 << 20)));
         assert_eq!((set.keep_tree, set.versions, set.max_age_days), (false, false, Some(30)));
+        assert_eq!((set.max_total, set.overwritten), (Some(3 << 20), true));
         assert!(set.exclude[0].matches("A.TMP"));
         for (line, error) in [
             ("directory = '../x'", "5:13: the bin is a directory in the share, such as \".recycle\""),
             ("directory = ''", "5:13: the bin is a directory in the share, such as \".recycle\""),
             ("exclude = ['']", "5:12: a pattern of names is not empty and has no '/'"),
+            ("max_total_mib = 0", "5:17: max_total_mib is 1 to 1073741824"),
             ("max_age_days = 0", "5:16: max_age_days is 1 to 36500"),
         ] {
             assert_eq!(of(line), Err(vec![error.to_owned()]), "{line}");

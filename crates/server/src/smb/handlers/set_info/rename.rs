@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use registry::{Effects, FileKey, InTheWay, Readiness, Renamed};
-use vfs::{Opened, Parent, RelativePath};
+use vfs::{Actor, Handle, Opened, Parent, RelativePath};
 use wire::create_context::AaplServerCaps;
 use wire::fscc::named_info::RenameInfo;
 use wire::fscc::{SmbPath, StreamName};
 use wire::{AccessMask, FileGlobalId, LeaseState, NtStatus, ShareAccess};
 
 use crate::core::effects::{Moving, Replacing, SmbShell};
+use crate::core::files::recycle::{bin_of_replaced, kept_replaced};
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
 use crate::core::security::Subject;
@@ -172,7 +173,10 @@ async fn give_name(
         let replaced = existing.as_ref().map(|existing| &*existing.opened.handle);
         let under_way = file.begin_change();
         let done = match change {
-            NameChange::Rename => backend.rename_in(&actor, &*file.handle, &from, &parent, replaced),
+            NameChange::Rename => {
+                let existing = existing.as_ref().filter(|existing| existing.key.is_some());
+                rename_in(server, open, file, (&from, &parent), &actor, existing, replaced)
+            }
             NameChange::Link => backend.link_in(&actor, &*file.handle, &parent, replaced),
         };
         under_way.done();
@@ -191,6 +195,27 @@ async fn give_name(
         }
     }
     Err(last)
+}
+
+/// Renames in the directory of `parent`. A file that is replaced may go to the bin of the share.
+fn rename_in(
+    server: &Server,
+    open: &Open,
+    file: &OpenFile,
+    (from, parent): (&RelativePath, &Parent),
+    actor: &Actor,
+    other: Option<&Existing>,
+    replaced: Option<&dyn Handle>,
+) -> vfs::Result<String> {
+    let backend = open.tree().backend().ok_or(vfs::Error::NotSupported)?;
+    let kept = other.and_then(|other| Some((other, bin_of_replaced(open, &other.opened, &parent.path)?)));
+    let Some((other, bin)) = kept else {
+        return backend.rename_in(actor, &*file.handle, from, parent, replaced);
+    };
+    let (real, result) =
+        backend.rename_keeping_in(actor, &*file.handle, from, parent, &*other.opened.handle, &bin)?;
+    kept_replaced(&server.files.bins, open, other.opened.stat.size, result);
+    Ok(real)
 }
 
 /// Waits until conflicting renames are finished.
