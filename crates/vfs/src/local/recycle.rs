@@ -51,6 +51,9 @@ pub(super) fn recycle(
     Ok(())
 }
 
+/// A name in a directory.
+type Name<'a> = (BorrowedFd<'a>, &'a [u8]);
+
 /// The directory of the bin for a file whose name is in the directory `parent` of the share.
 pub(super) fn place(root: &Root, actor: &Actor, bin: &Bin, parent: &str) -> Result<OwnedFd> {
     let home = home(root, actor, &bin.directory).map_err(of_bin)?;
@@ -64,7 +67,7 @@ pub(super) fn place(root: &Root, actor: &Actor, bin: &Bin, parent: &str) -> Resu
 /// Renames over a file, which is moved to the directory `place` of the bin. The second result is the reason why it is
 /// removed instead. The thread acts as the user.
 pub(super) fn replace(
-    ((source, old), (target, new)): ((BorrowedFd<'_>, &[u8]), (BorrowedFd<'_>, &[u8])),
+    ((source, old), (target, new)): (Name<'_>, Name<'_>),
     place: BorrowedFd<'_>,
     keeps_versions: bool,
 ) -> Result<Result<()>> {
@@ -95,7 +98,7 @@ fn of_bin(error: Error) -> Error {
 
 /// Moves a file to the name `leaf` if that is free, or else to one like `report (2).txt`. Returns the name.
 fn moved(
-    (source, own): (BorrowedFd<'_>, &[u8]),
+    (source, own): Name<'_>,
     target: BorrowedFd<'_>,
     leaf: &[u8],
     keeps_versions: bool,
