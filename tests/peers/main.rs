@@ -62,6 +62,7 @@ mod soak;
 mod statuses;
 mod strangers;
 mod streams;
+mod system_calls;
 mod verbs;
 mod who;
 mod your_server;

@@ -6,7 +6,7 @@ use crate::path::RelativePath;
 use crate::stat::Stat;
 use std::sync::Arc;
 use std::time::SystemTime;
-use wire::{FileAttributes, FileTime};
+use wire::{AccessMask, FileAttributes, FileTime};
 
 /// One share's files.
 ///
@@ -36,6 +36,21 @@ pub trait Backend: Send + Sync {
     /// follow symlinks (FILE_OPEN_REPARSE_POINT).
     fn open_link(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
         self.open(actor, path, wanted)
+    }
+
+    /// Opens a path as [`Self::open`] does, or as [`Self::open_link`] does, and queries the operating system in the
+    /// same step for the permissions that decide about the rights `asked`: see [`Opened::permits`].
+    fn open_asking(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        how: OpenHow,
+        _asked: AccessMask,
+    ) -> Result<Opened> {
+        match how.link {
+            true => self.open_link(actor, path, how.wanted),
+            false => self.open(actor, path, how.wanted),
+        }
     }
 
     /// The first symlink in a path that the client must follow itself, or `None`. It is a reparse point that
@@ -477,6 +492,28 @@ pub struct Opened {
     pub stream: Option<String>,
     /// The metadata at the time of the open.
     pub stat: Stat,
+    /// The answers of the operating system about this open's actor, for [`Handle::granted_access`].
+    pub permits: Permits,
+}
+
+/// The permissions that the operating system has just granted or refused to an actor; `None` where it was not asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permits {
+    /// Reading a file, listing a directory.
+    pub read: Option<bool>,
+    /// Writing to a file, changing the entries of a directory.
+    pub write: Option<bool>,
+    /// Executing a file, searching a directory.
+    pub execute: Option<bool>,
+}
+
+/// The way of an open: see [`Backend::open_asking`].
+#[derive(Clone, Copy, Debug)]
+pub struct OpenHow {
+    /// The access to the data.
+    pub wanted: Wanted,
+    /// True if a symlink at the end of the path is opened itself, as [`Backend::open_link`] does.
+    pub link: bool,
 }
 
 wire::bit_mask! {

@@ -1,6 +1,6 @@
 //! An open file, directory or stream.
 
-use crate::backend::{Actor, Wanted};
+use crate::backend::{Actor, Permits, Wanted};
 use crate::error::Result;
 use crate::path::RelativePath;
 use crate::stat::Stat;
@@ -103,6 +103,19 @@ pub trait Handle: Send + Sync {
     /// DELETE only for actors who pass every check: for others, the directory decides
     /// ([`crate::Backend::directory_of`]). DOS attributes are not considered.
     fn maximal_access(&self, actor: &Actor) -> AccessMask;
+
+    /// The access as in [`Self::maximal_access`], which is exact for the rights in `asked` and may lack others. With
+    /// MAXIMUM_ALLOWED in `asked`, all rights are exact. `stat` describes this handle, and `permits` are answers
+    /// for this file and actor that are as recent as the caller needs.
+    fn granted_access(
+        &self,
+        actor: &Actor,
+        _stat: &Stat,
+        _asked: AccessMask,
+        _permits: Permits,
+    ) -> AccessMask {
+        self.maximal_access(actor)
+    }
 
     /// The value of an extended attribute, or `None`; case of ASCII letters in the name is ignored.
     fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>>;

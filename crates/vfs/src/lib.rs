@@ -26,8 +26,8 @@ pub mod short_name;
 pub mod stat;
 
 pub use backend::{
-    Actor, Backend, Bin, BinLimits, Capabilities, Complete, Identity, NamedIn, New, Opened, Parent, Root,
-    Space, Symlink, SymlinkTarget, Trimmed, Volume, Wanted,
+    Actor, Backend, Bin, BinLimits, Capabilities, Complete, Identity, NamedIn, New, OpenHow, Opened, Parent,
+    Permits, Root, Space, Symlink, SymlinkTarget, Trimmed, Volume, Wanted,
 };
 pub use error::{Error, Result};
 pub use fold::Forms;

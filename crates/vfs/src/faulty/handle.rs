@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wire::{AccessMask, FileAttributes};
 
 use super::{Faults, inner};
-use crate::backend::Actor;
+use crate::backend::{Actor, Permits};
 use crate::error::Result;
 use crate::handle::{
     DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, RangeLock, ReparsePoint, SetTimes,
@@ -128,6 +128,10 @@ impl Handle for FaultyHandle {
 
     fn maximal_access(&self, actor: &Actor) -> AccessMask {
         self.inner.maximal_access(actor)
+    }
+
+    fn granted_access(&self, actor: &Actor, stat: &Stat, asked: AccessMask, permits: Permits) -> AccessMask {
+        self.inner.granted_access(actor, stat, asked, permits)
     }
 
     fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>> {

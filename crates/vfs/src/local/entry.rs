@@ -5,7 +5,7 @@ use super::handle::{LocalHandle, permits};
 use super::open::{finish, finish_stream};
 use super::resolve::{Root, device, directory_key, open_entry, statx, statx_fd};
 use super::{change, incomplete_files, link, metadata, names, stream};
-use crate::backend::{Actor, NamedIn, Opened, Wanted};
+use crate::backend::{Actor, NamedIn, Opened, Permits, Wanted};
 use crate::error::{Error, Result};
 use crate::path::RelativePath;
 use crate::stat::{Kind, Stat};
@@ -122,7 +122,7 @@ pub(super) fn open_in(
     let path = names::decode_path(&disk);
     let own = plain(&raw);
     let handle = LocalHandle::new(root, fd, Wanted::NOTHING, false, &own, disk, actor);
-    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
+    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default() })
 }
 
 /// The directory in which `path` names `handle`'s file.

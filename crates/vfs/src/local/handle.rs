@@ -6,7 +6,7 @@ use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
 use super::{clone, closing, depot, flush, link, names, range_lock, rights, stream, xattr};
-use crate::backend::{Actor, Wanted};
+use crate::backend::{Actor, Permits, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{
     DirectoryCursor, Handle, PosixPermissions, RangeLock, ReparsePoint, SetTimes, StreamInfo, Xattr,
@@ -142,7 +142,7 @@ impl LocalHandle {
     /// Fails if the kernel does not grant `access` to `actor`, considering ACLs and read-only mounts.
     pub(super) fn check_permitted(&self, actor: &Actor, access: Access) -> Result<()> {
         let _guard = self.root.credentials.assume(actor)?;
-        Ok(rustix::fs::accessat(CWD, xattr::proc_path(self.fd()), access, AtFlags::EACCESS)?)
+        Ok(check_access(self.fd(), access)?)
     }
 
     /// Opens a separate descriptor for listing, positioned at the start.
@@ -483,6 +483,10 @@ impl Handle for LocalHandle {
         rights::maximal_access(self, actor)
     }
 
+    fn granted_access(&self, actor: &Actor, stat: &Stat, asked: AccessMask, permits: Permits) -> AccessMask {
+        rights::granted_access(self, actor, stat, asked, permits)
+    }
+
     fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let stored = xattr::stored_name(self.fd(), name)?;
         xattr::get(self.fd(), &stored)
@@ -600,7 +604,21 @@ impl std::fmt::Debug for LocalHandle {
 
 /// True if the kernel currently grants `access` to the calling thread.
 pub(super) fn permits(fd: BorrowedFd<'_>, access: Access) -> bool {
-    rustix::fs::accessat(CWD, xattr::proc_path(fd), access, AtFlags::EACCESS).is_ok()
+    check_access(fd, access).is_ok()
+}
+
+/// Fails if the kernel does not grant `access` to the calling thread.
+fn check_access(fd: BorrowedFd<'_>, access: Access) -> std::result::Result<(), Errno> {
+    // rustix has no AT_EMPTY_PATH here, which takes a fifth of the time of a path in /proc.
+    let mode = nix::unistd::AccessFlags::from_bits_retain(access.bits().cast_signed());
+    let flags = nix::fcntl::AtFlags::AT_EACCESS | nix::fcntl::AtFlags::AT_EMPTY_PATH;
+    match nix::unistd::faccessat(fd, c"", mode, flags) {
+        // Before Linux 5.8, or with a C library that does not know the flag.
+        Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOSYS) => {
+            rustix::fs::accessat(CWD, xattr::proc_path(fd), access, AtFlags::EACCESS)
+        }
+        result => result.map_err(|error| Errno::from_raw_os_error(error as i32)),
+    }
 }
 
 /// `offset` plus `done`; an error if that exceeds the largest file offset.

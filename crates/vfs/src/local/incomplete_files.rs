@@ -73,13 +73,14 @@ impl Drop for Making {
     }
 }
 
-/// Waits until a file that has just been opened is complete. A thread that is creating a file must not call
-/// it.
-pub(super) fn wait_for(root: &Root, fd: BorrowedFd<'_>) -> Result<()> {
-    if UNDERWAY.load(Ordering::SeqCst) != 0 {
+/// Waits until a file that has just been opened is complete. Returns false if it was complete before, so that what the
+/// caller has already found out about it is true. A thread that is creating a file must not call it.
+pub(super) fn wait_for(root: &Root, fd: BorrowedFd<'_>) -> Result<bool> {
+    let may_be_incomplete = UNDERWAY.load(Ordering::SeqCst) != 0;
+    if may_be_incomplete {
         wait(root, &statx_fd(fd)?);
     }
-    Ok(())
+    Ok(may_be_incomplete)
 }
 
 /// Waits as [`wait_for`] does, for a file whose metadata were read.

@@ -7,7 +7,7 @@ use super::handle::LocalHandle;
 use super::metadata::{self, Stored};
 use super::resolve::{Root, open_entry, statx, statx_fd};
 use super::{directory, names, xattr};
-use crate::backend::{Actor, Opened, Symlink, SymlinkTarget, Wanted};
+use crate::backend::{Actor, Opened, Permits, Symlink, SymlinkTarget, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::ReparsePoint;
 use crate::path::RelativePath;
@@ -38,7 +38,7 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
     let stat = stat(root, &disk, &raw);
     let path = names::decode_path(&disk);
     let handle = LocalHandle::new(root, fd, wanted, false, &stat, disk, actor);
-    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
+    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default() })
 }
 
 /// The first symlink in a path that clients must follow.

@@ -43,8 +43,8 @@ mod vetoed;
 mod xattr;
 
 use crate::backend::{
-    self, Actor, Backend, Bin, BinLimits, Capabilities, Complete, NamedIn, New, Opened, Parent, Space,
-    Symlink, Trimmed, Volume, Wanted,
+    self, Actor, Backend, Bin, BinLimits, Capabilities, Complete, NamedIn, New, OpenHow, Opened, Parent,
+    Space, Symlink, Trimmed, Volume, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::fold::Forms;
@@ -64,7 +64,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wire::FileTime;
+use wire::{AccessMask, FileTime};
 
 /// A share that is a directory.
 pub struct LocalBackend {
@@ -153,7 +153,7 @@ impl LocalBackend {
         let capabilities = abilities::probe(fd.as_fd(), Some(fd.as_fd()), &options);
         let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
         let mount = resolve::mount(fd.as_fd())?;
-        let root = Arc::new(Root::new(fd, Credentials::current()?, options)?);
+        let root = Arc::new(Root::new(fd, Credentials::current(), options)?);
         Ok(Self { root, capabilities, below: Abilities::default(), created, mount })
     }
 }
@@ -186,15 +186,26 @@ impl Backend for LocalBackend {
     }
 
     fn open(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
-        self.root.check_shown(path)?;
-        open::open(&self.root, actor, path, wanted)
+        let how = OpenHow { wanted, link: false };
+        self.open_asking(actor, path, how, AccessMask::NONE)
     }
 
     fn open_link(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+        let how = OpenHow { wanted, link: true };
+        self.open_asking(actor, path, how, AccessMask::NONE)
+    }
+
+    fn open_asking(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        how: OpenHow,
+        asked: AccessMask,
+    ) -> Result<Opened> {
         self.root.check_shown(path)?;
-        match open::open(&self.root, actor, path, wanted) {
-            Err(Error::Loop) if !self.root.options.follow_symlinks => {
-                link::open(&self.root, actor, path, wanted)
+        match open::open(&self.root, actor, path, how.wanted, asked) {
+            Err(Error::Loop) if how.link && !self.root.options.follow_symlinks => {
+                link::open(&self.root, actor, path, how.wanted)
             }
             result => result,
         }

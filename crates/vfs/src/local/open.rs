@@ -4,8 +4,8 @@ use super::handle::LocalHandle;
 use super::open_stream::LocalStream;
 use super::resolve::{Root, statx_fd};
 use super::stream::{self, Found};
-use super::{change, incomplete_files, metadata, names, xattr};
-use crate::backend::{Actor, Complete, New, Opened, Parent, Wanted};
+use super::{change, incomplete_files, metadata, names, rights, xattr};
+use crate::backend::{Actor, Complete, New, Opened, Parent, Permits, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -14,12 +14,21 @@ use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use wire::AccessMask;
 
-/// Opens a path, or the stream it names.
-pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+/// Opens a path, or the stream it names. The kernel is asked for the permissions that decide about the rights `asked`, as
+/// part of the same switch to the actor's identity.
+pub(super) fn open(
+    root: &Arc<Root>,
+    actor: &Actor,
+    path: &RelativePath,
+    wanted: Wanted,
+    asked: AccessMask,
+) -> Result<Opened> {
     let Some(wanted_stream) = path.stream() else {
-        let (fd, has_data, disk) = open_file(root, actor, path, wanted)?;
-        return finish(root, actor, fd, wanted, has_data, disk);
+        let found = open_file(root, actor, path, wanted, asked)?;
+        let opened = finish(root, actor, found.fd, wanted, found.has_data, found.disk)?;
+        return Ok(Opened { permits: found.permits, ..opened });
     };
     let base = open_base(root, actor, path)?;
     // Holds the lock while the stream is opened: a rename of the stream must reach all its handles.
@@ -36,7 +45,8 @@ pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: W
     let handle = change::own(&*opened.handle)?;
     if let Some(stream) = opened.handle.as_any().downcast_ref::<LocalStream>() {
         let again = stream.again(handle.duplicate(actor, Wanted::NOTHING)?, wanted)?;
-        return Ok(Opened { stat: again.stat()?, handle: Arc::new(again), ..opened.clone() });
+        let (stat, permits) = (again.stat()?, Permits::default());
+        return Ok(Opened { stat, permits, handle: Arc::new(again), ..opened.clone() });
     }
     let is_listed = handle.kind() == Kind::Directory && wanted.read;
     if handle.kind() == Kind::Symlink || wanted == Wanted::NOTHING {
@@ -64,7 +74,7 @@ pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: W
 pub(super) fn file_of(actor: &Actor, file: &LocalHandle) -> Result<Opened> {
     let handle = file.duplicate(actor, Wanted::NOTHING)?;
     let (path, stat) = (names::decode_path(&handle.path()), handle.stat()?);
-    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
+    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default() })
 }
 
 /// The parent directory of a path, or the file of a stream.
@@ -137,7 +147,7 @@ pub(super) fn finish(
     }
     let path = names::decode_path(&disk);
     let handle = LocalHandle::new(root, fd, wanted, has_data, &stat, disk, actor);
-    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
+    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default() })
 }
 
 /// The handle of a file of this backend, or of the file that a stream handle belongs to.
@@ -146,16 +156,30 @@ pub(super) fn base_of(handle: &dyn Handle) -> Option<&LocalHandle> {
     any.downcast_ref::<LocalHandle>().or_else(|| Some(any.downcast_ref::<LocalStream>()?.base()))
 }
 
+/// A file that was found and opened.
+struct FoundFile {
+    fd: OwnedFd,
+    /// False for O_PATH.
+    has_data: bool,
+    /// The path on disk.
+    disk: Vec<u8>,
+    permits: Permits,
+}
+
 /// Opens a descriptor: one call for the exact spelling, a search for others.
 fn open_file(
     root: &Arc<Root>,
     actor: &Actor,
     path: &RelativePath,
     wanted: Wanted,
-) -> Result<(OwnedFd, bool, Vec<u8>)> {
-    let opened = find_file(root, actor, path, wanted)?;
-    incomplete_files::wait_for(root, opened.0.as_fd())?;
-    Ok(opened)
+    asked: AccessMask,
+) -> Result<FoundFile> {
+    let mut found = find_file(root, actor, path, wanted, asked)?;
+    if incomplete_files::wait_for(root, found.fd.as_fd())? {
+        // Its permissions may have been set meanwhile.
+        found.permits = Permits::default();
+    }
+    Ok(found)
 }
 
 fn find_file(
@@ -163,35 +187,48 @@ fn find_file(
     actor: &Actor,
     path: &RelativePath,
     wanted: Wanted,
-) -> Result<(OwnedFd, bool, Vec<u8>)> {
-    let _guard = root.credentials.assume(actor)?;
+    asked: AccessMask,
+) -> Result<FoundFile> {
     let exact = names::encode_path(path.as_str())?;
-    match open_descriptor(root, &exact, wanted) {
-        Ok((fd, has_data)) => Ok((fd, has_data, exact)),
+    let _guard = root.credentials.assume(actor)?;
+    let (opened, disk) = match open_descriptor(root, &exact, wanted) {
+        Ok(opened) => (opened, exact),
         Err(Errno::NOENT | Errno::NOTDIR) if !path.is_root() => {
             let located = root.locate(path)?;
             if !located.exists {
                 return Err(Error::NotFound);
             }
-            let found = located.path();
-            let (fd, has_data) = open_descriptor(root, &found, wanted)?;
-            Ok((fd, has_data, found))
+            let disk = located.path();
+            (open_descriptor(root, &disk, wanted)?, disk)
         }
-        Err(error) => Err(error.into()),
-    }
+        Err(error) => return Err(error.into()),
+    };
+    let (fd, has_data, granted) = opened;
+    // An actor who passes every check need not be asked about.
+    let asked = if root.credentials.is_all_powerful(actor) { AccessMask::NONE } else { asked };
+    let permits = rights::ask(fd.as_fd(), asked, granted);
+    Ok(FoundFile { fd, has_data, disk, permits })
 }
 
 /// Opens with the access that is wanted; with O_PATH if that is none, or only writing to a directory. The
-/// flag in the result is false for O_PATH.
-fn open_descriptor(root: &Root, disk: &[u8], wanted: Wanted) -> std::result::Result<(OwnedFd, bool), Errno> {
+/// flag in the result is false for O_PATH; the permissions are those that the kernel has checked for this open.
+fn open_descriptor(
+    root: &Root,
+    disk: &[u8],
+    wanted: Wanted,
+) -> std::result::Result<(OwnedFd, bool, Permits), Errno> {
     let flags = data_flags(wanted);
+    let granted = |is_checked: bool| is_checked.then_some(true);
     match root.open_at(disk, flags, Mode::empty()) {
         Err(Errno::ISDIR) => {
             let flags = if wanted.read { OFlags::RDONLY } else { OFlags::PATH };
             let fd = root.open_at(disk, flags | OFlags::DIRECTORY, Mode::empty())?;
-            Ok((fd, wanted.read))
+            Ok((fd, wanted.read, Permits { read: granted(wanted.read), ..Permits::default() }))
         }
-        result => result.map(|fd| (fd, !flags.contains(OFlags::PATH))),
+        result => {
+            let permits = Permits { read: granted(wanted.read), write: granted(wanted.write), execute: None };
+            result.map(|fd| (fd, !flags.contains(OFlags::PATH), permits))
+        }
     }
 }
 
@@ -205,12 +242,12 @@ fn data_flags(wanted: Wanted) -> OFlags {
 }
 
 fn open_base(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Result<LocalHandle> {
-    let (fd, has_data, disk) = open_file(root, actor, path, Wanted::NOTHING)?;
-    let stat = metadata::stat_fd(fd.as_fd())?;
+    let found = open_file(root, actor, path, Wanted::NOTHING, AccessMask::NONE)?;
+    let stat = metadata::stat_fd(found.fd.as_fd())?;
     if stat.kind != Kind::File && stat.kind != Kind::Directory {
         return Err(Error::AccessDenied);
     }
-    Ok(LocalHandle::new(root, fd, Wanted::NOTHING, has_data, &stat, disk, actor))
+    Ok(LocalHandle::new(root, found.fd, Wanted::NOTHING, found.has_data, &stat, found.disk, actor))
 }
 
 /// Makes a handle of a stream of an open file; the caller holds the lock of its attributes.
@@ -218,5 +255,5 @@ pub(super) fn finish_stream(base: LocalHandle, found: Found, wanted: Wanted) -> 
     let path = names::decode_path(&base.path());
     let handle = LocalStream::new(base, &found, wanted)?;
     let stat = handle.stat()?;
-    Ok(Opened { handle: Arc::new(handle), path, stream: Some(found.name), stat })
+    Ok(Opened { handle: Arc::new(handle), path, stream: Some(found.name), stat, permits: Permits::default() })
 }

@@ -5,7 +5,7 @@ use super::inode::InodeKey;
 use super::resolve::statx_fd;
 use super::stream::{self, Found, Store, full_name};
 use super::{Streams, xattr};
-use crate::backend::{Actor, Wanted};
+use crate::backend::{Actor, Permits, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr};
 use crate::limits::XATTR_VALUE_BYTES_MAX;
@@ -374,6 +374,11 @@ impl Handle for LocalStream {
 
     fn maximal_access(&self, actor: &Actor) -> AccessMask {
         self.base.maximal_access(actor)
+    }
+
+    fn granted_access(&self, actor: &Actor, stat: &Stat, asked: AccessMask, permits: Permits) -> AccessMask {
+        // The owner and the mode of a stream are those of its file.
+        self.base.granted_access(actor, stat, asked, permits)
     }
 
     fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -5,7 +5,7 @@ mod locks;
 mod node;
 
 use crate::backend::{
-    Actor, Backend, Capabilities, Complete, NamedIn, New, Opened, Parent, Space, Volume, Wanted,
+    Actor, Backend, Capabilities, Complete, NamedIn, New, Opened, Parent, Permits, Space, Volume, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -447,7 +447,7 @@ fn opened(
     let owner = Owner::default();
     let handle = MemHandle { node, parent, path: path.clone(), stream: open_stream, wanted, owner };
     let stat: Stat = handle.stat()?;
-    Ok(Opened { handle: Arc::new(handle), path, stream, stat })
+    Ok(Opened { handle: Arc::new(handle), path, stream, stat, permits: Permits::default() })
 }
 
 fn own(handle: &dyn Handle) -> Result<&MemHandle> {

@@ -17,7 +17,7 @@ mod token;
 use std::cell::OnceCell;
 
 use domain::ids::Kind;
-use vfs::{Actor, Backend, Handle, Parent, RelativePath, Stat};
+use vfs::{Actor, Backend, Handle, Parent, Permits, RelativePath, Stat};
 use wire::msg::AdditionalInformation;
 use wire::security::{AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, access_check, inherit};
 use wire::{AccessMask, NtStatus};
@@ -65,7 +65,20 @@ impl<'a> Subject<'a> {
         stat: &Stat,
         interest: AccessMask,
     ) -> AccessMask {
-        let mut kernel = handle.maximal_access(self.actor);
+        self.permitted_with(path, handle, stat, interest, Permits::default())
+    }
+
+    /// The rights as in [`Self::permitted`], with the permissions that the operating system has granted or refused for
+    /// this file when it was opened.
+    pub(crate) fn permitted_with(
+        &self,
+        path: &RelativePath,
+        handle: &dyn Handle,
+        stat: &Stat,
+        interest: AccessMask,
+        permits: Permits,
+    ) -> AccessMask {
+        let mut kernel = handle.granted_access(self.actor, stat, interest, permits);
         if self.token.privileges().contains(Privileges::TAKE_OWNERSHIP) {
             kernel |= AccessMask::WRITE_OWNER;
         }

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use registry::{FileKey, MoveCount};
-use vfs::{Actor, Backend, Capabilities, Handle, Kind, New, Parent, RelativePath, Stat, Wanted};
+use vfs::{
+    Actor, Backend, Capabilities, Handle, Kind, New, OpenHow, Parent, Permits, RelativePath, Stat, Wanted,
+};
 use wire::ioctl::ReparseTag;
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::security::Privileges;
@@ -239,11 +241,8 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     let Subject { backend, actor, .. } = *subject;
     let maximum_allowed = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
     let first_wanted = if maximum_allowed { Wanted::NOTHING } else { wanted(wish.access, wish.overwrites()) };
-    let open = |wanted| match wish.opens_reparse_point() {
-        true => backend.open_link(actor, &wish.path, wanted),
-        false => backend.open(actor, &wish.path, wanted),
-    };
-    let mut opened = match open(first_wanted) {
+    let how = OpenHow { wanted: first_wanted, link: wish.opens_reparse_point() };
+    let mut opened = match backend.open_asking(actor, &wish.path, how, interest(wish)) {
         Ok(opened) => opened,
         Err(vfs::Error::NotFound) => {
             check_directory(subject, wish)?;
@@ -282,7 +281,8 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         check_eas(backend, &*opened.handle, wish)?;
     }
     let path = real_path(&opened)?;
-    let maximal_access = maximal_access(tree, subject, wish, &path, &*opened.handle, &opened.stat);
+    let of = (&*opened.handle, &opened.stat, opened.permits);
+    let maximal_access = maximal_access(tree, subject, wish, &path, of);
     let access = granted(wish, maximal_access, &opened.stat)?;
     if wish.delete_on_close {
         if path.is_root() && path.stream().is_none() {
@@ -384,7 +384,8 @@ fn stream_access(
     wish: &Wish,
     file: &Parent,
 ) -> vfs::Result<(AccessMask, AccessMask)> {
-    let maximal = maximal_access(tree, subject, wish, &wish.path, &*file.handle, &file.stat);
+    let of = (&*file.handle, &file.stat, Permits::default());
+    let maximal = maximal_access(tree, subject, wish, &wish.path, of);
     let access = granted(wish, maximal, &file.stat).map_err(|_| vfs::Error::AccessDenied)?;
     Ok((access, maximal))
 }
@@ -505,20 +506,24 @@ fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
     Ok(())
 }
 
-/// The user's maximal access to the file through this share.
+/// The user's maximal access to the file through this share; exact for the rights of [`interest`].
 fn maximal_access(
     tree: &Tree,
     subject: &Subject<'_>,
     wish: &Wish,
     path: &RelativePath,
-    handle: &dyn Handle,
-    stat: &Stat,
+    (handle, stat, permits): (&dyn Handle, &Stat, Permits),
 ) -> AccessMask {
-    let mut interest = needed(wish);
+    subject.permitted_with(path, handle, stat, interest(wish), permits) & tree.maximal_access
+}
+
+/// The rights that the open depends on.
+fn interest(wish: &Wish) -> AccessMask {
     if wish.query_maximal_access || wish.app_instance.is_some() {
-        interest |= AccessMask::MAXIMUM_ALLOWED;
+        needed(wish) | AccessMask::MAXIMUM_ALLOWED
+    } else {
+        needed(wish)
     }
-    subject.permitted(path, handle, stat, interest) & tree.maximal_access
 }
 
 /// The access that an open of an existing file is granted (MS-FSA 2.1.5.1.2.1). READONLY removes write access
