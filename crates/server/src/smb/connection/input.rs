@@ -1,11 +1,15 @@
 //! Reads frames from the byte stream (MS-SMB2 2.1: direct TCP).
 
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 
 use bytes::{Buf, BytesMut};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::ReadHalf;
 use wire::frame;
 
+use super::poll_once;
 use crate::core::limits;
 
 /// The unread part of a connection's byte stream.
@@ -51,9 +55,14 @@ impl FrameReader {
         Ok(Some(self.buffer.split_to(length)))
     }
 
-    /// Reads from the socket; returns the number of bytes. Must be called when the socket is readable and no
-    /// complete frame is left.
-    pub(crate) fn fill(&mut self, socket: &TcpStream, limit: usize, room: Room) -> Result<usize, InputEnd> {
+    /// Reads from the socket without waiting; returns the number of bytes. Must be called when the socket is readable
+    /// and no complete frame is left.
+    pub(crate) async fn fill(
+        &mut self,
+        socket: &mut ReadHalf<'_>,
+        limit: usize,
+        room: Room,
+    ) -> Result<usize, InputEnd> {
         let missing = match self.announced(limit)? {
             Some(length) => (length + frame::PREFIX_SIZE).saturating_sub(self.buffer.len()),
             None => 0,
@@ -66,11 +75,13 @@ impl FrameReader {
                 self.buffer.reserve(missing.max(limits::STRANGER_READ).min(least));
             }
         }
-        match socket.try_read_buf(&mut self.buffer) {
-            Ok(0) => Err(InputEnd::Closed),
-            Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(InputEnd::Io(error)),
+        // This way of reading takes a read that does not fill the buffer as the end of what has arrived, and waits for
+        // the kernel's next report; `try_read_buf` would need one more call to find that nothing is left.
+        match poll_once(pin!(socket.read_buf(&mut self.buffer))).await {
+            Poll::Ready(Ok(0)) => Err(InputEnd::Closed),
+            Poll::Ready(Ok(bytes)) => Ok(bytes),
+            Poll::Ready(Err(error)) => Err(InputEnd::Io(error)),
+            Poll::Pending => Ok(0),
         }
     }
 
@@ -109,7 +120,7 @@ const _: () = assert!(limits::MAX_FRAME <= frame::LENGTH_MAX);
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -123,19 +134,20 @@ mod tests {
     #[tokio::test]
     async fn an_announced_frame_allocates_only_for_arrived_data() {
         const LIMIT: usize = limits::MAX_FRAME_UNAUTHENTICATED;
-        let (mut client, server) = pair().await;
+        let (mut client, mut server) = pair().await;
+        let (mut server, _) = server.split();
         let mut reader = FrameReader::default();
         let announced = u32::try_from(LIMIT).unwrap();
         client.write_all(&announced.to_be_bytes()).await.unwrap();
         server.readable().await.unwrap();
-        reader.fill(&server, LIMIT, Room::AsItArrives).unwrap();
+        reader.fill(&mut server, LIMIT, Room::AsItArrives).await.unwrap();
         assert!(reader.held() <= limits::STRANGER_READ, "{}", reader.held());
         let mut arrived = 4;
         let sending = async { client.write_all(&vec![7; LIMIT]).await.unwrap() };
         let reading = async {
             loop {
                 server.readable().await.unwrap();
-                arrived += reader.fill(&server, LIMIT, Room::AsItArrives).unwrap();
+                arrived += reader.fill(&mut server, LIMIT, Room::AsItArrives).await.unwrap();
                 assert!(reader.held() <= 2 * arrived.max(limits::STRANGER_READ), "{}", reader.held());
                 if let Some(frame) = reader.next_frame(LIMIT).unwrap() {
                     break frame;

@@ -35,6 +35,7 @@ use futures_util::stream::FuturesUnordered;
 use parking_lot::{Mutex, MutexGuard};
 use registry::{ConnectionId, Standing};
 use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use wire::SessionId;
@@ -95,7 +96,7 @@ pub(crate) struct SmbConnection {
 /// Serves a connection until its end. `place` is released together with the socket.
 pub(crate) async fn serve(
     server: Arc<Server>,
-    socket: TcpStream,
+    mut socket: TcpStream,
     peer: SocketAddr,
     place: OwnedSemaphorePermit,
 ) {
@@ -120,7 +121,8 @@ pub(crate) async fn serve(
     let connection = Arc::new(SmbConnection::new(Arc::clone(&server), id, peer));
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
-    let end = run(&connection, &link, &socket, &mut inbox, &mut waiting).await;
+    let (mut input, _) = socket.split();
+    let end = run(&connection, &link, &mut input, &mut inbox, &mut waiting).await;
     connection.over.cancel();
     server.capacity.strangers_input.release(id);
     server.capacity.guests_input.release(id);
@@ -145,7 +147,7 @@ enum End {
 async fn run(
     connection: &Arc<SmbConnection>,
     link: &Arc<ConnectionLink>,
-    socket: &TcpStream,
+    input: &mut ReadHalf<'_>,
     inbox: &mut mpsc::UnboundedReceiver<ConnectionEvent>,
     waiting: &mut FuturesUnordered<Handling>,
 ) -> End {
@@ -154,6 +156,7 @@ async fn run(
     tokio::pin!(logon_deadline);
     let mut unconfirmed = Unconfirmed::default();
     loop {
+        let socket: &TcpStream = input.as_ref();
         let frame_limit = connection.frame_limit();
         let mut more = false;
         for handled in 0.. {
@@ -207,7 +210,7 @@ async fn run(
                 if let Err(error) = ready {
                     return End::Input(InputEnd::Io(error));
                 }
-                match reader.fill(socket, frame_limit, connection.room()) {
+                match reader.fill(input, frame_limit, connection.room()).await {
                     Ok(bytes) => connection.traffic.received(bytes),
                     Err(end) => return End::Input(end),
                 }
