@@ -30,6 +30,7 @@ pub(crate) mod identity;
 pub(crate) mod input_budget;
 pub(crate) mod limits;
 pub(crate) mod logon_log;
+pub(crate) mod logon_user;
 pub mod logons;
 pub(crate) mod open;
 pub(crate) mod pass_through;

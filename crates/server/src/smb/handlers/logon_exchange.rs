@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::preauth::PreauthHash;
-use auth::users::without_domain;
 use auth::{Acceptor, Claim, IdentityKind, PassThrough, Refusal, Step};
 use registry::EndReason;
 use wire::{FileTime, NtStatus};
@@ -14,7 +13,7 @@ use super::session_setup::{end, logons};
 use crate::core::audit::{Why, account_locked, clock_differs, logon_refused};
 use crate::core::guesses::{Attempt, Guesses, Origin, Spent, Turn};
 use crate::core::limits;
-use crate::core::server::Server;
+use crate::core::logon_user::account_tried;
 use crate::core::session::{PendingLogon, Session};
 use crate::smb::connection::{DelayedLogon, SmbConnection};
 
@@ -282,17 +281,4 @@ enum Turned {
     Wait(Duration),
     /// A controller has to decide.
     PassOn { request: Box<PassThrough>, attempt: Attempt, spent: Spent, preauth: PreauthHash },
-}
-
-/// The account name under which an attempt at a password is counted.
-fn account_tried(server: &Server, claim: &Claim) -> String {
-    let Claim { user, domain, .. } = claim;
-    let accounts = server.accounts();
-    if let Some(account) =
-        server.settings().acceptor_config().domain_account(claim, &accounts.at(server.file_time(), 0))
-    {
-        return account;
-    }
-    let account = accounts.meant(domain, user).map(|account| account.name.as_str());
-    account.unwrap_or_else(|| without_domain(domain, user)).to_owned()
 }

@@ -12,26 +12,12 @@ use wire::NtStatus;
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupRequest};
 
 use crate::core::audit::{Why, logon_granted};
-use crate::core::config::{Encryption, GUEST_ACCOUNT, Settings, Signing};
-use crate::core::domain::NotAdmitted;
+use crate::core::config::{Encryption, Settings, Signing};
+use crate::core::logon_user::{NotBegun, user_of};
 use crate::core::roles::Roles;
 use crate::core::server::Server;
 use crate::core::session::{Channel, Established, SealingKeys, Session, User};
 use crate::smb::connection::{Negotiated, SmbConnection};
-
-/// The reason why a successful authentication does not lead to a session.
-pub(super) struct NotBegun {
-    /// The status for the client.
-    pub(super) status: NtStatus,
-    /// The reason for the log.
-    pub(super) why: Why,
-}
-
-impl From<NtStatus> for NotBegun {
-    fn from(status: NtStatus) -> Self {
-        Self { status, why: Why::from(status.to_string().as_str()) }
-    }
-}
 
 /// A logon whose user is authenticated, before it becomes a session.
 pub(super) struct Proven<'a> {
@@ -236,43 +222,4 @@ impl Proven<'_> {
 /// True if a role lets the user administer the server, as in [`Caller`](crate::core::caller::Caller).
 fn may_administer(server: &Server, settings: &Settings, user: &User) -> bool {
     Roles::administers(&settings.roles, &server.member(settings, user))
-}
-
-/// The user with the permissions that apply, and with the administrator flag.
-fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NotBegun> {
-    if let Some(user) = &identity.domain_user {
-        return server.domain_user(settings, user).map_err(|reason| NotBegun {
-            status: match reason {
-                NotAdmitted::NotGranted(_) => NtStatus::LOGON_TYPE_NOT_GRANTED,
-                NotAdmitted::Unknown(_) => NtStatus::LOGON_FAILURE,
-            },
-            why: Why::from(reason.to_string().as_str()),
-        });
-    }
-    let is_user = identity.kind == IdentityKind::User;
-    if is_user && settings.domain.is_some() && identity.user.contains(['\\', '@']) {
-        let reason = "the account in the users file has a name as only users of a domain have";
-        return Err(NotBegun { status: NtStatus::LOGON_FAILURE, why: Why::from(reason) });
-    }
-    let actor = if settings.unix_identities {
-        let account = if is_user { identity.user.as_str() } else { GUEST_ACCOUNT };
-        crate::core::identity::actor_of(account).ok_or_else(|| NotBegun {
-            status: NtStatus::LOGON_FAILURE,
-            why: if is_user {
-                Why {
-                    reason: String::from("the user has no Unix account"),
-                    remedy: Some("'useradd NAME' creates one; or set unix_identities = false"),
-                }
-            } else {
-                Why {
-                    reason: format!("the Unix user {account}, which guests need, does not exist"),
-                    remedy: Some("'useradd --system nobody' creates it"),
-                }
-            },
-        })?
-    } else {
-        vfs::Actor::Process
-    };
-    let name = if identity.kind == IdentityKind::Anonymous { String::new() } else { identity.user.clone() };
-    Ok(server.user_with(settings, name, identity.kind, actor, None))
 }

@@ -14,10 +14,11 @@ use wire::{Dialect, NtStatus, SessionId};
 
 use super::logon_exchange::{Decision, Judged, LogonExchange};
 use super::malformed;
-use super::proven_logon::{NotBegun, Proven};
+use super::proven_logon::Proven;
 use crate::core::audit::{Why, logon_refused, proven_logon_refused, taken_as_guest};
 use crate::core::config::Encryption;
 use crate::core::effects::SmbShell;
+use crate::core::logon_user::NotBegun;
 use crate::core::session::{Channel, PendingLogon, Session};
 use crate::smb::connection::{AnswerBuilder, Negotiated, Outcome, Request, SmbConnection};
 
