@@ -15,6 +15,7 @@ mod breaks;
 mod changes;
 mod cmdlets;
 mod completion;
+mod console;
 mod control_pipe;
 mod data;
 mod discovery;

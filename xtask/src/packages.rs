@@ -35,6 +35,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("cifs-utils", "/usr/sbin/cifs.upcall"),
     ("adcli", "/usr/sbin/adcli"),
     ("faketime", "/usr/bin/faketime"),
+    ("prometheus", "/usr/bin/promtool"),
+    ("chromium", "/usr/bin/chromium"),
+    ("chromium-driver", "/usr/bin/chromedriver"),
 ];
 
 /// The file system exerciser, a program that no distribution has.

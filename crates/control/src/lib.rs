@@ -42,7 +42,7 @@ pub use refusal::{Refusal, RefusalKind, RefusalQuery};
 pub use server::ServerInfo;
 pub use session::{CloseSessions, Session, SessionQuery, SessionShare};
 pub use settings::{
-    Clock, CurrentCounts, PasswordRules, PasswordRulesChange, RequestStatistics, Sandbox, Service,
+    Clock, ConsoleState, CurrentCounts, PasswordRules, PasswordRulesChange, RequestStatistics, Sandbox, Service,
     ServiceAction, ServiceState, Settings, SettingsChange, Statistics, StatisticsQuery, TimeClass,
 };
 pub use share::{Connection, ConnectionQuery, Grant, GrantRight, NewShare, Share, ShareChange, ShareKind};

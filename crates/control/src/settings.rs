@@ -36,6 +36,21 @@ pub struct Settings {
     /// The restrictions that the server has put on itself; `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Sandbox>,
+    /// The web console; `None` if the server has none, or if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<ConsoleState>,
+}
+
+/// The web console of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConsoleState {
+    /// The addresses on which it listens, for example "192.0.2.1:8445".
+    pub listening: Vec<String>,
+    /// The SHA-256 of its certificate: pairs of hexadecimal digits with colons; `None` without TLS.
+    pub certificate_sha256: Option<String>,
+    /// The end of the validity of its certificate; `None` without TLS.
+    pub certificate_expires: Option<Timestamp>,
 }
 
 /// The restrictions that a server has put on itself when it started.

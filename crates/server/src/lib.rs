@@ -18,6 +18,8 @@ mod smb;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use core::certificate::{Certificate, CertificateError};
+pub use core::console::read_token;
 pub use core::runtime::Runtime;
 pub use core::sandbox::{enter as enter_sandbox, trial as try_sandbox};
 pub use core::start_error::StartError;

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::core::bulkhead;
+use crate::core::certificate::Certificate;
 use crate::core::config::Settings;
 use crate::core::discovery::announced;
 use crate::core::guesses;
@@ -21,6 +22,7 @@ use crate::core::limits::LEAVING_CONNECTIONS;
 use crate::core::server::Server;
 use crate::core::start_error::StartError;
 use crate::fronts::http::{self, BoundSocket};
+use crate::fronts::web::{self, Door, Web};
 use crate::smb::connection;
 
 /// The sockets of a server that has not started yet. They are opened before the process gives up the right to open them.
@@ -28,6 +30,8 @@ pub struct Sockets {
     /// With the addresses of the settings.
     listeners: Vec<(SocketAddr, std::net::TcpListener)>,
     control: Option<(PathBuf, BoundSocket)>,
+    /// The listeners of the web console and of the metrics.
+    web: Vec<(SocketAddr, std::net::TcpListener, Door)>,
     wsd: Option<WsdSockets>,
 }
 
@@ -50,7 +54,15 @@ impl Sockets {
             Ok(socket) => Ok((path, socket)),
             Err(error) => Err(StartError::ControlSocket { path, error }),
         });
-        Ok(Self { listeners, control: control.transpose()?, wsd: open_wsd(settings) })
+        let doors = [(Door::Console, &settings.console.listen), (Door::Metrics, &settings.metrics.listen)];
+        let mut web = Vec::new();
+        for (door, addresses) in doors {
+            for address in addresses {
+                let listener = listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
+                web.push((*address, listener, door));
+            }
+        }
+        Ok(Self { listeners, control: control.transpose()?, web, wsd: open_wsd(settings) })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
@@ -63,6 +75,7 @@ impl Sockets {
 pub struct Service {
     server: Arc<Server>,
     addresses: Vec<SocketAddr>,
+    metrics_addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     mdns: Option<Mdns>,
     state_directory: PathBuf,
@@ -90,6 +103,7 @@ impl Service {
         server.identity.listens_on(addresses.clone());
         // The keys are there before the first client asks what the server offers.
         server.kerberos();
+        server.console.load(&server.settings(), server.file_time().to_unix().0).map_err(StartError::Console)?;
         let mut tasks = Vec::new();
         if let Some((path, socket)) = sockets.control {
             let task = http::serve(Arc::clone(&server), socket)
@@ -103,6 +117,18 @@ impl Service {
                 TcpListener::from_std(listener).map_err(|error| StartError::Listen { address, error })?;
             tasks.push(bulkhead::spawn(accept(Arc::clone(&server), listener, Arc::clone(&places))));
         }
+        let web = Web::new(Arc::clone(&server));
+        let of_console = sockets.web.iter().filter(|(_, _, door)| *door == Door::Console);
+        server.console.listens_on(of_console.filter_map(|(_, listener, _)| listener.local_addr().ok()).collect());
+        let mut metrics_addresses = Vec::new();
+        for (address, listener, door) in sockets.web {
+            if door == Door::Metrics {
+                metrics_addresses.extend(listener.local_addr());
+            }
+            let listener =
+                TcpListener::from_std(listener).map_err(|error| StartError::Listen { address, error })?;
+            tasks.push(bulkhead::spawn(web::serve(Arc::clone(&web), listener, door)));
+        }
         tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::files::notify::observe(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::admin::idle_sessions::watch(Arc::clone(&server))));
@@ -115,12 +141,27 @@ impl Service {
             tasks.push(bulkhead::spawn(run_wsd(sockets, announced.clone())));
         }
         let mdns = if server.settings().discovery.mdns { start_mdns(&announced) } else { None };
-        Ok(Self { server, addresses, tasks, mdns, state_directory })
+        Ok(Self { server, addresses, metrics_addresses, tasks, mdns, state_directory })
     }
 
     /// The addresses that the server listens on.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses of the web console.
+    pub fn console_addresses(&self) -> &[SocketAddr] {
+        self.server.console.listening()
+    }
+
+    /// The certificate of the web console; `None` without TLS, or without a console.
+    pub fn console_certificate(&self) -> Option<Arc<Certificate>> {
+        self.server.console.certificate()
+    }
+
+    /// The addresses on which everybody who can connect may read the metrics.
+    pub fn metrics_addresses(&self) -> &[SocketAddr] {
+        &self.metrics_addresses
     }
 
     /// Replaces shares and users by those that `read` returns. Sessions continue; tree connects to shares that were

@@ -139,6 +139,11 @@ pub(crate) fn may(caller: &Caller, right: Right) -> bool {
     right.reach(caller) == Reach::Everything
 }
 
+/// True if the caller has the right for the whole server or for some shares; for pages that offer only what can be done.
+pub(crate) fn may_somewhere(caller: &Caller, right: Right) -> bool {
+    right.reach(caller) != Reach::Nothing
+}
+
 /// Refuses a caller who does not have the right everywhere, and records that.
 pub(crate) fn check(caller: &Caller, right: Right) -> Result<(), Error> {
     if may(caller, right) {

@@ -45,13 +45,18 @@ pub(crate) struct Measurements {
 /// The counters, with the counts of requests and the sizes of the tables.
 pub(crate) fn measurements(server: &Server, caller: &Caller) -> Result<Measurements, Error> {
     check(caller, Right::ReadStatistics)?;
+    Ok(measure(server))
+}
+
+/// The same, without a check of rights: part of an operation.
+pub(super) fn measure(server: &Server) -> Measurements {
     let sizes = server.registry.lock("sizes").sizes();
-    Ok(Measurements {
+    Measurements {
         counted: server.statistics.snapshot(),
         requests: server.requests.snapshot(),
         sizes,
         delayed_logons: server.logons.delayed.count(),
-    })
+    }
 }
 
 /// The recent refusals, the earliest first.

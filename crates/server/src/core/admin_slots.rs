@@ -15,6 +15,8 @@ pub(crate) struct AdminSlots {
     pub(crate) pipes: AdminSlotPool,
     /// Connections to the control socket.
     pub(crate) socket: AdminSlotPool,
+    /// Requests through the web console.
+    pub(crate) web: AdminSlotPool,
     /// Closes that wait for their client.
     pub(crate) closes: AdminSlotPool,
     /// Queries for the users of a file that wait until there are none.
@@ -28,6 +30,7 @@ impl Default for AdminSlots {
         Self {
             pipes: AdminSlotPool::new(PIPES),
             socket: AdminSlotPool::new(SOCKET_CONNECTIONS),
+            web: AdminSlotPool::new(WEB_REQUESTS),
             closes: AdminSlotPool::new(CLOSES),
             waits: AdminSlotPool::new(WAITS),
             watchers: AdminSlotPool::new(WATCHERS),
@@ -160,6 +163,10 @@ const PIPES: Bounds = Bounds { all: 384, kept: 128, per_user: 16 };
 /// The number of connections to the control socket, for people and their scripts. One more is closed. Connections with
 /// waiting requests use the places below instead.
 const SOCKET_CONNECTIONS: Bounds = Bounds { all: 192, kept: 128, per_user: 16 };
+
+/// The number of requests through the web console at the same time; a browser makes up to six. One more is ERROR_BUSY.
+/// Waiting requests use the places below instead.
+const WEB_REQUESTS: Bounds = Bounds { all: 128, kept: 64, per_user: 16 };
 
 /// The number of connections to the control socket that administrators may have.
 #[cfg(test)]

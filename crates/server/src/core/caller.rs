@@ -43,7 +43,12 @@ impl Caller {
     /// The user of an SMB session, with the rights of the settings in force. A guest has no account, so it has no name
     /// and no rights here.
     pub(crate) fn of_session(server: &Server, session: &Session, peer: SocketAddr) -> Self {
-        let user = session.user();
+        Self::of_user(server, session.user(), peer)
+    }
+
+    /// A user who has logged on from this address, with the rights of the settings in force; `None` for a session
+    /// without a logon.
+    pub(crate) fn of_user(server: &Server, user: Option<Arc<User>>, peer: SocketAddr) -> Self {
         let account = user.as_ref().filter(|user| user.kind == auth::IdentityKind::User);
         let settings = server.settings();
         let member = account.map_or_else(Member::nobody, |user| server.member(&settings, user));

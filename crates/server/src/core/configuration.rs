@@ -157,7 +157,10 @@ impl Server {
             self.signals.domain_changed.notify_one();
         }
         self.configuration.accounts.replace(accounts);
-        *self.configuration.settings.write() = settings;
+        *self.configuration.settings.write() = Arc::clone(&settings);
+        if let Err(error) = self.console.load(&settings, self.file_time().to_unix().0) {
+            tracing::warn!(%error, "the console keeps its certificate, and the metrics their token");
+        }
         self.kerberos();
         self.refresh_users();
         self.end_refused_hosts();

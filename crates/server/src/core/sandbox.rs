@@ -42,5 +42,9 @@ fn places(settings: &Settings) -> Places {
         change.extend(std::fs::canonicalize(&source.path).ok().as_deref().and_then(directory));
     }
     let keytab = settings.domain.as_ref().and_then(|domain| directory(&domain.keytab));
-    Places { read: keytab.into_iter().collect(), change }
+    let mut read: Vec<_> = keytab.into_iter().collect();
+    // These are read again when they are renewed, usually by files that are moved into the place of the old ones.
+    let certificate = settings.console.certificate.iter().flat_map(|it| [&it.certificate, &it.key]);
+    read.extend(certificate.chain(&settings.metrics.token_file).filter_map(|path| directory(path)));
+    Places { read, change }
 }

@@ -17,6 +17,7 @@ use crate::core::bulkhead::{self, Bulkhead};
 use crate::core::clock::{self, Clock};
 use crate::core::config::Settings;
 use crate::core::configuration::{Configuration, OpenShare};
+use crate::core::console::Console;
 use crate::core::delayed_logons::DelayedLogons;
 use crate::core::directory::open_directory;
 use crate::core::domain::Domain;
@@ -48,6 +49,7 @@ pub(crate) struct Server {
     pub(crate) waiters: Waiters,
     pub(crate) configuration: Configuration,
     pub(crate) identity: ServerIdentity,
+    pub(crate) console: Console,
     pub(crate) running: Running,
     pub(crate) files: SharedByFiles,
     pub(crate) logons: SharedByLogons,
@@ -192,6 +194,7 @@ impl Server {
                 domain: RwLock::new(Domain::of(&settings, None)),
                 listening: OnceLock::new(),
             },
+            console: Console::default(),
             configuration: Configuration::new(settings, accounts, open_share, sandbox.reach.clone()),
             running: Running::default(),
             files: SharedByFiles::default(),

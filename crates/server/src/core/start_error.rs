@@ -33,6 +33,9 @@ pub enum StartError {
         /// The error of the system.
         error: io::Error,
     },
+    /// The certificate of the web console, or the token of the metrics, cannot be used.
+    #[error("cannot start the web console: {0}")]
+    Console(crate::core::certificate::CertificateError),
     /// The system has no random bytes.
     #[error("the system has no random bytes")]
     Random,

@@ -1,4 +1,5 @@
-//! The interfaces for administrators: RPC pipes and the control API.
+//! The interfaces for administrators: RPC pipes, the control API and the web console.
 
 pub(crate) mod http;
 pub(crate) mod pipes;
+pub(crate) mod web;

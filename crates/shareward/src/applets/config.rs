@@ -1,14 +1,14 @@
 //! `net config`: the server's settings, and its name in the network.
 
 use client::Administration;
-use control::{Sandbox, Settings, SettingsChange, number};
+use control::{ConsoleState, Sandbox, Settings, SettingsChange, number};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli::{self, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Console, labelled, yes_or_no};
+use crate::output::{Console, labelled, local_time, yes_or_no};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["config"],
@@ -166,6 +166,9 @@ fn shown(settings: &Settings) -> String {
     if let Some(sandbox) = &settings.sandbox {
         text.push_str(&restrictions(sandbox));
     }
+    if let Some(console) = &settings.console {
+        text.push_str(&web_console(console));
+    }
     text
 }
 
@@ -189,6 +192,26 @@ fn workstation(settings: &Settings) -> String {
     .concat();
     if let Some(domain) = dns_domain {
         text.push_str(&line("Workstation Domain DNS Name", domain));
+    }
+    text
+}
+
+fn web_console(console: &ConsoleState) -> String {
+    let scheme = if console.certificate_sha256.is_some() { "https" } else { "http" };
+    let mut text = String::from("\n");
+    let mut label = "Web console";
+    for address in &console.listening {
+        text.push_str(&line(std::mem::take(&mut label), &format!("{scheme}://{address}/")));
+    }
+    if let Some(fingerprint) = &console.certificate_sha256 {
+        let mut label = "Certificate (SHA-256)";
+        let pairs: Vec<_> = fingerprint.split(':').collect();
+        for part in pairs.chunks(PAIRS_PER_LINE) {
+            text.push_str(&line(std::mem::take(&mut label), &part.join(":")));
+        }
+    }
+    if let Some(expires) = console.certificate_expires {
+        text.push_str(&line("Certificate expires", &local_time(expires)));
     }
     text
 }
@@ -218,6 +241,9 @@ fn line(label: &str, value: &str) -> String {
 
 const LABEL_WIDTH: usize = 38;
 const WORKSTATION_LABEL_WIDTH: usize = 37;
+
+/// The pairs of digits of a fingerprint on a line, which fit into 80 columns.
+const PAIRS_PER_LINE: usize = 8;
 
 /// As many as fit into 80 columns.
 const CAPABILITIES_PER_LINE: usize = 2;

@@ -101,6 +101,17 @@ async fn serve(
     for address in service.addresses() {
         console.error(&timed(&format!("listening on {address}")));
     }
+    let certificate = service.console_certificate();
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    for address in service.console_addresses() {
+        console.error(&timed(&format!("web console on {scheme}://{address}/")));
+    }
+    if let Some(certificate) = certificate {
+        console.error(&timed(&format!("web console's certificate: SHA-256 {}", certificate.fingerprint)));
+    }
+    for address in service.metrics_addresses() {
+        console.error(&timed(&format!("metrics on http://{address}/metrics")));
+    }
     console.error(&timed(&format!("shares: {}", shares.join(", "))));
     if let Some((user, password)) = plan.made_user {
         console.line(&format!("user      {user}"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control::{
-    Clock, CurrentCounts, Logon, NewUser, PasswordChange, PasswordRules, PasswordRulesChange,
+    Clock, ConsoleState, CurrentCounts, Logon, NewUser, PasswordChange, PasswordRules, PasswordRulesChange,
     RequestStatistics, Sandbox, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics,
     StatisticsQuery, TimeClass, Timestamp, User, UserChange,
 };
@@ -198,7 +198,21 @@ fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) 
             lockout_window_minutes: settings.lockout.window,
         }),
         sandbox: Some(restrictions(&server.sandbox)),
+        console: console(server),
     }
+}
+
+fn console(server: &Server) -> Option<ConsoleState> {
+    let listening = server.console.listening();
+    if listening.is_empty() {
+        return None;
+    }
+    let certificate = server.console.certificate();
+    Some(ConsoleState {
+        listening: listening.iter().map(ToString::to_string).collect(),
+        certificate_sha256: certificate.as_ref().map(|it| it.fingerprint.clone()),
+        certificate_expires: certificate.map(|it| Timestamp(it.expires.saturating_mul(1000))),
+    })
 }
 
 fn restrictions(report: &sandbox::Report) -> Sandbox {

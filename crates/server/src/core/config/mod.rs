@@ -1,5 +1,6 @@
 //! The server's settings: the contents of `shareward.toml`, with defaults.
 
+mod console;
 mod domain;
 mod domain_table;
 mod edit;
@@ -20,6 +21,7 @@ use crate::core::domain::Member;
 
 pub use wire::security::ShareRight as GrantRight;
 
+pub use console::{CertificateFiles, ConsoleSettings, MetricsSettings};
 pub use domain::{DomainSettings, IdRange, IdRule};
 pub use edit::{NotEditable, edit};
 pub use edit_domain::{JoinedDomain, remove_domain, set_domain};
@@ -81,6 +83,10 @@ pub struct Settings {
     pub sandbox: sandbox::Mode,
     /// The announcements to the local network.
     pub discovery: DiscoverySettings,
+    /// The web console.
+    pub console: ConsoleSettings,
+    /// The metrics.
+    pub metrics: MetricsSettings,
     /// The domain that the server is a member of; `None` if there is none.
     pub domain: Option<DomainSettings>,
     /// The roles of users that are not administrators.
@@ -456,6 +462,8 @@ impl Settings {
             strict_locking: false,
             sandbox: sandbox::Mode::default(),
             discovery: DiscoverySettings::default(),
+            console: ConsoleSettings::default(),
+            metrics: MetricsSettings::default(),
             domain: None,
             roles: Vec::new(),
             shares: Vec::new(),

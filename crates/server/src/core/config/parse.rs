@@ -14,6 +14,7 @@ use crate::core::limits::{
     LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX, PASSWORD_DAYS_MAX, PASSWORD_HISTORY_MAX, PASSWORD_LENGTH_MAX,
 };
 
+use super::console::{ConsoleTable, MetricsTable};
 use super::domain_table::DomainTable;
 use super::role_table::RoleTable;
 use super::share_table::ShareTable;
@@ -95,6 +96,8 @@ struct File {
     server: ServerTable,
     domain: Option<DomainTable>,
     discovery: Option<DiscoveryTable>,
+    console: Option<ConsoleTable>,
+    metrics: Option<MetricsTable>,
     #[serde(default, rename = "role")]
     roles: Vec<RoleTable>,
     #[serde(default, rename = "share")]
@@ -254,6 +257,12 @@ impl Reader<'_> {
         if let Some(table) = file.discovery {
             settings.discovery = self.discovery(table);
         }
+        if let Some(table) = file.console {
+            settings.console = self.console(table);
+        }
+        if let Some(table) = file.metrics {
+            settings.metrics = self.metrics(table);
+        }
         settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         let mut names = HashMap::new();
@@ -356,18 +365,23 @@ impl Reader<'_> {
 /// The addresses of a `listen` entry or of `--listen`: an address or host name, with or without a port (`127.0.0.1`,
 /// `[::1]:4450`, `localhost:4450`, `::`, `:4450` for every address).
 pub fn listen_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    addresses_with_port(text, SMB_PORT)
+}
+
+/// The addresses of an entry, with this port if it has none.
+pub(super) fn addresses_with_port(text: &str, default: u16) -> Result<Vec<SocketAddr>, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(vec![address]);
     }
     if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, SMB_PORT)]);
+        return Ok(vec![SocketAddr::new(address, default)]);
     }
     if let Some(port) = text.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
         return Ok(vec![SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0u16; 8], port))]);
     }
     let resolved = match text.rsplit_once(':') {
         Some((_, port)) if port.parse::<u16>().is_ok() => text.to_socket_addrs(),
-        _ => (text, SMB_PORT).to_socket_addrs(),
+        _ => (text, default).to_socket_addrs(),
     };
     match resolved {
         Ok(addresses) => Ok(addresses.collect()),

@@ -9,27 +9,37 @@ use crate::admin::{Error, Explained};
 
 /// A refusal that is sent to the client.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(in crate::fronts) struct Refused {
     status: StatusCode,
     error: control::Error,
 }
 
 impl Refused {
     /// The refusal of a request that is malformed or has unknown fields.
-    pub(super) fn malformed(reason: impl std::fmt::Display) -> Self {
+    pub(in crate::fronts) fn malformed(reason: impl std::fmt::Display) -> Self {
         control::Error::new(number::INVALID_PARAMETER, Error::InvalidParameter.to_string())
             .with_hint(reason.to_string())
             .into()
     }
 
     /// The refusal of a path that is no route.
-    pub(super) async fn no_route(address: Uri) -> Self {
+    pub(in crate::fronts) async fn no_route(address: Uri) -> Self {
         Self::unserved(StatusCode::NOT_FOUND, format!("this version of the server has no {}", address.path()))
     }
 
     /// The refusal of a method that a route does not accept.
     pub(super) async fn wrong_method(method: Method, address: Uri) -> Self {
         Self::unserved(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not accept {method}", address.path()))
+    }
+
+    /// A refusal with this number and status.
+    pub(in crate::fronts) fn new(status: StatusCode, number: u32, message: impl Into<String>) -> Self {
+        Self { status, error: control::Error::new(number, message) }
+    }
+
+    /// Adds a hint.
+    pub(in crate::fronts) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { error: self.error.with_hint(hint), ..self }
     }
 
     fn unserved(status: StatusCode, hint: String) -> Self {

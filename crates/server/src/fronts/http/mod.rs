@@ -25,7 +25,9 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
+pub(in crate::fronts) use self::answer::Refused;
 pub(crate) use self::peer::Peer;
+pub(in crate::fronts) use self::routes::router;
 use self::socket::Socket;
 pub(crate) use self::socket::{BoundSocket, listen};
 use crate::admin::{Caller, Seat};
@@ -111,13 +113,13 @@ where
 }
 
 /// The number of header fields of a request: more than a browser or a library sends. Beyond it: 431.
-const HEADERS_MAX: usize = 64;
+pub(in crate::fronts) const HEADERS_MAX: usize = 64;
 
 /// The size of a request's head in bytes, including the filters of a list. Beyond it: 431.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
+pub(in crate::fronts) const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// The time for which a connection may wait for its next request. After it, the connection is closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(in crate::fronts) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The number of connections to the control socket whose users' names are being looked up. One more is closed;
 /// connections of root and the server's user need no name.

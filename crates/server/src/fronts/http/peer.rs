@@ -15,6 +15,7 @@ use wire::FileGlobalId;
 
 use super::answer::Refused;
 use crate::admin::{self, Caller, Error, Seat};
+use crate::core::password_logon::Visitor;
 use crate::core::server::Server;
 use crate::core::session::Session;
 
@@ -34,6 +35,13 @@ pub(crate) enum Peer {
         /// The account with which the conversation began.
         user: String,
     },
+    /// A user of the web console.
+    Visitor {
+        /// The user.
+        visitor: Arc<Visitor>,
+        /// The client's address.
+        address: SocketAddr,
+    },
 }
 
 impl Peer {
@@ -46,13 +54,13 @@ impl Peer {
     pub(super) fn owns_server(&self) -> bool {
         match self {
             Self::Process(uid) => admin::owns_server(*uid),
-            Self::Session { .. } => false,
+            Self::Session { .. } | Self::Visitor { .. } => false,
         }
     }
 
     /// The peer as a caller, with the rights of the settings in force. Fails if the session belongs to another user by
     /// now.
-    pub(super) async fn caller(&self, server: &Arc<Server>) -> Result<Caller, Error> {
+    pub(in crate::fronts) async fn caller(&self, server: &Arc<Server>) -> Result<Caller, Error> {
         // Root's name is known without the name service, which may hang.
         if let Self::Process(uid) = self
             && uid.is_root()
@@ -68,6 +76,9 @@ impl Peer {
                     Caller { own_open: Some(*open), ..Caller::of_session(&server, session, *address) };
                 Some(caller).filter(|caller| caller.user == *user)
             }
+            Self::Visitor { visitor, address } => visitor
+                .may_continue(&server)
+                .then(|| Caller::of_user(&server, Some(Arc::clone(&visitor.user)), *address)),
         });
         caller.await.map_err(|_| Error::Internal)?.ok_or(Error::AccessDenied)
     }

@@ -18,7 +18,7 @@ use crate::admin::{self, view};
 use crate::core::server::Server;
 
 /// The routes of `control::route`. The caller is an extension of the request.
-pub(super) fn router(server: Arc<Server>) -> Router {
+pub(in crate::fronts) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route(route::SERVER, get(server_info))
         .route(route::SESSIONS, get(sessions))

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::open_files::number;
-use crate::output::Console;
+use crate::output::{Console, local_time};
 use crate::setup;
 
 pub(super) static APPLET: Applet = Applet {
@@ -123,12 +123,31 @@ pub(super) fn problems(settings: &Settings, users: &UserDb) -> Found {
     }
     wrong.extend(wrong_names(settings, users));
     wrong.extend(forced_identities(settings));
+    wrong.extend(console_files(settings));
     let mut wrong: Vec<Problem> = wrong.into_iter().map(Problem::new).collect();
     wrong.extend(without_unix_account(settings, users));
     wrong.extend(check_state(&settings.state_directory).err().map(Problem::new));
     let of_domain = domain::check(settings, users);
     wrong.extend(of_domain.wrong.into_iter().map(Problem::new));
     Found { wrong, warnings: of_domain.warnings }
+}
+
+/// The problems with the files of `[console]` and `[metrics]`.
+fn console_files(settings: &Settings) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !settings.console.listen.is_empty() {
+        match server::Certificate::given(settings) {
+            Some(Ok(certificate)) if certificate.has_expired(control::Timestamp::now().0 / 1000) => {
+                let end = local_time(control::Timestamp(certificate.expires.saturating_mul(1000)));
+                wrong.push(format!("console: the certificate expired on {end}"));
+            }
+            Some(Err(error)) => wrong.push(format!("console: {error}")),
+            Some(Ok(_)) | None => {}
+        }
+    }
+    let token = settings.metrics.token_file.as_deref().map(server::read_token);
+    wrong.extend(token.and_then(Result::err).map(|error| format!("metrics: {error}")));
+    wrong
 }
 
 /// The users, groups and shares that the configuration names but that do not exist.

@@ -1,0 +1,139 @@
+// The first page: figures, charts, and what happens at the moment.
+
+import { address, request } from "./api.js";
+import { Chart } from "./charts.js";
+import { bytes, count, duration, h, timeElement } from "./dom.js";
+import { live } from "./live.js";
+
+const INTERVAL_MS = 2000;
+const EVENTS_MAX = 60;
+
+/** The words for kinds of events. */
+const KINDS = {
+  connection_up: "connected",
+  connection_down: "disconnected",
+  session_up: "logged on",
+  session_down: "logged off",
+  tree_up: "uses share",
+  tree_down: "left share",
+  opened: "opened",
+  closed: "closed",
+  orphaned: "lost its connection",
+  reclaimed: "came back",
+  refused: "refused",
+  break_sent: "asked to give up caching",
+  break_timed_out: "did not answer",
+  share_added: "share added",
+  share_removed: "share removed",
+  renamed: "renamed",
+  deleted: "deleted",
+  lost: "events were missed",
+};
+
+/** The figures of the server, and how they change. */
+export class Overview {
+  #timer;
+  #before;
+  #events = [];
+  #user;
+
+  constructor(user) {
+    this.#user = user;
+    this.tiles = h("dl", { class: "tiles" });
+    const per_second = (value) => `${bytes(value)}/s`;
+    this.charts = [
+      new Chart({ title: "Throughput", series: ["received", "sent"], shown: per_second }),
+      new Chart({ title: "In use", series: ["open files", "sessions"], shown: (value) => count(Math.round(value)) }),
+      new Chart({ title: "Per second", series: ["files opened", "refusals"], shown: (value) => value.toFixed(value < 10 ? 1 : 0) }),
+    ];
+    this.feed = h("ol", { class: "feed", "aria-label": "Latest events", tabindex: "0" });
+    this.quiet = h("p", { class: "nothing" }, "Nothing has happened since this page was opened.");
+    this.element = h("section", { class: "overview", "aria-labelledby": "heading" },
+      h("h1", { id: "heading" }, "Overview"),
+      this.tiles,
+      user.sees_everything ? h("div", { class: "charts" }, this.charts.map((chart) => chart.element)) : "",
+      user.sees_others ? h("section", { "aria-labelledby": "latest" },
+        h("h2", { id: "latest" }, "Latest events"), this.quiet, this.feed) : "");
+    this.on_event = (event) => this.#happened(event.detail);
+  }
+
+  begin() {
+    live.addEventListener("event", this.on_event);
+    this.#look(false);
+    this.#timer = setInterval(() => this.#look(true), INTERVAL_MS);
+  }
+
+  end() {
+    live.removeEventListener("event", this.on_event);
+    clearInterval(this.#timer);
+  }
+
+  async #look(automatic) {
+    if (document.hidden && automatic) return;
+    try {
+      if (this.#user.sees_everything) {
+        const [server, statistics] = await Promise.all([
+          request("GET", "/v1/server", { automatic }),
+          request("GET", "/v1/statistics", { automatic }),
+        ]);
+        this.#show(server, statistics);
+      } else {
+        const own = this.#user.sees_others ? {} : { mine: true };
+        const [files, sessions] = await Promise.all(["/v1/files", "/v1/sessions"].map((path) =>
+          request("GET", address(path, { ...own, limit: 2000 }), { automatic })));
+        const number = (page) => count(page.items.length) + (page.next ? "+" : "");
+        this.#tiles([["Sessions", number(sessions)], ["Open files", number(files)]]);
+      }
+    } catch {
+      // The state of the connection is shown above; the next look may succeed.
+    }
+  }
+
+  #show(server, statistics) {
+    const started = server.started_at ? (Date.now() - Date.parse(server.started_at)) / 1000 : undefined;
+    this.#tiles([
+      ["Sessions", count(server.sessions)],
+      ["Open files", count(server.files)],
+      ["Shares", count(server.shares)],
+      ["Connections", count(server.connections)],
+      ["Wrong passwords", count(statistics.password_violations)],
+      ["Access denied", count(statistics.permission_violations)],
+      ["Running for", duration(started)],
+    ]);
+    const now = performance.now();
+    const before = this.#before;
+    this.#before = { now, statistics, refused: this.refused ?? 0 };
+    this.refused ??= 0;
+    if (!before) return;
+    const seconds = (now - before.now) / 1000;
+    const rate = (name) => (statistics[name] - before.statistics[name]) / seconds;
+    this.charts[0].add([rate("bytes_received"), rate("bytes_sent")]);
+    this.charts[1].add([server.files ?? 0, server.sessions ?? 0]);
+    this.charts[2].add([rate("files_opened"), (this.refused - before.refused) / seconds]);
+  }
+
+  #tiles(pairs) {
+    this.tiles.replaceChildren(...pairs.map(([name, value]) => h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, value))));
+  }
+
+  #happened(event) {
+    if (event.kind === "refused") this.refused = (this.refused ?? 0) + 1;
+    this.#events.unshift(event);
+    this.#events.length = Math.min(this.#events.length, EVENTS_MAX);
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = undefined;
+      this.quiet.hidden = true;
+      this.feed.replaceChildren(...this.#events.map((it) => line(it)));
+    });
+  }
+}
+
+function line(event) {
+  const where = [event.share, event.path].filter(Boolean).join("\\");
+  return h("li", { class: `event ${event.kind}` },
+    timeElement(event.at),
+    h("span", { class: "kind" }, KINDS[event.kind] ?? event.kind),
+    h("span", { class: "where", title: where }, where),
+    h("span", { class: "who" }, [event.user, event.computer].filter(Boolean).join(" at ")),
+    event.reason ? h("span", { class: "reason" }, event.reason) : "");
+}

@@ -1,0 +1,116 @@
+//! The web console and the metrics, on TCP.
+//!
+//! The console has its static files, logons with a name and a password, the control API for users who have logged on,
+//! its event stream in the form for browsers, and the metrics. `[metrics]` can give the metrics a listener of their own.
+
+mod assets;
+mod guard;
+mod identity;
+mod listener;
+mod live;
+mod logon;
+mod metrics;
+mod openmetrics;
+mod places;
+mod sessions;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use axum::{Extension, Router};
+use tokio::sync::Semaphore;
+
+pub(crate) use self::listener::serve;
+use self::places::Places;
+use self::sessions::WebSessions;
+use super::http;
+use crate::core::server::Server;
+
+/// The part of the console that its listeners have in common.
+pub(crate) struct Web {
+    server: Arc<Server>,
+    sessions: WebSessions,
+    /// The connections to the console.
+    places: Places,
+    /// The connections to the listeners of the metrics.
+    metrics_places: Places,
+    /// The logons under way.
+    logons: Semaphore,
+}
+
+/// The use of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The console, with TLS unless the settings turn it off.
+    Console,
+    /// The metrics alone, without TLS, for everybody who can connect.
+    Metrics,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Remote {
+    address: SocketAddr,
+    /// True if the connection is protected by TLS.
+    is_secure: bool,
+}
+
+impl Web {
+    /// The console of a server, without users.
+    pub(crate) fn new(server: Arc<Server>) -> Arc<Self> {
+        Arc::new(Self {
+            server,
+            sessions: WebSessions::default(),
+            places: Places::new(places::CONSOLE),
+            metrics_places: Places::new(places::METRICS),
+            logons: Semaphore::new(LOGONS),
+        })
+    }
+
+    fn places(&self, door: Door) -> &Places {
+        match door {
+            Door::Console => &self.places,
+            Door::Metrics => &self.metrics_places,
+        }
+    }
+
+    /// The routes behind a door.
+    fn router(self: &Arc<Self>, door: Door) -> Router {
+        let router = match door {
+            Door::Console => self.console(),
+            Door::Metrics => Router::new()
+                .route("/metrics", get(metrics::open))
+                .fallback(http::Refused::no_route)
+                .with_state(Arc::clone(self)),
+        };
+        router.route("/health", get(metrics::health)).layer(from_fn_with_state(Arc::clone(self), guard::check))
+    }
+
+    fn console(self: &Arc<Self>) -> Router {
+        let identify = || from_fn_with_state(Arc::clone(self), identity::identify);
+        let api = http::router(Arc::clone(&self.server)).layer(identify());
+        let of_users = Router::new()
+            .route("/session", get(logon::current).delete(logon::log_off))
+            .route("/live", get(live::events))
+            .layer(identify());
+        Router::new()
+            .route("/", get(assets::index))
+            .route("/assets/{name}", get(assets::asset))
+            .route("/logon", axum::routing::post(logon::log_on))
+            .route("/metrics", get(metrics::protected))
+            .merge(of_users)
+            .with_state(Arc::clone(self))
+            .fallback_service(api)
+            .layer(from_fn(guard::body_in_time))
+    }
+}
+
+/// The routes for one connection.
+fn for_connection(router: &Router, remote: Remote) -> Router {
+    router.clone().layer(Extension(remote))
+}
+
+/// The number of logons under way; a refused one takes some seconds. One more is refused with 429.
+const LOGONS: usize = 32;
