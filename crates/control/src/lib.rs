@@ -42,8 +42,8 @@ pub use refusal::{Refusal, RefusalKind, RefusalQuery};
 pub use server::ServerInfo;
 pub use session::{CloseSessions, Session, SessionQuery, SessionShare};
 pub use settings::{
-    Clock, ConsoleState, CurrentCounts, PasswordRules, PasswordRulesChange, RequestStatistics, Sandbox, Service,
-    ServiceAction, ServiceState, Settings, SettingsChange, Statistics, StatisticsQuery, TimeClass,
+    Clock, ConsoleState, CurrentCounts, PasswordRules, PasswordRulesChange, RequestStatistics, Sandbox,
+    Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics, StatisticsQuery, TimeClass,
 };
 pub use share::{Connection, ConnectionQuery, Grant, GrantRight, NewShare, Share, ShareChange, ShareKind};
 pub use timestamp::Timestamp;

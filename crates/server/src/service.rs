@@ -58,7 +58,8 @@ impl Sockets {
         let mut web = Vec::new();
         for (door, addresses) in doors {
             for address in addresses {
-                let listener = listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
+                let listener =
+                    listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
                 web.push((*address, listener, door));
             }
         }
@@ -103,7 +104,10 @@ impl Service {
         server.identity.listens_on(addresses.clone());
         // The keys are there before the first client asks what the server offers.
         server.kerberos();
-        server.console.load(&server.settings(), server.file_time().to_unix().0).map_err(StartError::Console)?;
+        server
+            .console
+            .load(&server.settings(), server.file_time().to_unix().0)
+            .map_err(StartError::Console)?;
         let mut tasks = Vec::new();
         if let Some((path, socket)) = sockets.control {
             let task = http::serve(Arc::clone(&server), socket)
@@ -119,7 +123,9 @@ impl Service {
         }
         let web = Web::new(Arc::clone(&server));
         let of_console = sockets.web.iter().filter(|(_, _, door)| *door == Door::Console);
-        server.console.listens_on(of_console.filter_map(|(_, listener, _)| listener.local_addr().ok()).collect());
+        server
+            .console
+            .listens_on(of_console.filter_map(|(_, listener, _)| listener.local_addr().ok()).collect());
         let mut metrics_addresses = Vec::new();
         for (address, listener, door) in sockets.web {
             if door == Door::Metrics {

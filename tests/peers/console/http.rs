@@ -129,7 +129,8 @@ impl Console {
     /// A request as a page of the console makes it.
     pub(super) fn request_as(&self, user: &User, request: &str, body: &str) -> Answer {
         let origin = self.origin();
-        let fields = [("Cookie", user.cookie.as_str()), ("Origin", &origin), ("X-Shareward-Token", &user.token)];
+        let fields =
+            [("Cookie", user.cookie.as_str()), ("Origin", &origin), ("X-Shareward-Token", &user.token)];
         self.request(request, &fields, body)
     }
 

@@ -29,7 +29,10 @@ fn value(text: &str, name: &str) -> f64 {
 async fn figures_follow_the_server() {
     let console = with_metrics();
     let before = console.get("/metrics");
-    assert_eq!((before.status, before.field("content-type")), (200, "text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(
+        (before.status, before.field("content-type")),
+        (200, "text/plain; version=0.0.4; charset=utf-8")
+    );
     assert_eq!(value(&before.body, "shareward_sessions"), 0.0);
     let failures = value(&before.body, "shareward_logon_failures_total");
     let subject = testkit::Subject::Shareward(console.server);
@@ -48,7 +51,8 @@ async fn figures_follow_the_server() {
     assert!(value(&after, "shareward_received_bytes_total") > 0.0);
     assert!(value(&after, "process_resident_memory_bytes") > 1_000_000.0);
     drop(tree);
-    let open = console.request("GET /metrics", &[("Accept", "application/openmetrics-text; version=1.0.0")], "");
+    let open =
+        console.request("GET /metrics", &[("Accept", "application/openmetrics-text; version=1.0.0")], "");
     assert!(open.field("content-type").starts_with("application/openmetrics-text"));
     assert!(open.body.ends_with("# EOF\n"), "{}", open.body);
     // Nothing else is served there.
@@ -87,8 +91,9 @@ fn names(text: &str) -> BTreeSet<String> {
 #[test]
 fn dashboard_and_alerts_use_metrics_that_exist() {
     // With TLS, so that the certificate has a metric, too.
-    let extra =
-        String::from("\n[console]\nlisten = [\"127.0.0.1:0\"]\n\n[metrics]\nlisten = [\"127.0.0.1:0\"]\nper_share = true\n");
+    let extra = String::from(
+        "\n[console]\nlisten = [\"127.0.0.1:0\"]\n\n[metrics]\nlisten = [\"127.0.0.1:0\"]\nper_share = true\n",
+    );
     let server = Shareward::start(&Setup { extra, ..Setup::default() });
     let console = Console { address: listener(&server, "metrics on http://"), server };
     let text = console.get("/metrics").body;

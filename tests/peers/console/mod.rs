@@ -36,7 +36,10 @@ fn pages_are_served_with_a_strict_policy() {
     assert_eq!(api.status, 401);
     for answer in [&page, &script, &api, &console.get("/assets/missing.js"), &console.get("/health")] {
         let policy = answer.field("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"),
+            "{policy}"
+        );
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
         assert_eq!(answer.field("x-content-type-options"), "nosniff");
         assert_eq!(answer.field("referrer-policy"), "no-referrer");
@@ -118,7 +121,9 @@ fn wrong_passwords_are_refused_slowly_and_written_to_the_log() {
     let log = console.server.log();
     assert_eq!(log.matches("logon refused").count(), 2, "{log}");
     assert!(log.contains("wrong password") && log.contains("no such user"), "{log}");
-    for malformed in ["", "{}", "{\"user\":\"admin\"}", "[1]", "{\"user\":\"a\",\"password\":\"b\",\"more\":1}"] {
+    for malformed in
+        ["", "{}", "{\"user\":\"admin\"}", "[1]", "{\"user\":\"a\",\"password\":\"b\",\"more\":1}"]
+    {
         let answer = console.request("POST /logon", &[("Origin", &console.origin())], malformed);
         assert!((400..=415).contains(&answer.status), "{malformed} {answer:?}");
     }
@@ -271,7 +276,10 @@ fn plain_console_for_the_network_is_refused() {
     let text = std::fs::read_to_string(server.config()).expect("the configuration");
     let path = server.scratch().join("wrong.toml");
     for (table, expected) in [
-        ("[console]\nlisten = [\"0.0.0.0:0\"]\ntls = false\n", "passwords would cross the network unprotected"),
+        (
+            "[console]\nlisten = [\"0.0.0.0:0\"]\ntls = false\n",
+            "passwords would cross the network unprotected",
+        ),
         ("[metrics]\nlisten = [\"0.0.0.0:0\"]\n", "could read the metrics"),
     ] {
         std::fs::write(&path, format!("{text}\n{table}")).expect("write");

@@ -48,7 +48,7 @@ pub(crate) fn measurements(server: &Server, caller: &Caller) -> Result<Measureme
     Ok(measure(server))
 }
 
-/// The same, without a check of rights: part of an operation.
+/// The counters and measurements. Does not check rights: part of an operation.
 pub(super) fn measure(server: &Server) -> Measurements {
     let sizes = server.registry.lock("sizes").sizes();
     Measurements {

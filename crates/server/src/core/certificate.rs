@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -68,10 +70,14 @@ impl Certificate {
                     return Ok(Self { is_own: true, ..kept });
                 }
                 Ok(_) => tracing::warn!("the console's certificate is about to expire; a new one is made"),
-                Err(error) => tracing::warn!(%error, "cannot use the console's certificate; a new one is made"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot use the console's certificate; a new one is made")
+                }
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(%error, path = %path.display(), "cannot read the console's certificate; a new one is made"),
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "cannot read the console's certificate; a new one is made")
+            }
         }
         let pem = made(settings, now).map_err(|error| CertificateError::Make(error.to_string()))?;
         state_file::replace(directory, OWN, &pem)

@@ -70,7 +70,10 @@ pub fn read_token(path: &Path) -> Result<Zeroizing<String>, CertificateError> {
         .map_err(|error| CertificateError::Read { path: path.to_owned(), error })?;
     let text = Zeroizing::new(text);
     let token = text.lines().next().unwrap_or_default().trim();
-    if token.len() < TOKEN_MIN || token.len() > TOKEN_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if token.len() < TOKEN_MIN
+        || token.len() > TOKEN_MAX
+        || !token.bytes().all(|byte| byte.is_ascii_graphic())
+    {
         let problem = format!("a token is one line of {TOKEN_MIN} to {TOKEN_MAX} characters without spaces");
         return Err(CertificateError::Contents { path: path.to_owned(), problem });
     }

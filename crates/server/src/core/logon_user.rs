@@ -38,7 +38,11 @@ pub(crate) fn account_tried(server: &Server, claim: &Claim) -> String {
 }
 
 /// The user with the permissions that apply, and with the administrator flag.
-pub(crate) fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NotBegun> {
+pub(crate) fn user_of(
+    server: &Server,
+    settings: &Settings,
+    identity: &auth::Identity,
+) -> Result<User, NotBegun> {
     if let Some(user) = &identity.domain_user {
         return server.domain_user(settings, user).map_err(|reason| NotBegun {
             status: match reason {

@@ -95,11 +95,11 @@ pub(crate) async fn log_on(
     let (of, with) = (Arc::clone(server), Arc::clone(&settings));
     // The name service may hang.
     let bulkhead = Some(Arc::clone(&server.capacity.logons));
-    let found = crate::core::blocking::run_behind(bulkhead, move || {
-        user_of(&of, &with, &identity).map(|user| (user, identity.clone())).map_err(|not| (not, identity))
-    });
-    match found.await.map_err(|_| PasswordRefused::Internal)? {
-        Ok((user, identity)) => {
+    let found =
+        crate::core::blocking::run_behind(bulkhead, move || (user_of(&of, &with, &identity), identity));
+    let (found, identity) = found.await.map_err(|_| PasswordRefused::Internal)?;
+    match found {
+        Ok(user) => {
             if server.logons.granted_log.has_room(peer.ip(), server.now()) {
                 // There is no session of SMB.
                 logon_granted(&peer, &identity, 0);
@@ -107,7 +107,7 @@ pub(crate) async fn log_on(
             let mark = PasswordMark::of(server, &user);
             Ok(Visitor { user: Arc::new(user), mark })
         }
-        Err((not_begun, identity)) => {
+        Err(not_begun) => {
             if server.logons.log.has_room(peer.ip(), server.now()) {
                 proven_logon_refused(&peer, &identity, &not_begun.why);
             }
@@ -175,8 +175,11 @@ impl Exchange {
         if user.is_empty() {
             return Err(PasswordRefused::Wrong);
         }
-        let config =
-            auth::AcceptorConfig { allow_anonymous: false, guest_for_unknown: false, ..settings.acceptor_config() };
+        let config = auth::AcceptorConfig {
+            allow_anonymous: false,
+            guest_for_unknown: false,
+            ..settings.acceptor_config()
+        };
         let now = server.file_time();
         let mut acceptor = Acceptor::new(config);
         let options = InitiatorOptions { raw_ntlmssp: true, now, ..InitiatorOptions::default() };
@@ -244,7 +247,11 @@ async fn decide(
 enum Turned {
     Decided(Result<Box<Logon>, NotDecided>),
     /// A controller has to decide. Until then, the attempt counts as one with a wrong password.
-    PassOn { request: Box<PassThrough>, attempt: Attempt, spent: Spent },
+    PassOn {
+        request: Box<PassThrough>,
+        attempt: Attempt,
+        spent: Spent,
+    },
     /// The attempt has to wait.
     Wait(Duration),
 }

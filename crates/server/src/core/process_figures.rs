@@ -65,8 +65,14 @@ mod tests {
     #[test]
     fn own_figures_are_plausible() {
         let figures = current().unwrap();
-        assert!(figures.resident_bytes > 100_000 && figures.virtual_bytes >= figures.resident_bytes, "{figures:?}");
-        assert!(figures.threads >= 1 && figures.max_descriptors >= 3 && figures.cpu_seconds >= 0.0, "{figures:?}");
+        assert!(
+            figures.resident_bytes > 100_000 && figures.virtual_bytes >= figures.resident_bytes,
+            "{figures:?}"
+        );
+        assert!(
+            figures.threads >= 1 && figures.max_descriptors >= 3 && figures.cpu_seconds >= 0.0,
+            "{figures:?}"
+        );
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         assert!(figures.start_seconds <= now + 2 && figures.start_seconds + 86_400 > now, "{figures:?}");
     }

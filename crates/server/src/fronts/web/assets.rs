@@ -93,8 +93,16 @@ mod tests {
                 let named = named.split('"').next().unwrap();
                 assert!(ASSETS.iter().any(|it| it.name == named), "{} names {named}", asset.name);
             }
-            assert!(!text.contains("innerHTML"), "{}: text from clients must never be read as HTML", asset.name);
-            assert!(!text.contains("style=\""), "{}: the policy of the pages refuses styles of elements", asset.name);
+            assert!(
+                !text.contains("innerHTML"),
+                "{}: text from clients must never be read as HTML",
+                asset.name
+            );
+            assert!(
+                !text.contains("style=\""),
+                "{}: the policy of the pages refuses styles of elements",
+                asset.name
+            );
         }
     }
 
@@ -105,7 +113,10 @@ mod tests {
         assert_eq!((first.status(), first.headers()[CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, CSS));
         let mut headers = HeaderMap::new();
         headers.insert(IF_NONE_MATCH, first.headers()[ETAG].clone());
-        assert_eq!(asset(Path("console.css".into()), headers, address()).await.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(
+            asset(Path("console.css".into()), headers, address()).await.status(),
+            StatusCode::NOT_MODIFIED
+        );
         let missing = asset(Path("../Cargo.toml".into()), HeaderMap::new(), address()).await;
         assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     }

@@ -9,8 +9,8 @@ use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
@@ -151,7 +151,9 @@ mod tests {
         ] {
             assert!(host(good), "{good}");
         }
-        for bad in ["evil.example", "files.example.com.evil.example", "", "127.0.0.1.evil.example:8445", "files:x"] {
+        for bad in
+            ["evil.example", "files.example.com.evil.example", "", "127.0.0.1.evil.example:8445", "files:x"]
+        {
             assert!(!host(bad), "{bad}");
         }
     }

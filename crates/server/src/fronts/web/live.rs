@@ -28,7 +28,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let reader = admin::events(&web.server, &caller, &seat, &EventQuery { after: last, ..EventQuery::default() })?;
+    let reader = admin::events(&web.server, &caller, &seat, &EventQuery { after: last })?;
     let watching = Watching { web, visit, peer, reader };
     // The head of the answer is sent at once, with the time after which the browser connects again.
     let begun = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n")))]);

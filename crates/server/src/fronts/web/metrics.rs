@@ -82,7 +82,11 @@ fn of_server(text: &mut Text, metrics: &Metrics) {
         ("shareward_open_files", "Files and streams that are open.", sizes.files),
         ("shareward_locks", "Byte-range locks.", sizes.locks),
         ("shareward_orphans", "Durable opens that wait for their clients.", sizes.orphans),
-        ("shareward_waiting_requests", "Requests that wait for a lock or for the end of a break.", sizes.waiting),
+        (
+            "shareward_waiting_requests",
+            "Requests that wait for a lock or for the end of a break.",
+            sizes.waiting,
+        ),
         ("shareward_delayed_logons", "Logons that are delayed after wrong passwords.", *delayed_logons),
         ("shareward_shares", "Shares, including IPC$.", sizes.shares),
         ("shareward_users", "Accounts in the users file.", metrics.users),
@@ -108,7 +112,11 @@ fn of_server(text: &mut Text, metrics: &Metrics) {
             "Opens refused because of another open or of a limit.",
             counted.opens_refused,
         ),
-        ("shareward_lock_conflicts", "Requests refused because of a byte-range lock.", counted.lock_conflicts),
+        (
+            "shareward_lock_conflicts",
+            "Requests refused because of a byte-range lock.",
+            counted.lock_conflicts,
+        ),
         ("shareward_logon_failures", "Wrong passwords.", counted.password_errors),
         ("shareward_access_denied", "Requests refused for lack of permission.", counted.permission_errors),
         (
@@ -117,7 +125,11 @@ fn of_server(text: &mut Text, metrics: &Metrics) {
             counted.system_errors,
         ),
         ("shareward_breaks_sent", "Breaks of oplocks and leases sent.", counted.breaks_sent),
-        ("shareward_breaks_timed_out", "Breaks that were not acknowledged in time.", counted.breaks_timed_out),
+        (
+            "shareward_breaks_timed_out",
+            "Breaks that were not acknowledged in time.",
+            counted.breaks_timed_out,
+        ),
         ("shareward_credits_granted", "Credits granted to clients.", counted.credits_granted),
         ("shareward_credits_charged", "Credits that requests have used.", counted.credits_charged),
         ("shareward_sent_bytes", "Bytes sent to SMB clients.", counted.bytes_sent),
@@ -146,7 +158,9 @@ fn of_requests(text: &mut Text, requests: &[CommandCounts]) {
     let labels: Vec<_> = named
         .iter()
         .flat_map(|(command, counts)| {
-            RESULTS.map(|(result, class)| ([("command", command.as_str()), ("result", result)], counts.of(class)))
+            RESULTS.map(|(result, class)| {
+                ([("command", command.as_str()), ("result", result)], counts.of(class))
+            })
         })
         .collect();
     text.counters(

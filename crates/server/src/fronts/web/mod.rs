@@ -85,7 +85,9 @@ impl Web {
                 .fallback(http::Refused::no_route)
                 .with_state(Arc::clone(self)),
         };
-        router.route("/health", get(metrics::health)).layer(from_fn_with_state(Arc::clone(self), guard::check))
+        router
+            .route("/health", get(metrics::health))
+            .layer(from_fn_with_state(Arc::clone(self), guard::check))
     }
 
     fn console(self: &Arc<Self>) -> Router {

@@ -172,7 +172,9 @@ mod tests {
         let gauge = "# HELP b Per share.\n# TYPE b gauge\nb{share=\"a\\\"b\\\\c\\nd\",x=\"y\"} 1\n";
         assert_eq!(
             text(Format::Prometheus),
-            format!("# HELP a_things_total Things.\n# TYPE a_things_total counter\na_things_total 7\n{gauge}")
+            format!(
+                "# HELP a_things_total Things.\n# TYPE a_things_total counter\na_things_total 7\n{gauge}"
+            )
         );
         assert_eq!(
             text(Format::OpenMetrics),
@@ -196,7 +198,10 @@ mod tests {
 
     #[test]
     fn format_is_what_the_client_accepts() {
-        assert_eq!(Format::of("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"), Format::OpenMetrics);
+        assert_eq!(
+            Format::of("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"),
+            Format::OpenMetrics
+        );
         assert_eq!(Format::of("*/*"), Format::Prometheus);
         assert_eq!(Format::of(""), Format::Prometheus);
     }

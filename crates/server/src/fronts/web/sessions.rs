@@ -49,11 +49,8 @@ impl WebSessions {
     /// least recently used session makes room for one more than the user may have.
     pub(super) fn begin(&self, visitor: Visitor, now: Time) -> Option<(Zeroizing<String>, Visit)> {
         let (token, csrf) = (random_token()?, random_token()?);
-        let visit = Visit {
-            key: Key::of(&token),
-            visitor: Arc::new(visitor),
-            csrf: Arc::from(csrf.as_str()),
-        };
+        let visit =
+            Visit { key: Key::of(&token), visitor: Arc::new(visitor), csrf: Arc::from(csrf.as_str()) };
         let account = AccountName::new(&visit.visitor.user.name);
         let mut table = self.table.lock();
         table.retain(|_, entry| entry.is_valid(now));
