@@ -4,20 +4,22 @@ import { request, setToken } from "./api.js";
 import { announce, h } from "./dom.js";
 import { live } from "./live.js";
 import { Overview } from "./overview.js";
-import { files, refusals, sessions, Settings, shares, users } from "./pages.js";
+import { files, refusals, sessions, Settings, shares, Statistics, users } from "./pages.js";
 
 const app = document.getElementById("app");
 let page;
 let user;
+let overview;
 
 /** The pages: address, name, maker, and whether the user has a use for it. */
 const PAGES = [
-  ["overview", "Overview", (user) => new Overview(user), () => true],
+  ["overview", "Overview", (user) => (overview ??= new Overview(user)), () => true],
   ["files", "Open files", files, () => true],
   ["sessions", "Sessions", sessions, () => true],
   ["shares", "Shares", shares, () => true],
   ["users", "Users", users, (user) => user.sees_everything],
   ["refusals", "Refusals", refusals, (user) => user.sees_others],
+  ["statistics", "Statistics", () => new Statistics(), (user) => user.sees_everything],
   ["settings", "Settings", (user) => new Settings(user), (user) => user.sees_everything],
 ];
 
@@ -75,8 +77,8 @@ function show_frame() {
 
 function show_logon(message) {
   page?.end();
-  page = undefined;
-  user = undefined;
+  overview?.stop();
+  [page, overview, user] = [undefined, undefined, undefined];
   live.end();
   setToken("");
   document.querySelectorAll("dialog").forEach((dialog) => dialog.remove());

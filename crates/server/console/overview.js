@@ -57,19 +57,22 @@ export class Overview {
     this.on_event = (event) => this.#happened(event.detail);
   }
 
+  /** Shows the page. Once shown, it goes on gathering until it is stopped, so that the charts have no gaps. */
   begin() {
-    live.addEventListener("event", this.on_event);
     this.#look(false);
+    if (this.#timer) return;
+    live.addEventListener("event", this.on_event);
     this.#timer = setInterval(() => this.#look(true), INTERVAL_MS);
   }
 
-  end() {
+  end() {}
+
+  stop() {
     live.removeEventListener("event", this.on_event);
     clearInterval(this.#timer);
   }
 
   async #look(automatic) {
-    if (document.hidden && automatic) return;
     try {
       if (this.#user.sees_everything) {
         const [server, statistics] = await Promise.all([
@@ -102,8 +105,10 @@ export class Overview {
     ]);
     const now = performance.now();
     const before = this.#before;
-    this.#before = { now, statistics, refused: this.refused ?? 0 };
     this.refused ??= 0;
+    // Requests that come soon after each other say nothing about a rate.
+    if (before && now - before.now < INTERVAL_MS / 2) return;
+    this.#before = { now, statistics, refused: this.refused };
     if (!before) return;
     const seconds = (now - before.now) / 1000;
     const rate = (name) => (statistics[name] - before.statistics[name]) / seconds;
@@ -135,5 +140,5 @@ function line(event) {
     h("span", { class: "kind" }, KINDS[event.kind] ?? event.kind),
     h("span", { class: "where", title: where }, where),
     h("span", { class: "who" }, [event.user, event.computer].filter(Boolean).join(" at ")),
-    event.reason ? h("span", { class: "reason" }, event.reason) : "");
+    event.reason && event.reason !== "client_close" ? h("span", { class: "reason" }, event.reason.replaceAll("_", " ")) : "");
 }

@@ -1,7 +1,9 @@
 //! The web console and the metrics, by requests without a browser.
 
+mod browser;
 mod http;
 mod metrics;
+mod webdriver;
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
