@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use control::{
-    Access, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, CurrentCounts, Ended, Error,
-    Event, EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, NewUser, OpenFile, Outcome,
-    Page, PasswordChange, PasswordRules, PasswordRulesChange, Refusal, RefusalKind, RefusalQuery,
-    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
-    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
-    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
+    Access, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, ConsoleState, CurrentCounts,
+    Ended, Error, Event, EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, NewUser,
+    OpenFile, Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange, Refusal, RefusalKind,
+    RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session,
+    SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
+    StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -114,7 +114,8 @@ fn answers_fit_their_schemas() {
     fits("Who", &Who { holders: vec![file()], refusals: Some(vec![refusal()]), ..Who::default() });
     fits("Event", &Event::default());
     let (sandbox, password_rules) = (Some(Sandbox::default()), Some(PasswordRules::default()));
-    fits("Settings", &Settings { sandbox, password_rules, ..Settings::default() });
+    let console = Some(ConsoleState::default());
+    fits("Settings", &Settings { sandbox, password_rules, console, ..Settings::default() });
     let times = vec![TimeClass { microseconds_max: Some(50), count: 1 }, TimeClass::default()];
     let requests = vec![RequestStatistics { times, ..RequestStatistics::default() }];
     let current = Some(CurrentCounts::default());

@@ -9,10 +9,10 @@ use axum::http::StatusCode;
 use axum::routing::{get, patch, put};
 use axum::{Json, Router};
 use control::{
-    Clock, Connection, CurrentCounts, Ended, Error, Grant, GrantRight, NewShare, OpenFile, Page,
-    PasswordChange, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Settings,
-    SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery, TimeClass, Timestamp, User,
-    UserChange, number, route,
+    Clock, Connection, ConsoleState, CurrentCounts, Ended, Error, Grant, GrantRight, NewShare, OpenFile,
+    Page, PasswordChange, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState,
+    Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery, TimeClass,
+    Timestamp, User, UserChange, number, route,
 };
 use fake::{Data, FakeServer};
 
@@ -71,6 +71,11 @@ fn settings() -> Settings {
             system_calls: "56 refused".into(),
             capabilities: ["CAP_SETUID", "CAP_SETGID", "CAP_CHOWN"].map(String::from).into(),
             missing: vec!["Landlock is not available; the server could execute programs".into()],
+        }),
+        console: Some(ConsoleState {
+            listening: vec!["192.0.2.1:8445".into(), "[::1]:8445".into()],
+            certificate_sha256: Some(["AB"; 32].join(":")),
+            certificate_expires: Some(Timestamp(1_900_000_000_000)),
         }),
         ..Settings::default()
     }

@@ -202,8 +202,8 @@ impl Browser {
             }
         }
         let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.parse().ok())?
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
         });
         let mut body = vec![0; length.ok_or("an answer without a length")?];
         answer.read_exact(&mut body).map_err(|error| error.to_string())?;

@@ -36,6 +36,9 @@ pub(crate) fn package(
     // `net share` and other commands change the configuration, so it cannot be a conffile, about which dpkg would ask at
     // each upgrade. The script creates it from this file if it is missing.
     tree.copy(&packaging.join("shareward.toml"), "usr/share/shareward/shareward.toml", 0o644)?;
+    for name in ["grafana-dashboard.json", "prometheus-alerts.yml"] {
+        tree.copy(&packaging.join(name), &format!("usr/share/shareward/{name}"), 0o644)?;
+    }
     tree.directory("etc/shareward", 0o750)?;
     tree.directory("var/lib/shareward", 0o700)?;
     for page in &release.pages {

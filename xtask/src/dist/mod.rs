@@ -162,6 +162,8 @@ const FILES: &[&str] = &[
     "LICENSE-APACHE",
     "docs",
     "packaging/completions",
+    "packaging/grafana-dashboard.json",
+    "packaging/prometheus-alerts.yml",
     "packaging/shareward.service",
     "packaging/shareward.toml",
 ];
