@@ -36,6 +36,7 @@ mod kernel;
 mod kind_close;
 mod late;
 mod logon;
+mod maintenance;
 mod mount_faults;
 mod mount_programs;
 mod moves;

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use control::{
-    Clock, CloseFile, Connection, ConnectionQuery, Ended, Event, EventQuery, FileQuery, Logon, NewShare,
-    NewUser, OpenFile, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
-    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
-    number,
+    AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event, EventQuery,
+    FileQuery, HoldState, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange, Rechecked,
+    Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings,
+    SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery, number,
 };
 use futures_util::Stream;
 
@@ -18,6 +18,9 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 
 /// Events as they happen; it ends with an error when the server goes.
 pub type Events<'a> = Pin<Box<dyn Stream<Item = Result<Event, Error>> + 'a>>;
+
+/// The states of a hold, as they change. The hold lasts until this is dropped or ends.
+pub type HoldStates<'a> = Pin<Box<dyn Stream<Item = Result<HoldState, Error>> + 'a>>;
 
 /// The operations of an administrator on a server of any make. Lists are complete and, if the entries have ids,
 /// ordered by id; the pages of a server are hidden. The `after` and `limit` of a query are not used.
@@ -57,6 +60,42 @@ pub trait Administration {
     /// Closes one open. Fails with 2314 if no open has this id, or if it is not the expected one. Servers of other
     /// makes close at once; a grace period fails with 50 there.
     fn close_file<'a>(&'a self, id: u32, how: &'a CloseFile) -> Answer<'a, Ended>;
+
+    /// Announces the close of an open at a later time. Fails as [`Self::close_file`] does.
+    fn announce_close<'a>(&'a self, _id: u32, _announced: &'a AnnounceClose) -> Answer<'a, OpenFile> {
+        unsupported()
+    }
+
+    /// Cancels an announced close. Fails with 87 if there is none.
+    fn cancel_close(&self, _id: u32) -> Answer<'_, OpenFile> {
+        unsupported()
+    }
+
+    /// The drains in force.
+    fn drains(&self) -> Answer<'_, Vec<Drain>> {
+        unsupported()
+    }
+
+    /// Begins a drain, or changes the one of the same scope. Fails with 2310 if there is no such share.
+    fn begin_drain<'a>(&'a self, _new: &'a NewDrain) -> Answer<'a, Drain> {
+        unsupported()
+    }
+
+    /// Ends a drain and returns its last state. Fails with 87 if there is none.
+    fn end_drain<'a>(&'a self, _which: &'a EndDrain) -> Answer<'a, Drain> {
+        unsupported()
+    }
+
+    /// Waits until nobody has a path open, and then holds it.
+    fn hold<'a>(&'a self, _new: &'a NewHold) -> Answer<'a, HoldStates<'a>> {
+        unsupported()
+    }
+
+    /// Lists the connections of a share with more rights than the share gives their users now, and ends them if `end`
+    /// is true. Fails with 2310 if there is no such share.
+    fn recheck<'a>(&'a self, _share: &'a str, _end: bool) -> Answer<'a, Rechecked> {
+        unsupported()
+    }
 
     /// The opens of a file or below a directory, and the recent refusals.
     fn who<'a>(&'a self, _query: &'a WhoQuery) -> Answer<'a, Who> {

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use control::{
-    Clock, CloseFile, Connection, ConnectionQuery, Ended, Event, EventQuery, FileQuery, Logon, NewShare,
-    NewUser, OpenFile, Page, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction,
-    Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, StatisticsQuery, User,
-    UserChange, Who, WhoQuery, number, route,
+    AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event, EventQuery,
+    FileQuery, HoldState, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, Page, PasswordChange,
+    Recheck, Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery,
+    Settings, SettingsChange, Share, ShareChange, Statistics, StatisticsQuery, User, UserChange, Who,
+    WhoQuery, number, route,
 };
 use futures_util::stream;
 use hyper::{Method, StatusCode};
@@ -19,7 +20,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::limits::{LIST_ENTRIES_MAX, PAGE_ENTRIES, REQUEST_TIME_MAX};
-use crate::{Administration, Answer, Error, Events, http};
+use crate::{Administration, Answer, Error, Events, HoldStates, http};
 
 /// The carrier of the control API: a stream of bytes to the server for each request.
 pub trait Transport {
@@ -134,6 +135,23 @@ impl<C: Transport> ControlClient<C> {
         serde_json::from_slice(&body).map_err(|error| Error::Nonsense(error.to_string()))
     }
 
+    /// Sends a request whose answer is lines.
+    async fn lines(
+        &self,
+        method: Method,
+        address: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<http::Lines, Error> {
+        let opened = async { http::lines(self.connect().await?, method, address, body).await };
+        let (status, mut lines) =
+            timeout(REQUEST_TIME_MAX, opened).await.map_err(|_elapsed| Error::TimedOut)??;
+        if !status.is_success() {
+            let body = timeout(REQUEST_TIME_MAX, lines.rest()).await;
+            return Err(refusal(status, &body.map_err(|_elapsed| Error::TimedOut)??));
+        }
+        Ok(lines)
+    }
+
     async fn list<T: DeserializeOwned>(
         &self,
         address: impl Fn(Option<u64>, Option<u32>) -> String,
@@ -182,19 +200,56 @@ impl<C: Transport> Administration for ControlClient<C> {
         Box::pin(async move { self.request(Method::DELETE, &route::close_file(id, how)).await })
     }
 
+    fn announce_close<'a>(&'a self, id: u32, announced: &'a AnnounceClose) -> Answer<'a, OpenFile> {
+        Box::pin(
+            async move { self.send(Method::PUT, &route::file_closing(id), announced, Content::Open).await },
+        )
+    }
+
+    fn cancel_close(&self, id: u32) -> Answer<'_, OpenFile> {
+        Box::pin(async move { self.request(Method::DELETE, &route::file_closing(id)).await })
+    }
+
+    fn drains(&self) -> Answer<'_, Vec<Drain>> {
+        Box::pin(async move { Ok(self.request::<Page<Drain>>(Method::GET, route::DRAINS).await?.items) })
+    }
+
+    fn begin_drain<'a>(&'a self, new: &'a NewDrain) -> Answer<'a, Drain> {
+        Box::pin(self.send(Method::POST, route::DRAINS, new, Content::Open))
+    }
+
+    fn end_drain<'a>(&'a self, which: &'a EndDrain) -> Answer<'a, Drain> {
+        Box::pin(self.send(Method::POST, route::DRAINS_END, which, Content::Open))
+    }
+
+    fn hold<'a>(&'a self, new: &'a NewHold) -> Answer<'a, HoldStates<'a>> {
+        Box::pin(async move {
+            let body = serde_json::to_vec(new).map_err(|error| Error::Nonsense(error.to_string()))?;
+            let lines = self.lines(Method::POST, route::HOLDS, Some(body)).await?;
+            let states: HoldStates<'a> = Box::pin(stream::try_unfold(lines, async |mut lines| {
+                let Some(line) = lines.next().await? else { return Ok(None) };
+                let state: HoldState =
+                    serde_json::from_slice(&line).map_err(|error| Error::Nonsense(error.to_string()))?;
+                Ok(Some((state, lines)))
+            }));
+            Ok(states)
+        })
+    }
+
+    fn recheck<'a>(&'a self, share: &'a str, end: bool) -> Answer<'a, Rechecked> {
+        Box::pin(async move {
+            let address = route::share_recheck(share);
+            self.send(Method::POST, &address, &Recheck { end }, Content::Open).await
+        })
+    }
+
     fn who<'a>(&'a self, query: &'a WhoQuery) -> Answer<'a, Who> {
         Box::pin(async move { self.request(Method::GET, &route::who(query)).await })
     }
 
     fn events<'a>(&'a self, query: &'a EventQuery) -> Answer<'a, Events<'a>> {
         Box::pin(async move {
-            let opened = async { http::lines(self.connect().await?, &route::events(query)).await };
-            let (status, mut lines) =
-                timeout(REQUEST_TIME_MAX, opened).await.map_err(|_elapsed| Error::TimedOut)??;
-            if !status.is_success() {
-                let body = timeout(REQUEST_TIME_MAX, lines.rest()).await;
-                return Err(refusal(status, &body.map_err(|_elapsed| Error::TimedOut)??));
-            }
+            let lines = self.lines(Method::GET, &route::events(query), None).await?;
             let events: Events<'a> = Box::pin(stream::try_unfold(lines, async |mut lines| {
                 let Some(line) = lines.next().await? else { return Ok(None) };
                 let event: Event =

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use control::{
-    Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, NewUser,
-    OpenFile, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
-    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
+    AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, EventQuery,
+    FileQuery, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange, Rechecked, Refusal,
+    RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share,
+    ShareChange, Statistics, User, UserChange, Who, WhoQuery,
 };
 use tokio::sync::OnceCell;
 
 use crate::control_client::{Sockets, Transport as _};
 use crate::local::{AllLocal, running_makes};
-use crate::{Administration, Answer, ControlClient, Error, Events};
+use crate::{Administration, Answer, ControlClient, Error, Events, HoldStates};
 
 /// The server of this machine. The first question about sessions and opens finds out which it is; all other operations
 /// are those of our own server.
@@ -69,6 +70,13 @@ impl Administration for HereClient {
         files(query: &'a FileQuery) -> Vec<OpenFile>;
         file(id: u32) -> OpenFile;
         close_file(id: u32, how: &'a CloseFile) -> Ended;
+        announce_close(id: u32, announced: &'a AnnounceClose) -> OpenFile;
+        cancel_close(id: u32) -> OpenFile;
+        drains() -> Vec<Drain>;
+        begin_drain(new: &'a NewDrain) -> Drain;
+        end_drain(which: &'a EndDrain) -> Drain;
+        hold(new: &'a NewHold) -> HoldStates<'a>;
+        recheck(share: &'a str, end: bool) -> Rechecked;
         who(query: &'a WhoQuery) -> Who;
         events(query: &'a EventQuery) -> Events<'a>;
         connections(query: &'a ConnectionQuery) -> Vec<Connection>;

@@ -88,12 +88,17 @@ impl Lines {
     }
 }
 
-/// Sends a GET on its own connection and takes the answer in line by line.
-pub(crate) async fn lines<S>(stream: S, address: &str) -> Result<(StatusCode, Lines), Error>
+/// Sends a request on its own connection and takes the answer in line by line.
+pub(crate) async fn lines<S>(
+    stream: S,
+    method: Method,
+    address: &str,
+    body: Option<Vec<u8>>,
+) -> Result<(StatusCode, Lines), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = request(Method::GET, address, None)?;
+    let request = request(method, address, body)?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let driver = tokio::spawn(connection);

@@ -23,7 +23,7 @@ pub mod smb;
 mod srvs;
 mod tickets;
 
-pub use administration::{Administration, Answer, Events};
+pub use administration::{Administration, Answer, Events, HoldStates};
 pub use control_client::{ControlClient, Sockets, Transport};
 pub use error::Error;
 pub use gss::{ErrorKind, default_realm};

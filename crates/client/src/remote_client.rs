@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use control::{
-    Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, NewUser,
-    OpenFile, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
-    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
-    number,
+    AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, EventQuery,
+    FileQuery, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange, Rechecked, Refusal,
+    RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share,
+    ShareChange, Statistics, User, UserChange, Who, WhoQuery, number,
 };
 use tokio::sync::OnceCell;
 
 use crate::remote::{Remote, ServerAddress};
 use crate::smb::LogonCredentials;
-use crate::{Administration, Answer, ControlClient, Error, Events, SrvsClient};
+use crate::{Administration, Answer, ControlClient, Error, Events, HoldStates, SrvsClient};
 
 /// A server on another machine. The first question finds out which API it speaks.
 pub struct RemoteClient {
@@ -59,6 +59,13 @@ impl Administration for RemoteClient {
         sessions(query: &'a SessionQuery) -> Vec<Session>;
         files(query: &'a FileQuery) -> Vec<OpenFile>;
         file(id: u32) -> OpenFile;
+        announce_close(id: u32, announced: &'a AnnounceClose) -> OpenFile;
+        cancel_close(id: u32) -> OpenFile;
+        drains() -> Vec<Drain>;
+        begin_drain(new: &'a NewDrain) -> Drain;
+        end_drain(which: &'a EndDrain) -> Drain;
+        hold(new: &'a NewHold) -> HoldStates<'a>;
+        recheck(share: &'a str, end: bool) -> Rechecked;
         who(query: &'a WhoQuery) -> Who;
         events(query: &'a EventQuery) -> Events<'a>;
         shares() -> Vec<Share>;

@@ -81,6 +81,9 @@ pub struct OpenFile {
     /// True for a named pipe.
     #[serde(default)]
     pub pipe: bool,
+    /// The announcement of its close, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<crate::AnnouncedClose>,
     /// As [`crate::Session::make`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub make: Option<Word>,

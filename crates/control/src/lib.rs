@@ -19,6 +19,7 @@ mod event;
 mod file;
 pub mod glob;
 pub mod limits;
+mod maintenance;
 mod page;
 mod refusal;
 pub mod route;
@@ -37,6 +38,10 @@ pub use bound::{Bound, NotABound};
 pub use error::{Error, number};
 pub use event::{Event, EventQuery};
 pub use file::{Access, AccessBits, CloseFile, FileQuery, LockRange, OpenFile, permission};
+pub use maintenance::{
+    AnnounceClose, AnnouncedClose, Drain, DrainPhase, DrainScope, EndDrain, Hold, HoldState, NewDrain,
+    NewHold, Recheck, Rechecked, RecheckedConnection,
+};
 pub use page::{Ended, Outcome, Page};
 pub use refusal::{Refusal, RefusalKind, RefusalQuery};
 pub use server::ServerInfo;

@@ -25,3 +25,16 @@ pub const WAIT_MAX: u32 = 20;
 
 /// The most bytes of one line of an event stream.
 pub const EVENT_LINE_MAX: usize = 256 * 1024;
+
+/// The most seconds until the deadline of a drain or an announced close: a week.
+pub const DRAIN_SECONDS_MAX: u64 = 7 * 86_400;
+
+/// The most users that a drain names; `files` counts all of their files.
+pub const DRAIN_USERS_MAX: usize = 64;
+
+/// The most characters of a message for users, or of a hold's purpose.
+pub const NOTICE_TEXT_MAX: usize = 1_000;
+
+/// The most opens in one line about a hold, and for one connection of a recheck, so that a line stays below
+/// [`EVENT_LINE_MAX`].
+pub const HOLDERS_SHOWN_MAX: usize = 50;

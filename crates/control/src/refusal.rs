@@ -16,6 +16,10 @@ pub enum RefusalKind {
     AccessDenied,
     /// STATUS_DELETE_PENDING: the file is being deleted.
     DeletePending,
+    /// STATUS_SHARING_PAUSED: the share, the client or the server is drained.
+    Draining,
+    /// STATUS_SHARING_VIOLATION: a command holds the path (`net wait`).
+    Held,
     /// A kind this version does not know.
     #[default]
     #[serde(other)]

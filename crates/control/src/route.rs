@@ -10,12 +10,20 @@
 //! | GET | [`FILES`] | [`crate::FileQuery`] | [`crate::Page`] of [`crate::OpenFile`] | 5, 87 |
 //! | GET | [`FILE`] | | [`crate::OpenFile`] | 5, 87, 2314 |
 //! | DELETE | [`FILE`] | [`crate::CloseFile`] | [`crate::Ended`] | 5, 87, 170, 2314 |
+//! | PUT | [`FILE_CLOSING`] | [`crate::AnnounceClose`] | [`crate::OpenFile`] | 5, 87, 170, 2314 |
+//! | DELETE | [`FILE_CLOSING`] | | [`crate::OpenFile`] | 5, 87, 2314 |
 //! | GET | [`WHO`] | [`crate::WhoQuery`] | [`crate::Who`] | 5, 87, 170, 2310 |
 //! | GET | [`SHARES`] | | [`crate::Page`] of [`crate::Share`], always whole | 5 |
 //! | POST | [`SHARES`] | [`crate::NewShare`] | [`crate::Share`] | 5, 50, 87, 123, 1006, 1332, 2116, 2118 |
 //! | GET | [`SHARE`] | | [`crate::Share`] | 5, 2310 |
 //! | PATCH | [`SHARE`] | [`crate::ShareChange`] | [`crate::Share`] | 5, 50, 87, 1006, 1332, 2310 |
 //! | DELETE | [`SHARE`] | | [`crate::Ended`] | 5, 50, 1006, 2310 |
+//! | POST | [`SHARE_RECHECK`] | [`crate::Recheck`] | [`crate::Rechecked`] | 5, 87, 2310 |
+//! | GET | [`DRAINS`] | | [`crate::Page`] of [`crate::Drain`], always whole | 5 |
+//! | POST | [`DRAINS`] | [`crate::NewDrain`] | [`crate::Drain`] | 5, 87, 170, 2310 |
+//! | POST | [`DRAINS_END`] | [`crate::EndDrain`] | [`crate::Drain`] | 5, 87 |
+//! | GET | [`HOLDS`] | | [`crate::Page`] of [`crate::Hold`], always whole | 5 |
+//! | POST | [`HOLDS`] | [`crate::NewHold`] | lines of [`crate::HoldState`] without end | 5, 87, 170, 2310 |
 //! | GET | [`CONNECTIONS`] | [`crate::ConnectionQuery`] | [`crate::Page`] of [`crate::Connection`] | 5, 87 |
 //! | GET | [`REFUSALS`] | [`crate::RefusalQuery`] | [`crate::Page`] of [`crate::Refusal`] | 5, 87 |
 //! | GET | [`EVENTS`] | [`crate::EventQuery`] | lines of [`crate::Event`] without end | 5, 87, 170 |
@@ -59,10 +67,20 @@ pub const SESSIONS_CLOSE: &str = "/v1/sessions/close";
 pub const FILES: &str = "/v1/files";
 /// One open, by its `FileGlobalId`.
 pub const FILE: &str = "/v1/files/{id}";
+/// The announced close of an open.
+pub const FILE_CLOSING: &str = "/v1/files/{id}/closing";
 /// All shares.
 pub const SHARES: &str = "/v1/shares";
 /// One share, by its name.
 pub const SHARE: &str = "/v1/shares/{name}";
+/// Compares the connections of a share with its present grants.
+pub const SHARE_RECHECK: &str = "/v1/shares/{name}/recheck";
+/// The drains.
+pub const DRAINS: &str = "/v1/drains";
+/// Ends a drain.
+pub const DRAINS_END: &str = "/v1/drains/end";
+/// The holds.
+pub const HOLDS: &str = "/v1/holds";
 /// All connections to shares.
 pub const CONNECTIONS: &str = "/v1/connections";
 /// Recent refusals.
@@ -89,7 +107,7 @@ pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
 pub const LOGONS: &str = "/v1/logons";
 
 /// Every route with each of its methods.
-pub const ALL: [(&str, &str); 29] = [
+pub const ALL: [(&str, &str); 37] = [
     ("GET", SERVER),
     ("GET", SESSIONS),
     ("GET", SESSION),
@@ -98,12 +116,20 @@ pub const ALL: [(&str, &str); 29] = [
     ("GET", FILES),
     ("GET", FILE),
     ("DELETE", FILE),
+    ("PUT", FILE_CLOSING),
+    ("DELETE", FILE_CLOSING),
     ("GET", WHO),
     ("GET", SHARES),
     ("POST", SHARES),
     ("GET", SHARE),
     ("PATCH", SHARE),
     ("DELETE", SHARE),
+    ("POST", SHARE_RECHECK),
+    ("GET", DRAINS),
+    ("POST", DRAINS),
+    ("POST", DRAINS_END),
+    ("GET", HOLDS),
+    ("POST", HOLDS),
     ("GET", CONNECTIONS),
     ("GET", REFUSALS),
     ("GET", EVENTS),
@@ -131,6 +157,11 @@ pub fn file(id: u32) -> String {
     format!("{FILES}/{id}")
 }
 
+/// The URL of the announced close of the open `id`.
+pub fn file_closing(id: u32) -> String {
+    format!("{FILES}/{id}/closing")
+}
+
 /// The URL for closing the open `id`.
 pub fn close_file(id: u32, how: &CloseFile) -> String {
     #[derive(Serialize)]
@@ -153,6 +184,11 @@ pub fn close_file(id: u32, how: &CloseFile) -> String {
 /// The URL of the share `name`.
 pub fn share(name: &str) -> String {
     format!("{SHARES}/{}", escaped(name))
+}
+
+/// The URL of the check of the share `name`.
+pub fn share_recheck(name: &str) -> String {
+    format!("{SHARES}/{}/recheck", escaped(name))
 }
 
 /// The URL of the account `name`.

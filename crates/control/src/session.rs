@@ -50,6 +50,9 @@ pub struct Session {
     /// The shares that the session is connected to.
     #[serde(default)]
     pub shares: Option<Vec<SessionShare>>,
+    /// The drain of its client or of the server, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<crate::Drain>,
     /// The make of a server on this machine that is not Shareward: "samba", "ksmbd" or "nfs".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub make: Option<Word>,

@@ -33,6 +33,9 @@ pub struct Settings {
     pub domain_member: Option<bool>,
     /// The rules for accounts and passwords (`net accounts`).
     pub password_rules: Option<PasswordRules>,
+    /// The drain of the whole server, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<crate::Drain>,
     /// The restrictions that the server has put on itself; `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Sandbox>,

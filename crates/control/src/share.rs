@@ -53,6 +53,9 @@ pub struct Share {
     /// The permissions; `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<Vec<Grant>>,
+    /// The drain of the share, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<crate::Drain>,
 }
 
 /// A share to create: the body of `POST /v1/shares`.

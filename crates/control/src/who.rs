@@ -30,10 +30,20 @@ pub struct Who {
     pub holders: Vec<OpenFile>,
     /// The recent refusals for the path and below it, the latest last; `None` if the server does not record them.
     pub refusals: Option<Vec<Refusal>>,
+    /// The holds of commands on the path, above it or below it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<crate::Hold>,
 }
 
 impl Default for Who {
     fn default() -> Self {
-        Self { schema: SCHEMA, share: None, path: String::new(), holders: Vec::new(), refusals: None }
+        Self {
+            schema: SCHEMA,
+            share: None,
+            path: String::new(),
+            holders: Vec::new(),
+            refusals: None,
+            holds: Vec::new(),
+        }
     }
 }

@@ -3,12 +3,7 @@
 use std::collections::BTreeSet;
 
 use control::{
-    Access, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, ConsoleState, CurrentCounts,
-    Ended, Error, Event, EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, NewUser,
-    OpenFile, Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange, Refusal, RefusalKind,
-    RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session,
-    SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
-    StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
+    Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase, DrainScope, EndDrain, Ended, Error, Event, EventQuery, FileQuery, Grant, GrantRight, Hold, HoldState, LockRange, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -84,6 +79,7 @@ fn file() -> OpenFile {
         lock_ranges: vec![LockRange { offset: 0, length: u64::MAX, exclusive: true }],
         opened_at: Some(Timestamp(0)),
         realm: Some(String::new()),
+        closing: Some(AnnouncedClose::default()),
         ..OpenFile::default()
     }
 }
@@ -101,21 +97,43 @@ fn refusal() -> Refusal {
 fn answers_fit_their_schemas() {
     let shares = vec![SessionShare { name: "data".into(), kind: ShareKind::Disk, opens: Some(1) }];
     let realm = Some(String::new());
-    let session = Session { shares: Some(shares), realm: realm.clone(), ..Session::default() };
+    let session = Session {
+        shares: Some(shares),
+        realm: realm.clone(),
+        drain: Some(Drain::default()),
+        ..Session::default()
+    };
     fits("PageOfSession", &Page::new(vec![session], Some(1)));
     fits("PageOfOpenFile", &Page::whole(vec![file()]));
     fits("PageOfConnection", &Page::whole(vec![Connection { realm, ..Connection::default() }]));
     fits("PageOfRefusal", &Page::whole(vec![refusal()]));
     let grants = Some(vec![grant()]);
-    fits("PageOfShare", &Page::whole(vec![Share { grants, away: Some(String::new()), ..Share::default() }]));
+    fits(
+        "PageOfShare",
+        &Page::whole(vec![Share {
+            grants,
+            away: Some(String::new()),
+            drain: Some(Drain::default()),
+            ..Share::default()
+        }]),
+    );
     fits("PageOfUser", &Page::whole(vec![User::default()]));
     fits("PageOfLogon", &Page::whole(vec![Logon::default()]));
     fits("ServerInfo", &ServerInfo::default());
-    fits("Who", &Who { holders: vec![file()], refusals: Some(vec![refusal()]), ..Who::default() });
+    fits(
+        "Who",
+        &Who {
+            holders: vec![file()],
+            refusals: Some(vec![refusal()]),
+            holds: vec![Hold::default()],
+            ..Who::default()
+        },
+    );
     fits("Event", &Event::default());
     let (sandbox, password_rules) = (Some(Sandbox::default()), Some(PasswordRules::default()));
     let console = Some(ConsoleState::default());
-    fits("Settings", &Settings { sandbox, password_rules, console, ..Settings::default() });
+    let drain = Some(Drain::default());
+    fits("Settings", &Settings { sandbox, password_rules, console, drain, ..Settings::default() });
     let times = vec![TimeClass { microseconds_max: Some(50), count: 1 }, TimeClass::default()];
     let requests = vec![RequestStatistics { times, ..RequestStatistics::default() }];
     let current = Some(CurrentCounts::default());
@@ -148,10 +166,27 @@ fn answers_fit_their_schemas() {
         RefusalKind::LockConflict,
         RefusalKind::AccessDenied,
         RefusalKind::DeletePending,
+        RefusalKind::Draining,
+        RefusalKind::Held,
         RefusalKind::Other,
     ] {
         fits("RefusalKind", &kind);
     }
+    let users = vec![String::new()];
+    fits("PageOfDrain", &Page::whole(vec![Drain { users, ..Drain::default() }]));
+    for scope in [DrainScope::Server, DrainScope::Share, DrainScope::Client] {
+        fits("DrainScope", &scope);
+    }
+    for phase in [DrainPhase::Waiting, DrainPhase::Ending, DrainPhase::Done] {
+        fits("DrainPhase", &phase);
+    }
+    fits("PageOfHold", &Page::whole(vec![Hold::default()]));
+    let (holders, holds) = (vec![file()], vec![Hold::default()]);
+    fits("HoldState", &HoldState { held: Some(Hold::default()), holders, holds, ..HoldState::default() });
+    let realm = Some(String::new());
+    let connection = Connection { realm, ..Connection::default() };
+    let connection = RecheckedConnection { connection, files: vec![file()], may_return: true };
+    fits("Rechecked", &Rechecked { connections: vec![connection], ..Rechecked::default() });
     for right in [GrantRight::Read, GrantRight::Change, GrantRight::Full, GrantRight::Special] {
         fits("GrantRight", &right);
     }
@@ -160,6 +195,11 @@ fn answers_fit_their_schemas() {
 #[test]
 fn request_bodies_fit_their_schemas() {
     fits("CloseSessions", &CloseSessions::default());
+    fits("NewDrain", &NewDrain::default());
+    fits("EndDrain", &EndDrain::default());
+    fits("AnnounceClose", &AnnounceClose::default());
+    fits("NewHold", &NewHold::default());
+    fits("Recheck", &Recheck::default());
     fits("ShareChange", &ShareChange { grants: Some(vec![grant()]), ..ShareChange::default() });
     fits("NewShare", &NewShare::default());
     let password_rules = Some(PasswordRulesChange::default());

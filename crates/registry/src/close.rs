@@ -178,6 +178,7 @@ impl<S: Shell> State<S> {
             return;
         };
         self.orphans.leave(id, &mut open);
+        self.announced_closes.remove(&id);
         self.paths.leave(id, &open);
         open.shared.close(reason);
         self.user_opens.remove(&open.user);

@@ -50,6 +50,10 @@
 //! | numbers of objects of each user (`users.rs`) | a lookup by user when a session becomes valid, and when a tree connect or open begins or ends |
 //! | the choice of the stranger, guest or logon in progress that makes room (`crowd.rs`) | log |
 //! | connections that a lease's break is sent on (`channels_of_lease`) | connections of that client GUID, and sessions of all of them together ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of each kind) |
+//! | `admit`: drains | drains of clients ([`CLIENT_DRAINS`](crate::CLIENT_DRAINS)); during a drain, 256 opens of the session |
+//! | `admit`, `begin_move`, `take_hold`: holds | holds ([`HOLDS`](crate::HOLDS)) and their paths, of which there are as many as shares lead to one directory |
+//! | `opens_to_drain` | the requested part of the table |
+//! | `announce_close`, `cancel_announced_close` | log; `take_due_closes`: the announced closes ([`ANNOUNCED_CLOSES`](crate::ANNOUNCED_CLOSES)) |
 //! | `close_sessions` | the table of sessions; the server ends them one by one instead |
 //! | `shutdown` | everything: no request is served any more |
 //! | statistics | none: they are atomics |

@@ -24,6 +24,7 @@
 
 mod acknowledge;
 mod admit;
+mod announced_closes;
 mod caching;
 mod close;
 mod connection;
@@ -32,10 +33,12 @@ mod cost;
 mod cost_tests;
 mod deadlines;
 mod deletion;
+mod drains;
 mod durable;
 mod effects;
 mod events;
 mod file;
+mod holds;
 mod ids;
 mod intervals;
 mod invariants;
@@ -77,9 +80,11 @@ mod write_back;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
+pub use announced_closes::{ANNOUNCED_CLOSES, AnnounceError, AnnouncedClose};
 pub use connection::{ConnectionDetails, ConnectionInfo, Standing};
 pub use deadlines::AwaitedBreak;
 pub use deletion::{Forgotten, Removal, Replacing};
+pub use drains::{CLIENT_DRAINS, Drain, DrainPhase, DrainScope, Drained, SHARE_DRAINS, TooManyDrains};
 pub use durable::{
     DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
 };
@@ -89,6 +94,7 @@ pub use effects::{
 };
 pub use events::{Event, EventKind, EventOpen, EventUse, Events};
 pub use file::{FileKey, FileShared, FileSummary, OpenTarget};
+pub use holds::{HOLDS, Hold, HoldId, HoldPlace, HoldRefused};
 pub use ids::{ConnectionId, LeaseId, RequestKey};
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};

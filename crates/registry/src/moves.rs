@@ -97,6 +97,8 @@ pub enum InTheWay {
     CachedHandle,
     /// A named stream of the file or an object below the directory is open: STATUS_ACCESS_DENIED.
     Open,
+    /// One of the names is held, or something below it: STATUS_SHARING_VIOLATION.
+    Held,
     /// The open of the rename has ended: STATUS_FILE_CLOSED.
     Closed,
     /// Another rename concerns one of the names, or did since they were looked up. When it is over
@@ -156,6 +158,9 @@ impl<S: Shell> State<S> {
         let open = EventOpen { path: names.from.into(), ..open.event(id) };
         let share = ShareName::new(names.share);
         let places = [names.from, names.to].map(FoldedName::new);
+        if places.iter().any(|path| self.is_held_in_place(&share, path)) {
+            return Err(InTheWay::Held);
+        }
         if places
             .iter()
             .any(|path| self.moves.meets(&share, path) || self.moves.has_moved(&share, path, names.looked_up))

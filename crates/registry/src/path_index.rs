@@ -289,6 +289,11 @@ impl<S: Shell> State<S> {
         Part { entries, last: last.filter(|_| positions.next().is_some()) }
     }
 
+    /// An open of the path or below it, if there is any.
+    pub(crate) fn first_open_below(&self, share: &ShareName, path: &FoldedName) -> Option<FileGlobalId> {
+        self.positions_below(share, path, None).map(|(_, (_, id))| *id).next()
+    }
+
     fn positions_below<'a>(
         &'a self,
         share: &ShareName,

@@ -56,6 +56,10 @@ pub enum RefusalKind {
     LeaseKeyInUse,
     /// A limit was reached.
     LimitReached,
+    /// STATUS_SHARING_PAUSED: the share, the client or the server is drained.
+    Draining,
+    /// STATUS_SHARING_VIOLATION: the path is held.
+    Held,
 }
 
 /// The open that conflicted.

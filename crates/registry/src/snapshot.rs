@@ -16,7 +16,8 @@ use crate::open::Open;
 use crate::session::{Session, SessionState};
 use crate::user_counts::UserKey;
 use crate::{
-    ConnectionId, ConnectionInfo, Identity, OpenTarget, ShareDefinition, Shell, State, Time, UserKind, cost,
+    AnnouncedClose, ConnectionId, ConnectionInfo, Identity, OpenTarget, ShareDefinition, Shell, State, Time,
+    UserKind, cost,
 };
 
 /// A filter of sessions, tree connects and opens (MS-SRVS 3.1.4.1, 3.1.4.2, 3.1.4.5). Without conditions it matches all.
@@ -130,6 +131,8 @@ pub struct FileSnapshot {
     pub expires: Option<Time>,
     /// True if a delete is pending: the file is removed with its last open.
     pub delete_pending: bool,
+    /// The announcement of its close, if there is one.
+    pub closing: Option<Arc<AnnouncedClose>>,
     /// The time of the open.
     pub opened: Time,
     /// The time of the last READ or WRITE.
@@ -288,7 +291,7 @@ impl<S: Shell> State<S> {
             && filter.client.as_ref().is_none_or(|client| self.is_from(session, client))
     }
 
-    fn is_from(&self, session: &Session<S>, client: &ClientName) -> bool {
+    pub(crate) fn is_from(&self, session: &Session<S>, client: &ClientName) -> bool {
         let connections = || session.channels.iter().filter_map(|id| self.connections.get(id));
         client.is_called(&session.owner.client)
             || connections().any(|it| client.is_called(&it.client_name) || client.has_address(it.peer.ip()))
@@ -358,6 +361,7 @@ impl<S: Shell> State<S> {
             durable: open.durable.is_some(),
             expires: open.durable.as_ref().and_then(|durable| durable.deadline),
             delete_pending: self.is_open_deleted(global_id),
+            closing: self.announced_closes.get(&global_id).cloned(),
             opened: open.created,
             last_io: open.shared.last_io(),
             bytes_read: open.shared.bytes_read(),
@@ -377,7 +381,7 @@ impl ClientName {
         &self.name
     }
 
-    fn is_called(&self, name: &str) -> bool {
+    pub(crate) fn is_called(&self, name: &str) -> bool {
         wire::names::eq_ignore_case(name, &self.name)
     }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, ShareName, TreeGlobalId};
 
+use crate::announced_closes::AnnouncedCloses;
 use crate::connection::Connection;
 use crate::deadlines::Deadlines;
 use crate::deletion::PendingDeletes;
+use crate::drains::Drains;
 use crate::events::EventLog;
 use crate::file::{File, FileKey};
+use crate::holds::Holds;
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
 use crate::links::{Link, Links};
@@ -93,6 +96,13 @@ pub struct State<S: Shell> {
     /// The deadlines of breaks, durable opens and logons.
     pub(crate) deadlines: Deadlines,
 
+    /// The drains in force.
+    pub(crate) drains: Drains,
+    /// The paths that are kept from being opened.
+    pub(crate) holds: Holds,
+    /// The closes that are announced for later.
+    pub(crate) announced_closes: AnnouncedCloses,
+
     pub(crate) refusals: RefusalLog,
     pub(crate) events: EventLog,
 
@@ -168,6 +178,9 @@ impl<S: Shell> State<S> {
             create_guids: HashMap::new(),
             waiting: HashMap::new(),
             deadlines: Deadlines::default(),
+            drains: Drains::default(),
+            holds: Holds::default(),
+            announced_closes: AnnouncedCloses::new(),
             refusals: RefusalLog::new(limits.refusals),
             events: EventLog::new(limits.events),
             lock_total: 0,

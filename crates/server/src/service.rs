@@ -138,6 +138,8 @@ impl Service {
         tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::files::notify::observe(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::admin::idle_sessions::watch(Arc::clone(&server))));
+        crate::admin::maintenance::restore(&server);
+        tasks.push(bulkhead::spawn(crate::admin::maintenance::watch(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::logon_log::sum_up(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::domain::answer_names(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::files::recycle::trim(Arc::clone(&server))));

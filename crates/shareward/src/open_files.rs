@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use control::{Event, OpenFile, address, permission};
+use control::{AnnouncedClose, Event, OpenFile, address, permission};
 
 use crate::listing::{Listed, TableForm};
 use crate::output::{
@@ -113,7 +113,7 @@ impl Watched for OpenFile {
 
 /// The table of `files`, from one server or `several`.
 pub(crate) fn table(files: &[Of<OpenFile>], several: bool, form: TableForm) -> String {
-    form.table([&COLUMNS, &MORE_COLUMNS], files, several, |file| {
+    let table = form.table([&COLUMNS, &MORE_COLUMNS], files, several, |file| {
         vec![
             file.id.to_string().into(),
             shown_path(file).into(),
@@ -125,7 +125,18 @@ pub(crate) fn table(files: &[Of<OpenFile>], several: bool, form: TableForm) -> S
             or_unknown(file.opened_at.map(local_time)).into(),
             or_unknown(file.idle_seconds.map(span)).into(),
         ]
-    })
+    });
+    let closing = files.iter().filter_map(|file| {
+        let (file, closing) = (&file.entry, file.entry.closing.as_ref()?);
+        Some(format!("{} is closed at {}{}\n", file.id, local_time(closing.at), said(&closing.text)))
+    });
+    let closing: String = closing.map(|line| clean_line(line.trim_end()) + "\n").collect();
+    if closing.is_empty() { table } else { format!("{table}\n{closing}") }
+}
+
+/// The message of an announced close, behind its time.
+fn said(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 /// The path that NET shows: the one on the server's disk; for a pipe, its name.
@@ -215,8 +226,14 @@ pub(crate) fn detail(file: &OpenFile) -> String {
         label("Locks", &or_unknown(file.locks)),
         label("Path", shown_path(file)),
         label("Permissions", &or_unknown(file.permissions.map(letters))),
+        file.closing.iter().map(closing).collect(),
     ]
     .concat()
+}
+
+/// The line about an announced close.
+fn closing(closing: &AnnouncedClose) -> String {
+    label("Closes at", &format!("{}{}", local_time(closing.at), said(&closing.text)))
 }
 
 /// The lines that `net file ID /verbose` adds.

@@ -126,6 +126,11 @@ impl ShareName {
     pub fn new(name: &str) -> Self {
         Self(FoldedName::new(name))
     }
+
+    /// The folded text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
 }
 
 /// An account's name as it is compared.

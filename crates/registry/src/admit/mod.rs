@@ -76,6 +76,9 @@ impl<S: Shell> State<S> {
         effects: &mut Effects<S>,
     ) -> Result<Decided, Refused> {
         let requester = self.requester(request)?;
+        if request.target.file().is_some() {
+            self.check_maintenance(request, &requester)?;
+        }
         if !self.fail_over(request, &requester, now, effects)? {
             return Ok(Decided::LookAgain);
         }
@@ -121,6 +124,19 @@ impl<S: Shell> State<S> {
             Some(blocker) => Err(Refused::SharingViolation { blocker }),
             None => Ok(Decided::Granted(requester)),
         }
+    }
+
+    /// Refuses an open during a drain, and one of a path that is held.
+    fn check_maintenance(&self, request: &AdmitRequest, requester: &Requester) -> Result<(), Refused> {
+        let Some(tree) = self.trees.get(&requester.home.tree) else { return Err(Refused::TreeGone) };
+        let share = &tree.origin.share;
+        if self.is_drained(requester.home.session, share) {
+            return Err(Refused::Draining);
+        }
+        if self.is_held(share, &request.path) {
+            return Err(Refused::Held);
+        }
+        Ok(())
     }
 
     fn requester(&self, request: &AdmitRequest) -> Result<Requester, Refused> {
@@ -182,6 +198,8 @@ impl<S: Shell> State<S> {
                 (RefusalKind::DeletePending, file.and_then(|it| it.opens.first().copied()))
             }
             Refused::LeaseKeyInUse => (RefusalKind::LeaseKeyInUse, None),
+            Refused::Draining => (RefusalKind::Draining, None),
+            Refused::Held => (RefusalKind::Held, None),
             Refused::LimitReached(_) => (RefusalKind::LimitReached, None),
             Refused::CreateGuidInUse { .. }
             | Refused::NewerInstance

@@ -167,6 +167,10 @@ pub enum Refused {
         /// The open with this create GUID.
         open: FileGlobalId,
     },
+    /// A drain refuses new opens: STATUS_SHARING_PAUSED.
+    Draining,
+    /// The path is held: STATUS_SHARING_VIOLATION.
+    Held,
     /// A newer instance of the application has the file: STATUS_FILE_FORCED_CLOSED.
     NewerInstance,
     /// A limit was reached.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use wire::FileGlobalId;
 
 use super::files::{describe, server_path, within};
-use super::{Caller, Ended, Error, Explained, Own, Right, audit};
+use super::{Caller, Ended, Error, Explained, Own, Right, audit, maintenance};
 use crate::core::bulkhead;
 use crate::core::server::Server;
 use crate::core::waiting::{Ticket, Wake};
@@ -45,6 +45,9 @@ pub(crate) async fn close_file(
         let outcome = close_kindly(&server, file.global_id, grace).await;
         drop(place);
         audit::act(&caller, "close file", &describe(&file), &outcome);
+        if let Ok(ended) = &outcome {
+            maintenance::report_closed(&server, &file, &caller.user, ended.outcome);
+        }
         outcome
     }));
     Ok(closing.await.unwrap_or(Err(Error::Internal))?)
@@ -70,11 +73,14 @@ pub(crate) fn close_file_at_once(
         Ended { sessions: 0, files, outcome: Some(outcome) }
     });
     audit::act(caller, "close file", &describe(&file), &outcome);
+    if let Ok(ended) = &outcome {
+        maintenance::report_closed(server, &file, &caller.user, ended.outcome);
+    }
     Ok(outcome?)
 }
 
 /// The open, if the caller may close it and it matches the expectations.
-fn expected(
+pub(super) fn expected(
     server: &Server,
     caller: &Caller,
     id: u32,
@@ -114,7 +120,7 @@ fn refused(caller: &Caller, file: &FileSnapshot, error: Error) -> Result<Ended, 
     Err(error.into())
 }
 
-async fn close_kindly(server: &Server, id: FileGlobalId, grace: Duration) -> Result<Ended, Error> {
+pub(super) async fn close_kindly(server: &Server, id: FileGlobalId, grace: Duration) -> Result<Ended, Error> {
     let (shared, before) = {
         let state = server.registry.lock("write_caching");
         let open = state.open(id).ok_or(Error::NoSuchFile)?;
@@ -183,7 +189,7 @@ fn outcome_of_gone(before: WriteCaching, open: &OpenShared) -> Option<Outcome> {
 
 /// The default time for a client to write back: a few seconds are enough for a cache, and a person waits for
 /// it.
-const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -142,6 +142,11 @@ pub(crate) fn control_service(
         }
         ServiceAction::Continue => {
             server.running.pause(false);
+            // A drain is what keeps users from opening files, and may be about to stop the server.
+            let scope = registry::DrainScope::Server;
+            if super::drain_state(server, &scope).is_some() {
+                super::end_drain(server, caller, &scope).map_err(|it| it.error)?;
+            }
             "continue service"
         }
     };

@@ -1,6 +1,6 @@
 //! The holders of a file or of a directory's contents, and the refused requests for it.
 
-use registry::{FileSnapshot, Refusal};
+use registry::{FileSnapshot, Hold, HoldId, HoldPlace, Refusal};
 use wire::names::path_below;
 use wire::{FoldedName, eq_ignore_case};
 
@@ -32,6 +32,13 @@ impl Wanted {
         self.places.is_empty()
     }
 
+    /// All places of the path, for a hold.
+    pub(super) fn hold_places(&self) -> Vec<HoldPlace> {
+        let place =
+            |it: &SharePath| HoldPlace { share: it.share.as_str().into(), path: it.path.as_str().into() };
+        self.places.iter().map(place).collect()
+    }
+
     /// The place in the innermost share; `None` if the path is only above shares.
     pub(crate) fn place(&self) -> Option<&SharePath> {
         self.places.first().filter(|_| self.around > 0)
@@ -44,6 +51,8 @@ pub(crate) struct Having {
     pub(crate) holders: Vec<FileSnapshot>,
     /// The refusals, the latest last.
     pub(crate) refusals: Vec<Refusal>,
+    /// The holds on the path, above it or below it.
+    pub(crate) holds: Vec<(HoldId, Hold)>,
 }
 
 /// Resolves a path on the server's disk, a path in `share`, or `\\server\share\path`. Does not check rights:
@@ -111,7 +120,13 @@ pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<H
                 && FoldedName::of(&it.path).rest_below(&FoldedName::new(&place.path)).is_some()
         })
     });
-    Ok(Having { holders, refusals })
+    let mut holds = Vec::new();
+    for place in wanted.places.iter().filter(|it| scope.has_share(&it.share)) {
+        holds.extend(server.registry.lock("holds").holds_of(&place.share, &place.path));
+    }
+    holds.sort_by_key(|(id, _)| *id);
+    holds.dedup_by_key(|(id, _)| *id);
+    Ok(Having { holders, refusals, holds })
 }
 
 /// The limit of listed opens: for more, the list of opens has filters and pages.

@@ -21,6 +21,8 @@ pub(crate) struct AdminSlots {
     pub(crate) closes: AdminSlotPool,
     /// Queries for the users of a file that wait until there are none.
     pub(crate) waits: AdminSlotPool,
+    /// Holds, and waits for them.
+    pub(crate) holds: AdminSlotPool,
     /// Readers of the event stream.
     pub(crate) watchers: AdminSlotPool,
 }
@@ -33,6 +35,7 @@ impl Default for AdminSlots {
             web: AdminSlotPool::new(WEB_REQUESTS),
             closes: AdminSlotPool::new(CLOSES),
             waits: AdminSlotPool::new(WAITS),
+            holds: AdminSlotPool::new(HOLDS),
             watchers: AdminSlotPool::new(WATCHERS),
         }
     }
@@ -178,6 +181,9 @@ const CLOSES: Bounds = Bounds { all: 256, kept: 64, per_user: 32 };
 
 /// The number of queries that wait. One more is ERROR_BUSY.
 const WAITS: Bounds = Bounds { all: 64, kept: 16, per_user: 8 };
+
+/// The number of holds and of waits for them, each of which belongs to a running command. One more is ERROR_BUSY.
+const HOLDS: Bounds = Bounds { all: registry::HOLDS, kept: 16, per_user: 8 };
 
 /// The number of readers of the event stream, each of which gets every event. One more is ERROR_BUSY.
 const WATCHERS: Bounds = Bounds { all: 32, kept: 8, per_user: 4 };

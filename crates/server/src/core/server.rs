@@ -135,6 +135,10 @@ pub(crate) struct Signals {
     pub(crate) domain_changed: Notify,
     /// Notified when a removal, replacement or rename ends.
     pub(crate) moving_ended: Notify,
+    /// Notified when a drain or an announced close has begun, changed or ended.
+    pub(crate) maintenance_changed: Notify,
+    /// Notified when a hold was released.
+    pub(crate) hold_released: Notify,
     /// Notified of every addition to the registry's event stream.
     pub(crate) event_added: Arc<Notify>,
 }

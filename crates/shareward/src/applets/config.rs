@@ -163,6 +163,10 @@ fn shown(settings: &Settings) -> String {
             .concat(),
         );
     }
+    if let Some(drain) = &settings.drain {
+        text.push('\n');
+        text.push_str(&line("Drain", &super::drain::sentence(drain)));
+    }
     if let Some(sandbox) = &settings.sandbox {
         text.push_str(&restrictions(sandbox));
     }

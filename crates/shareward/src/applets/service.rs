@@ -5,11 +5,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use client::Administration;
-use control::{Service, ServiceAction, ServiceState, SessionQuery, number};
+use control::{
+    DrainPhase, DrainScope, EndDrain, NewDrain, Service, ServiceAction, ServiceState, SessionQuery, number,
+};
 
+use super::drain::{self, Asked, DRAIN, STRICT};
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Words};
+use crate::cli::{self, Options, Switch, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Console, clean_line};
@@ -71,13 +74,20 @@ Exit codes: 0 success; the number of a system error up to 255, such as 5
 static STOP_HELP: Help = Help {
     syntax: "\
 NET STOP
-SERVER [/YES | /NO] [--json]
+SERVER [/DRAIN[:DEADLINE] [/STRICT]] [/YES | /NO] [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]
 [--kerberos | --ntlm]]
 ",
     about: "\
 Ends all sessions, closes their open files and stops the Server service. Asks
 for confirmation if files are open.
+
+  /DRAIN   wait until users have closed their files: new opens are refused,
+           except those of users who have a file open. At DEADLINE (10m, 2h,
+           18:00) the rest is closed; clients can write their changes first.
+           The wait goes on in the server if this command is ended;
+           'net continue server' cancels it
+  /STRICT  refuse the opens of these users as well
 
 Exit codes: 0 success; the number of a system error up to 255, such as 5
 (access denied); 2 for all others, such as 3521 (it is not running). The
@@ -88,13 +98,17 @@ message contains the number.
 static PAUSE_HELP: Help = Help {
     syntax: "\
 NET PAUSE
-SERVER [--json]
+SERVER [/DRAIN[:DEADLINE] [/STRICT]] [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]
 [--kerberos | --ntlm]]
 ",
     about: "\
 Makes the Server service refuse new sessions. Existing sessions continue. 'net
 continue server' or a restart ends the pause.
+
+  /DRAIN   refuse new opens instead of new sessions, and show who has files
+           open; see 'net help stop'. The server does not stop
+  /STRICT  refuse also the opens of users who have a file open
 
 Exit codes: 0 success; the number of a system error up to 255, such as 5
 (access denied); 2 for all others, such as 3521 (it is not running). The
@@ -110,7 +124,7 @@ SERVER [--json]
 [--kerberos | --ntlm]]
 ",
     about: "\
-Makes a paused Server service accept new sessions again.
+Makes a paused or drained Server service accept new sessions and opens again.
 
 Exit codes: 0 success; the number of a system error up to 255, such as 5
 (access denied); 2 for all others, such as 3521 (it is not running). The
@@ -121,6 +135,7 @@ message contains the number.
 struct Act {
     action: ServiceAction,
     help: &'static Help,
+    switches: &'static [Switch],
     /// The message at the beginning of an action that takes time.
     begun: Option<&'static str>,
     done: &'static str,
@@ -129,6 +144,7 @@ struct Act {
 static STOPPING: Act = Act {
     action: ServiceAction::Stop,
     help: &STOP_HELP,
+    switches: &[cli::YES, cli::NO, DRAIN, STRICT],
     begun: Some("The Server service is stopping."),
     done: "The Server service was stopped successfully.",
 };
@@ -136,6 +152,7 @@ static STOPPING: Act = Act {
 static PAUSING: Act = Act {
     action: ServiceAction::Pause,
     help: &PAUSE_HELP,
+    switches: &[cli::YES, cli::NO, DRAIN, STRICT],
     begun: None,
     done: "The Server service was paused successfully.",
 };
@@ -143,18 +160,28 @@ static PAUSING: Act = Act {
 static CONTINUING: Act = Act {
     action: ServiceAction::Continue,
     help: &CONTINUE_HELP,
+    switches: &[cli::YES, cli::NO],
     begun: None,
     done: "The Server service was continued successfully.",
 };
 
 fn act(words: &[String], console: &mut Console, act: &'static Act) -> Result<(), Failure> {
-    let (words, options) =
-        command_line(cli::parse(words, &cli::asking(&[cli::YES, cli::NO])), act.help, console)?;
+    let (words, options) = command_line(cli::parse(words, &cli::asking(act.switches)), act.help, console)?;
     named(&words, act.help)?.ok_or_else(|| Failure::Usage {
         error: Numbered::new(messages::ARGUMENT_COUNT_NUMBER),
         help: act.help,
     })?;
+    let drain = drain::asked(&words).map_err(|error| Failure::Usage { error, help: act.help })?;
     let server = administration::of(&options.target)?;
+    if let Some(Asked::Begin(new)) = drain {
+        // The state of a service that does not run is reported as such.
+        administration::run(async { Ok(server.service().await) })?.map_err(not_running)?;
+        let new = NewDrain { then_stop: act.action == ServiceAction::Stop, ..new };
+        if !new.then_stop {
+            return drain::carry_out(&*server, &Asked::Begin(new), &EndDrain::default(), console);
+        }
+        return stop_when_drained(&*server, &new, act, console);
+    }
     if act.action == ServiceAction::Stop {
         // The user is not asked about an action that is impossible.
         administration::run(async { Ok(server.service().await) })?.map_err(not_running)?;
@@ -170,6 +197,38 @@ fn act(words: &[String], console: &mut Console, act: &'static Act) -> Result<(),
     }
     if options.json {
         return console.document("service", &service);
+    }
+    console.line(&format!("{}\n", act.done));
+    Ok(())
+}
+
+/// Drains the server, shows who is left until nobody is, and waits for the end.
+fn stop_when_drained(
+    server: &dyn Administration,
+    new: &NewDrain,
+    act: &Act,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let begun = administration::run(async { Ok(server.begin_drain(new).await?) })?;
+    console.talk(&format!("{}.\n", drain::sentence(&begun)));
+    loop {
+        let drains = administration::run(async { Ok(server.drains().await) })?;
+        // A server that does not answer is about to end.
+        let Ok(drains) = drains else { break };
+        let Some(drain) = drains.iter().find(|it| it.scope == DrainScope::Server) else {
+            console.progress("");
+            return Err(Failure::Plain(String::from("the drain was ended; the server goes on")));
+        };
+        if drain.phase == DrainPhase::Done {
+            break;
+        }
+        console.progress(&format!("{} ...", drain::sentence(drain)));
+        std::thread::sleep(DRAIN_POLL);
+    }
+    console.progress("");
+    await_end(server)?;
+    if console.json() {
+        return console.document("service", &Service { state: ServiceState::Stopping });
     }
     console.line(&format!("{}\n", act.done));
     Ok(())
@@ -359,6 +418,9 @@ const START_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// The time that a server may take to close everything, as in the unit (TimeoutStopSec).
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The interval of looks at a drain.
+const DRAIN_POLL: Duration = Duration::from_millis(500);
 
 const POLL: Duration = Duration::from_millis(50);
 

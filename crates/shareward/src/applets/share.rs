@@ -5,9 +5,11 @@ use std::path::Path;
 
 use client::Administration;
 use control::{
-    ConnectionQuery, Ended, FileQuery, Grant, GrantRight, NewShare, Share, ShareChange, ShareKind, number,
+    ConnectionQuery, EndDrain, Ended, FileQuery, Grant, GrantRight, NewShare, RecheckedConnection, Share,
+    ShareChange, ShareKind, number,
 };
 
+use super::drain::{self, DRAIN, STRICT, UNDRAIN};
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli::{self, Format, Options, Switch, Takes, Words};
@@ -35,6 +37,7 @@ sharename=path [/GRANT:[@]user,{READ | CHANGE | FULL}]...
 sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
         [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
 {sharename | path} /DELETE [/YES | /NO]
+sharename {/DRAIN[:DEADLINE] [/STRICT] | /UNDRAIN | /RECHECK [/YES | /NO]}
 [--json[=wmi]]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]
 [--kerberos | --ntlm]]
@@ -57,6 +60,14 @@ exists.
   /CACHE          what clients may keep as offline copies
   /DELETE         stop sharing the directory. If files are open, asks first and
                   closes them
+  /DRAIN          refuse new opens, and show who has files open. Who has one may
+                  open more, to be able to save, unless /STRICT is given. When
+                  the last file is closed, or at DEADLINE (10m, 2h, 18:00), the
+                  rest is closed; clients can write their changes first. The
+                  share stays drained until /UNDRAIN, also after a restart
+  /RECHECK        list the connections that have more rights than the grants
+                  now give, ask, and end them; clients connect again with the
+                  rights that they have
   --server        the server to ask; by default, the local one
   --kerberos      log on there only with a Kerberos ticket
   --ntlm          log on there only with a password, by NTLM
@@ -75,8 +86,23 @@ const REMARK: Switch = Switch::net("REMARK", Takes::Value);
 const CACHE: Switch = Switch::net("CACHE", Takes::Value);
 const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
 
-const SWITCHES: &[Switch] =
-    &[GRANT, USERS, UNLIMITED, REMARK, CACHE, DELETE, cli::YES, cli::NO, cli::format::JSON];
+const RECHECK: Switch = Switch::own("RECHECK", Takes::Nothing);
+
+const SWITCHES: &[Switch] = &[
+    GRANT,
+    USERS,
+    UNLIMITED,
+    REMARK,
+    CACHE,
+    DELETE,
+    DRAIN,
+    UNDRAIN,
+    STRICT,
+    RECHECK,
+    cli::YES,
+    cli::NO,
+    cli::format::JSON,
+];
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
@@ -87,17 +113,21 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let change = change_of(&words).map_err(usage)?;
     let delete = words.has(&DELETE);
     let changes = change != ShareChange::default();
-    if delete && changes {
+    let drain = drain::asked(&words).map_err(usage)?;
+    let recheck = words.has(&RECHECK);
+    if [delete, changes, drain.is_some(), recheck].into_iter().filter(|it| *it).count() > 1 {
         return Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)));
     }
     let count = || usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
     match words.operands.as_slice() {
-        [] if delete || changes => Err(count()),
+        [] if delete || changes || drain.is_some() || recheck => Err(count()),
         [] => list(&options, format, console),
         [operand] => {
             let server = administration::of(&options.target)?;
             match operand.split_once('=') {
-                Some(_) if delete => Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER))),
+                Some(_) if delete || drain.is_some() || recheck => {
+                    Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)))
+                }
                 Some((name, path)) if !name.is_empty() && !path.is_empty() => {
                     let share = NewShare { name: name.into(), path: path.into(), settings: change };
                     let made = administration::run(async { Ok(server.add_share(&share).await?) })?;
@@ -107,7 +137,12 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                     done(console, &made, &messages::insert(messages::SHARED, name))
                 }
                 Some(_) => Err(usage(Numbered::new(messages::SYNTAX_NUMBER))),
+                None if recheck => self::recheck(&*server, operand, &options, console),
                 None if delete => end(&*server, operand, &options, console),
+                None if drain.is_some() => {
+                    let scope = EndDrain { share: Some(operand.clone()), client: None };
+                    drain.map_or(Ok(()), |asked| drain::carry_out(&*server, &asked, &scope, console))
+                }
                 None if changes => {
                     let name = operand.as_str();
                     let share = administration::run(async { Ok(server.change_share(name, &change).await?) })?;
@@ -197,10 +232,11 @@ fn list(options: &Options, format: Format, console: &mut Console) -> Result<(), 
         text.push_str(&row(&share.name, share.path.as_deref().unwrap_or_default(), &share.comment));
         text.push('\n');
     }
-    let away: String = shares.iter().filter_map(away).collect();
-    if !away.is_empty() {
+    let drained = shares.iter().filter_map(|it| Some(format!("{}.\n", drain::sentence(it.drain.as_ref()?))));
+    let notes: String = shares.iter().filter_map(away).chain(drained).collect();
+    if !notes.is_empty() {
         text.push('\n');
-        text.push_str(&away);
+        text.push_str(&notes);
     }
     console.write(&text);
     console.line(&format!("{}\n", messages::COMPLETED));
@@ -266,6 +302,7 @@ fn show(
         lines("Share name", std::slice::from_ref(&share.name)),
         lines("Path", &[share.path.clone().unwrap_or_default()]),
         share.away.iter().map(|why| lines("Unavailable", std::slice::from_ref(why))).collect(),
+        share.drain.iter().map(|it| lines("Drain", &[drain::sentence(it)])).collect(),
         lines("Remark", std::slice::from_ref(&share.comment)),
         lines("Maximum users", &[limit]),
         lines("Users", &users),
@@ -325,6 +362,45 @@ fn end(
         return console.document("ended", &ended);
     }
     console.line(&format!("{}\n", messages::insert(messages::DELETED, &clean_line(&share.name))));
+    Ok(())
+}
+
+/// Lists the connections with more rights than the share gives now, asks, and ends them.
+fn recheck(
+    server: &dyn Administration,
+    name: &str,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let found = administration::run(async { Ok(server.recheck(name, false).await?) })?;
+    if found.connections.is_empty() {
+        if options.json {
+            return console.document("recheck", &found);
+        }
+        console.line("No connection has more rights than the share gives.\n");
+        console.line(&format!("{}\n", messages::COMPLETED));
+        return Ok(());
+    }
+    let mut text = String::from("These connections have more rights than the share gives:\n\n");
+    for RecheckedConnection { connection, may_return, files } in &found.connections {
+        let whose = crate::open_files::by(&connection.user, connection.computer.as_deref());
+        let may = if *may_return { "may connect again with fewer rights" } else { "may not connect again" };
+        text.push_str(&clean_line(&format!("{whose}: {may}")));
+        text.push('\n');
+        for file in files {
+            text.push_str(&clean_line(&format!("    {}  {}", file.id, crate::open_files::shown_path(file))));
+            text.push('\n');
+        }
+    }
+    text.push_str("\nThey will be ended, and their files closed.\n\n");
+    prompt::confirm(console, &text, DefaultAnswer::No, options.preset)?;
+    let ended = administration::run(async { Ok(server.recheck(name, true).await?) })?;
+    if options.json {
+        return console.document("recheck", &ended);
+    }
+    let count = crate::open_files::number(ended.connections.len(), "connection", "connections");
+    console.line(&format!("{count} ended.\n"));
+    console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
 }
 

@@ -88,6 +88,16 @@ fn opens_and_refusals(who: &Who) -> String {
         text.push_str(&lines.concat());
         text.push('\n');
     }
+    for hold in &who.holds {
+        let lets_in = if hold.lets_in { "; others may open it" } else { "" };
+        let since = or_unknown(hold.since.map(local_time));
+        let place = if hold.path.is_empty() { &hold.share } else { &hold.path };
+        text.push_str(&clean_line(&format!(
+            "{place} is held by {} for '{}' since {since}{lets_in}.",
+            hold.by, hold.purpose
+        )));
+        text.push_str("\n\n");
+    }
     match who.refusals.as_deref() {
         None => text.push_str("This server does not report refusals.\n\n"),
         Some([]) => text.push_str("Nobody was refused recently.\n\n"),
@@ -132,6 +142,8 @@ fn reason(refusal: &Refusal) -> String {
         RefusalKind::LockConflict => "another open has locked the byte range".to_owned(),
         RefusalKind::AccessDenied => "access denied".to_owned(),
         RefusalKind::DeletePending => "the file is being deleted".to_owned(),
+        RefusalKind::Draining => "the share, the client or the server is drained".to_owned(),
+        RefusalKind::Held => "a command holds the path".to_owned(),
         RefusalKind::Other => refusal.status.clone(),
     }
 }

@@ -17,7 +17,8 @@ pub(crate) fn length(words: &Words, switch: &Switch) -> Result<Option<Duration>,
     Ok(Some(Duration::from_secs(seconds)))
 }
 
-fn seconds(text: &str) -> Option<u64> {
+/// The seconds of a length of time.
+pub(super) fn seconds(text: &str) -> Option<u64> {
     let (digits, factor) = match text.char_indices().next_back()? {
         (at, 's' | 'S') => (text.get(..at)?, 1),
         (at, 'm' | 'M') => (text.get(..at)?, 60),

@@ -1,6 +1,7 @@
 //! NET's grammar: `/SWITCH[:value]` in any case and any unambiguous abbreviation, and also GNU's spelling,
 //! `--switch[=value]`.
 
+mod deadline;
 pub(crate) mod filter;
 pub(crate) mod format;
 mod length;
@@ -15,6 +16,7 @@ use crate::failure::Numbered;
 use crate::messages;
 use crate::prompt::Preset;
 
+pub(crate) use deadline::deadline;
 pub(crate) use filter::Filter;
 pub(crate) use format::Format;
 pub(crate) use length::length;

@@ -114,5 +114,7 @@ const fn refusal_word(kind: RefusalKind) -> &'static str {
         RefusalKind::IoConflict => "io_conflict",
         RefusalKind::LeaseKeyInUse => "lease_key_in_use",
         RefusalKind::LimitReached => "limit_reached",
+        RefusalKind::Draining => "draining",
+        RefusalKind::Held => "held",
     }
 }

@@ -2,6 +2,7 @@
 
 mod event;
 mod lists;
+mod maintenance;
 mod settings;
 mod share_words;
 mod shown;
@@ -17,6 +18,10 @@ use crate::core::server::Server;
 
 pub(crate) use event::event;
 pub(crate) use lists::{Looked, connections, files, refusals, sessions};
+pub(crate) use maintenance::{
+    HoldWait, announce_close, begin_drain, cancel_announced_close, drains, end_drain, holds, recheck,
+    wait_for_hold,
+};
 pub(crate) use settings::{
     add_user, change_settings, change_user, clock, control_service, delete_user, logons, service,
     set_password, settings, statistics, users,

@@ -44,6 +44,7 @@ pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &Share
         signing: protection.signing.filter(|_| flags.signed).map(signing),
         transport: Some(String::from("tcp")),
         shares: Some(shares.get(&session.global_id).cloned().unwrap_or_default()),
+        drain: super::maintenance::drain_of_session(server, session.global_id),
         make: None,
     }
 }
@@ -83,6 +84,7 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
         bytes_read: Some(file.bytes_read),
         bytes_written: Some(file.bytes_written),
         pipe: is_pipe,
+        closing: file.closing.as_ref().map(|it| super::maintenance::announced(it)),
         make: None,
     }
 }
@@ -134,6 +136,7 @@ pub(super) fn share(server: &Server, share: &ShareSnapshot, right: Right) -> Sha
         encrypt: settings.map(|it| it.encrypt),
         caching: settings.map(|it| String::from(super::share_words::word(it.caching))),
         grants: settings.map(|it| it.permissions().iter().map(super::share_words::shown).collect()),
+        drain: super::maintenance::drain_of_share(server, &definition.name),
         ..browsed
     }
 }
@@ -217,6 +220,8 @@ fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
         Kind::LockConflict => (RefusalKind::LockConflict, NtStatus::LOCK_NOT_GRANTED),
         Kind::IoConflict => (RefusalKind::LockConflict, NtStatus::FILE_LOCK_CONFLICT),
         Kind::LeaseKeyInUse => (RefusalKind::Other, NtStatus::INVALID_PARAMETER),
+        Kind::Draining => (RefusalKind::Draining, NtStatus::SHARING_PAUSED),
+        Kind::Held => (RefusalKind::Held, NtStatus::SHARING_VIOLATION),
         Kind::LimitReached => (RefusalKind::Other, NtStatus::TOO_MANY_OPENED_FILES),
     }
 }

@@ -27,13 +27,7 @@ where
     if wait > Duration::from_secs(limits::WAIT_MAX.into()) {
         return Err(malformed(format!("wait is at most {} seconds", limits::WAIT_MAX)));
     }
-    if query.path.is_empty() && query.share.is_none() {
-        return Err(malformed("path is missing: name a file or directory"));
-    }
-    let wanted = match resolved(server, query) {
-        Ok(wanted) => Arc::new(wanted),
-        Err(refused) => return Err(refused.naming_shares(server, &identify().await?)),
-    };
+    let wanted = Arc::new(place_of(server, query, &identify).await?);
     let _places = match wait.is_zero() {
         true => None,
         false => {
@@ -71,6 +65,24 @@ enum Unresolved {
     /// Another reason, in words.
     Malformed(String),
     Refused(Error),
+}
+
+/// Resolves the path of a question, or refuses it with the names of the shares.
+pub(super) async fn place_of<F>(
+    server: &Server,
+    query: &WhoQuery,
+    identify: impl Fn() -> F,
+) -> Result<Wanted, Explained>
+where
+    F: Future<Output = Result<Caller, Error>>,
+{
+    if query.path.is_empty() && query.share.is_none() {
+        return Err(malformed("path is missing: name a file or directory"));
+    }
+    match resolved(server, query) {
+        Ok(wanted) => Ok(wanted),
+        Err(refused) => Err(refused.naming_shares(server, &identify().await?)),
+    }
 }
 
 /// Resolves the path of a question.
@@ -138,6 +150,7 @@ fn answer(server: &Server, asked: &str, wanted: &Wanted, having: &Having) -> Who
         path: place.map_or_else(|| asked.to_owned(), |it| it.path.clone()),
         holders: having.holders.iter().map(|it| shown::file(server, it)).collect(),
         refusals: Some(shown::refusals(having.refusals.clone()).collect()),
+        holds: having.holds.iter().map(|(id, hold)| super::maintenance::hold(*id, hold)).collect(),
         ..Who::default()
     }
 }

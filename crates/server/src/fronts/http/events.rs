@@ -38,4 +38,4 @@ fn append(lines: &mut Vec<u8>, event: &Event) {
 }
 
 /// The media type of JSON lines.
-const NDJSON: &str = "application/x-ndjson";
+pub(super) const NDJSON: &str = "application/x-ndjson";

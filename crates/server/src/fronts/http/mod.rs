@@ -3,6 +3,7 @@
 mod answer;
 mod asked;
 mod events;
+mod maintenance;
 mod page;
 mod peer;
 mod routes;

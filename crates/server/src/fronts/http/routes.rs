@@ -13,7 +13,7 @@ use control::{
 use super::answer::Refused;
 use super::asked::{Asked, Body, Filters, Id, InPath};
 use super::page::{Written, listed, page};
-use super::{settings, shares};
+use super::{maintenance, settings, shares};
 use crate::admin::{self, view};
 use crate::core::server::Server;
 
@@ -28,8 +28,13 @@ pub(in crate::fronts) fn router(server: Arc<Server>) -> Router {
         .route(route::WHO, get(super::who::who))
         .route(route::EVENTS, get(super::events::events))
         .route(route::FILE, get(file).delete(close_file))
+        .route(route::FILE_CLOSING, put(maintenance::announce_close).delete(maintenance::cancel_close))
         .route(route::SHARES, get(shares::list).post(shares::add))
         .route(route::SHARE, get(shares::get).patch(shares::change).delete(shares::delete))
+        .route(route::SHARE_RECHECK, post(maintenance::recheck))
+        .route(route::DRAINS, get(maintenance::drains).post(maintenance::begin_drain))
+        .route(route::DRAINS_END, post(maintenance::end_drain))
+        .route(route::HOLDS, get(maintenance::holds).post(maintenance::hold))
         .route(route::CONNECTIONS, get(connections))
         .route(route::REFUSALS, get(refusals))
         .route(route::SETTINGS, get(settings::get).patch(settings::change))

@@ -1,17 +1,17 @@
 //! Closes one open by its id, or all opens that match the filters.
 
 use client::Administration;
-use control::{CloseFile, Ended, FileQuery, OpenFile, Outcome, number};
+use control::{AnnounceClose, CloseFile, Ended, FileQuery, OpenFile, Outcome, number};
 use serde::Serialize;
 
 use super::{EXPECT_PATH, EXPECT_USER, FORCE, GRACE};
 use crate::administration;
-use crate::cli::{Format, Words};
+use crate::cli::{self, Format, Words};
 use crate::failure::{Failure, Numbered};
 use crate::listing::TableForm;
 use crate::messages;
 use crate::open_files::{self, counted, may_have_unwritten, may_write, shown_path, whose};
-use crate::output::{Console, Of, clean_line};
+use crate::output::{Console, Of, clean_line, local_time};
 use crate::prompt::{self, DefaultAnswer, Preset};
 
 /// The options of a close.
@@ -105,6 +105,48 @@ impl Closing {
         }
         if let Some(outcome) = ended.outcome {
             console.line(outcome_message(outcome));
+        }
+        console.line(&format!("{}\n", messages::COMPLETED));
+        Ok(())
+    }
+
+    /// The announcement that `/NOTICE` asks for; `None` to cancel one.
+    pub(super) fn planned(&self, notice: &str, text: &str) -> Result<Option<AnnounceClose>, Numbered> {
+        if notice.eq_ignore_ascii_case("cancel") {
+            return match text {
+                "" => Ok(None),
+                _ => Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)),
+            };
+        }
+        let CloseFile { grace, expect_user, expect_path, .. } = self.how.0.clone();
+        let seconds = cli::deadline(notice, "/NOTICE")?.as_secs();
+        Ok(Some(AnnounceClose { seconds, text: text.to_owned(), grace, expect_user, expect_path }))
+    }
+
+    /// Announces the close of the open `id`, or cancels that.
+    pub(super) fn later(
+        &self,
+        server: &dyn Administration,
+        id: u32,
+        planned: Option<AnnounceClose>,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let file = administration::run(async {
+            Ok(match &planned {
+                Some(announced) => server.announce_close(id, announced).await?,
+                None => server.cancel_close(id).await?,
+            })
+        })?;
+        if self.format.is_json() {
+            return console.document("file", &file);
+        }
+        let path = clean_line(shown_path(&file));
+        match &file.closing {
+            Some(closing) => {
+                let at = local_time(closing.at);
+                console.line(&format!("{path} of {} is closed at {at}.\n", clean_line(&whose(&file))));
+            }
+            None => console.line(&format!("{path} stays open.\n")),
         }
         console.line(&format!("{}\n", messages::COMPLETED));
         Ok(())

@@ -29,6 +29,7 @@ NET FILE
 [id] [/CLOSE] [/YES | /NO]
 [--user NAME] [--client COMPUTER] [--share NAME] [--path PATTERN]
 [--idle BOUND] [--age BOUND] [--locked] [--writing] [--mine]
+[/NOTICE:DEADLINE [\"text\"] | /NOTICE:CANCEL]
 [--force | --grace SECONDS] [--expect-user NAME] [--expect-path PATH]
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
 [--json[=wmi] | --ndjson | --csv[=bom] [--no-header]]
@@ -43,6 +44,10 @@ shows one of them, or closes them.
   /CLOSE     close this open, or all opens that match the filters. By default,
              a client that may have cached changes can write them back first.
              With filters, lists the matches and asks for confirmation
+  /NOTICE    with /CLOSE: close it at DEADLINE (10m, 2h, 18:00), and tell its
+             user with this text through the notices of the configuration
+             ('net help', docs/maintenance.md). The list shows the deadline. A
+             restart of the server forgets it. /NOTICE:CANCEL cancels it
   /YES, /NO  answer the question in advance
 
 Filters (an open is selected if it matches all of them):
@@ -98,10 +103,11 @@ const FORCE: Switch = Switch::own("FORCE", Takes::Nothing);
 const GRACE: Switch = Switch::own("GRACE", Takes::Value);
 const EXPECT_USER: Switch = Switch::own("EXPECT-USER", Takes::Value);
 const EXPECT_PATH: Switch = Switch::own("EXPECT-PATH", Takes::Value);
+const NOTICE: Switch = Switch::own("NOTICE", Takes::Value);
 const DRY_RUN: Switch = Switch::own("DRY-RUN", Takes::Nothing);
 
 /// The switches that require `/CLOSE`.
-const OF_CLOSE: [Switch; 5] = [FORCE, GRACE, EXPECT_USER, EXPECT_PATH, DRY_RUN];
+const OF_CLOSE: [Switch; 6] = [NOTICE, FORCE, GRACE, EXPECT_USER, EXPECT_PATH, DRY_RUN];
 
 const SWITCHES: [Switch; 5] = [CLOSE, cli::YES, cli::NO, cli::COMPAT, cli::VERBOSE];
 
@@ -130,6 +136,18 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         return conflict();
     }
     let closing = close::Closing { how, dry_run: words.has(&DRY_RUN), preset: options.preset, format };
+    if let Some(notice) = words.value(&NOTICE) {
+        let (id, text) = match words.operands.as_slice() {
+            [id] => (id, ""),
+            [id, text] => (id, text.as_str()),
+            _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
+        };
+        if words.has(&FORCE) || words.has(&DRY_RUN) || !filter.is_empty() {
+            return conflict();
+        }
+        let planned = closing.planned(notice, text).map_err(usage)?;
+        return closing.later(&*administration::of(&options.target)?, file_id(id)?, planned, console);
+    }
     match words.operands.as_slice() {
         [] if closes && filter.is_empty() => Err(usage(
             Numbered::new(messages::ARGUMENT_COUNT_NUMBER)

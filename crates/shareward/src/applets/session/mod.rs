@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs as _};
 
 use client::Administration;
-use control::{OpenFile, Session, SessionQuery, address, number};
+use control::{EndDrain, OpenFile, Session, SessionQuery, address, number};
 
+use super::drain::{self, DRAIN, STRICT, UNDRAIN};
 use super::{Applet, Family, Help};
 use crate::administration::{self, Servers};
 use crate::cli::{self, Filter, Format, Options, Switch, Takes};
@@ -33,6 +34,7 @@ static HELP: Help = Help {
     syntax: "\
 NET SESSION
 [\\\\computername] [/DELETE | /LIST] [/YES | /NO]
+\\\\computername {/DRAIN[:DEADLINE] [/STRICT] | /UNDRAIN}
 [--id ID] [--user NAME] [--client COMPUTER] [--share NAME] [--path PATTERN]
 [--idle BOUND] [--age BOUND] [--locked] [--writing] [--mine]
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
@@ -50,6 +52,8 @@ one computer, or ends sessions.
                   files. Asks first, unless a computer is named and its
                   sessions have nothing open
   /LIST           show each session as a block of lines instead of a table row
+  /DRAIN          refuse new opens of this computer until /UNDRAIN, and close
+                  the rest at DEADLINE (10m, 2h, 18:00), as 'net share /DRAIN'
   /YES, /NO       answer the question in advance
 
 Filters (a session is selected if it matches all of them):
@@ -96,7 +100,8 @@ const LIST: Switch = Switch::net("LIST", Takes::Nothing);
 const ID: Switch = Switch::own("ID", Takes::Value);
 const DRY_RUN: Switch = Switch::own("DRY-RUN", Takes::Nothing);
 
-const SWITCHES: [Switch; 8] = [DELETE, LIST, ID, DRY_RUN, cli::YES, cli::NO, cli::COMPAT, cli::VERBOSE];
+const SWITCHES: [Switch; 11] =
+    [DELETE, LIST, ID, DRY_RUN, DRAIN, UNDRAIN, STRICT, cli::YES, cli::NO, cli::COMPAT, cli::VERBOSE];
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
@@ -119,6 +124,15 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         || (as_list && watched.is_some())
     {
         return Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)));
+    }
+    if let Some(asked) = drain::asked(&words).map_err(usage)? {
+        let is_alone = !deletes && !as_list && watched.is_none() && filter.is_empty() && !words.has(&ID);
+        if !is_alone || matches!(format, Format::Ndjson | Format::Csv { .. } | Format::Wmi) {
+            return Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)));
+        }
+        let count = || usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
+        let scope = EndDrain { share: None, client: Some(computer.ok_or_else(count)?) };
+        return drain::carry_out(&*administration::of(&options.target)?, &asked, &scope, console);
     }
     let selection =
         Selection { id: id(&words).map_err(usage)?, computer, filter, addresses: OnceCell::new() };
@@ -212,6 +226,7 @@ impl Shown<'_> {
         } else {
             console.write(&shown::table(&gathered.entries, gathered.several, self.form(None)));
         }
+        console.write(&shown::drains(&gathered.entries));
         console.line(&format!("{}\n", messages::COMPLETED));
         gathered.conclude(console)
     }

@@ -135,6 +135,18 @@ pub(super) fn is_connection_of(connection: &Connection, session: &Session) -> bo
     }
 }
 
+/// A line for each drain that applies to the sessions.
+pub(super) fn drains(sessions: &[Of<Session>]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for drain in sessions.iter().filter_map(|it| it.entry.drain.as_ref()) {
+        let line = format!("{}.\n", crate::applets::drain::short(drain));
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    if lines.is_empty() { String::new() } else { format!("\n{}", lines.concat()) }
+}
+
 /// NET's table.
 pub(super) fn table(sessions: &[Of<Session>], several: bool, form: TableForm) -> String {
     let table = form.table([&COLUMNS, &MORE_COLUMNS], sessions, several, |session| {

@@ -250,6 +250,8 @@ pub(crate) fn refused_status(refused: Refused) -> NtStatus {
         Refused::SharingViolation { .. } => NtStatus::SHARING_VIOLATION,
         Refused::DeletePending => NtStatus::DELETE_PENDING,
         Refused::LeaseKeyInUse => NtStatus::INVALID_PARAMETER,
+        Refused::Draining => NtStatus::SHARING_PAUSED,
+        Refused::Held => NtStatus::SHARING_VIOLATION,
         Refused::NewerInstance => NtStatus::FILE_FORCED_CLOSED,
         Refused::CreateGuidInUse { .. } => NtStatus::DUPLICATE_OBJECTID,
         Refused::LimitReached(limit) => crate::core::status::of_limit(limit),

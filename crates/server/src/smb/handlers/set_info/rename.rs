@@ -152,11 +152,19 @@ async fn give_name(
                 let names = (&from, &parent.path);
                 Moving::begin(server, open, names, looked_up, lets_opens_follow(open)).map(Some)
             }
-            NameChange::Link => Ok(None),
+            NameChange::Link => {
+                let share = &open.tree().share.settings.name;
+                let target = crate::smb::handlers::display_path(&parent.path);
+                match server.registry.lock("keeps_closed").keeps_closed(share, &target) {
+                    true => Err(InTheWay::Held),
+                    false => Ok(None),
+                }
+            }
         };
         let mut moving = match begun {
             Ok(moving) => moving,
             Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
+            Err(InTheWay::Held) => return Err(NtStatus::SHARING_VIOLATION),
             Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
             // Another client caches a handle again since the breaks.
             Err(InTheWay::CachedHandle) => {

@@ -40,6 +40,7 @@ pub(super) async fn rename(
         match Moving::begin(server, open, (&from, &to), looked_up, true) {
             Ok(moving) => return give_name(request, open, file, (&from, &to), replace, moving),
             Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
+            Err(InTheWay::Held) => return Err(NtStatus::SHARING_VIOLATION),
             Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
             // Another client caches a handle again since the breaks.
             Err(InTheWay::CachedHandle) => {}
