@@ -1,5 +1,7 @@
 //! Drains, holds, announced closes and rechecks, with clients of our own and smbclient.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -232,14 +234,17 @@ async fn hold_ends_when_the_waiting_program_is_killed() {
     let subject = started();
     let server = of(&subject);
     let alice = tree(&subject, "alice", "data").await;
-    std::fs::create_dir(server.share_dir("data").join("dir")).expect("a directory");
+    let directory = server.share_dir("data").join("dir");
+    std::fs::create_dir(&directory).expect("a directory");
+    std::fs::set_permissions(&directory, Permissions::from_mode(0o777)).expect("permissions");
     let marks = server.scratch();
     let begun = marks.join("begun");
     let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 60", begun.display());
     let words = ["dir", "--share", "data", "--", "sh", "-c", &script];
     let mut waiting = wait_command(server, &words).stderr(Stdio::null()).spawn().expect("spawn");
     await_that("the command does not run", || begun.exists());
-    assert!(alice.create(&CreateParameters::read_write("dir\\x")).await.is_err());
+    let refused = alice.create(&CreateParameters::read_write("dir\\x")).await.map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("SHARING_VIOLATION"), "{refused}");
     assert_eq!(wait(server, &["dir", "--share", "data", "--timeout", "0", "--", "true"]).status, Some(124));
     waiting.kill().expect("kill");
     waiting.wait().expect("wait");

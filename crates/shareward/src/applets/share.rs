@@ -60,11 +60,12 @@ exists.
   /CACHE          what clients may keep as offline copies
   /DELETE         stop sharing the directory. If files are open, asks first and
                   closes them
-  /DRAIN          refuse new opens, and show who has files open. Who has one may
-                  open more, to be able to save, unless /STRICT is given. When
-                  the last file is closed, or at DEADLINE (10m, 2h, 18:00), the
-                  rest is closed; clients can write their changes first. The
-                  share stays drained until /UNDRAIN, also after a restart
+  /DRAIN          refuse new opens, and show who has files open. Users who have
+                  one may open more, to be able to save, unless /STRICT is
+                  given. When the last file is closed, or at DEADLINE (10m, 2h,
+                  18:00), the rest is closed; clients can write their changes
+                  first. The share stays drained until /UNDRAIN, also after a
+                  restart
   /RECHECK        list the connections that have more rights than the grants
                   now give, ask, and end them; clients connect again with the
                   rights that they have

@@ -209,7 +209,12 @@ mod tests {
     fn every_switch_in_a_syntax_is_completed() {
         for applet in APPLETS {
             for word in applet.help.syntax.split(['[', ']', '{', '}', '|', ' ', '\n', ':', '=']) {
-                if !word.starts_with(['-', '/']) || word.starts_with("//") || word.len() < 2 {
+                let is_end_of_switches = word == "--";
+                if !word.starts_with(['-', '/'])
+                    || word.starts_with("//")
+                    || word.len() < 2
+                    || is_end_of_switches
+                {
                     continue;
                 }
                 let found = arguments(applet, &[], word);

@@ -45,9 +45,9 @@ shows one of them, or closes them.
              a client that may have cached changes can write them back first.
              With filters, lists the matches and asks for confirmation
   /NOTICE    with /CLOSE: close it at DEADLINE (10m, 2h, 18:00), and tell its
-             user with this text through the notices of the configuration
-             ('net help', docs/maintenance.md). The list shows the deadline. A
-             restart of the server forgets it. /NOTICE:CANCEL cancels it
+             user with this text through the notices of the configuration.
+             The list shows the deadline. A restart of the server forgets it.
+             /NOTICE:CANCEL cancels it
   /YES, /NO  answer the question in advance
 
 Filters (an open is selected if it matches all of them):
