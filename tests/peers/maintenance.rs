@@ -280,7 +280,7 @@ async fn command_that_lets_others_in_and_its_exit_codes() {
     let path = server.share_dir("data").join("a.txt");
     let path = path.to_str().expect("a path");
     let begun = server.scratch().join("begun");
-    let script = format!("touch {}; sleep 60", begun.display());
+    let script = format!("touch {}; exec sleep 60", begun.display());
     let words = [path, "--let-in", "--", "sh", "-c", &script];
     let mut waiting: Child = wait_command(server, &words).stderr(Stdio::null()).spawn().expect("spawn");
     await_that("the command does not run", || begun.exists());
