@@ -205,12 +205,12 @@ async fn check_all(run_as: RunAs, bounds: Bounds) {
 #[tokio::test]
 async fn calls_of_a_server_with_unix_identities_are_bounded() {
     let bounds = Bounds {
-        open_read_close: (20.5, 4.3),
-        stat: (23.5, 4.3),
-        list: (331.0, 4.3),
+        open_read_close: (18.5, 4.3),
+        stat: (15.5, 4.3),
+        list: (131.0, 4.3),
         create_write_close: (56.0, 12.3),
-        rename: (82.0, 24.3),
-        delete: (86.0, 20.3),
+        rename: (83.0, 24.3),
+        delete: (85.0, 20.3),
     };
     check_all(RunAs::Root, bounds).await;
 }
@@ -218,12 +218,12 @@ async fn calls_of_a_server_with_unix_identities_are_bounded() {
 #[tokio::test]
 async fn calls_of_a_server_with_one_identity_are_bounded() {
     let bounds = Bounds {
-        open_read_close: (17.5, 0.0),
-        stat: (19.5, 0.0),
-        list: (328.0, 0.0),
+        open_read_close: (15.5, 0.0),
+        stat: (11.5, 0.0),
+        list: (128.0, 0.0),
         create_write_close: (45.0, 0.0),
-        rename: (62.0, 0.0),
-        delete: (68.0, 0.0),
+        rename: (63.0, 0.0),
+        delete: (67.5, 0.0),
     };
     check_all(RunAs::Ordinary, bounds).await;
 }

@@ -86,6 +86,10 @@ pub const TUNNEL_NAMES_MAX: usize = 256;
 /// beyond, all are dropped, and the next flushes take longer.
 pub const FLUSHED_DIRECTORIES_MAX: usize = 4096;
 
+/// Files whose attributes are remembered with their change time, about 100 bytes each for the whole server: enough for the
+/// directories that clients list again and again. Beyond, a part of them is read again.
+pub(crate) const KNOWN_ATTRIBUTES_MAX: usize = 65_536;
+
 /// File systems below a share's root that are remembered by device number: more than are usually mounted at a
 /// time. Beyond, all are dropped and queried again.
 pub(crate) const FILE_SYSTEMS_MAX: usize = 1024;

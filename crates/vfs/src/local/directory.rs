@@ -3,7 +3,8 @@
 use super::dosattrib::{self, DosAttrib};
 use super::handle::LocalHandle;
 use super::inode::InodeKey;
-use super::resolve::{Root, statx};
+use super::known_attributes::{Known, Version};
+use super::resolve::{self, Root, statx};
 use super::{incomplete_files, link, metadata, names, xattr};
 use crate::backend::Actor;
 use crate::error::Result;
@@ -105,31 +106,59 @@ impl LocalCursor {
         }
     }
 
-    /// The metadata of a name; `None` if it is gone, or is a symlink that cannot be opened.
-    fn stat(&mut self, name: &[u8]) -> Result<Option<Stat>> {
+    /// The metadata of a name and, if it is wanted, its `EaSize`; `None` if the name is gone, or is a symlink that cannot
+    /// be opened.
+    fn stat(&mut self, name: &[u8], with_eas: bool) -> Result<Option<(Stat, u32)>> {
         let raw = match statx(self.fd.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT | Errno::STALE) => return Ok(None),
             result => result?,
         };
         let kind = metadata::kind(&raw);
         if kind == Kind::Symlink {
-            return Ok(if self.root.options.follow_symlinks {
-                self.follow(name)
-            } else {
-                self.link(name, &raw)
-            });
+            let target = match self.root.options.follow_symlinks {
+                true => self.follow(name),
+                false => self.link(name, &raw),
+            };
+            // Linux gives symlinks no extended attributes of clients.
+            return Ok(target.map(|stat| (stat, 0)));
         }
         incomplete_files::wait_for_entry(&self.root, &raw);
-        let mut stored = DosAttrib::default();
+        let mut known = Known::default();
         if metadata::has_attributes(kind) {
-            let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];
-            stored = xattr::get_short_at(self.proc_path_of(name), dosattrib::NAME.as_bytes(), &mut buffer)
-                .and_then(DosAttrib::parse)
-                .unwrap_or_default();
+            // The file system of an entry that is on another device is not the directory's.
+            let version = Some(&raw).filter(|raw| resolve::device(raw) == self.device);
+            let version = version.and_then(|raw| Version::of(raw, self.fd.as_fd()));
+            known = self.attributes(name, version, with_eas);
         }
-        let mut stat = metadata::to_stat(&raw, stored);
+        let mut stat = metadata::to_stat(&raw, known.dos.unwrap_or_default());
         link::complete(&mut stat, || Ok(xattr::get_at(self.proc_path_of(name), xattr::REPARSE)))?;
-        Ok(Some(stat))
+        Ok(Some((stat, known.ea_size.unwrap_or(0))))
+    }
+
+    /// The stored attributes of a name, from memory if this version of the file is known. What cannot be read is missing
+    /// in the result.
+    fn attributes(&mut self, name: &[u8], version: Option<Version>, with_eas: bool) -> Known {
+        let mut known = version.map(|version| version.known()).unwrap_or_default();
+        if known.dos.is_some() && (known.ea_size.is_some() || !with_eas) {
+            return known;
+        }
+        let path = self.proc_path_of(name);
+        let mut buffer = [0; xattr::NAMES_BYTES];
+        let names = if with_eas { xattr::names_at(path, &mut buffer).ok() } else { None };
+        let has_record = names.is_none_or(|names| xattr::has_name(names, dosattrib::NAME.as_bytes()));
+        if known.dos.is_none() {
+            let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];
+            let record = match has_record {
+                true => xattr::get_short_at(path, dosattrib::NAME.as_bytes(), &mut buffer),
+                false => Ok(None),
+            };
+            known.dos = record.ok().map(|record| record.and_then(DosAttrib::parse).unwrap_or_default());
+        }
+        known.ea_size = known.ea_size.or_else(|| Some(xattr::ea_size_at(path, names?)));
+        if let Some(version) = version {
+            version.keep(known);
+        }
+        known
     }
 
     /// Queries the file system of an entry that is on another device than the directory, for its file id.
@@ -142,10 +171,6 @@ impl LocalCursor {
         if let Ok(fd) = rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
             let _ = self.root.file_systems.key(stat.device, fd.as_fd());
         }
-    }
-
-    fn ea_size(&mut self, name: &[u8]) -> u32 {
-        xattr::ea_size_at(self.proc_path_of(name))
     }
 
     fn proc_path_of(&mut self, name: &[u8]) -> &[u8] {
@@ -217,10 +242,8 @@ impl DirectoryCursor for LocalCursor {
                 EntryWanted::SkipAndPause => return Ok(None),
                 EntryWanted::Name => return Ok(Some(Entry { name, stat: None, ea_size: 0 })),
                 EntryWanted::Stat | EntryWanted::Full => {
-                    if let Some(stat) = self.stat(&disk)? {
+                    if let Some((stat, ea_size)) = self.stat(&disk, wanted == EntryWanted::Full)? {
                         self.note_file_system(&disk, &stat);
-                        let counts = wanted == EntryWanted::Full && metadata::has_attributes(stat.kind);
-                        let ea_size = if counts { self.ea_size(&disk) } else { 0 };
                         return Ok(Some(Entry { name, stat: Some(stat), ea_size }));
                     }
                 }

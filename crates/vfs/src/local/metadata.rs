@@ -2,6 +2,7 @@
 
 use super::dosattrib::{self, DosAttrib, SetChange};
 use super::inode::{self, Purpose};
+use super::known_attributes::{Known, Version};
 use super::resolve::{device, statx_fd};
 use super::{link, xattr};
 use crate::error::{Error, Result};
@@ -20,10 +21,25 @@ const ANY_WRITE: u32 = 0o222;
 /// The metadata of an open file.
 pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Stat> {
     let raw = statx_fd(fd)?;
-    let stored = readable(stored(fd, kind(&raw)))?;
-    let mut stat = to_stat(&raw, stored.unwrap_or_default());
+    let mut stat = to_stat(&raw, known(fd, &raw)?);
     link::complete(&mut stat, || Ok(readable(xattr::get(fd, xattr::REPARSE))?.flatten()))?;
     Ok(stat)
+}
+
+/// The stored attributes as [`stored`] returns them, from memory if the file has not changed since they were read; empty
+/// if the server's own user may not read the file.
+fn known(fd: BorrowedFd<'_>, raw: &Statx) -> Result<DosAttrib> {
+    let kind = kind(raw);
+    let version = Some(kind).filter(|kind| has_attributes(*kind)).and_then(|_| Version::of(raw, fd));
+    let known = version.map(|version| version.known()).unwrap_or_default();
+    if let Some(dos) = known.dos {
+        return Ok(dos);
+    }
+    let read = readable(stored(fd, kind))?;
+    if let (Some(version), Some(dos)) = (version, read) {
+        version.keep(Known { dos: Some(dos), ..known });
+    }
+    Ok(read.unwrap_or_default())
 }
 
 /// `None` if the server's own user may not read the file. Other errors are returned, because the file must

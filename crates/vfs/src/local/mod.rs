@@ -21,6 +21,7 @@ mod folded;
 mod handle;
 mod incomplete_files;
 mod inode;
+mod known_attributes;
 mod link;
 mod metadata;
 mod modes;

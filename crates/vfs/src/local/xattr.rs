@@ -61,9 +61,12 @@ pub(super) fn get_short<'a>(
 }
 
 /// Reads a short attribute as [`get_short`] does, by path and without following symlinks.
-pub(super) fn get_short_at<'a>(path: &[u8], name: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    let length = rustix::fs::lgetxattr(path, name, &mut *buffer).ok()?;
-    buffer.get(..length)
+pub(super) fn get_short_at<'a>(path: &[u8], name: &[u8], buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
+    match present(rustix::fs::lgetxattr(path, name, &mut *buffer)) {
+        Ok(found) => Ok(found.and_then(|length| buffer.get(..length))),
+        Err(Error::InvalidArgument) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads an attribute as [`get`] does, by path and without following symlinks; `None` on any error.
@@ -74,12 +77,23 @@ pub(super) fn get_at(path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     Some(value)
 }
 
-/// `EaSize` for the attributes of [`list_visible`], by path and without following symlinks; 0 on any error.
-pub(super) fn ea_size_at(path: &[u8]) -> u32 {
-    let mut names = [0; 4096];
-    let Ok(length) = rustix::fs::llistxattr(path, &mut names[..]) else { return 0 };
-    let names = names.get(..length).unwrap_or_default().split(|byte| *byte == 0);
-    ea_size(names.filter_map(|full| {
+/// The names of all attributes, each ended by NUL, by path and without following symlinks.
+pub(super) fn names_at<'a>(path: &[u8], buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    match present(rustix::fs::llistxattr(path, &mut *buffer)) {
+        Ok(length) => Ok(buffer.get(..length.unwrap_or(0)).unwrap_or_default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// True if a list of [`names_at`] has an attribute.
+pub(super) fn has_name(names: &[u8], name: &[u8]) -> bool {
+    names.split(|byte| *byte == 0).any(|full| full == name)
+}
+
+/// `EaSize` for the attributes of [`list_visible`] among `names`, by path and without following symlinks. Those whose
+/// value cannot be read do not count.
+pub(super) fn ea_size_at(path: &[u8], names: &[u8]) -> u32 {
+    ea_size(names.split(|byte| *byte == 0).filter_map(|full| {
         let name = std::str::from_utf8(full.strip_prefix(USER)?).ok()?;
         if name.is_empty() || is_private(name) {
             return None;
@@ -87,6 +101,9 @@ pub(super) fn ea_size_at(path: &[u8]) -> u32 {
         Some((name.len(), value_bytes_at(path, full)?))
     }))
 }
+
+/// The bytes of a list of names that is read in one call. If a file has more, no `EaSize` is shown in listings.
+pub(super) const NAMES_BYTES: usize = 4096;
 
 fn value_bytes_at(path: &[u8], name: &[u8]) -> Option<usize> {
     match rustix::fs::lgetxattr(path, name, &mut [0; 1024][..]) {
