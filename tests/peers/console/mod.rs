@@ -132,6 +132,22 @@ fn wrong_passwords_are_refused_slowly_and_written_to_the_log() {
     assert_eq!(console.try_log_on("", "").status, 401, "not the anonymous logon");
 }
 
+/// Guesses from one address neither get many attempts at once, nor keep users at other addresses from logging on.
+#[test]
+fn many_logons_at_once_are_refused() {
+    let console = console("");
+    let origin = console.origin();
+    let body = json!({"user": "admin", "password": "wrong"}).to_string();
+    let attempt = || console.request("POST /logon", &[("Origin", &origin)], &body).status;
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let attempts: Vec<_> = (0..12).map(|_| scope.spawn(attempt)).collect();
+        attempts.into_iter().map(|attempt| attempt.join().expect("an answer")).collect()
+    });
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert!(statuses.contains(&401), "{statuses:?}");
+    assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
+}
+
 #[test]
 fn locked_account_cannot_log_on() {
     let extra = "lockout_threshold = 2\n\n[console]\nlisten = [\"127.0.0.1:0\"]\ntls = false\n";

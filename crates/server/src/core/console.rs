@@ -15,6 +15,9 @@ use crate::core::config::Settings;
 /// The certificate, the addresses and the token.
 #[derive(Default)]
 pub(crate) struct Console {
+    /// True if the console was started with TLS. A change in the settings applies from the next start on, because the
+    /// addresses, too, are those of the start.
+    tls: OnceLock<bool>,
     /// `None` without TLS.
     certificate: RwLock<Option<Arc<Certificate>>>,
     token: RwLock<Option<Zeroizing<String>>>,
@@ -28,8 +31,7 @@ impl Console {
     pub(crate) fn load(&self, settings: &Settings, now: i64) -> Result<(), CertificateError> {
         let token = settings.metrics.token_file.as_deref().map(read_token).transpose()?;
         *self.token.write() = token;
-        if settings.console.listen.is_empty() || !settings.console.tls {
-            *self.certificate.write() = None;
+        if !self.tls.get_or_init(|| settings.console.tls && !settings.console.listen.is_empty()) {
             return Ok(());
         }
         let certificate = Certificate::load(settings, now)?;
@@ -38,6 +40,11 @@ impl Console {
         }
         *self.certificate.write() = Some(Arc::new(certificate));
         Ok(())
+    }
+
+    /// True if the connections are protected by TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.get().is_some_and(|tls| *tls)
     }
 
     /// The certificate in use; `None` without TLS.
@@ -89,6 +96,21 @@ const TOKEN_MAX: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The listener may be open to the network.
+    #[test]
+    fn console_that_was_started_with_tls_keeps_it() {
+        let state = tempfile::tempdir().unwrap();
+        let mut settings = Settings::conventional(false, |_| None);
+        settings.state_directory = state.path().to_owned();
+        settings.console.listen = vec![SocketAddr::from(([0, 0, 0, 0], 0))];
+        let console = Console::default();
+        console.load(&settings, 0).unwrap();
+        assert!(console.has_tls() && console.certificate().is_some());
+        settings.console.tls = false;
+        console.load(&settings, 0).unwrap();
+        assert!(console.has_tls() && console.certificate().is_some());
+    }
 
     #[test]
     fn token_is_compared_and_bad_ones_are_refused() {

@@ -56,15 +56,11 @@ pub(crate) async fn serve(web: Arc<Web>, listener: TcpListener, door: Door) {
 }
 
 async fn receive(web: &Web, stream: TcpStream, address: SocketAddr, door: Door, router: &Router) {
-    let certificate = web.server.console.certificate().filter(|_| door == Door::Console);
-    let Some(certificate) = certificate else {
-        // The settings may turn TLS on after the start; until the restart, the listener must not serve without it.
-        let is_meant = door == Door::Metrics || !web.server.settings().console.tls;
-        if is_meant {
-            converse(stream, for_connection(router, Remote { address, is_secure: false })).await;
-        }
+    if door == Door::Metrics || !web.server.console.has_tls() {
+        converse(stream, for_connection(router, Remote { address, is_secure: false })).await;
         return;
-    };
+    }
+    let Some(certificate) = web.server.console.certificate() else { return };
     let acceptor = TlsAcceptor::from(Arc::clone(&certificate.tls));
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => converse(stream, for_connection(router, Remote { address, is_secure: true })).await,

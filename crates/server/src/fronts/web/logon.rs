@@ -55,7 +55,9 @@ pub(super) async fn log_on(
     if user.len() > NAME_MAX || password.len() > PASSWORD_MAX {
         return Err(refused(PasswordRefused::Wrong));
     }
-    let Ok(_place) = web.logons.try_acquire() else { return Err(refused(PasswordRefused::TooMany)) };
+    let Some(_place) = web.logons.take(remote.address.ip()) else {
+        return Err(refused(PasswordRefused::TooMany));
+    };
     let visitor =
         log_on_with_password(&web.server, &user, &password, remote.address).await.map_err(refused)?;
     let Some((token, visit)) = web.sessions.begin(visitor, web.server.now()) else {

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Extension, Router};
-use tokio::sync::Semaphore;
 
 pub(crate) use self::listener::serve;
 use self::places::Places;
@@ -37,7 +36,7 @@ pub(crate) struct Web {
     /// The connections to the listeners of the metrics.
     metrics_places: Places,
     /// The logons under way.
-    logons: Semaphore,
+    logons: Places,
 }
 
 /// The use of a listener.
@@ -65,7 +64,7 @@ impl Web {
             sessions: WebSessions::default(),
             places: Places::new(places::CONSOLE),
             metrics_places: Places::new(places::METRICS),
-            logons: Semaphore::new(LOGONS),
+            logons: Places::new(places::LOGONS),
         })
     }
 
@@ -113,6 +112,3 @@ impl Web {
 fn for_connection(router: &Router, remote: Remote) -> Router {
     router.clone().layer(Extension(remote))
 }
-
-/// The number of logons under way; a refused one takes some seconds. One more is refused with 429.
-const LOGONS: usize = 32;

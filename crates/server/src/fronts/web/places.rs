@@ -1,4 +1,4 @@
-//! The limits on connections to the console.
+//! The limits on connections to the console, and on logons, in all and from one address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 
 use crate::core::guesses::Origin;
 
-/// The places for connections.
+/// The places for connections or logons.
 pub(super) struct Places {
     limits: PlaceLimits,
     taken: Arc<Mutex<Taken>>,
-    /// The connections that got no place.
+    /// Those that got no place.
     refused: AtomicU64,
 }
 
@@ -42,7 +42,7 @@ impl Places {
         Self { limits, taken: Arc::default(), refused: AtomicU64::new(0) }
     }
 
-    /// Takes a place for a connection from this address; `None` if there is none left for it.
+    /// Takes a place for a client with this address; `None` if there is none left for it.
     pub(super) fn take(&self, address: IpAddr) -> Option<Place> {
         let origin = Origin::of(address.to_canonical());
         let mut taken = self.taken.lock();
@@ -56,12 +56,12 @@ impl Places {
         Some(Place { taken: Arc::clone(&self.taken), origin })
     }
 
-    /// The number of connections.
+    /// The number of places that are taken.
     pub(super) fn taken(&self) -> usize {
         self.taken.lock().all
     }
 
-    /// The number of connections that got no place since the start.
+    /// The number of those that got no place since the start.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -85,6 +85,9 @@ pub(super) const CONSOLE: PlaceLimits = PlaceLimits { all: 256, per_address: 32 
 
 /// The connections to the listeners of the metrics: a few programs that collect them. One more is closed.
 pub(super) const METRICS: PlaceLimits = PlaceLimits { all: 32, per_address: 16 };
+
+/// The logons under way; a refused one takes some seconds. One more is refused with 429.
+pub(super) const LOGONS: PlaceLimits = PlaceLimits { all: 64, per_address: 4 };
 
 #[cfg(test)]
 mod tests {
