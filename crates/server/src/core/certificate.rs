@@ -171,7 +171,8 @@ fn made(settings: &Settings, now: i64) -> Result<String, rcgen::Error> {
         let part = |number: i8| u8::try_from(number).unwrap_or(1);
         rcgen::date_time_ymd(i32::from(date.year()), part(date.month()), part(date.day()))
     };
-    parameters.not_before = day(now.saturating_sub(SECONDS_OF_DAY));
+    // A clock that was never set starts in 1970, before which a certificate cannot be valid.
+    parameters.not_before = day(now.saturating_sub(SECONDS_OF_DAY).max(0));
     parameters.not_after = day(now.saturating_add(VALIDITY));
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
     let certificate = parameters.self_signed(&key)?;
