@@ -47,6 +47,12 @@ pub(crate) enum Load {
     Read { size: u32, depth: usize },
     /// As `Read` with WRITEs.
     Write { size: u32, depth: usize },
+    /// READs or WRITEs of 4 KiB at places of a large file that no pattern connects.
+    Random { writes: bool, depth: usize },
+    /// CREATE, QUERY_INFO and CLOSE of small files in one related compound, eight files at a time on each connection.
+    Stat,
+    /// CREATE of a new file, WRITE of 4 KiB and CLOSE, eight files at a time on each connection.
+    CreateWriteClose,
     /// CREATE, READ and CLOSE of small files, eight files at a time on each connection.
     OpenReadClose { compound: bool },
     /// The large directory, from its CREATE to its CLOSE.
@@ -110,6 +116,14 @@ pub(crate) const fn all() -> &'static [Case] {
         "open-read-close-sealed" Sealed false "file" Load::OpenReadClose { compound: false }, "the same, sealed";
         "open-read-close-compound" Plain true "file" Load::OpenReadClose { compound: true },
             "the same in one related compound";
+        "stat" Plain true "file" Load::Stat, "CREATE, QUERY_INFO of all information and CLOSE in one related compound";
+        "create-write-close" Plain true "file" Load::CreateWriteClose, "CREATE of a new file, WRITE of 4 KiB and CLOSE";
+        "random-read-4k-1" Plain false "READ" Load::Random { writes: false, depth: 1 },
+            "READ of 4 KiB anywhere in a file of 64 MiB, one after the other";
+        "random-read-4k-32" Plain true "READ" Load::Random { writes: false, depth: 32 }, "the same, 32 under way";
+        "random-write-4k-1" Plain false "WRITE" Load::Random { writes: true, depth: 1 },
+            "WRITE of 4 KiB anywhere in a file of 64 MiB, one after the other";
+        "random-write-4k-32" Plain true "WRITE" Load::Random { writes: true, depth: 32 }, "the same, 32 under way";
         "list" Plain true "entry" Load::List, "a directory of 10,000 entries, 64 KiB at a time";
         "list-sealed" Sealed false "entry" Load::List, "the same, sealed";
         "logon" Plain true "logon" Load::Logon, "TCP, NEGOTIATE and two SESSION_SETUPs with NTLMv2";

@@ -24,7 +24,7 @@ pub(crate) const MANY_FILES: usize = 10_000;
 pub(crate) fn make(parent: &Path, connections: usize) -> std::io::Result<TempDir> {
     let root = tempfile::Builder::new().prefix("shareward-bench.").tempdir_in(parent)?;
     open_to_all(root.path(), 0o777)?;
-    for directory in ["small", "many"] {
+    for directory in ["small", "many", "new"] {
         fs::create_dir(root.path().join(directory))?;
         open_to_all(&root.path().join(directory), 0o777)?;
     }
@@ -66,6 +66,19 @@ pub(crate) fn write_name(index: usize) -> String {
 /// A small file.
 pub(crate) fn small_name(index: usize) -> String {
     format!(r"small\{}", small_leaf(index % SMALL_FILES))
+}
+
+/// A file that a worker creates.
+pub(crate) fn new_name(worker: usize, number: u32) -> String {
+    format!(r"new\{worker}-{number}")
+}
+
+/// Removes the files that workers have created.
+pub(crate) fn remove_new(root: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(root.join("new"))? {
+        fs::remove_file(entry?.path())?;
+    }
+    Ok(())
 }
 
 /// A file of the large directory.

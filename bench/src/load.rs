@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use client::smb::{
-    Break, ClientSession, ClientTree, CreateParameters, Error, File, Pipe, close_part, read_data, read_part,
-    write_part,
+    Break, ClientSession, ClientTree, CreateParameters, Error, File, Pipe, close_part, query_info_part,
+    read_data, read_part, write_part,
 };
 use rpc::Response as _;
 use rpc::srvsvc::{ENDPOINT, FileEnumRequest, FileEnumStruct, INTERFACE, MAX_PREFERRED_LENGTH};
 use wire::create_context::{LeaseContext, LeaseFlags, LeaseV2};
 use wire::fscc::{DirectoryEntries, FileInfoClass};
-use wire::msg::{CloseFlags, WriteResponse};
+use wire::msg::{AdditionalInformation, CloseFlags, InfoType, WriteResponse};
 use wire::{AccessMask, FileId, Guid, LeaseState};
 
 use crate::cases::{Case, Load};
@@ -53,17 +53,23 @@ pub(crate) async fn run(
             let work = move |file, until| write(file, content.clone(), depth, until);
             transfer(target, time, files, work).await
         }
+        Load::Random { writes, depth } => {
+            let name = if writes { data::write_name } else { data::read_name };
+            let files = files(case, target, options, name).await?;
+            transfer(target, time, files, move |file, until| random(file, writes, depth, until)).await
+        }
         Load::OpenReadClose { compound } => {
-            let trees = trees(case, target, options).await?;
-            let mut workers = Vec::new();
-            for (index, tree) in trees.iter().enumerate() {
-                let first = |worker| (index * FILES_AT_ONCE + worker) * 37;
-                workers.extend((0..FILES_AT_ONCE).map(|worker| (tree.clone(), first(worker))));
-            }
             let work = move |(tree, first), until| open_read_close(tree, first, compound, until);
-            let figure = timed(target, time, workers, work).await?;
-            logoff(trees.iter().map(ClientTree::session)).await?;
-            Ok(figure)
+            small_files(case, target, options, time, work).await
+        }
+        Load::Stat => {
+            small_files(case, target, options, time, |(tree, first), until| stat(tree, first, until)).await
+        }
+        Load::CreateWriteClose => {
+            let work = |(tree, first), until| create_write_close(tree, first, until);
+            let figure = small_files(case, target, options, time, work).await;
+            data::remove_new(&target.tree).map_err(|_| Error::Unable("new files could not be removed"))?;
+            figure
         }
         Load::List => {
             let trees = trees(case, target, options).await?;
@@ -203,6 +209,96 @@ async fn write(file: File, content: Bytes, depth: usize, until: Instant) -> Resu
         }
         bytes += f64::from(written);
     }
+}
+
+/// Runs eight workers on each connection; each gets the connection and the number of its first file.
+async fn small_files<F, W>(
+    case: &Case,
+    target: &Target,
+    options: &Options,
+    time: Duration,
+    work: W,
+) -> Result<Figure, Error>
+where
+    F: Future<Output = Result<f64, Error>> + Send + 'static,
+    W: Fn((ClientTree, usize), Instant) -> F,
+{
+    let trees = trees(case, target, options).await?;
+    let mut workers = Vec::new();
+    for (index, tree) in trees.iter().enumerate() {
+        let first = |worker| (index * FILES_AT_ONCE + worker) * 37;
+        workers.extend((0..FILES_AT_ONCE).map(|worker| (tree.clone(), first(worker))));
+    }
+    let figure = timed(target, time, workers, work).await?;
+    logoff(trees.iter().map(ClientTree::session)).await?;
+    Ok(figure)
+}
+
+/// Reads or writes at offsets of a fixed pseudorandom sequence (Knuth's linear congruential generator).
+async fn random(file: File, writes: bool, depth: usize, until: Instant) -> Result<f64, Error> {
+    const BLOCK: u32 = 4096;
+    let (tree, id) = (file.tree(), file.id());
+    let content = Bytes::from(vec![0xa5; BLOCK as usize]);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut under_way = VecDeque::with_capacity(depth);
+    let mut done = 0.0;
+    loop {
+        while under_way.len() < depth && Instant::now() < until {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let offset = (state >> 20) % (data::LARGE_BYTES / u64::from(BLOCK)) * u64::from(BLOCK);
+            let part =
+                if writes { write_part(id, offset, content.clone()) } else { read_part(id, offset, BLOCK) };
+            under_way.push_back((offset, tree.connection().submit(tree.scope(), part).await?));
+        }
+        let Some((offset, request)) = under_way.pop_front() else { return Ok(done) };
+        let answer = request.response().await?.success()?;
+        let is_whole = if writes {
+            WriteResponse::decode(&answer.message)?.count == BLOCK
+        } else {
+            let data = read_data(&answer)?;
+            data.len() == BLOCK as usize && data::is_stamped(&data, offset)
+        };
+        if !is_whole {
+            return Err(Error::Protocol("a block is not what the file holds, or is not whole"));
+        }
+        done += 1.0;
+    }
+}
+
+async fn stat(tree: ClientTree, first: usize, until: Instant) -> Result<f64, Error> {
+    let mut done = 0.0;
+    for index in first.. {
+        if Instant::now() >= until {
+            break;
+        }
+        let name = data::small_name(index);
+        let open = CreateParameters { access: AccessMask::READ_ATTRIBUTES, ..CreateParameters::open(&name) };
+        let (class, no_parts) = (FileInfoClass::ALL.0, AdditionalInformation::NONE);
+        let query = query_info_part(FileId::RELATED, InfoType::FILE, class, no_parts, INFORMATION_BYTES);
+        let parts = vec![open.part()?, query, close_part(FileId::RELATED, CloseFlags::NONE)];
+        for request in tree.connection().submit_compound(tree.scope(), parts, true).await? {
+            request.response().await?.success()?;
+        }
+        done += 1.0;
+    }
+    Ok(done)
+}
+
+/// The largest answer to a query of all information, with the name.
+const INFORMATION_BYTES: u32 = 4096;
+
+/// Creates files in the directory of the new ones, which is emptied afterwards, outside of the time.
+async fn create_write_close(tree: ClientTree, first: usize, until: Instant) -> Result<f64, Error> {
+    let content = Bytes::from(vec![0x5a; data::SMALL_BYTES as usize]);
+    let mut made = 0_u32;
+    while Instant::now() < until {
+        let name = data::new_name(first, made);
+        let file = tree.create(&CreateParameters::read_write(&name)).await?;
+        file.write(0, content.clone()).await?;
+        file.close().await?;
+        made += 1;
+    }
+    Ok(f64::from(made))
 }
 
 async fn open_read_close(
