@@ -16,8 +16,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("discovery", &[]),
     ("gss", &[]),
     ("sandbox", &[]),
+    ("handlelog", &["wire"]),
     ("domain", &["auth", "client", "gss", "rpc", "wire"]),
-    ("server", &["auth", "control", "discovery", "domain", "registry", "rpc", "sandbox", "vfs", "wire"]),
+    (
+        "server",
+        &["auth", "control", "discovery", "domain", "handlelog", "registry", "rpc", "sandbox", "vfs", "wire"],
+    ),
     ("client", &["auth", "control", "gss", "rpc", "wire"]),
     ("mount", &["auth", "client", "wire"]),
     ("import", &["auth", "wire"]),
