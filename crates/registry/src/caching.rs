@@ -221,6 +221,10 @@ impl<S: Shell> State<S> {
         if keep.contains(self.held(holder)) {
             return Broken::Done;
         }
+        if self.is_orphaned(holder) && self.opens_of(holder).iter().any(|id| self.is_persistent_open(*id)) {
+            self.take_caching(holder, keep, effects);
+            return Broken::Done;
+        }
         if self.is_orphaned(holder) {
             for open in self.opens_of(holder) {
                 self.end_open(open, CloseReason::DurableConflict, now, effects);
@@ -234,6 +238,7 @@ impl<S: Shell> State<S> {
                 if let Some(lease) = self.leases.get_mut(&lease).filter(|it| it.breaking.is_none()) {
                     lease.advance_epoch();
                 }
+                self.touch_lease_log(lease);
                 self.break_lease(lease, to, to, now, effects);
             }
         }
@@ -277,6 +282,7 @@ impl<S: Shell> State<S> {
         let denied = open.denies_write_caching();
         open.caching = if held { Caching::Oplock { level, breaking } } else { Caching::None };
         open.shared.set_oplock(level);
+        let log = open.logged();
         let denies = open.denies_write_caching();
         if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
             if denied != denies {
@@ -291,6 +297,38 @@ impl<S: Shell> State<S> {
             }
             file.refresh_cachers();
         }
+        if log.is_some() {
+            self.touch_log(id);
+        }
+    }
+
+    /// Takes caching from a persistent open whose client is lost: the open stays, and its client gets the new state when
+    /// it reclaims the open (MS-SMB2 3.3.4.6, 3.3.4.7). Requests that wait for an earlier break go on.
+    fn take_caching(&mut self, holder: Holder, keep: LeaseState, effects: &mut Effects<S>) {
+        let file = match holder {
+            Holder::Oplock(open) => {
+                self.set_oplock(open, level_left(keep), None);
+                self.opens.get(&open).and_then(|open| open.target.file())
+            }
+            Holder::Lease(id) => {
+                let left = self.held(holder) & keep;
+                let Some(lease) = self.leases.get_mut(&id) else { return };
+                lease.advance_epoch();
+                if let Some(breaking) = lease.breaking.take() {
+                    self.deadlines.clear(breaking.deadline, Deadline::LeaseBreak(id));
+                }
+                let file = lease.file;
+                self.set_lease_state(id, crate::lease::usable(left));
+                Some(file)
+            }
+        };
+        if let Some(file) = file {
+            self.wake(file, effects);
+        }
+    }
+
+    fn is_persistent_open(&self, id: FileGlobalId) -> bool {
+        self.opens.get(&id).is_some_and(|open| open.is_persistent())
     }
 
     fn break_handles(

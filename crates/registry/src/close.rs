@@ -8,6 +8,7 @@ use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::links::Link;
+use crate::open::Open;
 use crate::remaining_work::Work;
 use crate::session::{Ending, Session, SessionState};
 use crate::snapshot::after_bound;
@@ -139,7 +140,8 @@ impl<S: Shell> State<S> {
         (last, effects)
     }
 
-    /// Ends everything (MS-SMB2 3.3.4.22) under one hold of the lock; the server no longer accepts requests.
+    /// Ends everything (MS-SMB2 3.3.4.22) under one hold of the lock, except for opens that a log keeps, which wait for
+    /// [`Self::suspend_logged`]; the server no longer accepts requests.
     pub fn shutdown(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         self.limits.work_per_hold = usize::MAX;
@@ -150,7 +152,8 @@ impl<S: Shell> State<S> {
             }
         }
         effects.rest.clear();
-        for id in self.opens.keys().copied().collect::<Vec<_>>() {
+        let unlogged = self.opens.iter().filter(|(_, open)| open.logged().is_none()).map(|(id, _)| *id);
+        for id in unlogged.collect::<Vec<_>>() {
             self.end_open(id, CloseReason::Shutdown, now, &mut effects);
         }
         for file in self.deletions.keys().copied().collect::<Vec<_>>() {
@@ -203,6 +206,7 @@ impl<S: Shell> State<S> {
                 self.deadlines.clear(deadline, Deadline::Durable(id));
             }
         }
+        self.leave_log(id, &open, effects);
         if let Caching::Lease(lease) = open.caching {
             self.leave_lease(lease, id);
         }
@@ -217,10 +221,12 @@ impl<S: Shell> State<S> {
             }
             let link = Link::of(&open);
             self.links.leave(key, &link);
-            if open.delete_on_close && reason != CloseReason::CreateFailed {
+            if open.delete_on_close && reason != CloseReason::CreateFailed && reason != CloseReason::Suspended
+            {
                 self.delete_on_close(key, id, &open);
             }
             removals = self.due_removals(key, &link, open.deletes_with_own.then_some(id), effects);
+            self.touch_logs_of_deleted(key);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason, used: open.used() });
         effects.dropped.push(Dropped {
@@ -269,7 +275,11 @@ impl<S: Shell> State<S> {
                 return false;
             }
             let found = self.opens.get(&open);
-            if keeps_durable && found.is_some_and(|found| self.outlives_client(open, found)) {
+            // At a shutdown, only opens that a log keeps wait for their clients.
+            let may_outlive = |found: &Open<S>| {
+                keeps_durable || reason == CloseReason::Shutdown && found.logged().is_some()
+            };
+            if found.is_some_and(|found| may_outlive(found) && self.outlives_client(open, found)) {
                 self.orphan_open(open, now, effects);
             } else {
                 self.end_open(open, reason, now, effects);

@@ -182,6 +182,7 @@ impl<S: Shell> State<S> {
         if pending {
             self.deletions.entry(key).or_default().all.insert(link, delete);
         }
+        self.touch_logs_of(key);
         Ok(forgotten)
     }
 
@@ -194,6 +195,7 @@ impl<S: Shell> State<S> {
     ) -> Result<(), NotFound> {
         let id = self.open_global(open.into())?;
         self.opens.get_mut(&id).ok_or(NotFound)?.deletes_with_own = with_own;
+        self.touch_log(id);
         Ok(())
     }
 
@@ -201,6 +203,7 @@ impl<S: Shell> State<S> {
     pub fn set_delete_on_close(&mut self, open: impl Into<OpenRef>, deletes: bool) -> Result<(), NotFound> {
         let id = self.open_global(open.into())?;
         self.opens.get_mut(&id).ok_or(NotFound)?.delete_on_close = deletes;
+        self.touch_log(id);
         Ok(())
     }
 
@@ -373,6 +376,20 @@ impl<S: Shell> State<S> {
         if let Some(pending) = self.deletions.get_mut(&key.base()) {
             pending.leave(link);
         }
+    }
+
+    /// Marks the link or stream of an open that is restored to be deleted with its last open.
+    pub(crate) fn restore_delete(&mut self, key: FileKey, id: FileGlobalId) {
+        if let Some(open) = self.opens.get(&id) {
+            let (link, delete) = (Link::of(open), PendingDelete::new(id, open));
+            self.deletions.entry(key).or_default().all.entry(link).or_insert(delete);
+        }
+    }
+
+    /// Forgets the deletes of a file whose opens are suspended.
+    pub(crate) fn forget_deletes(&mut self, key: FileKey) {
+        self.deletions.remove(&key);
+        self.deletions.remove(&key.base());
     }
 
     fn forget_delete(&mut self, key: FileKey, link: &Link) -> Forgotten<S> {

@@ -25,6 +25,8 @@ pub enum DurableRequest {
         create_guid: Guid,
         /// `Timeout`; if zero, the server chooses.
         timeout_ms: u32,
+        /// SMB2_DHANDLE_FLAG_PERSISTENT, if the share is continuously available and the client supports it.
+        persistent: bool,
     },
 }
 
@@ -37,6 +39,8 @@ pub enum DurableGranted {
     V2 {
         /// `Timeout`.
         timeout_ms: u32,
+        /// SMB2_DHANDLE_FLAG_PERSISTENT.
+        persistent: bool,
     },
 }
 
@@ -51,6 +55,8 @@ pub(crate) struct Durable {
     pub(crate) deadline: Option<Time>,
     /// `Open.IsResilient`: the open outlives its connection, with or without caching.
     pub(crate) resilient: bool,
+    /// `Open.IsPersistent`: as `resilient`, and no conflict ends the open while it waits.
+    pub(crate) persistent: bool,
 }
 
 /// A reconnect (MS-SMB2 2.2.13.2.4, 2.2.13.2.12).
@@ -66,6 +72,8 @@ pub struct Reconnect {
     pub file_id: FileId,
     /// `CreateGuid` of a version 2 reconnect. It is zero for an open with a version 1 handle.
     pub create_guid: Option<Guid>,
+    /// SMB2_DHANDLE_FLAG_PERSISTENT of a version 2 reconnect.
+    pub persistent: bool,
     /// The key and version in the lease context of the CREATE.
     pub lease: Option<(Guid, u8)>,
     /// The path of the CREATE.
@@ -136,11 +144,18 @@ impl Durable {
                 timeout_ms: ms(limits.durable_v1_timeout_ms),
                 deadline: None,
                 resilient: false,
+                persistent: false,
             },
-            DurableRequest::V2 { create_guid, timeout_ms } => {
+            DurableRequest::V2 { create_guid, timeout_ms, persistent } => {
                 let asked = if timeout_ms == 0 { ms(limits.durable_v2_timeout_ms) } else { timeout_ms };
                 let timeout_ms = asked.min(ms(limits.durable_v2_timeout_max_ms));
-                Self { create_guid: Some(create_guid), timeout_ms, deadline: None, resilient: false }
+                Self {
+                    create_guid: Some(create_guid),
+                    timeout_ms,
+                    deadline: None,
+                    resilient: false,
+                    persistent,
+                }
             }
         }
     }
@@ -148,7 +163,7 @@ impl Durable {
     pub(crate) fn granted(&self) -> DurableGranted {
         match self.create_guid {
             None => DurableGranted::V1,
-            Some(_) => DurableGranted::V2 { timeout_ms: self.timeout_ms },
+            Some(_) => DurableGranted::V2 { timeout_ms: self.timeout_ms, persistent: self.persistent },
         }
     }
 }
@@ -198,8 +213,14 @@ impl<S: Shell> State<S> {
             session.open_count = session.open_count.saturating_add(1);
             open.owner = session.owner.clone();
         }
+        if let Some(key) = open.target.file()
+            && let Some(file) = self.files.get_mut(&key)
+        {
+            file.awaited.remove(&id);
+        }
         let reclaimed = EventKind::Reclaimed { open: open.event(id), session: home.session };
         self.events.push(now, reclaimed);
+        self.touch_log(id);
         let open = self.opens.get(&id)?;
         Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() })
     }
@@ -280,9 +301,19 @@ impl<S: Shell> State<S> {
         let asked = if timeout_ms == 0 { self.limits.durable_v2_timeout_ms } else { u64::from(timeout_ms) };
         let timeout_ms = u32::try_from(asked.min(self.limits.durable_v2_timeout_max_ms)).unwrap_or(u32::MAX);
         let open = self.opens.get_mut(&id).ok_or(NotFound)?;
-        // From now on it is reclaimed as an open with a version 1 handle.
-        open.durable = Some(Durable { create_guid: None, timeout_ms, deadline: None, resilient: true });
+        let was_logged = open.logged().is_some();
+        // From now on it is reclaimed as an open with a version 1 handle, unless its handle is persistent.
+        let (create_guid, persistent) = match open.durable {
+            Some(Durable { create_guid, persistent: true, .. }) => (create_guid, true),
+            _ => (None, false),
+        };
+        open.durable = Some(Durable { create_guid, timeout_ms, deadline: None, resilient: true, persistent });
         self.durable_ids.insert(open.file_id.persistent, id);
+        if was_logged {
+            self.touch_log(id);
+        } else {
+            self.enter_log(id);
+        }
         Ok(())
     }
 
@@ -318,6 +349,7 @@ impl<S: Shell> State<S> {
     pub(crate) fn outlives_client(&self, id: FileGlobalId, open: &Open<S>) -> bool {
         open.durable.is_some_and(|durable| {
             durable.resilient
+                || durable.persistent
                 || self.holder_of(id, open).is_some_and(|holder| {
                     let held = self.held(holder);
                     // Locks stay only with a holder that caches writes: no other client can have been granted the
@@ -334,6 +366,11 @@ impl<S: Shell> State<S> {
         let Some(open) = self.opens.get_mut(&id) else {
             return;
         };
+        if open.is_persistent()
+            && let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key))
+        {
+            file.awaited.insert(id);
+        }
         if let Some(home) = open.home.take() {
             if let Some(tree) = self.trees.get_mut(&home.tree) {
                 tree.opens.remove(&id);
@@ -365,14 +402,19 @@ impl<S: Shell> State<S> {
         let tree = self.trees.get(&tree_id).ok_or(TreeGone)?;
         let connection = self.connections.get(&request.connection).ok_or(SessionGone)?;
 
-        let id = *self.durable_ids.get(&request.file_id.persistent).ok_or(NotFound)?;
+        // The client of a persistent open may have lost the answer with the id.
+        let by_guid = || {
+            let guid = request.create_guid.filter(|_| request.persistent)?;
+            self.create_guids.get(&(connection.client_guid, guid))
+        };
+        let id = *self.durable_ids.get(&request.file_id.persistent).or_else(by_guid).ok_or(NotFound)?;
         let open = self.opens.get(&id).ok_or(NotFound)?;
         let durable = open.durable.as_ref().ok_or(NotFound)?;
         // An open with a version 1 handle has no GUID. An open of either version may be reclaimed without a GUID.
         let same_guid = request.create_guid.is_none_or(|it| it == durable.create_guid.unwrap_or_default());
         // The share may have another directory by now.
         let same_place = open.origin.place() == tree.origin.place();
-        if open.home.is_some() || !same_guid || !same_place {
+        if open.home.is_some() || !same_guid || !same_place || durable.persistent != request.persistent {
             return Err(NotFound);
         }
         match (open.caching, request.lease) {

@@ -1,12 +1,13 @@
 //! The work that a state change leaves to the server, outside the lock, as data.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wire::{
     FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
 };
 
-use crate::{AwaitedBreak, OpenTarget, Removal, RequestKey, Rest, Shell};
+use crate::{AwaitedBreak, LogId, OpenTarget, Removal, RequestKey, Rest, Shell};
 
 /// The work that is to be done outside the lock. All changes return this one type, so that their work can be merged.
 ///
@@ -37,6 +38,8 @@ pub struct Effects<S: Shell> {
     pub disconnected: Vec<S::Connection>,
     /// Work that is left, for [`State::go_on`](crate::State::go_on), after the other fields are done.
     pub rest: Vec<Rest>,
+    /// The logs with changes that no request waits for, such as the end of opens.
+    pub logs: BTreeSet<LogId>,
     /// The work that this hold of the lock has done already, as a number of opens and locks that ended.
     pub(crate) spent: usize,
 }
@@ -56,6 +59,7 @@ impl<S: Shell> Effects<S> {
             sessions_ended: Vec::new(),
             disconnected: Vec::new(),
             rest: Vec::new(),
+            logs: BTreeSet::new(),
             spent: 0,
         }
     }
@@ -73,6 +77,7 @@ impl<S: Shell> Effects<S> {
             && self.sessions_ended.is_empty()
             && self.disconnected.is_empty()
             && self.rest.is_empty()
+            && self.logs.is_empty()
     }
 
     /// Adds the work of a later change.
@@ -88,6 +93,7 @@ impl<S: Shell> Effects<S> {
         self.sessions_ended.extend(later.sessions_ended);
         self.disconnected.extend(later.disconnected);
         self.rest.extend(later.rest);
+        self.logs.extend(later.logs);
         self.spent = self.spent.saturating_add(later.spent);
     }
 }
@@ -191,11 +197,13 @@ pub enum CloseReason {
     CreateFailed = 11,
     /// Another instance of the application replaced it (MS-SMB2 3.3.5.9.13).
     FailedOver = 12,
+    /// The server stops, and its log keeps the open for the next start.
+    Suspended = 13,
 }
 
 impl CloseReason {
     /// Every reason, in order of its number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ClientClose,
         Self::TreeDisconnect,
         Self::Logoff,
@@ -208,6 +216,7 @@ impl CloseReason {
         Self::Shutdown,
         Self::CreateFailed,
         Self::FailedOver,
+        Self::Suspended,
     ];
 
     pub(crate) fn from_number(number: u8) -> Option<Self> {

@@ -97,6 +97,8 @@ pub(crate) struct File {
     pub(crate) caching: BTreeSet<Holder>,
     /// The opens that take part in sharing, by kind of sharing, to find one that conflicts with a new open.
     sharing: BTreeSet<(u8, FileGlobalId)>,
+    /// The persistent opens that wait for their clients.
+    pub(crate) awaited: BTreeSet<FileGlobalId>,
     /// The opens by instances of applications.
     instances: BTreeSet<(Guid, FileGlobalId)>,
     /// The number of opens that do not allow others to cache writes: derived.
@@ -278,6 +280,7 @@ impl File {
 
     pub(crate) fn leave<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
         self.opens.remove(&id);
+        self.awaited.remove(&id);
         self.share_mode.remove(open.sharing());
         self.sharing.remove(&(open.sharing().kind(), id));
         if let Some(instance) = open.app_instance {

@@ -1,6 +1,6 @@
 //! The invariants of the tables. The rest of the registry relies on them; tests check them after every step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wire::{FileGlobalId, FoldedName, LeaseState};
 
@@ -16,7 +16,7 @@ use crate::path_index::Paths;
 use crate::session::SessionState;
 use crate::user_counts::{ByUser, UserKey};
 use crate::waiting::Waiting;
-use crate::{AddressGroup, Shell, Standing, State};
+use crate::{AddressGroup, LogId, Shell, Standing, State};
 
 /// Returns the message as an error unless the condition holds.
 macro_rules! ensure {
@@ -276,6 +276,11 @@ impl<S: Shell> State<S> {
         ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
         let guids = self.opens.values().filter(|it| it.replay.is_some()).count();
         ensure!(self.create_guids.len() == guids, "create GUIDs and their opens differ in number");
+        let mut kept: BTreeMap<LogId, usize> = BTreeMap::new();
+        for log in self.opens.values().filter_map(|open| open.logged()) {
+            *kept.entry(log).or_default() += 1;
+        }
+        ensure!(kept == self.logs.kept(), "the numbers of opens that the logs keep are wrong");
         Ok(())
     }
 
@@ -324,6 +329,12 @@ impl<S: Shell> State<S> {
             }
             before.push((*id, &**open));
         }
+        let waits = |open: &&(FileGlobalId, &Open<S>)| open.1.is_persistent() && open.1.home.is_none();
+        let awaited = before.iter().filter(waits).map(|(id, _)| *id);
+        ensure!(
+            awaited.eq(file.awaited.iter().copied()),
+            "{key:?}: the persistent opens that wait are wrong"
+        );
         ensure!(
             share_mode == file.share_mode,
             "{key:?} counts its share modes wrongly as {:?}",

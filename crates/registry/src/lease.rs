@@ -1,6 +1,6 @@
 //! Leases (MS-SMB2 3.3.1.12) and the global lease table (MS-SMB2 3.3.1.11).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -11,7 +11,7 @@ use crate::caching::Holder;
 use crate::deadlines::Deadline;
 use crate::limits::{CONNECTIONS_LOOKED_AT, REPLAYABLE_PER_LEASE};
 use crate::session::{Session, SessionState};
-use crate::{BreakKind, ConnectionId, Effects, FileKey, LeaseId, Shell, State, Time, cost};
+use crate::{BreakKind, ConnectionId, Effects, FileKey, LeaseId, LogId, Shell, State, Time, cost};
 
 pub(crate) struct Lease {
     pub(crate) file: FileKey,
@@ -27,6 +27,8 @@ pub(crate) struct Lease {
     pub(crate) opens: BTreeSet<FileGlobalId>,
     /// The opens of the lease that a replayed CREATE may be answered with (`Open.IsReplayEligible`).
     pub(crate) replayable: BTreeSet<FileGlobalId>,
+    /// The number of opens of the lease that each log keeps: derived.
+    pub(crate) logs: BTreeMap<LogId, usize>,
     /// The state, which is read without the lock: see [`OpenShared`](crate::OpenShared).
     pub(crate) shared: Arc<AtomicU8>,
 }
@@ -53,6 +55,7 @@ impl Lease {
             unanswered_breaks: 0,
             opens: BTreeSet::new(),
             replayable: BTreeSet::new(),
+            logs: BTreeMap::new(),
             shared: Arc::default(),
         }
     }
@@ -137,6 +140,7 @@ impl<S: Shell> State<S> {
             }
             file.refresh_cachers();
         }
+        self.touch_lease_log(id);
     }
 
     /// Breaks a lease to `to`, and records that `required` has to be reached. A break that grows takes several steps,

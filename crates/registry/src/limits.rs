@@ -116,6 +116,17 @@ pub const REPLAYABLE_PER_LEASE: usize = 1_024;
 /// more closes the oldest.
 pub const ORPHANS_PER_USER: usize = 1_024;
 
+/// The number of opens that one log keeps. One more CREATE gets a handle that is not durable.
+pub const LOGGED_OPENS: usize = 16_384;
+
+/// The number of persistent opens of a file without a client that an open of the file is compared with. With more, the
+/// open is refused until the clients are back.
+pub const AWAITED_LOOKED_AT: usize = 1_024;
+
+/// The number of opens of a file whose entries in a log are renewed when a delete of the file becomes pending or is
+/// withdrawn. Others learn of it when one of these ends.
+pub const OPENS_TOUCHED_BY_DELETE: usize = 256;
+
 /// The number of orphans of all users. One more closes the oldest.
 pub const ORPHANS: usize = 16_384;
 

@@ -48,7 +48,8 @@ use crate::events::{EventOpen, EventUse};
 use crate::share::Origin;
 use crate::user_counts::UserKey;
 use crate::{
-    AppInstance, CloseReason, ConnectionId, FileShared, Identity, OpenTarget, Shell, State, Time, UserKind,
+    AppInstance, CloseReason, ConnectionId, FileShared, Identity, LogId, OpenTarget, Shell, State, Time,
+    UserKind,
 };
 
 pub(crate) struct Open<S: Shell> {
@@ -69,6 +70,8 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) deletes_with_own: bool,
     pub(crate) caching: Caching,
     pub(crate) durable: Option<Durable>,
+    /// The log of the open's share, which keeps the open if it is durable.
+    pub(crate) log: Option<LogId>,
     /// The number of the open among the orphans; `None` if it is no orphan.
     pub(crate) orphaned: Option<u64>,
     /// The client and `Open.CreateGuid`, while a replayed CREATE can be answered with the open
@@ -94,6 +97,16 @@ pub(crate) struct Open<S: Shell> {
 }
 
 impl<S: Shell> Open<S> {
+    /// The log that keeps the open.
+    pub(crate) fn logged(&self) -> Option<LogId> {
+        self.log.filter(|_| self.durable.is_some())
+    }
+
+    /// `Open.IsPersistent`.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.durable.is_some_and(|durable| durable.persistent)
+    }
+
     /// The description of the open in events.
     pub(crate) fn event(&self, file: FileGlobalId) -> EventOpen {
         EventOpen {

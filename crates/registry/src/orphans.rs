@@ -23,7 +23,7 @@ type Numbered = (u64, FileGlobalId);
 
 impl Orphans {
     pub(crate) fn len(&self) -> usize {
-        self.by_age.len()
+        self.by_share.len()
     }
 
     /// An orphan of a share.
@@ -35,8 +35,11 @@ impl Orphans {
 
     pub(crate) fn enter<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
         let Some(number) = open.orphaned else { return };
-        self.by_age.insert((number, id));
-        self.by_user.entry(open.user.clone()).or_default().insert((number, id));
+        // The number of persistent opens is limited by that of the logged ones.
+        if !open.is_persistent() {
+            self.by_age.insert((number, id));
+            self.by_user.entry(open.user.clone()).or_default().insert((number, id));
+        }
         self.by_share.insert((open.origin.share_id, id));
     }
 

@@ -224,8 +224,11 @@ impl<S: Shell> State<S> {
             let old = std::mem::replace(&mut open.path, path.clone());
             open.folded = FoldedName::of(&path);
             self.paths.enter(*id, open);
-            let origin = open.origin.clone();
+            let (origin, log) = (open.origin.clone(), open.logged());
             opens.push(open.attached.clone());
+            if let Some(log) = log {
+                self.logs.touch(log, *id);
+            }
             if let Some(file) = open.target.file() {
                 self.links.enter(file, Link::of(open));
                 let is_last = self.links.leave(file, &old_link);

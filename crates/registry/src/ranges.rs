@@ -155,6 +155,11 @@ impl Ranges {
         self.by_open.range(all).flat_map(|(place, count)| (0..*count).map(|_| held(place).element))
     }
 
+    /// The number of locks of an open of exactly this range and kind.
+    pub(crate) fn count_of(&self, open: FileGlobalId, element: &LockElement) -> u32 {
+        self.by_open.get(&Held { open, element: *element }.place()).copied().unwrap_or_default()
+    }
+
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Waiter> {
         self.waiting.iter()
     }

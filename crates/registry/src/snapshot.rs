@@ -127,6 +127,8 @@ pub struct FileSnapshot {
     pub lease: LeaseState,
     /// `Open.IsDurable`.
     pub durable: bool,
+    /// `Open.IsPersistent`.
+    pub persistent: bool,
     /// The time when the open ends unless its client reclaims it.
     pub expires: Option<Time>,
     /// True if a delete is pending: the file is removed with its last open.
@@ -359,6 +361,7 @@ impl<S: Shell> State<S> {
             oplock,
             lease,
             durable: open.durable.is_some(),
+            persistent: open.is_persistent(),
             expires: open.durable.as_ref().and_then(|durable| durable.deadline),
             delete_pending: self.is_open_deleted(global_id),
             closing: self.announced_closes.get(&global_id).cloned(),

@@ -16,6 +16,7 @@ use crate::holds::Holds;
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
 use crate::links::{Link, Links};
+use crate::logging::Logs;
 use crate::moves::Moves;
 use crate::open::{IdMap, Open};
 use crate::orphans::Orphans;
@@ -63,6 +64,8 @@ pub struct State<S: Shell> {
     pub(crate) paths: Paths,
     /// The number of opens of each file by each link: derived, for pending deletes.
     pub(crate) links: Links,
+    /// The logs of shares, with the changes that are not in them yet.
+    pub(crate) logs: Logs,
     /// Durable opens that wait for their client, by user and age.
     pub(crate) orphans: Orphans,
     /// Connections with sessions, by client: lease breaks are sent on them.
@@ -161,6 +164,7 @@ impl<S: Shell> State<S> {
             streams: BTreeSet::new(),
             paths: Paths::default(),
             links: Links::default(),
+            logs: Logs::default(),
             orphans: Orphans::default(),
             client_connections: BTreeSet::new(),
             strangers: Crowd::default(),

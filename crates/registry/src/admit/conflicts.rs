@@ -1,11 +1,13 @@
 //! Conflicts with an open that can be resolved: earlier instances of the same application, caching by others, removals
 //! and renames under way.
 
-use wire::{AccessMask, FoldedName, LeaseState};
+use wire::{AccessMask, FileGlobalId, FoldedName, LeaseState};
 
 use super::Requester;
 use super::request::{AdmitRequest, Refused};
 use crate::caching::{Broken, Holder};
+use crate::file::Sharing;
+use crate::limits::AWAITED_LOOKED_AT;
 use crate::{CloseReason, Effects, FileKey, LeaseId, Readiness, Shell, State, Time, cost};
 
 impl<S: Shell> State<S> {
@@ -67,6 +69,39 @@ impl<S: Shell> State<S> {
         let (false, Some(key)) = (self.vanishing.is_empty(), request.target.file()) else { return false };
         let requester = self.requester(request);
         requester.is_ok_and(|requester| self.is_link_vanishing(key, &self.link_of(request, &requester)))
+    }
+
+    /// A persistent open of the file that waits for its client and that this open would affect (MS-SMB2 3.3.5.9). As in
+    /// Windows, an open is granted beside one that caches handles and no writes, if neither a conflict nor a break
+    /// results.
+    pub(super) fn awaited_in_the_way(
+        &self,
+        request: &AdmitRequest,
+        key: FileKey,
+        own: Option<LeaseId>,
+    ) -> Option<FileGlobalId> {
+        let awaited = &self.files.get(&key).filter(|file| !file.awaited.is_empty())?.awaited;
+        if is_stat_open(request.access) && !request.overwrites {
+            return None;
+        }
+        let wanted = Sharing::of(request.shared_access(), request.share_access);
+        let is_spared = |id: &FileGlobalId| {
+            let Some(open) = self.opens.get(id) else { return true };
+            let holder = self.holder_of(*id, open);
+            let held = holder.map_or(LeaseState::NONE, |holder| self.held(holder));
+            let is_own = own.is_some_and(|own| holder == Some(Holder::Lease(own)));
+            let keeps_locks = open.locks == 0 || held.contains(LeaseState::WRITE);
+            let needs_break =
+                held.contains(LeaseState::WRITE) || request.overwrites || request.delete_on_close;
+            !open.sharing().conflicts_with(wanted)
+                && held.contains(LeaseState::HANDLE)
+                && keeps_locks
+                && (is_own || !needs_break)
+        };
+        let mut looked_at = awaited.iter().inspect(|_| cost::step());
+        // More are not looked at, and count as affected.
+        let first = looked_at.by_ref().take(AWAITED_LOOKED_AT).find(|id| !is_spared(id));
+        first.or_else(|| looked_at.next()).copied()
     }
 
     /// Sends the breaks that this open requires (MS-FSA 2.1.5.1.2, 2.1.4.12). A sharing conflict breaks only handle

@@ -36,7 +36,7 @@ impl<S: Shell> State<S> {
     ) -> GrantedOpen {
         let opens = &self.opens;
         let global_id = FileGlobalId(self.file_globals.issue(|id| opens.contains_key(&FileGlobalId(id))));
-        let file_id = FileId { persistent: self.persistent_ids.issue(), volatile: self.wire_ids.issue() };
+        let file_id = FileId { persistent: self.issue_persistent(), volatile: self.wire_ids.issue() };
         let key = request.target.file();
         let lease = request
             .lease
@@ -59,7 +59,8 @@ impl<S: Shell> State<S> {
         let holds_handle = level == OplockLevel::BATCH || lease_state.contains(LeaseState::HANDLE);
         let durable = request
             .durable
-            .filter(|_| holds_handle && !request.is_directory)
+            .filter(|asked| holds_handle || matches!(asked, DurableRequest::V2 { persistent: true, .. }))
+            .filter(|_| !request.is_directory && request.log.is_none_or(|log| self.logs.has_room(log)))
             .map(|asked| Durable::new(asked, &self.limits));
         let replay = match request.durable {
             Some(DurableRequest::V2 { create_guid, .. }) => Some((requester.client_guid, create_guid)),
@@ -90,6 +91,7 @@ impl<S: Shell> State<S> {
             deletes_with_own: false,
             caching: lease.map_or(Caching::None, |(id, _)| Caching::Lease(id)),
             durable,
+            log: request.log,
             orphaned: None,
             replay,
             app_instance: request.app_instance,
@@ -111,7 +113,17 @@ impl<S: Shell> State<S> {
         granted
     }
 
-    fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
+    /// The next `Open.DurableFileId`. Those of opens that were restored come from an earlier start.
+    fn issue_persistent(&mut self) -> u64 {
+        loop {
+            let id = self.persistent_ids.issue();
+            if !self.durable_ids.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
         self.user_opens.add(&open.user);
         if open.of_stranger {
             self.stranger_opens = self.stranger_opens.saturating_add(1);
@@ -149,7 +161,11 @@ impl<S: Shell> State<S> {
         }
         let lease = self.holder_of(id, &open);
         self.volatile_ids.insert(open.file_id.volatile, id);
+        let log = open.logged();
         self.opens.insert(id, Box::new(open));
+        if log.is_some() {
+            self.enter_log(id);
+        }
         if let Some(Holder::Lease(lease)) = lease {
             self.bound_replayable(lease);
         }

@@ -105,6 +105,9 @@ impl<S: Shell> State<S> {
         if self.vanishes(request) {
             return Ok(Decided::LookAgain);
         }
+        if let Some(blocker) = self.awaited_in_the_way(request, key, own) {
+            return Err(Refused::AwaitsClient { blocker });
+        }
         if let Some(blocker) = self.stream_conflict(key, request.access) {
             return Err(Refused::SharingViolation { blocker });
         }
@@ -192,7 +195,9 @@ impl<S: Shell> State<S> {
 
     fn remember_refusal(&mut self, request: &AdmitRequest, refused: Refused, now: Time) {
         let (kind, blocker) = match refused {
-            Refused::SharingViolation { blocker } => (RefusalKind::SharingViolation, Some(blocker)),
+            Refused::SharingViolation { blocker } | Refused::AwaitsClient { blocker } => {
+                (RefusalKind::SharingViolation, Some(blocker))
+            }
             Refused::DeletePending => {
                 let file = request.target.file().and_then(|key| self.files.get(&key));
                 (RefusalKind::DeletePending, file.and_then(|it| it.opens.first().copied()))

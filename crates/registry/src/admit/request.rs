@@ -5,7 +5,8 @@ use std::sync::Arc;
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId};
 
 use crate::{
-    ConnectionId, DurableGranted, DurableRequest, LimitReached, MoveCount, OpenShared, OpenTarget, RequestKey,
+    ConnectionId, DurableGranted, DurableRequest, LimitReached, LogId, MoveCount, OpenShared, OpenTarget,
+    RequestKey,
 };
 
 /// A CREATE whose name is resolved and whose access is decided.
@@ -45,6 +46,8 @@ pub struct AdmitRequest {
     pub lease: Option<LeaseRequest>,
     /// The requested durable handle.
     pub durable: Option<DurableRequest>,
+    /// The log of the share, which keeps the open if it becomes durable.
+    pub log: Option<LogId>,
     /// The instance of an application that opens the file, in a version 2 durable request.
     pub app_instance: Option<AppInstance>,
 }
@@ -76,6 +79,7 @@ impl AdmitRequest {
             oplock: OplockLevel::NONE,
             lease: None,
             durable: None,
+            log: None,
             app_instance: None,
         }
     }
@@ -156,6 +160,12 @@ pub enum Refused {
     /// STATUS_SHARING_VIOLATION.
     SharingViolation {
         /// The conflicting open.
+        blocker: FileGlobalId,
+    },
+    /// A persistent open waits for its client, and this open must not be granted before it is back:
+    /// STATUS_FILE_NOT_AVAILABLE (MS-SMB2 3.3.5.9).
+    AwaitsClient {
+        /// The open that waits.
         blocker: FileGlobalId,
     },
     /// STATUS_DELETE_PENDING.

@@ -211,7 +211,11 @@ fn acknowledgment_resets_a_bounded_number_of_replays() {
     for number in 0..many {
         open(&mut world, client, 1, |it| {
             (it.lease, it.share_access) = (lease(1, LeaseState(7)), SHARE_ALL);
-            it.durable = Some(DurableRequest::V2 { create_guid: create_guid(number), timeout_ms: 0 });
+            it.durable = Some(DurableRequest::V2 {
+                create_guid: create_guid(number),
+                timeout_ms: 0,
+                persistent: false,
+            });
         });
     }
     let found =

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess};
 
+use super::log_mirror::{LOG, LogMirror, PERSISTENT_MS};
 use super::world::{Bench, Client, World, file_key, guid};
 use crate::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionId, DurableRequest, EndReason,
@@ -161,6 +162,7 @@ pub struct Driver {
     released: BTreeSet<FileGlobalId>,
     /// The create GUIDs of CREATEs that can be replayed, and the keys of their leases.
     created: Vec<(Guid, Option<Guid>)>,
+    log: LogMirror,
     /// Unfinished work: one part is done before each operation.
     rest: VecDeque<Rest>,
 }
@@ -168,6 +170,7 @@ pub struct Driver {
 impl Driver {
     pub fn new(limits: Limits) -> Self {
         let mut world = World::with(limits);
+        world.state.add_log(LOG);
         let clients = (0..CLIENTS).map(|number| world.client(number)).collect();
         Self {
             world,
@@ -179,6 +182,7 @@ impl Driver {
             notices: Vec::new(),
             released: BTreeSet::new(),
             created: Vec::new(),
+            log: LogMirror::default(),
             rest: VecDeque::new(),
         }
     }
@@ -190,6 +194,7 @@ impl Driver {
         }
         self.carry_out(operation);
         self.world.check();
+        self.log.follow(&mut self.world);
         assert_eq!(self.world.state.counts().3, self.opens.len());
     }
 
@@ -206,6 +211,10 @@ impl Driver {
         let is_over = self.pending.values().all(|it| matches!(it, Pending::Other));
         assert!(is_over, "a request waits for ever: {:?}", self.pending);
         let effects = self.world.state.shutdown(self.world.now);
+        self.apply(effects);
+        self.log.follow(&mut self.world);
+        let effects = self.world.state.suspend_logged(self.world.now);
+        assert!(effects.dropped.iter().all(|it| it.removals.is_empty()) && effects.removals.is_empty());
         self.apply(effects);
         self.world.check();
         assert!(self.opens.is_empty() && self.pending.is_empty());
@@ -366,12 +375,13 @@ impl Driver {
         request.oplock = opening.oplock;
         request.lease = opening.lease;
         request.app_instance = opening.app_instance;
+        request.log = Some(LOG);
         request.durable = opening.durable.map(|kind| match kind {
             DurableKind::V1 => DurableRequest::V1,
             DurableKind::V2 { create_guid, timeout_ms } => {
                 let create_guid = create_guid.unwrap_or(unique);
                 self.created.push((create_guid, request.lease.map(|lease| lease.key)));
-                DurableRequest::V2 { create_guid, timeout_ms }
+                DurableRequest::V2 { create_guid, timeout_ms, persistent: timeout_ms == PERSISTENT_MS }
             }
         });
         self.admit(request);
@@ -504,8 +514,18 @@ impl Driver {
             let Client { connection, session, tree, .. } = client;
             let path = shown.path.clone();
             let is_same_path = wire::eq_ignore_case;
-            let request =
-                Reconnect { session, tree, connection, file_id, create_guid, lease, path, is_same_path };
+            let persistent = shown.persistent;
+            let request = Reconnect {
+                session,
+                tree,
+                connection,
+                file_id,
+                create_guid,
+                persistent,
+                lease,
+                path,
+                is_same_path,
+            };
             if let Ok(found) = self.world.state.reconnect(&request, |_, open| *open, self.world.now) {
                 assert!(shown.session.is_none() && shown.durable, "the open was no orphan");
                 self.opens.iter_mut().find(|it| it.0 == id).unwrap().1 = found.granted.file_id;

@@ -2,6 +2,8 @@
 //! property tests and for fuzzing.
 
 mod driver;
+mod log_mirror;
 pub mod world;
 
 pub use driver::{CLIENTS, Driver, DurableKind, Opening, Operation, ReclaimedBy, Replayed};
+pub use log_mirror::PERSISTENT_MS;

@@ -243,5 +243,5 @@ pub fn lease_v2(key: u8, state: LeaseState, epoch: u16) -> Option<LeaseRequest> 
 }
 
 pub fn durable_v2(guid_number: u8, timeout_ms: u32) -> Option<DurableRequest> {
-    Some(DurableRequest::V2 { create_guid: guid(guid_number), timeout_ms })
+    Some(DurableRequest::V2 { create_guid: guid(guid_number), timeout_ms, persistent: false })
 }

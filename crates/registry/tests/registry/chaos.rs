@@ -1,7 +1,9 @@
 //! Arbitrary sequences of operations with caching, waiting, durable opens and time.
 
 use proptest::prelude::*;
-use registry::testing::{CLIENTS, Driver, DurableKind, Opening, Operation, ReclaimedBy, Replayed};
+use registry::testing::{
+    CLIENTS, Driver, DurableKind, Opening, Operation, PERSISTENT_MS, ReclaimedBy, Replayed,
+};
 use registry::{LeaseRequest, Limits, LockElement};
 use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
 
@@ -15,7 +17,7 @@ fn opening() -> impl Strategy<Value = Opening> {
         (prop::bool::weighted(0.2), prop::bool::weighted(0.1)),
         prop_oneof![Just(0_u8), Just(1), Just(8), Just(9)],
         prop::option::of((0..3_u8, 0..8_u32, 1..3_u8)),
-        0..3_u8,
+        0..4_u8,
         prop::bool::weighted(0.1),
     )
         .prop_map(
@@ -39,6 +41,7 @@ fn opening() -> impl Strategy<Value = Opening> {
                     durable: match durable {
                         1 => Some(DurableKind::V1),
                         2 => Some(DurableKind::V2 { create_guid: None, timeout_ms: 60_000 }),
+                        3 => Some(DurableKind::V2 { create_guid: None, timeout_ms: PERSISTENT_MS }),
                         _ => None,
                     },
                     app_instance: None,

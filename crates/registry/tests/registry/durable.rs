@@ -31,6 +31,7 @@ fn back(client: Client, open: &GrantedOpen) -> Reconnect {
         connection: client.connection,
         file_id: open.file_id,
         create_guid: None,
+        persistent: false,
         lease: None,
         path: "dir\\file1".into(),
         is_same_path: wire::eq_ignore_case,
@@ -92,7 +93,10 @@ fn durable_handle_requires_handle_caching() {
         let mut request = v2_with_lease(&mut world, client);
         request.durable = durable_v2(1, asked);
         let open = world.open(request);
-        assert_eq!(open.durable, Some(DurableGranted::V2 { timeout_ms: u32::try_from(given).unwrap() }));
+        assert_eq!(
+            open.durable,
+            Some(DurableGranted::V2 { timeout_ms: u32::try_from(given).unwrap(), persistent: false })
+        );
         assert!(!world.close(&open).dropped.is_empty());
     }
 }

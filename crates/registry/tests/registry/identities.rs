@@ -90,6 +90,7 @@ fn reclaim_of(file_id: FileId, by: Client) -> Reconnect {
         connection: by.connection,
         file_id,
         create_guid: Some(guid(0xd0)),
+        persistent: false,
         lease: None,
         path: "dir\\file1".into(),
         is_same_path: wire::eq_ignore_case,

@@ -276,7 +276,8 @@ fn a_replay_on_a_new_connection_finds_the_open_of_the_lost_one() {
     let one = world.client(1);
     let mut request = world.request(one, 1);
     request.lease = lease(5, LeaseState::READ | LeaseState::HANDLE);
-    request.durable = Some(registry::DurableRequest::V2 { create_guid: guid(0xd0), timeout_ms: 0 });
+    request.durable =
+        Some(registry::DurableRequest::V2 { create_guid: guid(0xd0), timeout_ms: 0, persistent: false });
     let open = world.open(request);
     let _ = world.state.disconnect(one.connection, world.now);
     let again = world.client(1);
