@@ -67,6 +67,12 @@ pub struct Table {
 }
 
 impl Table {
+    /// The table that a frame's payload makes; `None` if it is invalid.
+    pub fn of_payload(payload: &[u8]) -> Option<Self> {
+        let mut table = Self::default();
+        apply_payload(&mut table, payload).map(|()| table)
+    }
+
     /// Carries out a change.
     pub fn apply(&mut self, change: &Change) {
         match change {
@@ -143,7 +149,7 @@ fn weight(bytes: &[u8]) -> u64 {
 
 impl Header {
     /// The bytes of the header.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.put_u32(VERSION);
         out.put_u32(u32::from(self.synchronized));

@@ -60,7 +60,7 @@ pub struct Contents {
 pub struct StoredOpen {
     /// The open.
     pub open: OpenRecord,
-    /// Its locks.
+    /// The byte-range locks of the open.
     pub locks: Vec<LockRecord>,
 }
 
@@ -137,6 +137,16 @@ impl HandleLog {
             self.length = self.length.saturating_add(bytes.len() as u64);
         }
         written
+    }
+
+    /// Sets the durability of later commits. The log is written anew if it changes.
+    pub fn set_durability(&mut self, durability: Durability) -> io::Result<()> {
+        let synchronized = durability == Durability::Power;
+        if self.header.synchronized == synchronized {
+            return Ok(());
+        }
+        self.header.synchronized = synchronized;
+        self.rewrite()
     }
 
     /// True if the last commit has failed.

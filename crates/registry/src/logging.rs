@@ -162,6 +162,13 @@ impl<S: Shell> State<S> {
         self.logs.0.remove(&log);
     }
 
+    /// True if there are changes that a log does not contain yet.
+    pub fn has_log_changes(&self, log: LogId) -> bool {
+        self.logs.0.get(&log).is_some_and(|it| {
+            !(it.opens.is_empty() && it.ended.is_empty() && it.locks.is_empty() && it.leases.is_empty())
+        })
+    }
+
     /// The number of opens that a log keeps.
     pub fn logged_opens(&self, log: LogId) -> usize {
         self.logs.0.get(&log).map_or(0, |it| it.kept)

@@ -196,6 +196,20 @@ impl<S: Shell> State<S> {
         }
     }
 
+    /// Ends an open that was just restored and cannot be used after all. Its file is not deleted.
+    pub fn abandon_restored(&mut self, id: FileGlobalId, now: Time) -> Effects<S> {
+        let mut effects = Effects::none();
+        if let Some(open) = self.opens.get_mut(&id) {
+            open.delete_on_close = false;
+            let key = open.target.file();
+            if let Some(key) = key {
+                self.forget_deletes(key);
+            }
+            self.end_open(id, CloseReason::Suspended, now, &mut effects);
+        }
+        effects
+    }
+
     /// Makes an open without a client an orphan.
     fn wait_for_client(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         let Some(open) = self.opens.get_mut(&id) else { return };

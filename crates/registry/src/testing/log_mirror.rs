@@ -41,7 +41,7 @@ impl LogMirror {
         expected.apply(&whole);
         assert_eq!(self.0, expected.0, "a change is missing in the log");
         self.1 += 1;
-        if self.1 % RESTORES_EVERY == 0 {
+        if self.1.is_multiple_of(RESTORES_EVERY) {
             restore(world, &whole);
         }
     }
