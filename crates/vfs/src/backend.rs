@@ -25,6 +25,12 @@ pub trait Backend: Send + Sync {
         Ok(self.capabilities())
     }
 
+    /// A directory on the share's file system that only the server can enter, for the logs of opens that outlive the
+    /// server.
+    fn handle_directory(&self) -> Result<std::os::fd::OwnedFd> {
+        Err(crate::Error::NotSupported)
+    }
+
     /// Opens an existing file without side effects: never creates, truncates or blocks on a special file.
     ///
     /// If `wanted` contains no access, the handle still answers metadata calls. Data access to a special file

@@ -17,6 +17,13 @@ pub trait Handle: Send + Sync {
     /// The current metadata.
     fn stat(&self) -> Result<Stat>;
 
+    /// The time at which the file was made, in seconds since 1970 and nanoseconds, by the clock of the file system.
+    /// Clients cannot change it, so together with the inode number it tells the file from all others, removed ones
+    /// included. `None` if the file system has no such time.
+    fn birth(&self) -> Result<Option<(i64, u32)>> {
+        Ok(None)
+    }
+
     /// The current size in bytes, as in [`Self::stat`].
     fn size(&self) -> Result<u64> {
         Ok(self.stat()?.size)

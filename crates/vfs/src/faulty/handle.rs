@@ -40,6 +40,10 @@ impl Drop for FaultyHandle {
 }
 
 impl Handle for FaultyHandle {
+    fn birth(&self) -> Result<Option<(i64, u32)>> {
+        self.inner.birth()
+    }
+
     fn moved(&self, path: &RelativePath) {
         self.inner.moved(path);
     }

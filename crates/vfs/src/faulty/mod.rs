@@ -60,6 +60,10 @@ impl Backend for FaultyBackend {
         self.inner.capabilities()
     }
 
+    fn handle_directory(&self) -> Result<std::os::fd::OwnedFd> {
+        self.inner.handle_directory()
+    }
+
     fn capabilities_at(&self, handle: &dyn Handle) -> Result<Capabilities> {
         self.inner.capabilities_at(inner(handle)?)
     }

@@ -228,6 +228,13 @@ impl LocalHandle {
 }
 
 impl Handle for LocalHandle {
+    fn birth(&self) -> Result<Option<(i64, u32)>> {
+        let of = statx_fd(self.fd())?;
+        let is_told =
+            rustix::fs::StatxFlags::from_bits_retain(of.stx_mask).contains(rustix::fs::StatxFlags::BTIME);
+        Ok(is_told.then_some((of.stx_btime.tv_sec, of.stx_btime.tv_nsec)))
+    }
+
     fn moved(&self, path: &RelativePath) {
         // The path comes from a name on disk, so it should be encodable; if not, the old one stays.
         if let Ok(disk) = names::encode_path(path.as_str()) {

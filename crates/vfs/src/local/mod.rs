@@ -19,6 +19,7 @@ mod file_system;
 mod flush;
 mod folded;
 mod handle;
+mod handle_directory;
 mod incomplete_files;
 mod inode;
 mod known_attributes;
@@ -164,6 +165,10 @@ const ROOT_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags:
 impl Backend for LocalBackend {
     fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    fn handle_directory(&self) -> Result<OwnedFd> {
+        handle_directory::open_or_make(&self.root)
     }
 
     fn capabilities_at(&self, handle: &dyn Handle) -> Result<Capabilities> {
@@ -428,7 +433,9 @@ pub fn reopen_path(handle: &dyn Handle) -> Option<String> {
 
 /// True if a name on disk is a directory of streams, which is hidden from clients. `is_top`: it is in the share's root.
 pub fn is_of_streams(streams: Streams, is_top: bool, disk: &[u8]) -> bool {
-    disk == store::DIRECTORY || (is_top && streams == Streams::Depot && disk == samba_depot::DIRECTORY)
+    disk == store::DIRECTORY
+        || disk == handle_directory::DIRECTORY
+        || (is_top && streams == Streams::Depot && disk == samba_depot::DIRECTORY)
 }
 
 /// True for a temporary name of this process, under which a file is created before it replaces another.

@@ -4,7 +4,7 @@ use super::credentials::Credentials;
 use super::file_system::{self, FileSystems};
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::tunnel::Tunnel;
-use super::{LocalOptions, Streams, folded, is_of_streams, names, samba_depot, store};
+use super::{LocalOptions, Streams, folded, handle_directory, is_of_streams, names, samba_depot, store};
 use crate::error::{Error, Result};
 use crate::limits::RESOLVE_ATTEMPTS_MAX;
 use crate::name_rules::is_ignorable;
@@ -130,7 +130,10 @@ impl Root {
             let (parent, _) = path.split().unwrap_or_default();
             return Err(if rules.is_path_vetoed(parent) { Error::PathNotFound } else { Error::NotFound });
         }
-        if path.components().any(|component| can_be(component, store::DIRECTORY_NAME)) {
+        let is_own = |component| {
+            can_be(component, store::DIRECTORY_NAME) || can_be(component, handle_directory::DIRECTORY_NAME)
+        };
+        if path.components().any(is_own) {
             return Err(Error::AccessDenied);
         }
         if self.options.streams != Streams::Depot {
@@ -165,7 +168,7 @@ impl Root {
             {
                 Ok(None)
             }
-            Some(leaf) if leaf == store::DIRECTORY => Ok(None),
+            Some(leaf) if leaf == store::DIRECTORY || leaf == handle_directory::DIRECTORY => Ok(None),
             Some(leaf) if leaf == samba_depot::DIRECTORY => {
                 let is_hidden = self.hides(directory_key(directory)?, &leaf);
                 Ok(if is_hidden { None } else { Some(leaf) })

@@ -345,7 +345,7 @@ fn warn_once(home: BorrowedFd<'_>, message: &str) {
 }
 
 /// True if a directory is the process's on this device, and no other user can enter it.
-fn is_ours(root: &Root, store: BorrowedFd<'_>, of: u64) -> Result<bool> {
+pub(super) fn is_ours(root: &Root, store: BorrowedFd<'_>, of: u64) -> Result<bool> {
     let stat = statx_fd(store)?;
     Ok(metadata::kind(&stat) == Kind::Directory
         && stat.stx_uid == root.credentials.uid(&Actor::Process)
