@@ -13,6 +13,7 @@ mod input;
 mod ioctl;
 mod logon;
 mod logons;
+mod opens;
 mod registry;
 mod replay;
 mod rpc;
@@ -32,6 +33,7 @@ pub use fscc::{fscc, names};
 pub use ioctl::ioctl;
 pub use logon::{logon, tokens};
 pub use logons::logons;
+pub use opens::opens;
 pub use registry::registry;
 pub use replay::{replay, smoke};
 pub use rpc::{lsarpc, rpc_client, rpc_server, samr, srvsvc, wkssvc};
@@ -56,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     ("logons", logons),
     ("lsarpc", lsarpc),
     ("names", names),
+    ("opens", opens),
     ("passdb", passdb),
     ("registry", registry),
     ("rpc_client", rpc_client),

@@ -1,6 +1,7 @@
 //! Inputs to begin with: each kind of message as our encoders write it, and as others were seen to.
 
 mod accounts;
+mod opens;
 mod samba;
 
 use auth::{Acceptor, ClientStep, Credentials, Initiator, InitiatorOptions, Step};
@@ -56,6 +57,7 @@ pub fn seeds() -> Vec<Seed> {
     accounts::accounts(&mut all);
     json(&mut all);
     servers(&mut all);
+    opens::opens(&mut all);
     operations(&mut all);
     all.0
 }
