@@ -18,6 +18,7 @@ use crate::core::certificate::Certificate;
 use crate::core::config::Settings;
 use crate::core::discovery::announced;
 use crate::core::guesses;
+use crate::core::handle_logs;
 use crate::core::limits::LEAVING_CONNECTIONS;
 use crate::core::server::Server;
 use crate::core::start_error::StartError;
@@ -108,6 +109,8 @@ impl Service {
             .console
             .load(&server.settings(), server.file_time().to_unix().0)
             .map_err(StartError::Console)?;
+        // The opens of the time before hold their files before the first client comes.
+        handle_logs::restore_all(&server);
         let mut tasks = Vec::new();
         if let Some((path, socket)) = sockets.control {
             let task = http::serve(Arc::clone(&server), socket)
@@ -136,6 +139,7 @@ impl Service {
             tasks.push(bulkhead::spawn(web::serve(Arc::clone(&web), listener, door)));
         }
         tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(handle_logs::keep(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::files::notify::observe(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::admin::idle_sessions::watch(Arc::clone(&server))));
         crate::admin::maintenance::restore(&server);

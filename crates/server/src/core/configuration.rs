@@ -246,6 +246,8 @@ impl Server {
                 ShareContent::Disk(directory) => directory.is_of(&share),
                 ShareContent::Pipes => true,
             });
+            let kept = known.and_then(|known| known.log.clone());
+            let log = share.keeps_opens().then(|| kept.unwrap_or_default());
             let (content, bulkhead) = match known {
                 Some(known) => (known.content.clone(), Arc::clone(&known.bulkhead)),
                 None if share.name == ShareSettings::IPC => {
@@ -262,7 +264,7 @@ impl Server {
                     (ShareContent::Disk(directory), bulkhead)
                 }
             };
-            after.insert(key, Arc::new(Share { settings: share, content, bulkhead }));
+            after.insert(key, Arc::new(Share { settings: share, content, bulkhead, log }));
         }
         after
     }

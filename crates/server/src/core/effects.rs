@@ -179,6 +179,9 @@ impl Server {
         for link in effects.disconnected {
             link.send(ConnectionEvent::Close);
         }
+        if !effects.logs.is_empty() {
+            self.signals.logs_changed.notify_one();
+        }
         effects.rest
     }
 

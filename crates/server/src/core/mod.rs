@@ -28,6 +28,7 @@ pub(crate) mod files;
 pub(crate) mod fixture;
 pub(crate) mod forced_identity;
 pub(crate) mod guesses;
+pub(crate) mod handle_logs;
 pub(crate) mod identity;
 pub(crate) mod input_budget;
 pub(crate) mod limits;

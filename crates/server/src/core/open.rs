@@ -1,7 +1,7 @@
 //! Opens outside of the registry: the handle of a file or a pipe, and the state that handlers keep between requests.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 use registry::{GrantedOpen, OpenShared, Time};
@@ -76,6 +76,8 @@ pub(crate) struct OpenFile {
     pub(crate) append_only: bool,
     /// True for an open of the POSIX extensions.
     pub(crate) posix: bool,
+    /// The birth time of the file, once the log of opens that outlive the server has asked for it.
+    birth: OnceLock<Option<(i64, u32)>>,
     /// The use of locks on the host.
     pub(crate) locking: HostLocking,
     /// True if changes are on the disk before they are answered (FILE_WRITE_THROUGH).
@@ -297,6 +299,7 @@ impl OpenFile {
             mode,
             append_only: false,
             posix: false,
+            birth: OnceLock::new(),
             locking: HostLocking::default(),
             write_through: AtomicBool::new(is_write_through(mode)),
             keeps_times: AtomicBool::new(false),
@@ -333,6 +336,19 @@ impl OpenFile {
     /// True if a client has set or frozen times through this open.
     pub(crate) fn keeps_times(&self) -> bool {
         self.keeps_times.load(Ordering::Relaxed)
+    }
+
+    /// The birth time of the file, which is also that of its streams. `None` if it is unknown.
+    pub(crate) fn birth(&self, backend: &dyn vfs::Backend) -> Option<(i64, u32)> {
+        *self.birth.get_or_init(|| {
+            let birth = match self.is_stream {
+                false => self.handle.birth(),
+                true => {
+                    backend.file_of(&vfs::Actor::Process, &*self.handle).and_then(|base| base.handle.birth())
+                }
+            };
+            birth.ok().flatten()
+        })
     }
 
     /// Begins a change of attributes or names through this open.

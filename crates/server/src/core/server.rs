@@ -28,6 +28,7 @@ use crate::core::files::recycle::Bins;
 use crate::core::files::replay::Creations;
 use crate::core::files::times::WriteTimes;
 use crate::core::guesses::Guesses;
+use crate::core::handle_logs::HandleLogs;
 use crate::core::input_budget::InputBudget;
 use crate::core::limits;
 use crate::core::logon_log::{LogKind, LogonLog};
@@ -85,6 +86,8 @@ pub(crate) struct SharedByFiles {
     pub(crate) creations: Creations,
     /// The sizes of bins.
     pub(crate) bins: Bins,
+    /// The logs of opens that outlive the server.
+    pub(crate) handle_logs: HandleLogs,
 }
 
 /// The tables that the logons of all connections have in common.
@@ -139,6 +142,8 @@ pub(crate) struct Signals {
     pub(crate) maintenance_changed: Notify,
     /// Notified when a hold was released.
     pub(crate) hold_released: Notify,
+    /// Notified when a log of opens lacks changes that no request waits for.
+    pub(crate) logs_changed: Notify,
     /// Notified of every addition to the registry's event stream.
     pub(crate) event_added: Arc<Notify>,
 }
@@ -219,7 +224,18 @@ impl Server {
 
     /// Ends all sessions. Files are flushed and closed, except those on file systems that hang.
     pub(crate) async fn shut_down(&self) {
-        let mut effects = self.registry.lock("shutdown").shutdown(self.now());
+        let effects = self.registry.lock("shutdown").shutdown(self.now());
+        self.end_all(effects).await;
+        if let Some(server) = self.this() {
+            // If it is interrupted, the logs are as after a crash.
+            let _ = tokio::task::spawn_blocking(move || server.files.handle_logs.close_all(&server)).await;
+        }
+        let effects = self.registry.lock("shutdown").suspend_logged(self.now());
+        self.end_all(effects).await;
+    }
+
+    /// Flushes and closes the files of opens that a stop of the server has ended.
+    async fn end_all(&self, mut effects: Effects<SmbShell>) {
         let ((), jobs) = bulkhead::collected_all(|| {
             for dropped in effects.dropped.extract_if(.., |it| it.attached.file().is_some()) {
                 dropped.attached.session().forget_open(dropped.file_id);

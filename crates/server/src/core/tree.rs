@@ -16,6 +16,7 @@ use crate::core::directory::{Directory, Files};
 use crate::core::domain::Member;
 use crate::core::files::notify::WatchRoot;
 use crate::core::forced_identity::ForcedIdentity;
+use crate::core::handle_logs::{OpenLog, ShareLog};
 use crate::core::server::Server;
 use crate::core::session::User;
 
@@ -34,6 +35,8 @@ pub(crate) struct Share {
     pub(crate) content: ShareContent,
     /// The bulkhead of the calls into its files, which may hang.
     pub(crate) bulkhead: Arc<Bulkhead>,
+    /// The log of opens that outlive the server; `None` if the share keeps none.
+    pub(crate) log: Option<Arc<ShareLog>>,
 }
 
 impl Share {
@@ -81,6 +84,8 @@ pub(crate) struct Tree {
     pub(crate) peer: IpAddr,
     /// The identity of the user in the share's files; `None` if it is the user's own.
     pub(crate) forced: Option<ForcedIdentity>,
+    /// The log of opens that outlive the server.
+    log: Option<Arc<OpenLog>>,
     ended: AtomicBool,
     /// The Apple extensions that were announced to the client.
     apple: AtomicU64,
@@ -97,7 +102,22 @@ impl Tree {
     ) -> Self {
         let (ended, apple) = (AtomicBool::new(false), AtomicU64::new(0));
         let watch_root = OnceLock::new();
-        Self { id, share, files, watch_root, maximal_access, peer, forced, ended, apple }
+        Self { id, share, files, watch_root, maximal_access, peer, forced, log: None, ended, apple }
+    }
+
+    /// The tree connect with the log of its share.
+    pub(crate) fn with_log(self, log: Option<Arc<OpenLog>>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// The log of opens that outlive the server; `None` if the share keeps none.
+    pub(crate) fn log(&self) -> Option<&Arc<OpenLog>> {
+        self.log.as_ref()
+    }
+
+    /// True if clients may have persistent handles (`Share.IsCA`, MS-SMB2 3.3.1.6).
+    pub(crate) fn is_continuous(&self) -> bool {
+        self.log.is_some() && self.share.settings.continuous
     }
 
     /// `TreeConnect.TreeId`.

@@ -89,6 +89,7 @@ const fn close_word(reason: CloseReason) -> &'static str {
         CloseReason::Shutdown => "shutdown",
         CloseReason::CreateFailed => "create_failed",
         CloseReason::FailedOver => "failed_over",
+        CloseReason::Suspended => "suspended",
     }
 }
 

@@ -168,6 +168,11 @@ pub struct ShareSettings {
     pub posix_locking: Option<bool>,
     /// [`Settings::strict_locking`] for this share; `None` for the server's setting.
     pub strict_locking: Option<bool>,
+    /// True if the share is continuously available: clients get persistent handles, which outlive the server, and each
+    /// change of them is on the disk before it is answered.
+    pub continuous: bool,
+    /// True if durable handles outlive the server's process.
+    pub durable_over_restart: bool,
     /// The place where named streams are stored.
     pub streams: vfs::Streams,
     /// The spellings of a name with composed characters that count as equal.
@@ -268,6 +273,11 @@ impl ShareSettings {
         crate::core::path_variables::has_variables(&self.path)
     }
 
+    /// True if opens of the share are kept in a log, so that they outlive the server.
+    pub(crate) fn keeps_opens(&self) -> bool {
+        self.continuous || self.durable_over_restart
+    }
+
     /// Creates the settings of a share of a directory, for every user.
     pub fn new(name: String, path: PathBuf) -> Self {
         Self {
@@ -295,6 +305,8 @@ impl ShareSettings {
             follow_symlinks: true,
             posix_locking: None,
             strict_locking: None,
+            continuous: false,
+            durable_over_restart: false,
             streams: vfs::Streams::Auto,
             unicode_forms: vfs::Forms::Exact,
             hidden: true,

@@ -1,7 +1,7 @@
 //! Reads a table `[[share]]` of `shareward.toml` into [`ShareSettings`].
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -11,6 +11,7 @@ use super::file_settings::FileKeys;
 use super::parse::{MAX_REMARK, Reader, check_share_name};
 use super::recycle::RecycleTable;
 use super::{Caching, Grant, GrantRight, Grantee, ShareSettings};
+use crate::core::path_variables::has_variables;
 
 /// The table as it is in the file.
 #[derive(Deserialize)]
@@ -31,6 +32,8 @@ pub(super) struct ShareTable {
     follow_symlinks: Option<bool>,
     posix_locking: Option<bool>,
     strict_locking: Option<Spanned<bool>>,
+    continuous: Option<Spanned<bool>>,
+    durable_over_restart: Option<Spanned<bool>>,
     streams: Option<Spanned<String>>,
     unicode_forms: Option<Spanned<String>>,
     #[serde(default)]
@@ -112,6 +115,7 @@ impl Reader<'_> {
             hide_dot_files: table.hide_dot_files,
             recycle: table.recycle,
         };
+        let path = self.share_path(table.path);
         Some(ShareSettings {
             files: self.file_settings(keys, unix_identities),
             hosts: self.hosts(table.hosts_allow, table.hosts_deny),
@@ -121,7 +125,7 @@ impl Reader<'_> {
             caching: caching.unwrap_or_default(),
             autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
             trusted: None,
-            path: self.share_path(table.path),
+            path: path.clone(),
             remark: table.remark.map(Spanned::into_inner).unwrap_or_default(),
             read_only: table.read_only,
             guest: table.guest,
@@ -130,6 +134,13 @@ impl Reader<'_> {
             follow_symlinks: table.follow_symlinks.unwrap_or(true),
             posix_locking: table.posix_locking,
             strict_locking: self.strict_locking(table.strict_locking, table.posix_locking),
+            continuous: self.kept_opens("continuous", table.continuous, &path, table.read_only),
+            durable_over_restart: self.kept_opens(
+                "durable_over_restart",
+                table.durable_over_restart,
+                &path,
+                table.read_only,
+            ),
             streams: streams.unwrap_or_default(),
             unicode_forms: forms.unwrap_or_default(),
             hidden: table.hidden || table.name.get_ref().ends_with('$'),
@@ -153,6 +164,20 @@ impl Reader<'_> {
         }
         let right = self.word("right", &table.right, &GRANT_RIGHTS)?;
         Some(Grant { who: who(name.into_inner()), right })
+    }
+
+    /// A setting for which the share needs a log of its opens, in its directory.
+    fn kept_opens(&mut self, key: &str, set: Option<Spanned<bool>>, path: &Path, read_only: bool) -> bool {
+        let Some(set) = set.filter(|set| *set.get_ref()) else { return false };
+        if has_variables(path) {
+            let message =
+                format!("{key} needs one directory for all users; the path of the share has variables");
+            self.error(&set, message);
+        } else if read_only {
+            let message = format!("{key} needs a share that is not read_only: the log is in its directory");
+            self.error(&set, message);
+        }
+        true
     }
 
     /// The path of a share, which may begin with the variable for the user's home directory.
@@ -197,6 +222,19 @@ mod tests {
 
     fn errors(text: &str) -> Vec<String> {
         read(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn opens_are_kept_in_one_directory_that_can_be_written() {
+        let share = |lines: &str| format!("[[share]]\nname = \"a\"\n{lines}\n");
+        let kept = read(&share("path = \"/srv\"\ncontinuous = true")).unwrap();
+        assert!(
+            kept.shares[0].continuous && kept.shares[0].keeps_opens() && !kept.shares[0].durable_over_restart
+        );
+        let variables = errors(&share("path = \"/srv/%U\"\ndurable_over_restart = true"));
+        assert!(variables[0].contains("durable_over_restart needs one directory"), "{variables:?}");
+        let read_only = errors(&share("path = \"/srv\"\nread_only = true\ncontinuous = true"));
+        assert!(read_only[0].contains("continuous needs a share that is not read_only"), "{read_only:?}");
     }
 
     #[test]

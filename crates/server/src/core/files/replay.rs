@@ -106,6 +106,29 @@ impl LockSequences {
         false
     }
 
+    /// Records that a request was not executed after all.
+    pub(crate) fn forget(&mut self, lock_sequence: u32) {
+        let (Some(bucket), _) = split(lock_sequence) else { return };
+        if let Some(last) = self.buckets.as_mut().and_then(|it| it.get_mut(bucket)) {
+            *last = None;
+        }
+    }
+
+    /// The valid entries: their `LockSequenceIndex` and `LockSequenceNumber`.
+    pub(crate) fn entries(&self) -> Vec<(u8, u8)> {
+        let buckets = self.buckets.iter().flat_map(|all| all.iter().zip(1_u8..));
+        buckets.filter_map(|(number, index)| number.map(|number| (index, number))).collect()
+    }
+
+    /// The array with these entries.
+    pub(crate) fn restored(entries: &[(u8, u8)]) -> Self {
+        let mut sequences = Self::default();
+        for (index, number) in entries {
+            sequences.done(u32::from(*index) << 4 | u32::from(*number & 0xf));
+        }
+        sequences
+    }
+
     /// Records a request that was executed.
     pub(crate) fn done(&mut self, lock_sequence: u32) {
         let (Some(bucket), number) = split(lock_sequence) else { return };

@@ -35,10 +35,13 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let server = &request.connection.server;
     let closed =
         server.registry.lock("close").close_open(open.file_id(), CloseReason::ClientClose, server.now());
-    let effects = closed.map_err(|_| NtStatus::FILE_CLOSED)?;
+    let mut effects = closed.map_err(|_| NtStatus::FILE_CLOSED)?;
+    // The end is written to the log here.
+    effects.logs.clear();
     // Later errors are returned, but the open has ended.
     let removes = effects.dropped.iter().any(|it| it.delete_on_close_now);
     server.apply(effects);
+    server.commit_open(&open).await?;
     if let Some(failed) = open.file().and_then(|file| file.state().late) {
         return Err(failed);
     }

@@ -35,16 +35,65 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         return Err(NtStatus::NETWORK_SESSION_EXPIRED);
     }
     if is_unlock {
-        unlock(request, &open, &lock)?;
+        let unlocked = unlock(request, &open, &lock);
+        if unlocked.is_ok() && is_numbered {
+            file.state().lock_sequences.done(lock.lock_sequence);
+        }
+        // Elements before a wrong one stay unlocked.
+        log(request, &open, &lock).await?;
+        unlocked?;
     } else {
         take(request, answer, &open, &lock).await?;
-    }
-    if is_numbered {
-        file.state().lock_sequences.done(lock.lock_sequence);
+        if is_numbered {
+            file.state().lock_sequences.done(lock.lock_sequence);
+        }
+        if let Err(status) = log(request, &open, &lock).await {
+            take_back(request, &open, &lock);
+            file.state().lock_sequences.forget(lock.lock_sequence);
+            return Err(status);
+        }
     }
     let base = answer.base();
     LockResponse.encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// Records the locks of a request, and the sequence number, in the log that keeps the open.
+async fn log(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Result<(), NtStatus> {
+    if open.tree().log().is_none() || !open.is_durable() {
+        return Ok(());
+    }
+    let server = &request.connection.server;
+    for part in elements(lock).chunks(registry::limits::LOCKS_PER_CALL) {
+        server.registry.lock("log_locks").log_locks(open.file_id(), part);
+    }
+    server.commit_open(open).await
+}
+
+/// Releases the locks of a request that could not be recorded.
+fn take_back(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) {
+    let server = &request.connection.server;
+    let on_host = on_host(server, open);
+    let mut turn = on_host.as_ref().map(HostFile::turn);
+    let mut all = Effects::none();
+    for part in elements(lock).chunks(registry::limits::LOCKS_PER_CALL) {
+        let mut registry = server.registry.lock("unlock");
+        all.merge(registry.take_back_locks(open.file_id(), part, server.now()));
+        registry.log_locks(open.file_id(), part);
+        drop(registry);
+        if let Some(turn) = turn.as_deref_mut() {
+            turn.give_back(open, part);
+        }
+    }
+    drop(turn);
+    server.apply(all);
+}
+
+/// The ranges of a request.
+fn elements(lock: &LockRequest<'_>) -> Vec<LockElement> {
+    let of = |flags: LockFlags| flags.contains(LockFlags::EXCLUSIVE_LOCK);
+    let all = lock.locks.iter();
+    all.map(|it| LockElement { offset: it.offset, length: it.length, exclusive: of(it.flags) }).collect()
 }
 
 /// True if `LockSequenceIndex` and `LockSequenceNumber` are valid (3.3.5.14).

@@ -60,7 +60,7 @@ pub(crate) async fn handle(
         Command::SET_INFO => set_info::handle(request, answer).await,
         Command::CHANGE_NOTIFY => change_notify::handle(request, answer).await,
         Command::ECHO => echo::handle(request, answer),
-        Command::OPLOCK_BREAK => oplock_break::handle(request, answer),
+        Command::OPLOCK_BREAK => oplock_break::handle(request, answer).await,
         _ => Err(NtStatus::INVALID_PARAMETER),
     };
     Ok(outcome?)

@@ -50,6 +50,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             negotiate.capabilities,
             cipher,
             connection.server.files.watches.supports_leases(),
+            settings.shares.iter().any(|share| share.continuous),
         ),
         security_mode: security_mode(settings.signing),
         cipher,
@@ -194,6 +195,7 @@ fn capabilities(
     client: GlobalCapabilities,
     cipher: Option<Cipher>,
     leases_directories: bool,
+    has_continuous_shares: bool,
 ) -> GlobalCapabilities {
     let mut capabilities = GlobalCapabilities::NONE;
     if dialect >= Dialect::SMB210 {
@@ -203,6 +205,9 @@ fn capabilities(
         capabilities |= client & GlobalCapabilities::MULTI_CHANNEL;
         if leases_directories {
             capabilities |= client & GlobalCapabilities::DIRECTORY_LEASING;
+        }
+        if has_continuous_shares {
+            capabilities |= client & GlobalCapabilities::PERSISTENT_HANDLES;
         }
     }
     // In 3.1.1, the negotiate context contains this (MS-SMB2 3.3.5.4).

@@ -1,6 +1,6 @@
 //! OPLOCK_BREAK acknowledgments: MS-SMB2 3.3.5.22.
 
-use registry::{AcknowledgeLeaseError, AcknowledgeOplockError};
+use registry::{AcknowledgeLeaseError, AcknowledgeOplockError, LeaseId};
 use wire::NtStatus;
 use wire::msg::{LeaseBreak, OplockBreak, OplockBreakRequest};
 
@@ -8,7 +8,7 @@ use super::malformed;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// Handles OPLOCK_BREAK.
-pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let server = &request.connection.server;
     let session = request.session()?.id();
     let base = answer.base();
@@ -29,6 +29,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
                     NtStatus::INVALID_OPLOCK_PROTOCOL
                 }
             })?;
+            if let Ok(open) = request.open(acknowledgment.file_id) {
+                server.commit_open(&open).await?;
+            }
             OplockBreak { oplock_level: level, file_id: acknowledgment.file_id }.encode(answer.body(), base);
         }
         OplockBreakRequest::Lease(acknowledgment) => {
@@ -46,6 +49,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
                 AcknowledgeLeaseError::BadState => NtStatus::REQUEST_NOT_ACCEPTED,
             })?;
             server.apply(effects);
+            server.commit_lease(LeaseId { client, key: acknowledgment.lease_key }).await?;
             LeaseBreak { lease_key: acknowledgment.lease_key, lease_state: state, ..LeaseBreak::default() }
                 .encode(answer.body(), base);
         }

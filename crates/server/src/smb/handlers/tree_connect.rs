@@ -10,7 +10,10 @@ use wire::{Dialect, NtStatus};
 use super::malformed;
 use crate::core::admission::{Admission, NotAdmitted};
 use crate::core::audit::{Why, share_refused};
+use crate::core::blocking;
 use crate::core::config::{Caching, ShareSettings};
+use crate::core::directory::Files;
+use crate::core::handle_logs::{self, OpenLog};
 use crate::core::session::Session;
 use crate::core::tree::{Share, ShareContent, Tree};
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
@@ -57,7 +60,11 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     TreeConnectResponse {
         share_type,
         share_flags: flags,
-        capabilities: ShareCapabilities::NONE,
+        capabilities: if tree.is_continuous() && negotiated.dialect >= Dialect::SMB300 {
+            ShareCapabilities::CONTINUOUS_AVAILABILITY
+        } else {
+            ShareCapabilities::NONE
+        },
         maximal_access: tree.maximal_access,
     }
     .encode(answer.body(), base);
@@ -125,9 +132,13 @@ async fn connect(
             })?),
             None => None,
         };
+        let log = match &files {
+            Some(files) if share.log.is_some() => open_log(request, &share, files).await?,
+            _ => None,
+        };
         let root = files.as_ref().map_or(FileKey::default(), |files| files.root());
         let access = (access, forced);
-        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), files, access, peer));
+        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), files, access, peer).with_log(log));
         let ShareSettings { name, encrypt, .. } = &share.settings;
         let connected = server.while_served(&share, || {
             let mut registry = server.registry.lock("tree_connect");
@@ -140,6 +151,18 @@ async fn connect(
         }
     }
     Err(NtStatus::BAD_NETWORK_NAME.into())
+}
+
+/// The log of the share's opens, which is opened if the directory was not available before.
+async fn open_log(
+    request: &Request<'_>,
+    share: &Arc<Share>,
+    files: &Arc<Files>,
+) -> Result<Option<Arc<OpenLog>>, NtStatus> {
+    let (server, share, files) =
+        (Arc::clone(&request.connection.server), Arc::clone(share), Arc::clone(files));
+    let bulkhead = Arc::clone(&share.bulkhead);
+    blocking::run_behind(Some(bulkhead), move || handle_logs::open(&server, &share, &files)).await
 }
 
 /// The refusal of a user whom the share does not admit.

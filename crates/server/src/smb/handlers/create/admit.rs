@@ -92,7 +92,11 @@ pub(super) async fn admit<'a>(
         (Admission::Refused(refused), _) => {
             ticket.give_back();
             resolved.undo(request);
-            Err(refused_status(refused))
+            // The status is one of SMB 3.
+            Err(match refused {
+                Refused::AwaitsClient { .. } if !request.is_smb3() => NtStatus::SHARING_VIOLATION,
+                refused => refused_status(refused),
+            })
         }
         (Admission::Granted(_), None) => Err(NtStatus::INTERNAL_ERROR),
     }
@@ -138,6 +142,7 @@ fn admit_request(
         oplock: wish.oplock,
         lease: wish.lease.as_ref().map(lease_request),
         durable: wish.durable,
+        log: request.tree()?.log().map(|log| log.id()),
         app_instance: wish
             .app_instance
             .map(|instance| AppInstance { maximal_access: resolved.maximal_access, ..instance }),
@@ -248,6 +253,7 @@ fn lease_request(lease: &LeaseContext) -> LeaseRequest {
 pub(crate) fn refused_status(refused: Refused) -> NtStatus {
     match refused {
         Refused::SharingViolation { .. } => NtStatus::SHARING_VIOLATION,
+        Refused::AwaitsClient { .. } => NtStatus::FILE_NOT_AVAILABLE,
         Refused::DeletePending => NtStatus::DELETE_PENDING,
         Refused::LeaseKeyInUse => NtStatus::INVALID_PARAMETER,
         Refused::Draining => NtStatus::SHARING_PAUSED,

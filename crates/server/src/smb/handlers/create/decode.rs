@@ -7,7 +7,7 @@ use vfs::RelativePath;
 use vfs::stat::SETTABLE_ATTRIBUTES;
 use wire::create_context::{AaplRequest, CreateContextsRequest, LeaseContext};
 use wire::fscc::{PathError, SmbPath, StreamName};
-use wire::msg::{CreateDisposition, CreateOptions, CreateRequest, ImpersonationLevel};
+use wire::msg::{CreateDisposition, CreateOptions, CreateRequest, GlobalCapabilities, ImpersonationLevel};
 use wire::security::SecurityDescriptor;
 use wire::{AccessMask, Dialect, FileAttributes, NtStatus, OplockLevel, ShareAccess};
 
@@ -88,7 +88,10 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     let dialect = negotiated.map(|it| it.dialect).unwrap_or_default();
     let contexts = CreateContextsRequest::decode(create.contexts).map_err(malformed)?;
     let posix = contexts.posix_mode.filter(|_| negotiated.is_some_and(|it| it.posix));
-    let durable = match Durability::of(&create, &contexts, (dialect, posix.is_some()))? {
+    // MS-SMB2 3.3.5.9.10, 3.3.5.9.12.
+    let may_persist = request.tree()?.is_continuous()
+        && negotiated.is_some_and(|it| it.capabilities.contains(GlobalCapabilities::PERSISTENT_HANDLES));
+    let durable = match Durability::of(&create, &contexts, (dialect, posix.is_some(), may_persist))? {
         Durability::Request(durable) => durable,
         Durability::Reclaim(reclaim) => return Ok(Asked::Reclaim(reclaim)),
     };

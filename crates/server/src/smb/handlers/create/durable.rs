@@ -7,7 +7,7 @@ use registry::{
     AppInstance, DurableGranted, DurableRequest, GrantedOpen, Reconnect, ReconnectError, Replay, ReplayError,
 };
 use vfs::Forms;
-use wire::create_context::{CreateContextsRequest, DurableResponseV2, LeaseContext};
+use wire::create_context::{CreateContextsRequest, DurableFlags, DurableResponseV2, LeaseContext};
 use wire::fscc::SmbPath;
 use wire::header::HeaderFlags;
 use wire::msg::{CreateAction, CreateRequest};
@@ -32,6 +32,7 @@ pub(super) enum Durability {
 pub(super) struct Reclaim {
     file_id: FileId,
     create_guid: Option<Guid>,
+    persistent: bool,
     path: String,
     lease: Option<LeaseContext>,
     maximal_access: bool,
@@ -43,8 +44,9 @@ impl Durability {
     pub(super) fn of(
         create: &CreateRequest<'_>,
         contexts: &CreateContextsRequest<'_>,
-        (dialect, is_posix): (Dialect, bool),
+        (dialect, is_posix, may_persist): (Dialect, bool, bool),
     ) -> Result<Self, NtStatus> {
+        let persists = |flags| may_persist && DurableFlags(flags).contains(DurableFlags::PERSISTENT);
         let is_smb3 = dialect >= Dialect::SMB300;
         let request_v2 = contexts.durable_request_v2.filter(|_| is_smb3);
         let reconnect_v2 = contexts.durable_reconnect_v2.filter(|_| is_smb3);
@@ -54,15 +56,18 @@ impl Durability {
             return Err(NtStatus::INVALID_PARAMETER);
         }
         let reclaimed = match (contexts.durable_reconnect, reconnect_v2) {
-            (Some(file_id), _) => Some((file_id, None)),
-            (None, Some(reconnect)) => Some((reconnect.file_id, Some(reconnect.create_guid))),
+            (Some(file_id), _) => Some((file_id, None, false)),
+            (None, Some(reconnect)) => {
+                Some((reconnect.file_id, Some(reconnect.create_guid), persists(reconnect.flags)))
+            }
             (None, None) => None,
         };
-        if let Some((file_id, create_guid)) = reclaimed {
+        if let Some((file_id, create_guid, persistent)) = reclaimed {
             let path = super::decode::written(create, is_posix);
             return Ok(Self::Reclaim(Reclaim {
                 file_id,
                 create_guid,
+                persistent,
                 path: display_path(path),
                 lease: contexts.lease,
                 maximal_access: contexts.maximal_access.is_some(),
@@ -70,9 +75,11 @@ impl Durability {
             }));
         }
         let v1 = contexts.durable_request.then_some(DurableRequest::V1);
-        // Persistent handles need a continuously available share, which is not supported.
-        let v2 = request_v2
-            .map(|asked| DurableRequest::V2 { create_guid: asked.create_guid, timeout_ms: asked.timeout_ms });
+        let v2 = request_v2.map(|asked| DurableRequest::V2 {
+            create_guid: asked.create_guid,
+            timeout_ms: asked.timeout_ms,
+            persistent: persists(asked.flags),
+        });
         Ok(Self::Request(v2.or(v1)))
     }
 }
@@ -100,6 +107,7 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
         connection: request.connection.id,
         file_id: asked.file_id,
         create_guid: asked.create_guid,
+        persistent: asked.persistent,
         lease: asked.lease.map(|lease| (lease.key, if lease.v2.is_some() { 2 } else { 1 })),
         path: asked.path.as_str().into(),
         is_same_path: match tree.share.settings.unicode_forms {
@@ -184,7 +192,8 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
     if granted.oplock != OplockLevel::LEASE {
         // As in Windows, the answer contains what this request asks for, not what the open has.
         granted.oplock = wish.oplock;
-        extras.durable = extras.durable.filter(|_| wish.oplock == OplockLevel::BATCH);
+        let persists = matches!(extras.durable, Some(DurableGranted::V2 { persistent: true, .. }));
+        extras.durable = extras.durable.filter(|_| persists || wish.oplock == OplockLevel::BATCH);
     }
     let stat = open.file().ok_or(NtStatus::INTERNAL_ERROR)?.handle.stat().or_status()?;
     let (maximal_access, action) = (tree.maximal_access, open.action);
@@ -194,7 +203,10 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
 /// The context that reports the granted durability.
 pub(super) fn answer_v2(granted: Option<DurableGranted>) -> Option<DurableResponseV2> {
     match granted {
-        Some(DurableGranted::V2 { timeout_ms }) => Some(DurableResponseV2 { timeout_ms, flags: 0 }),
+        Some(DurableGranted::V2 { timeout_ms, persistent }) => {
+            let flags = if persistent { DurableFlags::PERSISTENT } else { DurableFlags::NONE };
+            Some(DurableResponseV2 { timeout_ms, flags: flags.0 })
+        }
         Some(DurableGranted::V1) | None => None,
     }
 }

@@ -13,12 +13,13 @@ mod resolve;
 mod special_file;
 mod symlink;
 
+pub(crate) use crate::core::files::file_key;
 pub(crate) use admit::refused_status;
 pub(crate) use decode::{canonical, path_status, relative_path};
 
 use std::sync::Arc;
 
-use registry::{DurableGranted, FileKey, OpenTarget};
+use registry::{DurableGranted, OpenTarget};
 use vfs::Stat;
 use wire::create_context::{
     AaplServerAnswer, CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
@@ -84,6 +85,7 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
             Admitted::Granted { resolved, open, granted } => {
                 let opened = act(request, wish, resolved, open, granted)?;
                 write_through(request, &opened).await?;
+                log(request, &opened).await?;
                 let extras = Extras::of(&opened.open, wish, &opened.granted);
                 return respond(request, answer, &extras, &opened);
             }
@@ -133,6 +135,19 @@ async fn write_through(request: &Request<'_>, opened: &Opened) -> Result<(), NtS
         take_back(request, &opened.open);
     }
     flushed
+}
+
+/// Records a durable open, and the lease of an open, in the log of the share. If that fails, the open is closed; the
+/// changes to the file remain.
+async fn log(request: &Request<'_>, opened: &Opened) -> Result<(), NtStatus> {
+    if opened.granted.durable.is_none() && opened.granted.oplock != OplockLevel::LEASE {
+        return Ok(());
+    }
+    let logged = request.connection.server.commit_share(opened.open.tree()).await;
+    if logged.is_err() {
+        take_back(request, &opened.open);
+    }
+    logged
 }
 
 /// Closes an open whose CREATE has failed.
@@ -306,32 +321,5 @@ fn parent_key(lease: &LeaseContext) -> Option<Guid> {
     lease.v2.filter(|_| lease.flags.contains(LeaseFlags::PARENT_LEASE_KEY_SET)).map(|v2| v2.parent_key)
 }
 
-/// The registry's key of a file.
-pub(crate) fn file_key(stat: &Stat, stream: Option<&str>) -> FileKey {
-    FileKey { device: stat.device, inode: stat.inode, stream: stream.map_or(0, stream_key) }
-}
-
-/// A number for a stream's name that is equal in any case; never the zero of the unnamed stream.
-fn stream_key(name: &str) -> u64 {
-    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-    BuildHasherDefault::<DefaultHasher>::new().hash_one(wire::FoldedName::new(name)) | 1
-}
-
 /// `AllocationSize` of a pipe in bytes, as in Windows.
 const PIPE_ALLOCATION: u64 = 4096;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_that_differ_in_case_only_have_one_key_and_others_have_their_own() {
-        for (one, other) in [("stream", "STREAM"), ("größe", "GRÖßE"), ("νικος", "ΝΙΚΟΣ")] {
-            assert_eq!(stream_key(one), stream_key(other), "{one} {other}");
-        }
-        for (one, other) in [("ı", "I"), ("ſ", "S"), ("\u{212a}", "k"), ("𐐨", "𐐀"), ("straße", "strasse")]
-        {
-            assert_ne!(stream_key(one), stream_key(other), "{one} {other}");
-        }
-    }
-}

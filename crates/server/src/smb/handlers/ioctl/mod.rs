@@ -94,7 +94,7 @@ async fn on_open(
         };
     };
     match code {
-        FsctlCode::LMR_REQUEST_RESILIENCY => make_resilient(request, open, ioctl),
+        FsctlCode::LMR_REQUEST_RESILIENCY => make_resilient(request, open, ioctl).await,
         FsctlCode::SRV_ENUMERATE_SNAPSHOTS => snapshots(ioctl),
         FsctlCode::SRV_REQUEST_RESUME_KEY => copy::resume_key(open, ioctl),
         FsctlCode::SRV_COPYCHUNK | FsctlCode::SRV_COPYCHUNK_WRITE => {
@@ -139,7 +139,7 @@ fn done(output: Vec<u8>) -> Answer {
 }
 
 /// 3.3.5.15.9.
-fn make_resilient(request: &Request<'_>, open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
+async fn make_resilient(request: &Request<'_>, open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
     if request.connection.negotiated.get().is_none_or(|it| it.dialect < Dialect::SMB210) {
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
@@ -147,13 +147,15 @@ fn make_resilient(request: &Request<'_>, open: &Open, ioctl: &IoctlRequest<'_>) 
     let [a, b, c, d, ..] = *asked;
     let timeout_ms = u32::from_le_bytes([a, b, c, d]);
     let server = &request.connection.server;
-    let mut registry = server.registry.lock("make_resilient");
-    if u64::from(timeout_ms) > registry.limits().durable_v2_timeout_max_ms {
-        return Err(NtStatus::INVALID_PARAMETER);
+    {
+        let mut registry = server.registry.lock("make_resilient");
+        if u64::from(timeout_ms) > registry.limits().durable_v2_timeout_max_ms {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        registry.make_resilient(open.file_id(), timeout_ms).map_err(|_| NtStatus::FILE_CLOSED)?;
     }
-    registry.make_resilient(open.file_id(), timeout_ms).map_err(|_| NtStatus::FILE_CLOSED)?;
-    drop(registry);
     open.set_durable();
+    server.commit_open(open).await?;
     done(Vec::new())
 }
 

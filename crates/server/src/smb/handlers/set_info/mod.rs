@@ -36,7 +36,12 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let waits = set.info_type == InfoType::FILE && waits(class);
     let change = open.file().filter(|_| !waits).map(|file| file.begin_change());
     match (set.info_type, open.file()) {
-        (InfoType::FILE, Some(file)) => set_file(request, &open, file, class, set.buffer).await?,
+        (InfoType::FILE, Some(file)) => {
+            set_file(request, &open, file, class, set.buffer).await?;
+            if is_logged(class) {
+                request.connection.server.commit_share(open.tree()).await?;
+            }
+        }
         (InfoType::FILE, None) => set_pipe(class, set.buffer)?,
         (InfoType::FILESYSTEM, _) => return Err(refuse_file_system(FsInfoClass(set.file_info_class))),
         (InfoType::SECURITY, Some(file)) => {
@@ -56,6 +61,11 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let base = answer.base();
     SetInfoResponse.encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// True if a change of this class concerns opens that a log keeps: a name, or a pending delete.
+fn is_logged(class: FileInfoClass) -> bool {
+    matches!(class, FileInfoClass::RENAME | FileInfoClass::DISPOSITION | FileInfoClass::DISPOSITION_EX)
 }
 
 /// The classes that may wait until others have given up their caches. Their change begins after the wait:
