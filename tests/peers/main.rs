@@ -16,6 +16,7 @@ mod changes;
 mod cmdlets;
 mod completion;
 mod console;
+mod continuous;
 mod control_pipe;
 mod data;
 mod discovery;
