@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("auth", &["wire"]),
     ("registry", &["wire"]),
     ("vfs", &["wire"]),
+    ("cluster", &["wire"]),
     ("discovery", &[]),
     ("gss", &[]),
     ("sandbox", &[]),
@@ -34,7 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// The crates from crates.io that a pure crate must not use: it has no I/O, no clock and no runtime.
 const IMPURE: &[&str] = &["tokio", "hyper", "axum", "rustix", "socket2", "tracing", "rand", "getrandom"];
-const PURE: &[&str] = &["wire", "rpc", "registry"];
+const PURE: &[&str] = &["wire", "rpc", "registry", "cluster"];
 
 /// Names through which pure code would reach the outside.
 const OUTSIDE: &[&str] =

@@ -1,0 +1,184 @@
+//! The values in etcd, as JSON. Values from etcd are parsed into these types or not used at all.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Incarnation, NodeName, Revision};
+
+/// The version of the keys that this program reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// The value of `schema`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaRecord {
+    /// The version of the keys.
+    pub version: u32,
+    /// The random id of the cluster.
+    pub cluster: String,
+}
+
+/// The value of `nodes/NODE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// The membership that wrote the record.
+    pub incarnation: Incarnation,
+    /// The addresses under which clients reach the node.
+    pub addresses: Vec<String>,
+    /// The node's part of the shares, in proportion to those of the others. 1 to [`WEIGHT_MAX`].
+    pub weight: u32,
+}
+
+/// The value of `shares/SHARE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareRecord {
+    /// The load that the share is, in proportion to those of the others. 1 to [`WEIGHT_MAX`].
+    pub weight: u32,
+    /// The nodes that reach the share's storage. All nodes if it is empty.
+    #[serde(default)]
+    pub nodes: Vec<NodeName>,
+    /// The settings of the share, which the protocol does not read.
+    #[serde(default)]
+    pub definition: serde_json::Value,
+}
+
+/// The value of `owners/SHARE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerRecord {
+    /// The owner.
+    pub node: NodeName,
+    /// The membership of the owner.
+    pub incarnation: Incarnation,
+    /// The number that is added to the key's revision to make the generation. It is not zero if the storage knew a
+    /// higher generation than etcd, which was restored from a backup.
+    #[serde(default)]
+    pub offset: u64,
+}
+
+impl OwnerRecord {
+    /// The generation of this record if it was written at `modified`. Returns `None` if the numbers are at their end.
+    pub fn generation(&self, modified: Revision) -> Option<crate::ids::Generation> {
+        modified.0.checked_add(self.offset).map(crate::ids::Generation)
+    }
+}
+
+/// The value of `moves/SHARE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRecord {
+    /// The node that shall own the share.
+    pub target: NodeName,
+}
+
+/// The value of `drains/NODE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainRecord {}
+
+/// Reads a value.
+///
+/// # Errors
+/// [`Malformed`] if the value is too long, is not the JSON of the type, or breaks a rule of its fields.
+pub(crate) fn read<T: DeserializeOwned + Check>(value: &[u8]) -> Result<T, Malformed> {
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(Malformed::TooLong);
+    }
+    let record: T = serde_json::from_slice(value).map_err(|_| Malformed::Syntax)?;
+    record.check()?;
+    Ok(record)
+}
+
+/// The JSON of a record.
+pub(crate) fn write<T: Serialize>(record: &T) -> Vec<u8> {
+    // The records have no maps with keys other than texts, so that this cannot fail; an empty value is malformed.
+    serde_json::to_vec(record).unwrap_or_default()
+}
+
+/// A value in etcd that is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The path is not a key of the cluster.
+    #[error("not a key of the cluster")]
+    Key,
+    /// The value is too long.
+    #[error("the value is longer than 64 KiB")]
+    TooLong,
+    /// The value cannot be parsed.
+    #[error("the value is not what this key has")]
+    Syntax,
+    /// A number or a list is outside of its bounds.
+    #[error("the value has a field outside of its bounds")]
+    Bounds,
+    /// The table is full.
+    #[error("there are too many keys of this kind")]
+    TooMany,
+    /// The key has no lease, or has one and must not.
+    #[error("the key has the wrong kind of lease")]
+    Lease,
+}
+
+/// The rules for the fields of a record that its types do not express.
+pub(crate) trait Check {
+    fn check(&self) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
+impl Check for SchemaRecord {}
+impl Check for MoveRecord {}
+impl Check for DrainRecord {}
+impl Check for OwnerRecord {}
+
+impl Check for NodeRecord {
+    fn check(&self) -> Result<(), Malformed> {
+        let fits = self.addresses.len() <= ADDRESSES_MAX && (1..=WEIGHT_MAX).contains(&self.weight);
+        if fits { Ok(()) } else { Err(Malformed::Bounds) }
+    }
+}
+
+impl Check for ShareRecord {
+    fn check(&self) -> Result<(), Malformed> {
+        let fits = self.nodes.len() <= crate::view::NODES_MAX && (1..=WEIGHT_MAX).contains(&self.weight);
+        if fits { Ok(()) } else { Err(Malformed::Bounds) }
+    }
+}
+
+/// The definition of a share with long lists of users fits; 100,000 shares of this size do not fit into etcd anyway.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Sums of the weights of all shares stay far below 64 bits.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+
+/// A node has a few interfaces; clients try one address after the other.
+pub const ADDRESSES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_back() {
+        let record = OwnerRecord {
+            node: NodeName::new("a").unwrap(),
+            incarnation: Incarnation { boot: 1, count: 2 },
+            offset: 3,
+        };
+        assert_eq!(read::<OwnerRecord>(&write(&record)), Ok(record));
+        let share: ShareRecord = read(br#"{"weight": 1, "newer": true}"#).unwrap();
+        assert_eq!(share, ShareRecord { weight: 1, nodes: Vec::new(), definition: serde_json::Value::Null });
+    }
+
+    #[test]
+    fn hostile_values_are_refused() {
+        assert_eq!(read::<ShareRecord>(br#"{"weight": 0}"#), Err(Malformed::Bounds));
+        assert_eq!(read::<ShareRecord>(br#"{"weight": 4294967295}"#), Err(Malformed::Bounds));
+        assert_eq!(read::<ShareRecord>(br#"{"weight": 1, "nodes": ["../x"]}"#), Err(Malformed::Syntax));
+        assert_eq!(read::<OwnerRecord>(b"\xff"), Err(Malformed::Syntax));
+        assert_eq!(read::<OwnerRecord>(&vec![b' '; VALUE_BYTES_MAX + 1]), Err(Malformed::TooLong));
+        let deep = [vec![b'['; 10_000], vec![b']'; 10_000]].concat();
+        assert_eq!(read::<MoveRecord>(&deep), Err(Malformed::Syntax));
+        let last = OwnerRecord {
+            node: NodeName::new("a").unwrap(),
+            incarnation: Incarnation { boot: 1, count: 2 },
+            offset: u64::MAX,
+        };
+        assert_eq!(last.generation(Revision(1)), None);
+    }
+}
