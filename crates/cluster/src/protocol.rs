@@ -40,11 +40,11 @@ pub enum Change {
 /// harm: a node ignores answers to requests that it does not wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A wish of an administrator.
+    /// A command of an administrator.
     Admin {
         /// The number for [`Action::AnswerAdmin`].
         ticket: u64,
-        /// The wish.
+        /// The command.
         command: Command,
     },
     /// The fencing hook has ended.
@@ -69,7 +69,7 @@ pub enum Event {
         request: RequestId,
         /// The lease.
         lease: LeaseId,
-        /// Its time to live.
+        /// The time to live of the lease.
         ttl: Duration,
     },
     /// A [`Action::Grant`] or [`Action::Read`] failed, or its time limit is over.
@@ -179,13 +179,13 @@ pub enum Outcome {
 pub struct Stamp {
     /// The owner.
     pub node: NodeName,
-    /// Its membership.
+    /// The membership of the owner.
     pub incarnation: Incarnation,
-    /// Its generation.
+    /// The generation of the owner.
     pub generation: Generation,
 }
 
-/// A wish of an administrator.
+/// A command of an administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Takes all shares from a node, and gives it none.
@@ -196,23 +196,23 @@ pub enum Command {
     Move {
         /// The share.
         share: ShareKey,
-        /// Its next owner.
+        /// The next owner of the share.
         target: NodeName,
     },
     /// Ends [`Command::Drain`].
     Undrain(NodeName),
 }
 
-/// The answer to a wish.
+/// The answer to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminOutcome {
-    /// The wish is in etcd; nodes carry it out. [`Command::Leave`] has ended.
+    /// The request is in etcd; nodes carry it out. [`Command::Leave`] has ended.
     Accepted,
     /// The cluster has changed at the same time: look again.
     Conflict,
     /// This node is not a member at present.
     NotJoined,
-    /// etcd did not answer: the wish may be carried out or not.
+    /// etcd did not answer: the command may be carried out or not.
     Unknown,
     /// There is no such node, or it is not a member at present.
     UnknownNode,
@@ -227,7 +227,7 @@ pub enum AdminOutcome {
 pub enum Action {
     /// Answers [`Event::Admin`].
     AnswerAdmin {
-        /// The number of the wish.
+        /// The number of the command.
         ticket: u64,
         /// The answer.
         outcome: AdminOutcome,

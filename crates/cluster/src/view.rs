@@ -13,11 +13,11 @@ use crate::records::{
 /// A member.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// Its record.
+    /// The record of the member.
     pub record: NodeRecord,
     /// The revision at which it joined.
     pub created: Revision,
-    /// Its lease.
+    /// The lease of the member.
     pub lease: LeaseId,
     /// The hash of its name, for placement.
     pub(crate) hash: u64,

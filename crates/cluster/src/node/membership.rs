@@ -58,7 +58,7 @@ pub(super) struct Membership {
 /// The key with the node's name.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Registration {
-    /// It is in the view, and was created at that revision.
+    /// The key is in the view, and was created at that revision.
     Done {
         created: Revision,
     },

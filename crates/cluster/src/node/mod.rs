@@ -190,7 +190,7 @@ impl Node {
         self.membership().map(|it| it.incarnation)
     }
 
-    /// True if the node has left by the wish of an administrator. It takes no further part.
+    /// True if the node has left by the command of an administrator. It takes no further part.
     pub fn has_left(&self) -> bool {
         matches!(self.standing, Standing::Left)
     }

@@ -12,7 +12,7 @@ use crate::records::{self, DrainRecord, MoveRecord};
 use crate::view::Owner;
 
 impl Node {
-    /// Begins to carry out a wish.
+    /// Begins to carry out a command.
     pub(super) fn order(&mut self, ticket: u64, command: Command) -> Result<(), AdminOutcome> {
         if let Command::Leave = command {
             self.leaving = Some(Leaving { ticket, tell_at: self.now });

@@ -107,8 +107,11 @@ impl Scenario {
     }
 }
 
-/// A deliberate fault of a node, or a condition that the protocol does not allow for. The simulator must find each.
-pub const WRONGS: &[(&str, fn(&mut Scenario))] = &[
+/// A wrong: its name, and the change that it makes to a scenario.
+pub type Wrong = (&'static str, fn(&mut Scenario));
+
+/// Deliberate faults of nodes, and conditions that the protocol does not allow for. The simulator must find each.
+pub const WRONGS: &[Wrong] = &[
     ("clocks-beyond-bound", |it| it.clocks = Clocks::BeyondBound),
     ("counts-from-answer", |it| {
         it.flaws.counts_from_answer = true;
@@ -175,7 +178,7 @@ pub enum Violation {
         /// The real time.
         at: Duration,
     },
-    /// A node moved several shares at a time without the wish of an administrator.
+    /// A node moved several shares at a time without the command of an administrator.
     ManyMoves {
         /// The node.
         node: NodeName,
