@@ -106,7 +106,7 @@ proptest::proptest! {
 
 /// Many schedules: `cargo test --package shareward-cluster --release -- --ignored`.
 #[test]
-#[ignore = "takes minutes; a fuzz target runs as many as there is time for"]
+#[ignore = "takes minutes"]
 fn many_schedules() {
     holds(&Scenario::with_locks(), 0..20_000);
     holds(&Scenario::with_time_alone(), 0..20_000);
