@@ -13,7 +13,7 @@ use crate::core::guesses::Origin;
 pub(super) struct Places {
     limits: PlaceLimits,
     taken: Arc<Mutex<Taken>>,
-    /// Those that got no place.
+    /// The number of clients that got no place.
     refused: AtomicU64,
 }
 
@@ -61,7 +61,7 @@ impl Places {
         self.taken.lock().all
     }
 
-    /// The number of those that got no place since the start.
+    /// The number of clients that got no place since the start.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
