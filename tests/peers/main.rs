@@ -43,6 +43,7 @@ mod mount_programs;
 mod moves;
 mod names;
 mod net_use;
+mod notices;
 mod numbers;
 mod ownership;
 mod paths;

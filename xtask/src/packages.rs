@@ -14,6 +14,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("samba-testsuite", "/usr/bin/smbtorture"),
     ("strace", "/usr/bin/strace"),
     ("samba-common-bin", "/usr/bin/net"),
+    ("openssl", "/usr/bin/openssl"),
     ("python3-impacket", "/usr/lib/python3/dist-packages/impacket/__init__.py"),
     ("iptables", "/usr/sbin/iptables"),
     ("iproute2", "/usr/sbin/ip"),

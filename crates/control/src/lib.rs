@@ -20,6 +20,7 @@ mod file;
 pub mod glob;
 pub mod limits;
 mod maintenance;
+mod notice;
 mod page;
 mod refusal;
 pub mod route;
@@ -42,6 +43,7 @@ pub use maintenance::{
     AnnounceClose, AnnouncedClose, Drain, DrainPhase, DrainScope, EndDrain, Hold, HoldState, NewDrain,
     NewHold, Recheck, Rechecked, RecheckedConnection,
 };
+pub use notice::{Notice, NoticeEvent, NoticeState};
 pub use page::{Ended, Outcome, Page};
 pub use refusal::{Refusal, RefusalKind, RefusalQuery};
 pub use server::ServerInfo;

@@ -33,6 +33,9 @@ pub struct Settings {
     pub domain_member: Option<bool>,
     /// The rules for accounts and passwords (`net accounts`).
     pub password_rules: Option<PasswordRules>,
+    /// The state of each `[[notice]]` of the configuration; empty if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<crate::NoticeState>,
     /// The drain of the whole server, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<crate::Drain>,

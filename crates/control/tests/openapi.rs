@@ -6,11 +6,11 @@ use control::{
     Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Connection,
     ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase, DrainScope, EndDrain, Ended, Error,
     Event, EventQuery, FileQuery, Grant, GrantRight, Hold, HoldState, LockRange, Logon, NewDrain, NewHold,
-    NewShare, NewUser, OpenFile, Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange, Recheck,
-    Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery, RequestStatistics, Sandbox,
-    ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery, SessionShare, Settings,
-    SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery, TimeClass, Timestamp, User,
-    UserChange, Who, WhoQuery, route,
+    NewShare, NewUser, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules,
+    PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery,
+    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
+    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
+    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -139,8 +139,8 @@ fn answers_fit_their_schemas() {
     fits("Event", &Event::default());
     let (sandbox, password_rules) = (Some(Sandbox::default()), Some(PasswordRules::default()));
     let console = Some(ConsoleState::default());
-    let drain = Some(Drain::default());
-    fits("Settings", &Settings { sandbox, password_rules, console, drain, ..Settings::default() });
+    let (drain, notices) = (Some(Drain::default()), vec![NoticeState::default()]);
+    fits("Settings", &Settings { sandbox, password_rules, console, drain, notices, ..Settings::default() });
     let times = vec![TimeClass { microseconds_max: Some(50), count: 1 }, TimeClass::default()];
     let requests = vec![RequestStatistics { times, ..RequestStatistics::default() }];
     let current = Some(CurrentCounts::default());

@@ -101,7 +101,7 @@ fn ruleset(strict: bool, places: &Places, nodes: &mut Vec<Node>) -> Result<Rules
         let denied = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
         rules = allow(rules, path, AccessFs::from_all(LATEST) & !denied, Some(nodes))?;
     }
-    for port in DIRECTORY_SERVICES {
+    for port in DIRECTORY_SERVICES.iter().chain(&places.connect) {
         rules = rules.add_rule(landlock::NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     Ok(rules)

@@ -56,6 +56,8 @@ pub struct Places {
     pub read: Vec<PathBuf>,
     /// Directories to read and to change.
     pub change: Vec<PathBuf>,
+    /// TCP ports to connect to, in addition to those of directory services.
+    pub connect: Vec<u16>,
 }
 
 /// The state of one layer of the sandbox.

@@ -91,7 +91,8 @@ fn ordinary(report: &Report, directory: &Path) {
 
 fn strict(directory: &Path) {
     let (shared, other) = (directory.join("shared"), directory.join("other"));
-    let places = Places { read: vec![directory.join("readable")], change: vec![shared.clone()] };
+    let places =
+        Places { read: vec![directory.join("readable")], change: vec![shared.clone()], connect: Vec::new() };
     let report = entered(Mode::Strict, &places);
     if matches!(report.files, Layer::Missing(_)) {
         eprintln!("lacks Landlock");

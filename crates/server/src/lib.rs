@@ -20,6 +20,7 @@ pub mod testing;
 
 pub use core::certificate::{Certificate, CertificateError};
 pub use core::console::read_token;
+pub use core::notices::{HELPER_WORD, run_helper};
 pub use core::runtime::Runtime;
 pub use core::sandbox::{enter as enter_sandbox, trial as try_sandbox};
 pub use core::start_error::StartError;

@@ -20,6 +20,7 @@ use crate::core::discovery::announced;
 use crate::core::guesses;
 use crate::core::handle_logs;
 use crate::core::limits::LEAVING_CONNECTIONS;
+use crate::core::notices::StartedHelper;
 use crate::core::server::Server;
 use crate::core::start_error::StartError;
 use crate::fronts::http::{self, BoundSocket};
@@ -34,6 +35,8 @@ pub struct Sockets {
     /// The listeners of the web console and of the metrics.
     web: Vec<(SocketAddr, std::net::TcpListener, Door)>,
     wsd: Option<WsdSockets>,
+    /// The process that runs the commands of notices, which is started before the server restricts itself.
+    helper: Option<StartedHelper>,
 }
 
 impl Sockets {
@@ -64,7 +67,8 @@ impl Sockets {
                 web.push((*address, listener, door));
             }
         }
-        Ok(Self { listeners, control: control.transpose()?, web, wsd: open_wsd(settings) })
+        let helper = StartedHelper::start(settings).map_err(StartError::Notices)?;
+        Ok(Self { listeners, control: control.transpose()?, web, wsd: open_wsd(settings), helper })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
@@ -102,6 +106,8 @@ impl Service {
         let state_directory = settings.state_directory.clone();
         let server = Server::confined(settings, accounts, sandbox)?;
         *server.logons.guesses() = guesses::Guesses::load(&state_directory, server.now());
+        let helper = sockets.helper.map(StartedHelper::attach).transpose().map_err(StartError::Notices)?;
+        server.notices.start(&server.settings(), helper);
         server.identity.listens_on(addresses.clone());
         // The keys are there before the first client asks what the server offers.
         server.kerberos();
@@ -142,6 +148,7 @@ impl Service {
         tasks.push(bulkhead::spawn(handle_logs::keep(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::files::notify::observe(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::admin::idle_sessions::watch(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::admin::notices::watch(Arc::clone(&server))));
         crate::admin::maintenance::restore(&server);
         tasks.push(bulkhead::spawn(crate::admin::maintenance::watch(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::logon_log::sum_up(Arc::clone(&server))));

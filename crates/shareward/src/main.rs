@@ -28,6 +28,13 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let program = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();
+    // The server starts itself as the process that runs the commands of notices.
+    if words.len() == 1 && words.first().is_some_and(|word| word == server::HELPER_WORD) {
+        return match server::run_helper() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let mut console = Console::standard();
     let outcome = applets::run_as(&program, &words, &mut console);
     let code = failure::conclude(outcome, &mut console);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::{Notice, NoticeEvent};
 use registry::Time;
 use wire::{ShareName, eq_ignore_case};
 
@@ -58,6 +59,8 @@ fn disconnect_idle(server: &Server, now: Time) {
         );
         for session in &effects.sessions_ended {
             tracing::info!(session = session.global_id.value(), "ended a session that was idle for too long");
+            let user = session.attached.user().map(|it| it.name.clone());
+            server.notify_of(Notice { user, ..Notice::of(NoticeEvent::IdleSessionEnded) });
         }
         server.apply(effects);
         after = last;

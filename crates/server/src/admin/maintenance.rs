@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::Outcome;
+use control::{Notice, NoticeEvent, Outcome};
 use futures_util::StreamExt as _;
 use registry::{AnnouncedClose, Drain, DrainPhase, DrainScope, Drained, FileSnapshot, Time};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ async fn close_rest(server: &Arc<Server>, drain: Drain) {
         &Ok(Ended { sessions: 0, files, outcome: None }),
     );
     changed(server, &done.scope);
-    report_done(server, &DrainState { drain: done.clone(), files: 0, users: Vec::new() }, drained);
+    report_done(server, &done, drained);
     if done.then_stop {
         server.running.stop();
     }
@@ -190,23 +190,79 @@ impl Kept {
     }
 }
 
+/// A notice about a drain.
+fn about_drain(server: &Server, event: NoticeEvent, drain: &Drain) -> Notice {
+    let (mut share, mut computer) = (None, None);
+    match &drain.scope {
+        DrainScope::Server => {}
+        DrainScope::Share(name) => {
+            let served = server.share(name.as_str()).map(|it| it.settings.name.clone());
+            share = Some(served.unwrap_or_else(|| name.as_str().to_owned()));
+        }
+        DrainScope::Client(name) => computer = Some(name.as_str().to_owned()),
+    }
+    let deadline = drain.deadline.map(super::view::timestamp);
+    Notice { share, computer, deadline, by: Some(drain.by.to_string()), ..Notice::of(event) }
+}
+
+/// A notice about an open.
+fn about_file(event: NoticeEvent, file: &FileSnapshot) -> Notice {
+    Notice {
+        share: Some(file.share.to_string()),
+        path: Some(file.path.to_string()),
+        file_id: Some(file.global_id.value()),
+        user: Some(file.user.to_string()),
+        computer: Some(file.client.to_string()),
+        ..Notice::of(event)
+    }
+}
+
+/// A count in 64 bits.
+fn count(number: usize) -> Option<u64> {
+    u64::try_from(number).ok()
+}
+
 /// Reports that a drain has begun.
-pub(super) fn report_begun(_server: &Server, _state: &DrainState) {}
+pub(super) fn report_begun(server: &Server, state: &DrainState) {
+    let users = state.users.iter().map(ToString::to_string).collect();
+    let about = about_drain(server, NoticeEvent::DrainBegun, &state.drain);
+    server.notify_of(Notice { count: count(state.files), users, ..about });
+}
 
 /// Reports that an administrator has ended a drain.
-pub(super) fn report_lifted(_server: &Server, _caller: &Caller, _state: &DrainState) {}
+pub(super) fn report_lifted(server: &Server, caller: &Caller, state: &DrainState) {
+    let about = about_drain(server, NoticeEvent::DrainEnded, &state.drain);
+    server.notify_of(Notice { by: Some(caller.user.clone()), count: count(state.files), ..about });
+}
 
 /// Reports that nothing is open any more where a drain applies.
-fn report_done(_server: &Server, _state: &DrainState, _drained: Drained) {}
+fn report_done(server: &Server, drain: &Drain, drained: Drained) {
+    let closed = drained.clean.saturating_add(drained.flushed).saturating_add(drained.forced);
+    server.notify_of(Notice { count: count(closed), ..about_drain(server, NoticeEvent::DrainDone, drain) });
+}
 
 /// Reports that a close was announced.
-pub(super) fn report_announced(_server: &Server, _file: &FileSnapshot) {}
+pub(super) fn report_announced(server: &Server, file: &FileSnapshot) {
+    let Some(closing) = &file.closing else { return };
+    server.notify_of(Notice {
+        by: Some(closing.by.to_string()),
+        deadline: Some(super::view::timestamp(closing.at)),
+        text: Some(closing.text.to_string()).filter(|it| !it.is_empty()),
+        ..about_file(NoticeEvent::CloseAnnounced, file)
+    });
+}
 
 /// Reports that an announced close was cancelled.
-pub(super) fn report_cancelled(_server: &Server, _caller: &Caller, _file: &FileSnapshot) {}
+pub(super) fn report_cancelled(server: &Server, caller: &Caller, file: &FileSnapshot) {
+    let by = Some(caller.user.clone());
+    server.notify_of(Notice { by, ..about_file(NoticeEvent::CloseCancelled, file) });
+}
 
 /// Reports that an administrator has closed an open.
-pub(super) fn report_closed(_server: &Server, _file: &FileSnapshot, _by: &str, _outcome: Option<Outcome>) {}
+pub(super) fn report_closed(server: &Server, file: &FileSnapshot, by: &str, outcome: Option<Outcome>) {
+    let by = Some(by.to_owned());
+    server.notify_of(Notice { by, outcome, ..about_file(NoticeEvent::Closed, file) });
+}
 
 /// The file of the drains of shares, in the state directory.
 const FILE: &str = "drains.json";

@@ -19,6 +19,7 @@ pub(crate) mod idle_sessions;
 mod logons;
 pub(crate) mod maintenance;
 mod metrics;
+pub(crate) mod notices;
 mod recheck;
 mod rights;
 mod selection;

@@ -157,6 +157,7 @@ impl Server {
             self.signals.domain_changed.notify_one();
         }
         self.configuration.accounts.replace(accounts);
+        self.notices.replace(&settings);
         *self.configuration.settings.write() = Arc::clone(&settings);
         if let Err(error) = self.console.load(&settings, self.file_time().to_unix().0) {
             tracing::warn!(%error, "the console keeps its certificate, and the metrics their token");

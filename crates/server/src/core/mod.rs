@@ -35,6 +35,7 @@ pub(crate) mod limits;
 pub(crate) mod logon_log;
 pub(crate) mod logon_user;
 pub mod logons;
+pub(crate) mod notices;
 pub(crate) mod open;
 pub(crate) mod pass_through;
 pub(crate) mod password_logon;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sandbox::{Places, Report};
 
-use crate::core::config::Settings;
+use crate::core::config::{NoticeTarget, Settings};
 use crate::core::path_variables::constant_part;
 
 /// Puts the restrictions of the settings on the process, which must not have started a thread yet, and logs those that
@@ -46,5 +46,14 @@ fn places(settings: &Settings) -> Places {
     // These are read again when they are renewed, usually by files that are moved into the place of the old ones.
     let certificate = settings.console.certificate.iter().flat_map(|it| [&it.certificate, &it.key]);
     read.extend(certificate.chain(&settings.metrics.token_file).filter_map(|path| directory(path)));
-    Places { read, change }
+    let mut connect = Vec::new();
+    for notice in &settings.notices {
+        // Commands run in a process of their own, which is started before.
+        if let NoticeTarget::Webhook { url, secret_file, ca_file } = &notice.target {
+            read.extend([secret_file, ca_file].into_iter().filter_map(|it| directory(it)));
+            let usual = if url.scheme_str() == Some("https") { 443 } else { 80 };
+            connect.push(url.port_u16().unwrap_or(usual));
+        }
+    }
+    Places { read, change, connect }
 }

@@ -32,6 +32,7 @@ use crate::core::handle_logs::HandleLogs;
 use crate::core::input_budget::InputBudget;
 use crate::core::limits;
 use crate::core::logon_log::{LogKind, LogonLog};
+use crate::core::notices::Notices;
 use crate::core::pipe_usage::PipeUsage;
 use crate::core::request_counters::RequestCounters;
 use crate::core::run_state::Running;
@@ -56,6 +57,7 @@ pub(crate) struct Server {
     pub(crate) logons: SharedByLogons,
     pub(crate) capacity: Capacity,
     pub(crate) signals: Signals,
+    pub(crate) notices: Notices,
     /// The restrictions that the server has put on itself.
     pub(crate) sandbox: sandbox::Report,
     clock: Clock,
@@ -210,6 +212,7 @@ impl Server {
             logons: SharedByLogons::default(),
             capacity: Capacity::new(),
             signals,
+            notices: Notices::default(),
             sandbox,
             clock,
         });

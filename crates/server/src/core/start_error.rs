@@ -36,6 +36,9 @@ pub enum StartError {
     /// The certificate of the web console, or the token of the metrics, cannot be used.
     #[error("cannot start the web console: {0}")]
     Console(crate::core::certificate::CertificateError),
+    /// The process that runs the commands of notices cannot be started.
+    #[error("cannot start the process that runs the commands of notices: {0}")]
+    Notices(io::Error),
     /// The system has no random bytes.
     #[error("the system has no random bytes")]
     Random,

@@ -1,7 +1,7 @@
 //! `net config`: the server's settings, and its name in the network.
 
 use client::Administration;
-use control::{ConsoleState, Sandbox, Settings, SettingsChange, number};
+use control::{ConsoleState, NoticeState, Sandbox, Settings, SettingsChange, number};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
@@ -166,6 +166,14 @@ fn shown(settings: &Settings) -> String {
     if let Some(drain) = &settings.drain {
         text.push('\n');
         text.push_str(&line("Drain", &super::drain::sentence(drain)));
+    }
+    for notice in &settings.notices {
+        text.push('\n');
+        text.push_str(&line("Notices", &notice.target));
+        text.push_str(&line("", &notice.events.join(" ")));
+        let NoticeState { queued, delivered, failed, dropped, .. } = notice;
+        let counts = format!("{delivered} delivered, {queued} queued, {failed} failed, {dropped} dropped");
+        text.push_str(&line("", &counts));
     }
     if let Some(sandbox) = &settings.sandbox {
         text.push_str(&restrictions(sandbox));

@@ -26,6 +26,7 @@ pub(crate) use settings::{
     add_user, change_settings, change_user, clock, control_service, delete_user, logons, service,
     set_password, settings, statistics, users,
 };
+pub(crate) use shown::timestamp;
 pub(crate) use who::who;
 
 /// The server, and the numbers of its objects.

@@ -197,6 +197,7 @@ fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) 
             lockout_minutes: settings.lockout.duration,
             lockout_window_minutes: settings.lockout.window,
         }),
+        notices: server.notices.states(),
         drain: super::maintenance::drain_of_server(server),
         sandbox: Some(restrictions(&server.sandbox)),
         console: console(server),

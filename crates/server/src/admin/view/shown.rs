@@ -277,7 +277,7 @@ fn kind(kind: registry::ShareKind) -> ShareKind {
 }
 
 /// The time for JSON.
-pub(super) fn timestamp(time: Time) -> Timestamp {
+pub(crate) fn timestamp(time: Time) -> Timestamp {
     Timestamp(i64::try_from(time.0).unwrap_or(i64::MAX))
 }
 

@@ -7,6 +7,7 @@ mod edit;
 mod edit_domain;
 mod file_settings;
 mod hosts;
+mod notice_table;
 mod parse;
 mod recycle;
 mod role_table;
@@ -27,6 +28,7 @@ pub use edit::{NotEditable, edit};
 pub use edit_domain::{JoinedDomain, remove_domain, set_domain};
 pub use file_settings::{FileSettings, ForcedGroup};
 pub use hosts::{HostList, HostRules};
+pub use notice_table::{NoticeSettings, NoticeTarget};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
 pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
 pub use recycle::RecycleSettings;
@@ -91,6 +93,8 @@ pub struct Settings {
     pub domain: Option<DomainSettings>,
     /// The roles of users that are not administrators.
     pub roles: Vec<Role>,
+    /// The notices of events to webhooks and commands.
+    pub notices: Vec<NoticeSettings>,
     /// The shares, in the order of the file, without IPC$.
     pub shares: Vec<ShareSettings>,
     /// The configuration file, in which changes are saved; `None` if changes are not saved.
@@ -478,6 +482,7 @@ impl Settings {
             metrics: MetricsSettings::default(),
             domain: None,
             roles: Vec::new(),
+            notices: Vec::new(),
             shares: Vec::new(),
             source: None,
         }

@@ -16,6 +16,7 @@ use crate::core::limits::{
 
 use super::console::{ConsoleTable, MetricsTable};
 use super::domain_table::DomainTable;
+use super::notice_table::{NOTICES_MAX, NoticeTable};
 use super::role_table::RoleTable;
 use super::share_table::ShareTable;
 use super::{
@@ -100,6 +101,8 @@ struct File {
     metrics: Option<MetricsTable>,
     #[serde(default, rename = "role")]
     roles: Vec<RoleTable>,
+    #[serde(default, rename = "notice")]
+    notices: Vec<NoticeTable>,
     #[serde(default, rename = "share")]
     shares: Vec<ShareTable>,
 }
@@ -265,6 +268,11 @@ impl Reader<'_> {
         }
         settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
+        if let Some(one_more) = file.notices.get(NOTICES_MAX) {
+            let message = format!("there are more than {NOTICES_MAX} notices");
+            self.error(one_more.place(), message);
+        }
+        settings.notices = file.notices.into_iter().filter_map(|it| self.notice(it)).collect();
         let mut names = HashMap::new();
         for share in file.shares {
             let share = self.share(share, settings.unix_identities, &mut names);

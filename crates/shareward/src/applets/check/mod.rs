@@ -5,7 +5,7 @@ mod domain;
 pub(super) use domain::host_names;
 
 use auth::UserDb;
-use server::config::{GUEST_ACCOUNT, Grantee, Settings, check_state};
+use server::config::{GUEST_ACCOUNT, Grantee, NoticeTarget, Settings, check_state};
 
 use self::domain::Meant;
 use super::{Applet, Family, Help};
@@ -124,6 +124,7 @@ pub(super) fn problems(settings: &Settings, users: &UserDb) -> Found {
     wrong.extend(wrong_names(settings, users));
     wrong.extend(forced_identities(settings));
     wrong.extend(console_files(settings));
+    wrong.extend(notices(settings));
     let mut wrong: Vec<Problem> = wrong.into_iter().map(Problem::new).collect();
     wrong.extend(without_unix_account(settings, users));
     wrong.extend(check_state(&settings.state_directory).err().map(Problem::new));
@@ -229,6 +230,37 @@ fn forced_identities(settings: &Settings) -> Vec<String> {
         {
             let name = &group.name;
             wrong.push(format!("share {}: force_group {name}: there is no such Unix group", share.name));
+        }
+    }
+    wrong
+}
+
+/// The programs, keys and certificates of notices that cannot be used.
+fn notices(settings: &Settings) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for notice in &settings.notices {
+        match &notice.target {
+            NoticeTarget::Command(command) => {
+                let program = command.first().map_or("", String::as_str);
+                let is_program = rustix::fs::access(program, rustix::fs::Access::EXEC_OK).is_ok()
+                    && std::fs::metadata(program).is_ok_and(|it| it.is_file());
+                if !is_program {
+                    wrong.push(format!("notice: command {program} cannot be executed"));
+                }
+            }
+            NoticeTarget::Webhook { url, secret_file, ca_file } => {
+                let needed = [Some(secret_file), Some(ca_file).filter(|_| url.scheme_str() == Some("https"))];
+                for file in needed.into_iter().flatten() {
+                    if let Err(error) = std::fs::File::open(file) {
+                        wrong.push(format!("notice: {}: {error}", file.display()));
+                    }
+                }
+            }
+        }
+        for name in &notice.shares {
+            if !settings.shares.iter().any(|share| wire::eq_ignore_case(&share.name, name)) {
+                wrong.push(format!("notice: share {name}: there is no such share"));
+            }
         }
     }
     wrong
