@@ -220,7 +220,16 @@ async fn deliver(target: &NoticeTarget, helper: Option<&Helper>, notice: &Notice
             Ok(()) => return Ok(()),
             Err(NotDelivered::ForGood(reason)) => return Err(reason),
             Err(NotDelivered::ForNow(reason)) if attempt >= ATTEMPTS => return Err(reason),
-            Err(NotDelivered::ForNow(_)) => {
+            Err(NotDelivered::ForNow(reason)) => {
+                if attempt == 1 {
+                    let event = notice.event.name();
+                    tracing::warn!(
+                        event,
+                        id = notice.id,
+                        reason,
+                        "cannot deliver a notice yet; trying again"
+                    );
+                }
                 tokio::time::sleep(pause).await;
                 pause = pause.saturating_mul(2);
                 attempt += 1;
