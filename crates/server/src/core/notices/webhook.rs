@@ -133,7 +133,7 @@ where
 {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(for_now)?;
-    let driver = tokio::spawn(connection);
+    let driver = crate::core::bulkhead::spawn(connection);
     let answer = sender.send_request(request).await.map_err(for_now);
     driver.abort();
     Ok(answer?.status())
