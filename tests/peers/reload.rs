@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use auth::Credentials;
 use client::smb::CreateParameters;
-use client::{Administration as _, RemoteClient};
-use control::FileQuery;
+use client::{Administration as _, ControlClient, RemoteClient};
+use control::{Event, EventQuery, FileQuery};
+use futures_util::StreamExt as _;
 use testkit::{Setup, Shareward, Subject};
 use wire::msg::{EchoRequest, SecurityMode, SessionFlags};
 use wire::{AccessMask, Command, Dialect, NtStatus, SessionId, TreeId};
@@ -54,6 +55,42 @@ async fn rights_on_an_open_pipe_follow_the_current_settings() {
         assert_eq!(status().await, 403, "{user}");
         assert_eq!(status().await, 403, "{user}");
     }
+}
+
+/// The next event of a changed share. The stream ends when the settings change, and goes on after the last event.
+async fn next_changed_share(control: &ControlClient, query: &mut EventQuery) -> Event {
+    let changed = async {
+        loop {
+            let from = query.clone();
+            let mut events = control.events(&from).await.expect("events");
+            while let Some(event) = events.next().await {
+                let event = event.expect("an event");
+                assert_ne!(event.kind, "lost");
+                query.after = Some(event.id);
+                query.epoch = query.epoch.or(event.epoch);
+                if event.kind == "share_changed" {
+                    return event;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), changed).await.expect("an event in time")
+}
+
+#[tokio::test]
+async fn events_tell_of_changed_shares_and_go_on_after_a_reload_without_a_gap() {
+    let setup = Setup { extra: String::from("\n# a comment\n"), ..Setup::default() };
+    let server = Shareward::start(&setup);
+    let control = ControlClient::new(vec![server.config().with_file_name("run").join("control.sock")]);
+    let mut query = EventQuery { after: Some(0), ..EventQuery::default() };
+    reconfigure(&server, "name = \"data\"", "name = \"data\"\nread_only = true");
+    let first = next_changed_share(&control, &mut query).await;
+    assert_eq!(first.share.as_deref(), Some("data"));
+    reconfigure(&server, "# a comment", "# another comment");
+    reconfigure(&server, "read_only = true", "read_only = false");
+    let second = next_changed_share(&control, &mut query).await;
+    assert_eq!(second.share.as_deref(), Some("data"));
+    assert_eq!(second.id, first.id + 1, "a share that has not changed is no event");
 }
 
 #[tokio::test]

@@ -10,6 +10,11 @@ use crate::Timestamp;
 pub struct EventQuery {
     /// Only events with higher numbers; `None` for new events only.
     pub after: Option<u64>,
+    /// The run of the server to which `after` belongs: [`Event::epoch`] of the stream in which it was read. If the
+    /// server was restarted since, the stream says so by a "lost" event, and goes on with the events of this run.
+    pub epoch: Option<u64>,
+    /// True for the events of the caller's own sessions and opens only, which every user may read.
+    pub mine: Option<bool>,
 }
 
 /// One event. Fields that do not apply to its kind are `None`.
@@ -21,8 +26,9 @@ pub struct Event {
     /// The time.
     pub at: Option<Timestamp>,
     /// The kind: "connection_up", "connection_down", "session_up", "session_down", "tree_up", "tree_down", "opened",
-    /// "closed", "orphaned", "reclaimed", "refused", "deleted", "renamed", "break_sent", "break_timed_out",
-    /// "share_added", "share_removed"; "lost" stands for events that are no longer available.
+    /// "closed", "orphaned", "reclaimed", "locked", "refused", "deleted", "renamed", "break_sent", "break_timed_out",
+    /// "share_added", "share_changed", "share_removed". "lost" stands for events that are no longer available, and
+    /// "begin" is the first line of every stream: its `id` is the number after which the stream begins.
     pub kind: String,
     /// The session's `SessionGlobalId`.
     pub session_id: Option<u32>,
@@ -40,6 +46,24 @@ pub struct Event {
     pub computer: Option<String>,
     /// The reason that it ended or was refused.
     pub reason: Option<String>,
-    /// The number of missing events, for "lost".
+    /// The number of missing events, for "lost"; `None` if it is unknown, because the server was restarted.
     pub lost: Option<u64>,
+    /// The run of the server, for "begin": the time at which it started, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// True if the open is of a directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<bool>,
+    /// The bytes that were read through the open, for "closed".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_read: Option<u64>,
+    /// The bytes that were written through the open, for "closed".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_written: Option<u64>,
+    /// The account of the open that stood in the way, for "refused".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder_user: Option<String>,
+    /// The client of that open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder_computer: Option<String>,
 }

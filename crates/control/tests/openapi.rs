@@ -136,7 +136,16 @@ fn answers_fit_their_schemas() {
             ..Who::default()
         },
     );
-    fits("Event", &Event::default());
+    let event = Event {
+        epoch: Some(1),
+        directory: Some(true),
+        bytes_read: Some(1),
+        bytes_written: Some(1),
+        holder_user: Some(String::new()),
+        holder_computer: Some(String::new()),
+        ..Event::default()
+    };
+    fits("Event", &event);
     let (sandbox, password_rules) = (Some(Sandbox::default()), Some(PasswordRules::default()));
     let console = Some(ConsoleState::default());
     let (drain, notices) = (Some(Drain::default()), vec![NoticeState::default()]);

@@ -304,10 +304,9 @@ impl<S: Shell> State<S> {
         if tree.of_stranger {
             self.stranger_trees = self.stranger_trees.saturating_sub(1);
         }
-        self.events.push(
-            now,
-            EventKind::TreeDown { tree: id, session: tree.session, share: tree.origin.share_name.clone() },
-        );
+        let (share, owner) =
+            (tree.origin.share_name.clone(), self.sessions.get(&tree.session).map(|it| it.owner.clone()));
+        self.events.push(now, EventKind::TreeDown { tree: id, session: tree.session, share, owner });
         if let Some(session) = self.sessions.get_mut(&tree.session) {
             session.ended_trees.remove(&id);
             effects.trees_ended.push(TreeEnded {

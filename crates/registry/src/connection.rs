@@ -242,8 +242,9 @@ impl<S: Shell> State<S> {
             if let Some(crowd) = self.crowd_of(connection.standing) {
                 crowd.remove(group, id);
             }
+            self.events
+                .push(now, EventKind::ConnectionDown { connection: id, client: connection.client_name });
         }
-        self.events.push(now, EventKind::ConnectionDown { connection: id });
         effects
     }
 

@@ -55,15 +55,15 @@ pub enum EventKind {
     /// A transport connection was accepted.
     ConnectionUp { connection: ConnectionId, client: Arc<str> },
     /// A transport connection ended.
-    ConnectionDown { connection: ConnectionId },
+    ConnectionDown { connection: ConnectionId, client: Arc<str> },
     /// A session became valid.
     SessionUp { session: SessionGlobalId, owner: Arc<Owner> },
     /// A session ended.
     SessionDown { session: SessionGlobalId, owner: Arc<Owner>, reason: EndReason },
     /// A session connected to a share.
-    TreeUp { tree: TreeGlobalId, session: SessionGlobalId, share: Arc<str> },
+    TreeUp { tree: TreeGlobalId, session: SessionGlobalId, share: Arc<str>, owner: Option<Arc<Owner>> },
     /// A tree connect ended.
-    TreeDown { tree: TreeGlobalId, session: SessionGlobalId, share: Arc<str> },
+    TreeDown { tree: TreeGlobalId, session: SessionGlobalId, share: Arc<str>, owner: Option<Arc<Owner>> },
     /// A file or pipe was opened.
     Opened { open: EventOpen, session: SessionGlobalId },
     /// An open ended.
@@ -72,6 +72,9 @@ pub enum EventKind {
     Orphaned { open: EventOpen },
     /// A client reclaimed its durable open.
     Reclaimed { open: EventOpen, session: SessionGlobalId },
+    /// An open without byte-range locks got one. For an open that locks and unlocks all the time, there is one event in
+    /// [`LOCKED_EVENT_MS`](crate::limits::LOCKED_EVENT_MS).
+    Locked { open: EventOpen },
     /// An open, a lock or a transfer was refused.
     Refused { refusal: Arc<Refusal> },
     /// A file, directory or stream was deleted. The open is that which requested the delete; it may have ended before.
@@ -84,6 +87,8 @@ pub enum EventKind {
     BreakTimedOut { open: EventOpen },
     /// A share was added.
     ShareAdded { share: Arc<str> },
+    /// The definition of a share was changed.
+    ShareChanged { share: Arc<str> },
     /// A share was removed.
     ShareRemoved { share: Arc<str> },
 }

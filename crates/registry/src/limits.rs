@@ -143,6 +143,10 @@ pub const REFUSALS: usize = 1_024;
 /// The number of events that are kept for readers of the event stream: those of some seconds of a very busy server.
 pub const EVENTS: usize = 16_384;
 
+/// The time between two events about the locks of one open, in milliseconds. A database locks and unlocks thousands of
+/// times in a second; its events would displace all others.
+pub const LOCKED_EVENT_MS: u64 = 1_000;
+
 /// The time that a client has to acknowledge a break, in milliseconds (MS-SMB2 3.3.2.1, 3.3.2.5: 35 seconds in
 /// Windows).
 pub const BREAK_TIMEOUT_MS: u64 = 35_000;

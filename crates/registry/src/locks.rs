@@ -2,6 +2,7 @@
 
 use wire::{AccessMask, FileGlobalId, ShareAccess};
 
+use crate::events::EventKind;
 use crate::ranges::{Held, LockElement, Waiter};
 use crate::refusals::{Refusal, RefusalKind};
 use crate::statistics::count;
@@ -325,9 +326,7 @@ impl<S: Shell> State<S> {
             }
             Ok(()) => {
                 self.count_locks(key);
-                if let Some(open) = self.opens.get_mut(&id) {
-                    open.locks = open.locks.saturating_add(elements.len());
-                }
+                self.add_locks(id, elements.len(), now);
                 self.break_readers(id, now, effects);
                 Ok(LockOutcome::Granted)
             }
@@ -395,6 +394,18 @@ impl<S: Shell> State<S> {
         self.lock_total = self.lock_total.saturating_sub(before).saturating_add(now);
     }
 
+    /// Counts new locks of an open, and adds the event of the first one.
+    fn add_locks(&mut self, id: FileGlobalId, added: usize, now: Time) {
+        let Some(open) = self.opens.get_mut(&id) else { return };
+        let is_first = open.locks == 0;
+        open.locks = open.locks.saturating_add(added);
+        let is_due = open.locked_event.is_none_or(|last| now.since_ms(last) >= limits::LOCKED_EVENT_MS);
+        if is_first && is_due {
+            open.locked_event = Some(now);
+            self.events.push(now, EventKind::Locked { open: open.event(id) });
+        }
+    }
+
     /// Records that a request that waited now holds its lock.
     fn waited_for_lock(
         &mut self,
@@ -405,9 +416,9 @@ impl<S: Shell> State<S> {
     ) {
         self.stop_waiting(request);
         if let Some(open) = self.opens.get_mut(&id) {
-            open.locks = open.locks.saturating_add(1);
             open.waiting_locks = open.waiting_locks.saturating_sub(1);
         }
+        self.add_locks(id, 1, now);
         self.break_readers(id, now, effects);
     }
 
@@ -435,6 +446,7 @@ impl<S: Shell> State<S> {
             kind,
             user: open.owner.user.clone(),
             user_kind: open.owner.kind,
+            user_sid: open.owner.sid,
             domain: open.owner.domain.clone(),
             client: open.owner.client.clone(),
             session: open.home.map(|home| home.session),

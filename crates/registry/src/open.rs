@@ -88,6 +88,8 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) locks: usize,
     /// The number of requests of the open that wait for a lock: derived, so that a close need not look for them.
     pub(crate) waiting_locks: usize,
+    /// The time of the last event about its locks.
+    pub(crate) locked_event: Option<Time>,
     /// The number of breaks of the oplock that the client did not acknowledge in time.
     pub(crate) unanswered_breaks: u32,
     /// True if the session is anonymous or a guest's.

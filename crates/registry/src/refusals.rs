@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use wire::security::Sid;
 use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
 
 use crate::events::EventKind;
@@ -21,6 +22,8 @@ pub struct Refusal {
     pub user: Arc<str>,
     /// The kind of user.
     pub user_kind: UserKind,
+    /// The SID of a user of a domain.
+    pub user_sid: Option<Sid>,
     /// The domain or server that the client named.
     pub domain: Arc<str>,
     /// The client of the request.

@@ -102,9 +102,10 @@ impl<S: Shell> State<S> {
     }
 
     /// Replaces a share's definition (MS-SMB2 3.3.4.15). Its tree connects stay.
-    pub fn replace_share(&mut self, definition: ShareDefinition) -> Result<(), NotFound> {
+    pub fn replace_share(&mut self, definition: ShareDefinition, now: Time) -> Result<(), NotFound> {
         let share = self.shares.get_mut(&ShareName::new(&definition.name)).ok_or(NotFound)?;
         share.definition = definition;
+        self.events.push(now, EventKind::ShareChanged { share: share.definition.name.clone() });
         Ok(())
     }
 

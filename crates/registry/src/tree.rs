@@ -139,6 +139,7 @@ impl<S: Shell> State<S> {
             tree: global_id,
             session: session_global,
             share: tree.origin.share_name.clone(),
+            owner: self.sessions.get(&session_global).map(|it| it.owner.clone()),
         };
         self.trees.insert(global_id, tree);
         self.events.push(now, kind);

@@ -7,6 +7,7 @@ mod administration;
 mod applets;
 mod cli;
 mod credentials;
+mod event_feed;
 mod exit;
 mod failure;
 mod listing;

@@ -1,11 +1,11 @@
 //! `--watch`: lists that are kept up to date.
 
-use std::future::{pending, ready};
+use std::future::pending;
 use std::time::Duration;
 
 use client::Administration;
-use control::{Event, EventQuery, Timestamp};
-use futures_util::stream::{LocalBoxStream, SelectAll, once, select_all};
+use control::{Event, Timestamp};
+use futures_util::stream::{LocalBoxStream, SelectAll, select_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::administration::{self, Servers};
 use crate::cli::{self, Format, Switch, Takes, Words};
+use crate::event_feed::{FeedItem, feed};
 use crate::failure::{Failure, Numbered};
 use crate::listing::{Gathered, Listed, gather, write_line};
 use crate::messages;
@@ -81,8 +82,7 @@ pub(crate) fn watch<T: Watched>(
 ) -> Result<(), Failure> {
     let drawn = format == Format::Text && console.width().is_some();
     administration::run(async {
-        let mut messages_of_servers = self::messages_of_servers(servers).await;
-        let mut silent = false;
+        let mut events_of_servers = EventsOfServers::start(servers).await;
         let end = watch.lasts.and_then(|lasts| Instant::now().checked_add(lasts));
         // From here on Ctrl-C is handled: it must not end the command in the middle of a line.
         let mut interrupts = signal(SignalKind::interrupt()).ok();
@@ -91,14 +91,11 @@ pub(crate) fn watch<T: Watched>(
         let mut events = Vec::new();
         loop {
             let asked = Instant::now();
-            if std::mem::take(&mut silent) {
-                // The server ends the stream when the user's rights have changed.
-                messages_of_servers = self::messages_of_servers(servers).await;
-            }
             let mut gathered = gather(servers, &question).await?;
             // A list that takes long is requested less often, so that watching is never most of the server's work.
             let took = asked.elapsed();
-            let again = Instant::now() + EVERY.max(took * REST);
+            let every = if events_of_servers.are_live() { EVERY_WITH_EVENTS } else { EVERY };
+            let again = Instant::now() + every.max(took * REST);
             let trouble = gathered.trouble();
             if drawn {
                 let heading =
@@ -123,15 +120,12 @@ pub(crate) fn watch<T: Watched>(
                 biased;
                 () = interrupted(&mut interrupts) => return Ok(()),
                 () = until(end) => return Ok(()),
-                happened = next(&mut messages_of_servers) => {
+                happened = events_of_servers.next() => {
                     // Events of one operation are shown together.
                     sleep(TOGETHER.max(took)).await;
-                    let more = std::iter::from_fn(|| next(&mut messages_of_servers).now_or_never());
-                    for happened in std::iter::once(happened).chain(more) {
-                        match happened {
-                            Message::Event(server, event) => events.push((server, *event)),
-                            Message::Silence => silent = true,
-                        }
+                    events.extend(happened);
+                    while let Some(happened) = events_of_servers.next().now_or_never() {
+                        events.extend(happened);
                     }
                 }
                 () = sleep_until(again) => {}
@@ -237,35 +231,48 @@ fn draw(parts: &[String], console: &mut Console) {
     console.write(&format!("\u{1b}[H{shown}\u{1b}[J"));
 }
 
-/// A message from the servers.
-enum Message {
-    /// An event on the server of this name.
-    Event(Option<String>, Box<Event>),
-    /// The end of one server's events.
-    Silence,
+/// The events of all servers that report them. The lists of the others are requested every second.
+struct EventsOfServers<'a> {
+    items: SelectAll<LocalBoxStream<'a, (usize, FeedItem)>>,
+    servers: Vec<SourceOfEvents>,
 }
 
-type Messages<'a> = SelectAll<LocalBoxStream<'a, Message>>;
+struct SourceOfEvents {
+    /// The name of the server, if there are several.
+    name: Option<String>,
+    is_live: bool,
+}
 
-/// The events of all servers that report them. Without events the list is requested every second.
-async fn messages_of_servers(servers: &Servers) -> Messages<'_> {
-    let mut streams = Vec::new();
-    for server in servers.iter() {
-        if let Ok(events) = server.administration.events(&FROM_NOW_ON).await {
-            let name = server.name.clone().filter(|_| servers.are_several());
-            let events =
-                events.take_while(|event| ready(event.is_ok())).filter_map(|event| ready(event.ok()));
-            let events = events.map(move |event| Message::Event(name.clone(), Box::new(event)));
-            streams.push(events.chain(once(ready(Message::Silence))).boxed_local());
+impl<'a> EventsOfServers<'a> {
+    /// Waits until each server sends its events, or has refused to, so that no change after that is missed.
+    async fn start(servers: &'a Servers) -> Self {
+        let (mut items, mut sources) = (Vec::new(), Vec::new());
+        for (number, server) in servers.iter().enumerate() {
+            let mut feed = feed(&*server.administration);
+            let is_live = matches!(feed.next().await, Some(FeedItem::Begun));
+            sources.push(SourceOfEvents {
+                name: server.name.clone().filter(|_| servers.are_several()),
+                is_live,
+            });
+            items.push(feed.map(move |item| (number, item)).boxed_local());
         }
+        Self { items: select_all(items), servers: sources }
     }
-    select_all(streams)
-}
 
-async fn next(messages_of_servers: &mut Messages<'_>) -> Message {
-    match messages_of_servers.next().await {
-        Some(happening) => happening,
-        None => pending().await,
+    /// True if all servers report their events.
+    fn are_live(&self) -> bool {
+        self.servers.iter().all(|it| it.is_live)
+    }
+
+    /// Waits for an event, or for the beginning or end of a server's events, which makes a new list necessary.
+    async fn next(&mut self) -> Option<(Option<String>, Event)> {
+        let Some((number, item)) = self.items.next().await else { return pending().await };
+        let source = self.servers.get_mut(number)?;
+        source.is_live = matches!(item, FeedItem::Begun | FeedItem::Event(_));
+        match item {
+            FeedItem::Event(event) => Some((source.name.clone(), *event)),
+            FeedItem::Begun | FeedItem::Interrupted | FeedItem::Unavailable => None,
+        }
     }
 }
 
@@ -285,10 +292,11 @@ async fn until(end: Option<Instant>) {
     }
 }
 
-static FROM_NOW_ON: EventQuery = EventQuery { after: None };
-
 /// The time between two lists; a person sees such a change as immediate.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// The same if all servers report events: for the times in the list, and for changes without an event.
+const EVERY_WITH_EVENTS: Duration = Duration::from_secs(5);
 
 /// The pause between two lists, as a multiple of the time that the list took.
 const REST: u32 = 9;

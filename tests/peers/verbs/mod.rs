@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use auth::Credentials;
 use client::smb::{Break, Breaks, ClientConnection, ClientTree, ConnectOptions, CreateParameters, File};
-use client::{Administration as _, ControlClient, Error, Events};
+use client::{Administration as _, ControlClient, Error, Events, RemoteClient};
 use control::{
     CloseFile, Ended, Event, EventQuery, FileQuery, OpenFile, Outcome, RefusalKind, SessionQuery, WhoQuery,
 };
@@ -247,10 +247,22 @@ async fn events_are_streamed() {
     connection.disconnect();
     event(&mut events, |it| it.kind == "connection_down").await;
 
-    let query = EventQuery { after: Some(opened.id) };
+    let query = EventQuery { after: Some(opened.id), ..EventQuery::default() };
     let mut again = control.events(&query).await.expect("events");
+    let begin = event(&mut again, |_| true).await;
+    assert_eq!((begin.id, begin.kind.as_str()), (opened.id, "begin"));
     let first = event(&mut again, |_| true).await;
     assert_eq!((first.id, first.kind.as_str()), (opened.id + 1, "closed"));
+    let query = EventQuery { epoch: begin.epoch, ..query };
+    let mut again = control.events(&query).await.expect("events");
+    let first = event(&mut again, |it| it.kind != "begin").await;
+    assert_eq!((first.id, first.kind.as_str()), (opened.id + 1, "closed"));
+
+    let query = EventQuery { epoch: begin.epoch.map(|it| it + 1), ..query };
+    let mut again = control.events(&query).await.expect("events");
+    let first = event(&mut again, |it| it.kind != "begin").await;
+    assert_eq!((first.kind.as_str(), first.reason.as_deref()), ("lost", Some("server_restarted")));
+    assert_eq!(event(&mut again, |_| true).await.id, 1, "all events of this run follow");
 
     let query = EventQuery::default();
     let mut readers = Vec::new();
@@ -262,6 +274,32 @@ async fn events_are_streamed() {
         assert!(readers.len() < 100, "readers have a limit");
     };
     assert!(matches!(refused, Error::Refused(ref error) if error.code == 170), "{refused:?}");
+}
+
+#[tokio::test]
+async fn users_read_the_events_of_their_own_sessions_and_opens() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let (_bob, bobs) = connected(server.address(), &setup, "bob").await;
+    let place = format!("127.0.0.1:{}", server.address().port()).parse().expect("a place");
+    let user = setup.user("alice");
+    let alice = RemoteClient::new(place, Credentials::password(&user.name, "", &user.password));
+    let all = alice.events(&EventQuery::default()).await.err().expect("not for everybody");
+    assert_eq!(all.number(), 5, "{all:?}");
+    let query = EventQuery { mine: Some(true), ..EventQuery::default() };
+    let mut events = alice.events(&query).await.expect("events");
+    let _hidden = bobs.create(&CreateParameters::read_write("bobs.txt")).await.expect("create");
+    let (connection, tree) = connected(server.address(), &setup, "alice").await;
+    let _seen = tree.create(&CreateParameters::read_write("alices.txt")).await.expect("create");
+    connection.disconnect();
+    let mut kinds = Vec::new();
+    event(&mut events, |it| {
+        assert!(it.kind == "begin" || it.user.as_deref() == Some("alice"), "{it:?}");
+        kinds.push(it.kind.clone());
+        it.kind == "session_down"
+    })
+    .await;
+    assert_eq!(kinds, ["begin", "session_up", "tree_up", "opened", "closed", "tree_down", "session_down"]);
 }
 
 /// More events than the server keeps for a slow reader (16,384) and the pipes in between can hold.
@@ -301,9 +339,9 @@ async fn a_slow_reader_gets_the_number_of_lost_events() {
     let next = event(&mut events, |_| true).await;
     assert_eq!(next.id, lost.id + 1);
     assert_eq!(only_open(&control, "kept.txt").await.path, "kept.txt");
-    let query = EventQuery { after: Some(first.id) };
+    let query = EventQuery { after: Some(first.id), ..EventQuery::default() };
     let mut again = control.events(&query).await.expect("events");
-    let lost = event(&mut again, |_| true).await;
+    let lost = event(&mut again, |it| it.kind != "begin").await;
     assert_eq!((lost.kind.as_str(), lost.id), ("lost", first.id + lost.lost.expect("how many")));
     event(&mut again, |it| it.kind == "opened" && it.path.as_deref() == Some("kept.txt")).await;
     kept.close().await.expect("close");

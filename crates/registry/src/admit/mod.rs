@@ -222,6 +222,7 @@ impl<S: Shell> State<S> {
             kind,
             user: owner.user.clone(),
             user_kind: owner.kind,
+            user_sid: owner.sid,
             domain: owner.domain.clone(),
             client: owner.client.clone(),
             session: Some(requester.home.session),

@@ -281,7 +281,7 @@ fn open_of_another_session_is_not_found() {
 fn shares_are_added_replaced_and_removed() {
     let mut world = World::new();
     assert_eq!(world.state.add_share(share("DATA", None), world.now), Err(ShareExists::Duplicate));
-    world.state.replace_share(share("Data", Some(1))).unwrap();
+    world.state.replace_share(share("Data", Some(1)), world.now).unwrap();
     let one = world.client(1);
     let full =
         world.state.tree_connect(one.session, "data", false, crate::world::ROOT, |_, _| 0, world.now).err();

@@ -1,7 +1,8 @@
 //! Byte-range locks (MS-FSA 2.1.5.8, 2.1.5.9, 2.1.4.10).
 
 use registry::{
-    CloseReason, GrantedOpen, LockElement, LockError, LockOutcome, Outcome, RefusalKind, RequestKey,
+    CloseReason, EventKind, GrantedOpen, LockElement, LockError, LockOutcome, Outcome, RefusalKind,
+    RequestKey,
 };
 
 use crate::world::{Bench, Client, World, lease};
@@ -385,4 +386,30 @@ fn a_request_that_is_to_try_again_keeps_its_range() {
     assert_eq!(it.retry(waits), Some(LockOutcome::Waiting));
     let _ = it.world.close(&two);
     assert!(!it.world.state.refused_outside(waits));
+}
+
+#[test]
+fn events_tell_of_the_first_lock_of_an_open_and_not_of_each() {
+    let mut it = Locker::new();
+    let (one, two) = (it.one.clone(), it.two.clone());
+    let start = it.world.state.last_event();
+    let is_locked = |event: &registry::Event| match &event.kind {
+        EventKind::Locked { open } => Some(open.file),
+        _ => None,
+    };
+    let locked = |it: &mut Locker| -> Vec<_> {
+        it.world.state.events_after(start, 1000).events.iter().filter_map(is_locked).collect()
+    };
+    for _ in 0..100 {
+        it.lock(&one, &[exclusive(0, 1), exclusive(5, 1)]).unwrap();
+        let (result, _) =
+            it.world.state.unlock(one.file_id, &[exclusive(0, 1), exclusive(5, 1)], it.world.now);
+        result.unwrap();
+    }
+    it.lock(&two, &[exclusive(9, 1)]).unwrap();
+    assert_eq!(locked(&mut it), [one.global_id, two.global_id]);
+    let _ = it.world.pass_ms(registry::limits::LOCKED_EVENT_MS);
+    it.lock(&two, &[exclusive(19, 1)]).unwrap();
+    it.lock(&one, &[exclusive(0, 1)]).unwrap();
+    assert_eq!(locked(&mut it), [one.global_id, two.global_id, one.global_id], "two was locked all the time");
 }

@@ -1,6 +1,6 @@
 //! The rights of callers.
 
-use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot, UserKind};
+use registry::{EventKind, EventOpen, FileSnapshot, Owner, SessionSnapshot, TreeSnapshot, UserKind};
 use wire::security::Sid;
 use wire::{AccountName, ShareName};
 
@@ -94,6 +94,39 @@ impl Scope {
         self.is_everything()
             || session.shares.iter().any(|share| self.has_share(share))
             || self.is_own(session.identity.kind(), &session.identity.user, session.identity.sid)
+    }
+
+    /// True if the scope contains the event: those of its shares, and of the caller's own sessions and opens.
+    /// Connections have no user, so only a scope that contains everything contains their events.
+    pub(crate) fn has_event(&self, event: &EventKind) -> bool {
+        let is_owner = |it: &Owner| self.is_own(it.kind, &it.user, it.sid);
+        let has_open = |open: &EventOpen| self.has_share(&open.share) || is_owner(&open.owner);
+        if self.is_everything() {
+            return true;
+        }
+        match event {
+            EventKind::ConnectionUp { .. } | EventKind::ConnectionDown { .. } => false,
+            EventKind::SessionUp { owner, .. } | EventKind::SessionDown { owner, .. } => is_owner(owner),
+            EventKind::TreeUp { share, owner, .. } | EventKind::TreeDown { share, owner, .. } => {
+                self.has_share(share) || owner.as_deref().is_some_and(is_owner)
+            }
+            EventKind::Opened { open, .. }
+            | EventKind::Closed { open, .. }
+            | EventKind::Orphaned { open }
+            | EventKind::Reclaimed { open, .. }
+            | EventKind::Locked { open }
+            | EventKind::Deleted { open }
+            | EventKind::Renamed { open, .. }
+            | EventKind::BreakSent { open }
+            | EventKind::BreakTimedOut { open } => has_open(open),
+            EventKind::Refused { refusal } => {
+                self.has_share(&refusal.share)
+                    || self.is_own(refusal.user_kind, &refusal.user, refusal.user_sid)
+            }
+            EventKind::ShareAdded { share }
+            | EventKind::ShareChanged { share }
+            | EventKind::ShareRemoved { share } => self.has_share(share),
+        }
     }
 
     /// True for the caller. A caller with a SID has it in all of its sessions, whatever the account was called then.

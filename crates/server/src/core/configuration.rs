@@ -281,11 +281,17 @@ impl Server {
                 effects.merge(registry.remove_share(&share.settings.name, self.now()).unwrap_or_default());
             }
         }
-        let mut shares: Vec<_> = after.values().collect();
-        shares.sort_by(|one, other| one.settings.name.cmp(&other.settings.name));
-        for share in shares {
+        let is_unchanged = |key: &ShareName, share: &Share| {
+            before.get(key).is_some_and(|old| old.settings == share.settings)
+        };
+        let mut shares: Vec<_> = after.iter().collect();
+        shares.sort_by(|(_, one), (_, other)| one.settings.name.cmp(&other.settings.name));
+        for (key, share) in shares {
+            if is_unchanged(key, share) && registry.share(&share.settings.name).is_some() {
+                continue;
+            }
             let definition = definition(share);
-            if registry.replace_share(definition.clone()).is_err()
+            if registry.replace_share(definition.clone(), self.now()).is_err()
                 && let Err(error) = registry.add_share(definition, self.now())
             {
                 tracing::warn!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control::Event;
-use registry::{CloseReason, EndReason, EventKind, EventOpen, RefusalKind};
+use registry::{CloseReason, EndReason, EventKind, EventOpen, Owner, RefusalKind};
 
 /// The event in the form of the control API.
 pub(crate) fn event(event: &registry::Event) -> Event {
@@ -19,13 +19,22 @@ pub(crate) fn event(event: &registry::Event) -> Event {
         path: Some(open.path.to_string()),
         user: Some(open.owner.user.to_string()),
         computer: Some(open.owner.client.to_string()),
+        directory: Some(open.is_directory),
         ..about(kind)
     };
     let text = |text: &Arc<str>| Some(text.to_string());
+    let of_tree = |kind: &str, share: &Arc<str>, owner: Option<&Owner>| Event {
+        share: text(share),
+        user: owner.and_then(|it| text(&it.user)),
+        computer: owner.and_then(|it| text(&it.client)),
+        ..about(kind)
+    };
     let word = |word: &str| Some(word.to_owned());
     match &event.kind {
         EventKind::ConnectionUp { client, .. } => Event { computer: text(client), ..about("connection_up") },
-        EventKind::ConnectionDown { .. } => about("connection_down"),
+        EventKind::ConnectionDown { client, .. } => {
+            Event { computer: text(client), ..about("connection_down") }
+        }
         EventKind::SessionUp { session, owner } => Event {
             session_id: Some(session.value()),
             user: text(&owner.user),
@@ -39,18 +48,22 @@ pub(crate) fn event(event: &registry::Event) -> Event {
             reason: word(end_word(*reason)),
             ..about("session_down")
         },
-        EventKind::TreeUp { session, share, .. } => {
-            Event { session_id: Some(session.value()), share: text(share), ..about("tree_up") }
+        EventKind::TreeUp { session, share, owner, .. } => {
+            Event { session_id: Some(session.value()), ..of_tree("tree_up", share, owner.as_deref()) }
         }
-        EventKind::TreeDown { session, share, .. } => {
-            Event { session_id: Some(session.value()), share: text(share), ..about("tree_down") }
+        EventKind::TreeDown { session, share, owner, .. } => {
+            Event { session_id: Some(session.value()), ..of_tree("tree_down", share, owner.as_deref()) }
         }
         EventKind::Opened { open, session } => {
             Event { session_id: Some(session.value()), ..of_open("opened", open) }
         }
-        EventKind::Closed { open, reason, .. } => {
-            Event { reason: word(close_word(*reason)), ..of_open("closed", open) }
-        }
+        EventKind::Closed { open, reason, used } => Event {
+            reason: word(close_word(*reason)),
+            session_id: used.session.map(|it| it.value()),
+            bytes_read: Some(used.bytes_read),
+            bytes_written: Some(used.bytes_written),
+            ..of_open("closed", open)
+        },
         EventKind::Orphaned { open } => of_open("orphaned", open),
         EventKind::Reclaimed { open, session } => {
             Event { session_id: Some(session.value()), ..of_open("reclaimed", open) }
@@ -63,13 +76,17 @@ pub(crate) fn event(event: &registry::Event) -> Event {
             user: text(&refusal.user),
             computer: text(&refusal.client),
             reason: word(refusal_word(refusal.kind)),
+            holder_user: refusal.blocker.as_ref().and_then(|it| text(&it.user)),
+            holder_computer: refusal.blocker.as_ref().and_then(|it| text(&it.client)),
             ..about("refused")
         },
+        EventKind::Locked { open } => of_open("locked", open),
         EventKind::Deleted { open } => of_open("deleted", open),
         EventKind::Renamed { open, from } => Event { from: text(from), ..of_open("renamed", open) },
         EventKind::BreakSent { open } => of_open("break_sent", open),
         EventKind::BreakTimedOut { open } => of_open("break_timed_out", open),
         EventKind::ShareAdded { share } => Event { share: text(share), ..about("share_added") },
+        EventKind::ShareChanged { share } => Event { share: text(share), ..about("share_changed") },
         EventKind::ShareRemoved { share } => Event { share: text(share), ..about("share_removed") },
     }
 }

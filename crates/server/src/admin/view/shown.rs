@@ -295,6 +295,7 @@ mod tests {
             kind: registry::RefusalKind::SharingViolation,
             user: "alice".into(),
             user_kind: registry::UserKind::Account,
+            user_sid: None,
             domain: "".into(),
             session: None,
             client: "192.0.2.1".into(),

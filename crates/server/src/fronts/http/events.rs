@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use control::{Event, EventQuery};
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream;
 
 use super::answer::Refused;
 use super::asked::{Asked, Filters};
@@ -15,9 +15,8 @@ use crate::admin::{self, EventReader};
 /// `GET /v1/events`.
 pub(super) async fn events(asked: Asked, Filters(query): Filters<EventQuery>) -> Result<Response, Refused> {
     let reader = admin::events(&asked.server, &asked.caller, &asked.seat, &query)?;
-    // The head of the answer is sent at once, with an empty line.
-    let begun = stream::iter([Ok(Bytes::from_static(b"\n"))]);
-    let body = Body::from_stream(begun.chain(stream::unfold(reader, next)));
+    // The first event comes at once, and with it the head of the answer.
+    let body = Body::from_stream(stream::unfold(reader, next));
     Ok(([(CONTENT_TYPE, NDJSON)], body).into_response())
 }
 
