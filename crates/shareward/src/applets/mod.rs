@@ -30,6 +30,7 @@ mod session;
 mod share;
 mod statistics;
 mod time;
+mod top;
 mod user;
 mod view;
 mod wait;
@@ -68,6 +69,7 @@ static APPLETS: &[&Applet] = &[
     &statistics::APPLET,
     &service::STOP,
     &time::APPLET,
+    &top::APPLET,
     &net_use::APPLET,
     &user::APPLET,
     &view::APPLET,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 mod console;
 mod csv;
 mod json;
+mod screen;
 mod table;
 mod width;
 
@@ -12,6 +13,7 @@ pub(crate) use console::Console;
 pub(crate) use csv::{Csv, inert};
 use json::write_document;
 pub(crate) use json::{Of, document, line};
+pub(crate) use screen::Screen;
 pub(crate) use table::{Align, Column, Cut, Table};
 pub(crate) use width::{columns, cut_end, cut_middle, pad};
 

@@ -2,6 +2,8 @@
 
 mod close;
 
+pub(super) use close::outcome_message;
+
 use client::Administration;
 use control::{FileQuery, OpenFile, Timestamp};
 

@@ -1,7 +1,7 @@
 //! `net session`: lists, shows and ends sessions.
 
 mod end;
-mod shown;
+pub(in crate::applets) mod shown;
 
 pub(super) use shown::is_user_unknown;
 

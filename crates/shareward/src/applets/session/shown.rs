@@ -167,7 +167,12 @@ pub(super) fn table(sessions: &[Of<Session>], several: bool, form: TableForm) ->
 }
 
 /// A block for each session.
-pub(super) fn details(sessions: &[Of<Session>], with_shares: bool, verbose: bool, compat: bool) -> String {
+pub(in crate::applets) fn details(
+    sessions: &[Of<Session>],
+    with_shares: bool,
+    verbose: bool,
+    compat: bool,
+) -> String {
     let blocks = sessions.iter().map(|it| {
         let server = it.server.as_deref().map(|server| label("Server", server)).unwrap_or_default();
         server + &detail(&it.entry, with_shares, verbose, compat)
