@@ -67,6 +67,7 @@ mod statuses;
 mod strangers;
 mod streams;
 mod system_calls;
+mod top;
 mod verbs;
 mod who;
 mod your_server;

@@ -13,6 +13,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("samba-vfs-modules", "/usr/share/doc/samba-vfs-modules/copyright"),
     ("samba-testsuite", "/usr/bin/smbtorture"),
     ("strace", "/usr/bin/strace"),
+    ("tmux", "/usr/bin/tmux"),
     ("samba-common-bin", "/usr/bin/net"),
     ("openssl", "/usr/bin/openssl"),
     ("python3-impacket", "/usr/lib/python3/dist-packages/impacket/__init__.py"),

@@ -295,7 +295,7 @@ async fn until(end: Option<Instant>) {
 /// The time between two lists; a person sees such a change as immediate.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The same if all servers report events: for the times in the list, and for changes without an event.
+/// The time between two lists if all servers report events: for the times in the list, and for changes without an event.
 const EVERY_WITH_EVENTS: Duration = Duration::from_secs(5);
 
 /// The pause between two lists, as a multiple of the time that the list took.

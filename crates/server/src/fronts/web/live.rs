@@ -15,7 +15,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::Web;
 use super::sessions::Visit;
-use crate::admin::{self, Caller, EventReader, Seat};
+use crate::admin::{self, Caller, Error, EventReader, Seat};
 use crate::fronts::http::{Peer, Refused};
 
 /// `GET /live`. A browser that connects again names the last event that it has received.
@@ -27,9 +27,20 @@ pub(super) async fn events(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let reader = admin::events(&web.server, &caller, &seat, &EventQuery { after: last })?;
-    let watching = Watching { web, visit, peer, reader };
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.split_once('-'));
+    let query = EventQuery {
+        after: last.and_then(|(_, after)| after.parse().ok()),
+        epoch: last.and_then(|(epoch, _)| epoch.parse().ok()),
+        mine: None,
+    };
+    let reader = match admin::events(&web.server, &caller, &seat, &query) {
+        // A user without rights has the events of the own sessions and opens.
+        Err(Error::AccessDenied) => {
+            admin::events(&web.server, &caller, &seat, &EventQuery { mine: Some(true), ..query })?
+        }
+        reader => reader?,
+    };
+    let watching = Watching { web, visit, peer, reader, epoch: 0 };
     // The head of the answer is sent at once, with the time after which the browser connects again.
     let begun = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n")))]);
     let body = Body::from_stream(begun.chain(stream::unfold(Some(watching), next)));
@@ -42,13 +53,15 @@ struct Watching {
     visit: Visit,
     peer: Peer,
     reader: EventReader,
+    /// The run of the server, which the first event names.
+    epoch: u64,
 }
 
 /// The next part of the stream. It ends with the session of the user, and when the settings have changed.
 async fn next(watching: Option<Watching>) -> Option<(Result<Bytes, Infallible>, Option<Watching>)> {
     let mut watching = watching?;
     let text = tokio::select! {
-        events = watching.reader.next() => written(&events?),
+        events = watching.reader.next() => watching.written(&events?),
         () = watching.web.sessions.any_ended() => String::new(),
         () = tokio::time::sleep(PULSE) => String::from(": the connection is alive\n\n"),
     };
@@ -59,22 +72,25 @@ async fn next(watching: Option<Watching>) -> Option<(Result<Bytes, Infallible>, 
 }
 
 impl Watching {
+    /// The events as text. Their ids name the run of the server, too, so that a browser that connects again after a
+    /// restart is told that events are missing.
+    fn written(&mut self, events: &[Event]) -> String {
+        let mut text = String::new();
+        for event in events {
+            self.epoch = event.epoch.unwrap_or(self.epoch);
+            // JSON of one line; nothing in it can end the line.
+            if let Ok(json) = serde_json::to_string(event) {
+                text.push_str(&format!("id: {}-{}\ndata: {json}\n\n", self.epoch, event.id));
+            }
+        }
+        text
+    }
+
     /// True if the session is valid, and its user may still log on.
     async fn is_welcome(&self) -> bool {
         let server = &self.web.server;
         self.web.sessions.is_valid(self.visit.key, server.now()) && self.peer.caller(server).await.is_ok()
     }
-}
-
-fn written(events: &[Event]) -> String {
-    let mut text = String::new();
-    for event in events {
-        // JSON of one line; nothing in it can end the line.
-        if let Ok(json) = serde_json::to_string(event) {
-            text.push_str(&format!("id: {}\ndata: {json}\n\n", event.id));
-        }
-    }
-    text
 }
 
 /// The time between signs of life, after which the session is checked, too.

@@ -133,7 +133,7 @@ async fn counters(number: usize, server: &dyn Administration, inputs: &Inputs) {
 /// The time between two lists of a server without events.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// The same for a server with events: for idle times and for the bytes of each open, which have no events.
+/// The time between two lists of a server with events: for idle times and for the bytes of each open, which have no events.
 const EVERY_WITH_EVENTS: Duration = Duration::from_secs(5);
 
 /// The time after which a new entry is completed by a list.
@@ -145,5 +145,5 @@ const REST: u32 = 9;
 /// The time between two requests for the counters, which are a few numbers.
 const COUNTERS_EVERY: Duration = Duration::from_secs(1);
 
-/// The same for a server that has no counters or does not answer.
+/// The time between two requests to a server that has no counters or does not answer.
 const COUNTERS_AGAIN: Duration = Duration::from_secs(10);

@@ -49,7 +49,7 @@ pub(super) struct Snapshot {
     pub(super) files: Option<Vec<OpenFile>>,
 }
 
-/// What happened to the screen.
+/// A key, or a report of a server.
 #[derive(Debug)]
 pub(super) enum Input {
     /// A key was pressed.
@@ -356,7 +356,7 @@ impl Model {
 
     /// Selects the next entry, or the previous one, that has the searched text.
     fn find(&mut self, step: isize) {
-        let wanted = self.searched.to_lowercase();
+        let wanted = self.searched.clone();
         if wanted.is_empty() {
             self.message = String::from("Nothing was searched for yet: / begins a search.");
             return;

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use control::{OpenFile, Session, Timestamp, address};
+use control::{OpenFile, Session, Timestamp, address, glob};
+use wire::names::upper;
 
 use super::server_state::{FileId, Refused, ServerState, file_id, moved};
 use crate::open_files;
@@ -170,14 +171,14 @@ impl Row {
         Self { key, server, cells, order }
     }
 
-    /// True if the row has the text, which is in lower case.
+    /// True if a value has the text or matches it as a pattern, as paths in `net file --path` do.
     pub(super) fn has_text(&self, wanted: &str) -> bool {
-        self.cells.iter().chain([&self.server]).any(|cell| cell.to_lowercase().contains(wanted))
+        self.cells.iter().chain([&self.server]).any(|cell| glob::matches(wanted, cell))
     }
 }
 
 fn words(value: &str) -> (String, Order) {
-    (clean_line(value), Order::Text(value.to_lowercase()))
+    (clean_line(value), Order::Text(upper(value)))
 }
 
 fn count(value: Option<u64>) -> (String, Order) {
@@ -228,8 +229,7 @@ pub(super) fn rows(
             Tab::Refusals => rows.extend(server.refusals.iter().map(|it| refusal_row(number, server, it))),
         }
     }
-    let wanted = filter.to_lowercase();
-    rows.retain(|row| wanted.is_empty() || row.has_text(&wanted));
+    rows.retain(|row| filter.is_empty() || row.has_text(filter));
     // The sort is stable: equal rows keep the order in which their servers list them.
     rows.sort_by(|one, other| match (one.order.get(column), other.order.get(column)) {
         (Some(one), Some(other)) => one.compare(other, descending),

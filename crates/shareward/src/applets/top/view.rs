@@ -140,7 +140,7 @@ fn summarize(model: &Model, canvas: &mut Canvas<'_>, line: usize, lines: usize) 
     let per_second = |rate: u64| format!("{rate}/s");
     let bytes_per_second = |rate: u64| format!("{}/s", bytes(rate));
     let half = canvas.width() / 2;
-    let graphs: [(&str, fn(&Rates) -> &VecDeque<u64>, &dyn Fn(u64) -> String); 4] = [
+    let graphs: [Graph<'_>; 4] = [
         ("Received", |it| &it.received, &bytes_per_second),
         ("Requests", |it| &it.requests, &per_second),
         ("Sent", |it| &it.sent, &bytes_per_second),
@@ -153,6 +153,9 @@ fn summarize(model: &Model, canvas: &mut Canvas<'_>, line: usize, lines: usize) 
         graph(canvas, (column, line, width), label, &values, shown);
     }
 }
+
+/// A label, the series that is drawn, and the form of its values.
+type Graph<'a> = (&'a str, fn(&Rates) -> &VecDeque<u64>, &'a dyn Fn(u64) -> String);
 
 /// The sums of the latest values of all servers, the latest last.
 fn sums(servers: &[ServerState], of: fn(&Rates) -> &VecDeque<u64>, most: usize) -> Vec<u64> {

@@ -1,0 +1,142 @@
+//! `shareward top` in a terminal of tmux, which draws what a user sees.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use client::smb::CreateParameters;
+use testkit::{Setup, Shareward, need, shareward_binary};
+
+use crate::control_pipe::tree;
+
+/// A terminal of 80 columns and 24 lines, with a shell.
+struct Terminal {
+    socket: PathBuf,
+}
+
+impl Terminal {
+    fn start(server: &Shareward) -> Self {
+        let terminal = Self { socket: server.config().with_file_name("tmux.sock") };
+        let shell = "PS1='ready$ ' exec sh";
+        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", shell]);
+        terminal.expect("ready$");
+        terminal
+    }
+
+    fn tmux(&self, words: &[&str]) -> Output {
+        let mut command = Command::new("tmux");
+        command.arg("-S").arg(&self.socket).args(words).env("LC_ALL", "C.UTF-8").env_remove("TMUX");
+        let output = command.output().expect("tmux");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        output
+    }
+
+    fn screen(&self) -> String {
+        String::from_utf8(self.tmux(&["capture-pane", "-p"]).stdout).expect("UTF-8")
+    }
+
+    /// Types a text.
+    fn type_in(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]);
+    }
+
+    /// Presses a key by tmux's name.
+    fn press(&self, key: &str) {
+        self.tmux(&["send-keys", key]);
+    }
+
+    /// Waits until the screen fulfils the condition, and returns it.
+    fn wait(&self, what: &str, is_met: impl Fn(&str) -> bool) -> String {
+        let begun = Instant::now();
+        loop {
+            let screen = self.screen();
+            if is_met(&screen) {
+                return screen;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "no {what}:\n{screen}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn expect(&self, text: &str) -> String {
+        self.wait(text, |screen| screen.contains(text))
+    }
+
+    fn top(&self, server: &Shareward, more: &str) {
+        let socket = server.config().with_file_name("run").join("control.sock");
+        let binary = shareward_binary();
+        self.type_in(&format!("clear; {more} {} top --socket {}", binary.display(), socket.display()));
+        self.press("Enter");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").arg("-S").arg(&self.socket).arg("kill-server").output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn top_shows_an_open_file_closes_it_and_gives_the_terminal_back() {
+    if !need(&["tmux"]) {
+        return;
+    }
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let terminal = Terminal::start(&server);
+    terminal.top(&server, "NO_COLOR=1");
+    terminal.expect("Nobody is connected.");
+    let (_connection, tree) = tree(server.address(), &setup, "alice", "data").await;
+    // Without a key or a new list, by events.
+    terminal.expect("alice");
+    let _other = tree.create(&CreateParameters::read_write("other.txt")).await.expect("create");
+    let held = tree.create(&CreateParameters::read_write("held\u{202e}txt.exe")).await.expect("create");
+    terminal.press("2");
+    let shown = terminal.expect("data\\held\u{fffd}txt.exe");
+    assert!(
+        shown.contains("data\\other.txt") && shown.contains("live") && !shown.contains('\u{202e}'),
+        "{shown}"
+    );
+    terminal.press("f");
+    terminal.type_in("HELD");
+    terminal.press("Enter");
+    terminal.wait("filtered list", |it| it.contains("filter: HELD") && !it.contains("other.txt"));
+    terminal.press("c");
+    terminal.expect("y yes   n no");
+    terminal.press("y");
+    terminal.expect("Closed; the client had no unwritten data.");
+    terminal.expect("No entry has the text of the filter.");
+    assert!(held.read(0, 1).await.is_err(), "the open has ended");
+    // Another size is drawn at once.
+    terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
+    terminal
+        .wait("keys of a narrow screen", |it| it.contains("? help  q quit") && !it.contains("Enter detail"));
+    terminal.press("C-z");
+    terminal.expect("ready$");
+    terminal.type_in("fg");
+    terminal.press("Enter");
+    terminal.expect("filter: HELD");
+    terminal.press("q");
+    terminal.wait("shell", |it| it.contains("ready$") && !it.contains("filter: HELD"));
+    terminal.type_in("stty -a | grep -o ' icanon\\| echo ' | tr -d '\\n'; echo .");
+    terminal.press("Enter");
+    terminal.expect(" icanon echo .");
+}
+
+#[test]
+fn top_refuses_what_is_no_terminal_for_a_screen() {
+    if !need(&["tmux"]) {
+        return;
+    }
+    let server = Shareward::start(&Setup::default());
+    let socket = server.config().with_file_name("run").join("control.sock");
+    let output =
+        Command::new(shareward_binary()).arg("top").arg("--socket").arg(socket).output().expect("top");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(50), "{told}");
+    assert!(told.contains("standard input and output must be a terminal"), "{told}");
+    assert!(output.stdout.is_empty(), "nothing is drawn");
+    let terminal = Terminal::start(&server);
+    terminal.top(&server, "TERM=dumb");
+    terminal.expect("cannot show a screen");
+}
