@@ -169,6 +169,7 @@ impl<S: Shell> State<S> {
             created: now,
             locks: 0,
             waiting_locks: 0,
+            locked_event: None,
             unanswered_breaks: 0,
             of_stranger: it.identity.standing() == Standing::Stranger,
             shared,
