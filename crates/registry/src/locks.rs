@@ -386,7 +386,7 @@ impl<S: Shell> State<S> {
     }
 
     /// Updates the counts of the locks of a file and of all files.
-    fn count_locks(&mut self, key: FileKey) {
+    pub(crate) fn count_locks(&mut self, key: FileKey) {
         let Some(file) = self.files.get(&key) else { return };
         let before = file.shared.lock_count() as usize;
         let now = file.ranges.len();

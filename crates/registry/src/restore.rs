@@ -236,7 +236,7 @@ impl<S: Shell> State<S> {
             return Err(RestoreRefused::Conflict);
         }
         file.ranges.lock_all(id, &it.locks).map_err(|_| RestoreRefused::Conflict)?;
-        file.shared.set_lock_count(file.ranges.len());
+        self.count_locks(it.file);
         if let Some(open) = self.opens.get_mut(&id) {
             open.locks = it.locks.len();
         }
