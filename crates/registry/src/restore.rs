@@ -235,7 +235,10 @@ impl<S: Shell> State<S> {
         if !it.locks.iter().all(LockElement::is_valid) {
             return Err(RestoreRefused::Conflict);
         }
-        file.ranges.lock_all(id, &it.locks).map_err(|_| RestoreRefused::Conflict)?;
+        // An open may add a shared lock to its own exclusive one, and not the other way round.
+        let mut locks = it.locks.clone();
+        locks.sort_by_key(|lock| !lock.exclusive);
+        file.ranges.lock_all(id, &locks).map_err(|_| RestoreRefused::Conflict)?;
         self.count_locks(it.file);
         if let Some(open) = self.opens.get_mut(&id) {
             open.locks = it.locks.len();
