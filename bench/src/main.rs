@@ -10,6 +10,7 @@ mod acceptors;
 mod big_directory;
 mod cases;
 mod data;
+mod history;
 mod listing;
 mod load;
 mod measure;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
     if options.list {
         cases::all().iter().for_each(|case| say(&format!("{:<28} {}", case.name, case.what)));
         return ExitCode::SUCCESS;
+    }
+    if options.history {
+        return history::main();
     }
     if options.acceptors {
         return acceptors::main();

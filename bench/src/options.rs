@@ -30,6 +30,10 @@ pub(crate) struct Options {
     pub(crate) ordinary: bool,
     /// True to compare the acceptors of Kerberos only.
     pub(crate) acceptors: bool,
+    /// True to measure the history only.
+    pub(crate) history: bool,
+    /// True if the other binary has no history.
+    pub(crate) against_without_history: bool,
     /// True to measure also in directories of a million entries.
     pub(crate) million: bool,
     /// True to list the cases only.
@@ -39,7 +43,7 @@ pub(crate) struct Options {
 const USAGE: &str =
     "usage: bench [--quick] [--only NAME]... [--list] [--rounds N] [--seconds S] [--connections N]
              [--threads N] [--dir DIRECTORY] [--json FILE] [--ordinary]
-             [--against BINARY] [--acceptors] [--million]
+             [--against BINARY [--without-history]] [--acceptors] [--history] [--million]
 
   --quick        fewer cases and shorter, about a minute
   --only NAME    only cases whose name contains NAME
@@ -52,6 +56,8 @@ const USAGE: &str =
   --json FILE    where the figures go (bench.json in the build directory)
   --against      another binary of shareward to compare with, instead of Samba
   --acceptors    only the time that our acceptor of Kerberos and MIT's take for an AP-REQ
+  --without-history  the other binary records no history
+  --history      only the history: the cost of an entry, and searches among ten million
   --million      also the cases in directories of a million entries
   --ordinary     our server runs as an ordinary user; smbd is always root's";
 
@@ -84,6 +90,8 @@ impl Options {
             against: None,
             ordinary: false,
             acceptors: false,
+            history: false,
+            against_without_history: false,
             million: false,
             list: false,
         };
@@ -93,6 +101,8 @@ impl Options {
             match argument.as_str() {
                 "--quick" => {}
                 "--acceptors" => options.acceptors = true,
+                "--history" => options.history = true,
+                "--without-history" => options.against_without_history = true,
                 "--list" => options.list = true,
                 "--million" => options.million = true,
                 "--ordinary" => options.ordinary = true,

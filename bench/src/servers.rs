@@ -98,7 +98,10 @@ impl Servers {
         progress("starting the servers");
         let peer = match &options.against {
             Some(binary) => {
-                let setup = Setup { binary: Some(binary.clone()), ..setup.clone() };
+                let history =
+                    if options.against_without_history { "\n[history]\nenabled = false\n" } else { "" };
+                let extra = setup.extra.clone() + history;
+                let setup = Setup { binary: Some(binary.clone()), extra, ..setup.clone() };
                 Peer::Shareward(Box::new(Shareward::start(&setup)))
             }
             None => {

@@ -30,6 +30,7 @@ mod first_steps;
 mod grammar;
 mod guesses;
 mod hang;
+mod history;
 mod host_locks;
 mod hostile;
 mod import;

@@ -5,9 +5,10 @@ use std::pin::Pin;
 
 use control::{
     AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event, EventQuery,
-    FileQuery, HoldState, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange, Rechecked,
-    Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings,
-    SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery, number,
+    FileQuery, History, HistoryQuery, HoldState, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile,
+    PasswordChange, Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
+    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
+    number,
 };
 use futures_util::Stream;
 
@@ -99,6 +100,11 @@ pub trait Administration {
 
     /// The opens of a file or below a directory, and the recent refusals.
     fn who<'a>(&'a self, _query: &'a WhoQuery) -> Answer<'a, Who> {
+        unsupported()
+    }
+
+    /// The history: what was open, changed, refused and administered.
+    fn history<'a>(&'a self, _query: &'a HistoryQuery) -> Answer<'a, History> {
         unsupported()
     }
 

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use control::{
     AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event, EventQuery,
-    FileQuery, HoldState, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, Page, PasswordChange,
-    Recheck, Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery,
-    Settings, SettingsChange, Share, ShareChange, Statistics, StatisticsQuery, User, UserChange, Who,
-    WhoQuery, number, route,
+    FileQuery, History, HistoryQuery, HoldState, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, Page,
+    PasswordChange, Recheck, Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
+    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, StatisticsQuery, User,
+    UserChange, Who, WhoQuery, number, route,
 };
 use futures_util::stream;
 use hyper::{Method, StatusCode};
@@ -245,6 +245,10 @@ impl<C: Transport> Administration for ControlClient<C> {
 
     fn who<'a>(&'a self, query: &'a WhoQuery) -> Answer<'a, Who> {
         Box::pin(async move { self.request(Method::GET, &route::who(query)).await })
+    }
+
+    fn history<'a>(&'a self, query: &'a HistoryQuery) -> Answer<'a, History> {
+        Box::pin(async move { self.request(Method::GET, &route::history(query)).await })
     }
 
     fn events<'a>(&'a self, query: &'a EventQuery) -> Answer<'a, Events<'a>> {

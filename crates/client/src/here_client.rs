@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use control::{
     AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, EventQuery,
-    FileQuery, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange, Rechecked, Refusal,
-    RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share,
-    ShareChange, Statistics, User, UserChange, Who, WhoQuery,
+    FileQuery, History, HistoryQuery, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange,
+    Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings,
+    SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
 };
 use tokio::sync::OnceCell;
 
@@ -83,6 +83,7 @@ impl Administration for HereClient {
     }
 
     of_own! {
+        history(query: &'a HistoryQuery) -> History;
         server() -> ServerInfo;
         shares() -> Vec<Share>;
         share(name: &'a str) -> Share;

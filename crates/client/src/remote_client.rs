@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use control::{
     AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, EventQuery,
-    FileQuery, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange, Rechecked, Refusal,
-    RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share,
-    ShareChange, Statistics, User, UserChange, Who, WhoQuery, number,
+    FileQuery, History, HistoryQuery, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange,
+    Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings,
+    SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery, number,
 };
 use tokio::sync::OnceCell;
 
@@ -67,6 +67,7 @@ impl Administration for RemoteClient {
         hold(new: &'a NewHold) -> HoldStates<'a>;
         recheck(share: &'a str, end: bool) -> Rechecked;
         who(query: &'a WhoQuery) -> Who;
+        history(query: &'a HistoryQuery) -> History;
         events(query: &'a EventQuery) -> Events<'a>;
         shares() -> Vec<Share>;
         share(name: &'a str) -> Share;

@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod file;
 pub mod glob;
+mod history;
 pub mod limits;
 mod maintenance;
 mod notice;
@@ -39,6 +40,7 @@ pub use bound::{Bound, NotABound};
 pub use error::{Error, number};
 pub use event::{Event, EventQuery};
 pub use file::{Access, AccessBits, CloseFile, FileQuery, LockRange, OpenFile, permission};
+pub use history::{History, HistoryEntry, HistoryName, HistoryQuery};
 pub use maintenance::{
     AnnounceClose, AnnouncedClose, Drain, DrainPhase, DrainScope, EndDrain, Hold, HoldState, NewDrain,
     NewHold, Recheck, Rechecked, RecheckedConnection,

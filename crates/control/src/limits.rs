@@ -38,3 +38,9 @@ pub const NOTICE_TEXT_MAX: usize = 1_000;
 /// The most opens in one line about a hold, and for one connection of a recheck, so that a line stays below
 /// [`EVENT_LINE_MAX`].
 pub const HOLDERS_SHOWN_MAX: usize = 50;
+
+/// The entries of an answer of the history if the query does not name a number.
+pub const HISTORY_DEFAULT: u32 = 1_000;
+
+/// The most entries of an answer of the history: an answer of some megabytes, below [`ANSWER_BODY_MAX`].
+pub const HISTORY_MAX: u32 = 5_000;

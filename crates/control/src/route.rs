@@ -13,6 +13,7 @@
 //! | PUT | [`FILE_CLOSING`] | [`crate::AnnounceClose`] | [`crate::OpenFile`] | 5, 87, 170, 2314 |
 //! | DELETE | [`FILE_CLOSING`] | | [`crate::OpenFile`] | 5, 87, 2314 |
 //! | GET | [`WHO`] | [`crate::WhoQuery`] | [`crate::Who`] | 5, 87, 170, 2310 |
+//! | GET | [`HISTORY`] | [`crate::HistoryQuery`] | [`crate::History`] | 5, 50, 87, 170, 2310 |
 //! | GET | [`SHARES`] | | [`crate::Page`] of [`crate::Share`], always whole | 5 |
 //! | POST | [`SHARES`] | [`crate::NewShare`] | [`crate::Share`] | 5, 50, 87, 123, 1006, 1332, 2116, 2118 |
 //! | GET | [`SHARE`] | | [`crate::Share`] | 5, 2310 |
@@ -52,7 +53,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 use serde::Serialize;
 
 use crate::{
-    CloseFile, ConnectionQuery, EventQuery, FileQuery, RefusalQuery, SessionQuery, StatisticsQuery, WhoQuery,
+    CloseFile, ConnectionQuery, EventQuery, FileQuery, HistoryQuery, RefusalQuery, SessionQuery,
+    StatisticsQuery, WhoQuery,
 };
 
 /// The server itself.
@@ -87,6 +89,8 @@ pub const CONNECTIONS: &str = "/v1/connections";
 pub const REFUSALS: &str = "/v1/refusals";
 /// The opens and the recent refusals of a file or directory.
 pub const WHO: &str = "/v1/who";
+/// The history.
+pub const HISTORY: &str = "/v1/history";
 /// The stream of events.
 pub const EVENTS: &str = "/v1/events";
 /// The settings.
@@ -107,7 +111,7 @@ pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
 pub const LOGONS: &str = "/v1/logons";
 
 /// Every route with each of its methods.
-pub const ALL: [(&str, &str); 37] = [
+pub const ALL: [(&str, &str); 38] = [
     ("GET", SERVER),
     ("GET", SESSIONS),
     ("GET", SESSION),
@@ -119,6 +123,7 @@ pub const ALL: [(&str, &str); 37] = [
     ("PUT", FILE_CLOSING),
     ("DELETE", FILE_CLOSING),
     ("GET", WHO),
+    ("GET", HISTORY),
     ("GET", SHARES),
     ("POST", SHARES),
     ("GET", SHARE),
@@ -204,6 +209,11 @@ pub fn user_password(name: &str) -> String {
 /// The URL of the query for a path's opens and refusals.
 pub fn who(query: &WhoQuery) -> String {
     address(WHO, query)
+}
+
+/// The URL of a query to the history.
+pub fn history(query: &HistoryQuery) -> String {
+    address(HISTORY, query)
 }
 
 /// The URL of a stream of events.

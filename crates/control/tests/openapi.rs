@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use control::{
     Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Connection,
     ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase, DrainScope, EndDrain, Ended, Error,
-    Event, EventQuery, FileQuery, Grant, GrantRight, Hold, HoldState, LockRange, Logon, NewDrain, NewHold,
-    NewShare, NewUser, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules,
-    PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery,
-    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
-    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
-    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
+    Event, EventQuery, FileQuery, Grant, GrantRight, History, HistoryEntry, HistoryName, HistoryQuery, Hold,
+    HoldState, LockRange, Logon, NewDrain, NewHold, NewShare, NewUser, NoticeState, OpenFile, Outcome, Page,
+    PasswordChange, PasswordRules, PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal,
+    RefusalKind, RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState,
+    Session, SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
+    StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -136,6 +136,9 @@ fn answers_fit_their_schemas() {
             ..Who::default()
         },
     );
+    let entry = HistoryEntry { access: Some(Access::default()), ..HistoryEntry::default() };
+    let (items, names) = (vec![entry], vec![HistoryName::default()]);
+    fits("History", &History { items, names, ..History::default() });
     let event = Event {
         epoch: Some(1),
         directory: Some(true),
@@ -256,6 +259,7 @@ fn query_parameters_are_the_fields_of_the_queries() {
         ("get", route::CONNECTIONS, json!(ConnectionQuery::default())),
         ("get", route::REFUSALS, json!(RefusalQuery::default())),
         ("get", route::WHO, json!(WhoQuery::default())),
+        ("get", route::HISTORY, json!(HistoryQuery::default())),
         ("get", route::EVENTS, json!(EventQuery::default())),
         ("get", route::STATISTICS, json!(StatisticsQuery::default())),
         ("delete", route::FILE, json!(CloseFile::default())),

@@ -154,6 +154,7 @@ impl Service {
         tasks.push(bulkhead::spawn(crate::core::logon_log::sum_up(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::domain::answer_names(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::files::recycle::trim(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::core::history::keep(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(guesses::keep(Arc::clone(&server), state_directory.clone())));
         let announced = announced(&server);
         if let Some(sockets) = sockets.wsd {
@@ -214,6 +215,7 @@ impl Service {
         while self.server.has_connections() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(STOP_POLL).await;
         }
+        crate::core::history::keep_last(&self.server).await;
         guesses::keep_last(&self.server, &self.state_directory).await;
         let _ = silenced.await;
     }

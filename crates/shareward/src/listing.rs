@@ -207,4 +207,4 @@ impl TableForm {
 }
 
 /// U+FEFF, by which spreadsheets recognise UTF-8.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";

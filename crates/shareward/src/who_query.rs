@@ -11,7 +11,8 @@ use crate::cli::{self, Switch, Takes, Words};
 use crate::failure::Numbered;
 use crate::messages;
 
-const SHARE: Switch = Switch::own("SHARE", Takes::Value);
+/// The share that the path is relative to.
+pub(crate) const SHARE: Switch = Switch::own("SHARE", Takes::Value);
 
 /// The switches of the query.
 pub(crate) const SWITCHES: [Switch; 1] = [SHARE];

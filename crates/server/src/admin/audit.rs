@@ -1,10 +1,28 @@
 //! The audit log: operations of administrators and refused attempts of others. It is the tracing target
-//! `audit`.
+//! `audit`; the history has the operations, too, as a chain.
 
 use super::{Caller, Ended, Error, Right};
+use crate::core::server::Server;
 
 /// Records an operation, its object and its outcome.
-pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Result<Ended, Error>) {
+pub(super) fn act(
+    server: &Server,
+    caller: &Caller,
+    act: &'static str,
+    object: &str,
+    outcome: &Result<Ended, Error>,
+) {
+    // A caller without an account can be anybody and repeat the attempt at will.
+    if !caller.user.is_empty() {
+        server.history.act(journal::Act {
+            at_ms: i64::try_from(server.now().0).unwrap_or(i64::MAX),
+            user: caller.user.clone(),
+            from: caller.from.clone(),
+            act: act.to_owned(),
+            object: object.to_owned(),
+            outcome: words(outcome),
+        });
+    }
     match outcome {
         Ok(ended) => tracing::info!(
             target: "audit",
@@ -29,6 +47,16 @@ pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Re
             error = error.number().0,
             "refused"
         ),
+    }
+}
+
+/// The outcome of an operation, in words for the history.
+fn words(outcome: &Result<Ended, Error>) -> String {
+    match outcome {
+        Ok(Ended { sessions: 0, files: 0, outcome: None }) => String::from("done"),
+        Ok(Ended { sessions: 0, outcome: Some(outcome), .. }) => format!("done: {outcome:?}"),
+        Ok(Ended { sessions, files, .. }) => format!("done: {sessions} sessions and {files} files ended"),
+        Err(error) => format!("refused: error {}", error.number().0),
     }
 }
 

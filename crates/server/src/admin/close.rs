@@ -37,14 +37,14 @@ pub(crate) async fn close_file(
     }
     let file = expected(server, caller, id, Own::Too, &how)?;
     let Some(place) = server.capacity.admin.closes.take(caller) else {
-        return refused(caller, &file, Error::Busy);
+        return refused(server, caller, &file, Error::Busy);
     };
     let (server, caller) = (Arc::clone(server), caller.clone());
     let grace = how.grace.map_or(GRACE, |grace| Duration::from_secs(grace.into()));
     let closing = bulkhead::spawn(bulkhead::settling(async move {
         let outcome = close_kindly(&server, file.global_id, grace).await;
         drop(place);
-        audit::act(&caller, "close file", &describe(&file), &outcome);
+        audit::act(&server, &caller, "close file", &describe(&file), &outcome);
         if let Ok(ended) = &outcome {
             maintenance::report_closed(&server, &file, &caller.user, ended.outcome);
         }
@@ -72,7 +72,7 @@ pub(crate) fn close_file_at_once(
         let outcome = if before.held { Outcome::Forced } else { Outcome::Clean };
         Ended { sessions: 0, files, outcome: Some(outcome) }
     });
-    audit::act(caller, "close file", &describe(&file), &outcome);
+    audit::act(server, caller, "close file", &describe(&file), &outcome);
     if let Ok(ended) = &outcome {
         maintenance::report_closed(server, &file, &caller.user, ended.outcome);
     }
@@ -91,7 +91,7 @@ pub(super) fn expected(
         Ok(file) => file,
         Err(error) => {
             if error != Error::AccessDenied {
-                audit::act(caller, "close file", &format!("file {id}"), &Err(error));
+                audit::act(server, caller, "close file", &format!("file {id}"), &Err(error));
             }
             return Err(error.into());
         }
@@ -111,12 +111,12 @@ pub(super) fn expected(
         return Ok(file);
     }
     let what = describe(&file);
-    audit::act(caller, "close file", &what, &Err(Error::NoSuchFile));
+    audit::act(server, caller, "close file", &what, &Err(Error::NoSuchFile));
     Err(Explained::new(Error::NoSuchFile, format!("this id now belongs to {what}")))
 }
 
-fn refused(caller: &Caller, file: &FileSnapshot, error: Error) -> Result<Ended, Explained> {
-    audit::act(caller, "close file", &describe(file), &Err(error));
+fn refused(server: &Server, caller: &Caller, file: &FileSnapshot, error: Error) -> Result<Ended, Explained> {
+    audit::act(server, caller, "close file", &describe(file), &Err(error));
     Err(error.into())
 }
 

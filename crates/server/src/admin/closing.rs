@@ -59,7 +59,7 @@ pub(crate) fn announce_close(
         AnnounceError::NotFound => Error::NoSuchFile,
         AnnounceError::TooMany => Error::Busy,
     });
-    audit::act(caller, "announce close", &describe(&file), &outcome.map(|()| Ended::default()));
+    audit::act(server, caller, "announce close", &describe(&file), &outcome.map(|()| Ended::default()));
     outcome?;
     server.signals.maintenance_changed.notify_one();
     let after = after.ok_or(Error::NoSuchFile)?;
@@ -81,7 +81,7 @@ pub(crate) fn cancel_announced_close(
     if cancelled.is_err() {
         return Err(Explained::new(Error::InvalidParameter, "no close of this file is announced"));
     }
-    audit::act(caller, "cancel announced close", &describe(&file), &Ok(Ended::default()));
+    audit::act(server, caller, "cancel announced close", &describe(&file), &Ok(Ended::default()));
     server.signals.maintenance_changed.notify_one();
     maintenance::report_cancelled(server, caller, &file);
     Ok(after.ok_or(Error::NoSuchFile)?)

@@ -71,11 +71,11 @@ pub(crate) fn begin_drain(
     };
     let object = described(&drain);
     if server.registry.lock("begin_drain").begin_drain(drain.clone()).is_err() {
-        audit::act(caller, "begin drain", &object, &Err(Error::TooMuch));
+        audit::act(server, caller, "begin drain", &object, &Err(Error::TooMuch));
         let most = if matches!(drain.scope, DrainScope::Share(_)) { SHARE_DRAINS } else { CLIENT_DRAINS };
         return Err(Explained::new(Error::TooMuch, format!("there are {most} drains of this kind already")));
     }
-    audit::act(caller, "begin drain", &object, &Ok(Ended::default()));
+    audit::act(server, caller, "begin drain", &object, &Ok(Ended::default()));
     maintenance::changed(server, &drain.scope);
     let state = left(server, drain);
     maintenance::report_begun(server, &state);
@@ -98,7 +98,7 @@ pub(crate) fn end_drain(
         };
         Explained::new(Error::InvalidParameter, what)
     })?;
-    audit::act(caller, "end drain", &described(&drain), &Ok(Ended::default()));
+    audit::act(server, caller, "end drain", &described(&drain), &Ok(Ended::default()));
     maintenance::changed(server, scope);
     let state = left(server, drain);
     maintenance::report_lifted(server, caller, &state);

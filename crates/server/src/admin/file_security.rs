@@ -61,7 +61,7 @@ pub(crate) fn set_file_security(
     };
     let done = behind(server, caller, share, set);
     let object = format!(r"security of {share}\{path}");
-    audit::act(caller, "change", &object, &done.map(|()| Ended::default()));
+    audit::act(server, caller, "change", &object, &done.map(|()| Ended::default()));
     done
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn take_hold(
         Err(HoldRefused::TooMany) => return Err(Error::Busy.into()),
         Err(HoldRefused::BadPlaces) => return Err(Error::InvalidParameter.into()),
     };
-    audit::act(caller, "take hold", &described(&hold), &Ok(Ended::default()));
+    audit::act(server, caller, "take hold", &described(&hold), &Ok(Ended::default()));
     Ok(HoldGuard { server: Arc::clone(server), id, hold })
 }
 

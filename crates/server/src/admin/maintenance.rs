@@ -63,7 +63,7 @@ fn look(server: &Arc<Server>) -> Duration {
 async fn close_announced(server: &Arc<Server>, id: FileGlobalId, close: &AnnouncedClose) {
     let Some(file) = server.registry.lock("announced_close").file_snapshot(id) else { return };
     let outcome = close_kindly(server, id, Duration::from_millis(close.grace_ms)).await;
-    audit::act(&by(&close.by), "close file", &describe(&file), &outcome);
+    audit::act(server, &by(&close.by), "close file", &describe(&file), &outcome);
     report_closed(server, &file, &close.by, outcome.ok().and_then(|it| it.outcome));
 }
 
@@ -95,6 +95,7 @@ async fn close_rest(server: &Arc<Server>, drain: Drain) {
     let Ok(done) = done else { return };
     let files = outcomes.iter().flatten().count();
     audit::act(
+        server,
         &by(&drain.by),
         "drained",
         &described(&drain),

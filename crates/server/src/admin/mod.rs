@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod file_security;
 mod files;
+mod history;
 mod holds;
 pub(crate) mod idle_sessions;
 mod logons;
@@ -42,6 +43,7 @@ pub(crate) use error::{Error, Explained};
 pub(crate) use events::{EventReader, events};
 pub(crate) use file_security::{file_security, set_file_security};
 pub(crate) use files::{file, files, server_path};
+pub(crate) use history::{Past, history};
 pub(crate) use holds::{HoldGuard, NotHeld, holds, take_hold};
 pub(crate) use logons::logons;
 pub(crate) use metrics::{Metrics, MetricsReader, metrics};
@@ -62,7 +64,7 @@ pub(crate) use users::{
     NewPassword, NotSet, UserEdit, add_user, change_password, change_user, delete_user, guessed,
     has_unix_account, is_administrator, prove, set_password, user, users,
 };
-pub(crate) use who::{Having, Wanted, wanted, who};
+pub(crate) use who::{Having, SharePath, Wanted, wanted, who};
 
 // Plain data of the registry, for the fronts, which do not use the registry itself.
 pub(crate) use registry::{

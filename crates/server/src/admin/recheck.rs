@@ -50,7 +50,7 @@ pub(crate) async fn recheck(
         for (it, ended) in reduced.iter().zip(ended) {
             let TreeSnapshot { user, client, share, .. } = &it.tree;
             let object = format!(r"connection of {user} on \\{client} to {share}");
-            audit::act(caller, "end connection", &object, &Ok(ended));
+            audit::act(server, caller, "end connection", &object, &Ok(ended));
         }
     }
     Ok(reduced)

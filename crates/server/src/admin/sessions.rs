@@ -68,7 +68,7 @@ pub(crate) fn end_session(server: &Server, caller: &Caller, id: u32) -> Result<E
     }
     let object = session.as_ref().map_or_else(|_| format!("session {id}"), describe);
     let outcome = session.and_then(|it| end(server, it.global_id).ok_or(Error::NoSuchSession));
-    audit::act(caller, "end session", &object, &outcome);
+    audit::act(server, caller, "end session", &object, &outcome);
     outcome
 }
 
@@ -92,10 +92,10 @@ pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: Selection) -
         let Some(ended) = end(server, session.global_id) else { continue };
         total.sessions += ended.sessions;
         total.files += ended.files;
-        audit::act(caller, "end session", &describe(&session), &Ok(ended));
+        audit::act(server, caller, "end session", &describe(&session), &Ok(ended));
     }
     if total.sessions == 0 {
-        audit::act(caller, "end session", &object, &Err(Error::NoSuchSession));
+        audit::act(server, caller, "end session", &object, &Err(Error::NoSuchSession));
         return Err(Error::NoSuchSession);
     }
     Ok(total)

@@ -108,7 +108,7 @@ pub(crate) fn change_settings(
     let Some(edit) = edit(&before)? else { return Ok(before) };
     let object = edit.described();
     let changed = server.change_settings(|settings| apply(settings, edit));
-    audit::act(caller, "change settings", &object, &changed.map(|_| Ended::default()));
+    audit::act(server, caller, "change settings", &object, &changed.map(|_| Ended::default()));
     changed?;
     Ok(ServerSettings::of(server))
 }
@@ -150,7 +150,7 @@ pub(crate) fn control_service(
             "continue service"
         }
     };
-    audit::act(caller, act, &server.settings().name, &Ok(Ended::default()));
+    audit::act(server, caller, act, &server.settings().name, &Ok(Ended::default()));
     service(server, caller)
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn add_share(
         settings.shares.push(share);
         Ok(())
     });
-    audit::act(caller, "add share", &object, &done(&added));
+    audit::act(server, caller, "add share", &object, &done(&added));
     added?;
     snapshot(server, name)
 }
@@ -122,7 +122,7 @@ pub(crate) fn change_share(
             None => Err(Error::NoSuchShare),
         }
     });
-    audit::act(caller, "change share", &object, &done(&changed));
+    audit::act(server, caller, "change share", &object, &done(&changed));
     changed?;
     snapshot(server, name)
 }
@@ -161,7 +161,7 @@ fn delete(server: &Server, caller: &Caller, name: &str) -> Result<Ended, Error> 
         Ok(())
     });
     let deleted = deleted.map(|files| Ended { sessions: 0, files, outcome: None });
-    audit::act(caller, "delete share", &format!("share {name}"), &deleted);
+    audit::act(server, caller, "delete share", &format!("share {name}"), &deleted);
     deleted
 }
 

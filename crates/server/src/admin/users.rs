@@ -122,7 +122,7 @@ pub(crate) fn change_user(
         server.logons.guesses().forgive(name);
     }
     let outcome = set.as_ref().map(|_| Ended::default()).map_err(|error| *error);
-    audit::act(caller, edit.act(), &format!("user {}", loggable(name)), &outcome);
+    audit::act(server, caller, edit.act(), &format!("user {}", loggable(name)), &outcome);
     set
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn add_user(
         })
     });
     let outcome = added.as_ref().map(|_| Ended::default()).map_err(|error| *error);
-    audit::act(caller, "add account", &format!("user {}", loggable(name)), &outcome);
+    audit::act(server, caller, "add account", &format!("user {}", loggable(name)), &outcome);
     added
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn delete_user(server: &Server, caller: &Caller, name: &str) -> Resul
         Ok(user)
     });
     let outcome = deleted.as_ref().map(|_: &User| Ended::default()).map_err(|error| *error);
-    audit::act(caller, "delete account", &format!("user {}", loggable(name)), &outcome);
+    audit::act(server, caller, "delete account", &format!("user {}", loggable(name)), &outcome);
     deleted
 }
 
@@ -241,7 +241,7 @@ fn set(
             Turn::In(wait) => return Err(NotSet::NotYet(wait)),
             Turn::Locked => {
                 drop(guesses);
-                audit::act(caller, "set password", &object, &Err(Error::LockedOut));
+                audit::act(server, caller, "set password", &object, &Err(Error::LockedOut));
                 return Err(Error::LockedOut.into());
             }
         }
@@ -282,7 +282,7 @@ fn set(
         server.statistics.password_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
     let outcome = set.as_ref().map(|_| Ended::default()).map_err(|error| *error);
-    audit::act(caller, "set password", &object, &outcome);
+    audit::act(server, caller, "set password", &object, &outcome);
     set.map_err(NotSet::Refused)
 }
 
@@ -302,7 +302,7 @@ pub(crate) fn prove<T>(server: &Server, caller: &Caller, judge: impl FnOnce() ->
     let locked = guesses.refused(&attempt, true, server.settings().lockout, server.now());
     drop(guesses);
     server.statistics.password_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    audit::act(caller, "prove password", "named pipe", &Err(Error::WrongPassword));
+    audit::act(server, caller, "prove password", "named pipe", &Err(Error::WrongPassword));
     if locked {
         account_locked(&caller.user, &caller.from);
     }

@@ -27,6 +27,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// The places.
+    pub(crate) fn places(&self) -> &[SharePath] {
+        &self.places
+    }
+
     /// True if it is in no share.
     pub(crate) const fn is_nowhere(&self) -> bool {
         self.places.is_empty()

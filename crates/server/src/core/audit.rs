@@ -8,6 +8,7 @@ use registry::AddressGroup;
 
 use crate::core::limits::LOGGED_NAME_MAX;
 use crate::core::logon_log::LogKind;
+use crate::core::server::Server;
 
 /// Records that a client without an account was refused a named pipe.
 pub(crate) fn pipe_refused(peer: &SocketAddr, pipe: &str) {
@@ -62,7 +63,17 @@ pub(crate) fn host_refused(peer: &SocketAddr) {
 }
 
 /// Records a refused logon: the account that the client named, its address, and the reason.
-pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'static str, why: &Why) {
+pub(crate) fn logon_refused(
+    server: &Server,
+    peer: &SocketAddr,
+    claim: Option<&Claim>,
+    method: &'static str,
+    why: &Why,
+) {
+    let (user, domain) = claim.map_or(("", ""), |claim| (&*claim.user, &*claim.domain));
+    let at_ms = i64::try_from(server.now().0).unwrap_or(i64::MAX);
+    let from = peer.ip().to_canonical().to_string();
+    server.history.logon_refused(at_ms, (&loggable(user), &loggable(domain)), from, why.reason.clone());
     let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
     tracing::info!(
         target: "audit",
@@ -93,13 +104,13 @@ pub(crate) fn logon_granted(peer: &SocketAddr, identity: &Identity, session: u32
 }
 
 /// Records that a user who has proved who it is gets no session.
-pub(crate) fn proven_logon_refused(peer: &SocketAddr, identity: &Identity, why: &Why) {
+pub(crate) fn proven_logon_refused(server: &Server, peer: &SocketAddr, identity: &Identity, why: &Why) {
     let claim = Claim {
         user: identity.user.clone(),
         domain: identity.domain.clone(),
         workstation: identity.workstation.clone().unwrap_or_default(),
     };
-    logon_refused(peer, Some(&claim), method_of(identity), why);
+    logon_refused(server, peer, Some(&claim), method_of(identity), why);
 }
 
 /// The method of a logon in the log.

@@ -29,6 +29,7 @@ pub(crate) mod fixture;
 pub(crate) mod forced_identity;
 pub(crate) mod guesses;
 pub(crate) mod handle_logs;
+pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod input_budget;
 pub(crate) mod limits;

@@ -109,7 +109,7 @@ pub(crate) async fn log_on(
         }
         Err(not_begun) => {
             if server.logons.log.has_room(peer.ip(), server.now()) {
-                proven_logon_refused(&peer, &identity, &not_begun.why);
+                proven_logon_refused(server, &peer, &identity, &not_begun.why);
             }
             tokio::time::sleep(limits::REFUSED_LOGON_DELAY).await;
             Err(if not_begun.status == NtStatus::LOGON_TYPE_NOT_GRANTED {
@@ -297,7 +297,7 @@ struct Refusing<'a> {
 impl Refusing<'_> {
     fn write(&self, claim: &Claim, why: &Why) {
         if self.server.logons.log.has_room(self.peer.ip(), self.server.now()) {
-            logon_refused(&self.peer, Some(claim), "console", why);
+            logon_refused(self.server, &self.peer, Some(claim), "console", why);
         }
     }
 

@@ -29,6 +29,7 @@ use crate::core::files::replay::Creations;
 use crate::core::files::times::WriteTimes;
 use crate::core::guesses::Guesses;
 use crate::core::handle_logs::HandleLogs;
+use crate::core::history::History;
 use crate::core::input_budget::InputBudget;
 use crate::core::limits;
 use crate::core::logon_log::{LogKind, LogonLog};
@@ -58,6 +59,7 @@ pub(crate) struct Server {
     pub(crate) capacity: Capacity,
     pub(crate) signals: Signals,
     pub(crate) notices: Notices,
+    pub(crate) history: History,
     /// The restrictions that the server has put on itself.
     pub(crate) sandbox: sandbox::Report,
     clock: Clock,
@@ -206,6 +208,7 @@ impl Server {
                 listening: OnceLock::new(),
             },
             console: Console::default(),
+            history: History::new(settings.state_directory.clone()),
             configuration: Configuration::new(settings, accounts, open_share, sandbox.reach.clone()),
             running: Running::default(),
             files: SharedByFiles::default(),

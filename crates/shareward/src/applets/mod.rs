@@ -4,6 +4,7 @@
 //! switches of all commands.
 
 mod accounts;
+mod audit;
 mod check;
 mod complete;
 mod config;
@@ -15,6 +16,7 @@ mod file;
 mod held;
 mod help;
 mod helpmsg;
+mod history;
 mod import;
 mod init;
 mod links;
@@ -46,6 +48,7 @@ use crate::output::Console;
 static APPLETS: &[&Applet] = &[
     &rules::APPLET,
     &accounts::APPLET,
+    &audit::APPLET,
     &check::APPLET,
     &config::APPLET,
     &service::CONTINUE,
@@ -55,6 +58,7 @@ static APPLETS: &[&Applet] = &[
     &file::APPLET,
     &help::APPLET,
     &helpmsg::APPLET,
+    &history::APPLET,
     &import::APPLET,
     &init::APPLET,
     &links::APPLET,

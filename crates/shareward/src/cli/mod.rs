@@ -7,6 +7,7 @@ pub(crate) mod format;
 mod length;
 pub(crate) mod plain;
 mod switches;
+pub(crate) mod time_words;
 
 use std::path::PathBuf;
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use control::Event;
-use registry::{CloseReason, EndReason, EventKind, EventOpen, Owner, RefusalKind};
+use registry::{EventKind, EventOpen, Owner};
+
+use crate::core::history::{close_word, end_word, refusal_word};
 
 /// The event in the form of the control API.
 pub(crate) fn event(event: &registry::Event) -> Event {
@@ -88,51 +90,5 @@ pub(crate) fn event(event: &registry::Event) -> Event {
         EventKind::ShareAdded { share } => Event { share: text(share), ..about("share_added") },
         EventKind::ShareChanged { share } => Event { share: text(share), ..about("share_changed") },
         EventKind::ShareRemoved { share } => Event { share: text(share), ..about("share_removed") },
-    }
-}
-
-/// The word for the reason of a close.
-const fn close_word(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::ClientClose => "client_close",
-        CloseReason::TreeDisconnect => "tree_disconnect",
-        CloseReason::Logoff => "logoff",
-        CloseReason::ConnectionLost => "connection_lost",
-        CloseReason::Administrator => "administrator",
-        CloseReason::DurableExpired => "durable_expired",
-        CloseReason::DurableConflict => "durable_conflict",
-        CloseReason::ShareRemoved => "share_removed",
-        CloseReason::SessionReplaced => "session_replaced",
-        CloseReason::Shutdown => "shutdown",
-        CloseReason::CreateFailed => "create_failed",
-        CloseReason::FailedOver => "failed_over",
-        CloseReason::Suspended => "suspended",
-    }
-}
-
-/// The word for the end of a session.
-const fn end_word(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Logoff => "logoff",
-        EndReason::ConnectionLost => "connection_lost",
-        EndReason::Administrator => "administrator",
-        EndReason::PreviousSession => "previous_session",
-        EndReason::Expired => "expired",
-        EndReason::LogonFailed => "logon_failed",
-        EndReason::Shutdown => "shutdown",
-    }
-}
-
-/// The word for the reason of a refusal.
-const fn refusal_word(kind: RefusalKind) -> &'static str {
-    match kind {
-        RefusalKind::SharingViolation => "sharing_violation",
-        RefusalKind::DeletePending => "delete_pending",
-        RefusalKind::LockConflict => "lock_conflict",
-        RefusalKind::IoConflict => "io_conflict",
-        RefusalKind::LeaseKeyInUse => "lease_key_in_use",
-        RefusalKind::LimitReached => "limit_reached",
-        RefusalKind::Draining => "draining",
-        RefusalKind::Held => "held",
     }
 }

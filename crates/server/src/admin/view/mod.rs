@@ -1,6 +1,7 @@
 //! The operations with the plain data of the control API (`control`), and with its filters.
 
 mod event;
+mod history;
 mod lists;
 mod maintenance;
 mod settings;
@@ -17,6 +18,7 @@ use super::{Caller, Error, Explained, Own, Right, Seat, Selection};
 use crate::core::server::Server;
 
 pub(crate) use event::event;
+pub(crate) use history::history;
 pub(crate) use lists::{Looked, connections, files, refusals, sessions};
 pub(crate) use maintenance::{
     HoldWait, announce_close, begin_drain, cancel_announced_close, drains, end_drain, holds, recheck,

@@ -60,7 +60,7 @@ where
 }
 
 /// The reason why a question has no place in any share.
-enum Unresolved {
+pub(super) enum Unresolved {
     NoSuchShare,
     /// Another reason, in words.
     Malformed(String),
@@ -79,21 +79,20 @@ where
     if query.path.is_empty() && query.share.is_none() {
         return Err(malformed("path is missing: name a file or directory"));
     }
-    match resolved(server, query) {
+    match resolved(server, &query.path, query.share.as_deref()) {
         Ok(wanted) => Ok(wanted),
         Err(refused) => Err(refused.naming_shares(server, &identify().await?)),
     }
 }
 
 /// Resolves the path of a question.
-fn resolved(server: &Server, query: &WhoQuery) -> Result<Wanted, Unresolved> {
-    match admin::wanted(server, &query.path, query.share.as_deref()) {
+pub(super) fn resolved(server: &Server, path: &str, share: Option<&str>) -> Result<Wanted, Unresolved> {
+    match admin::wanted(server, path, share) {
         Ok(wanted) if !wanted.is_nowhere() => Ok(wanted),
         Ok(_) => Err(Unresolved::Malformed(String::from("no share has this path"))),
         Err(Error::NoSuchShare) => Err(Unresolved::NoSuchShare),
         Err(Error::InvalidParameter) => Err(Unresolved::Malformed(format!(
-            "{} names no share: add the share, or use //server/share/path",
-            query.path
+            "{path} names no share: add the share, or use //server/share/path"
         ))),
         Err(error) => Err(Unresolved::Refused(error)),
     }
@@ -101,7 +100,7 @@ fn resolved(server: &Server, query: &WhoQuery) -> Result<Wanted, Unresolved> {
 
 impl Unresolved {
     /// The refusal, with the names of the shares that the caller may know of.
-    fn naming_shares(self, server: &Server, caller: &Caller) -> Explained {
+    pub(super) fn naming_shares(self, server: &Server, caller: &Caller) -> Explained {
         let why = match self {
             Self::NoSuchShare => None,
             Self::Malformed(why) => Some(why),

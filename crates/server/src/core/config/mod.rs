@@ -6,6 +6,7 @@ mod domain_table;
 mod edit;
 mod edit_domain;
 mod file_settings;
+mod history;
 mod hosts;
 mod notice_table;
 mod parse;
@@ -27,6 +28,7 @@ pub use domain::{DomainSettings, IdRange, IdRule};
 pub use edit::{NotEditable, edit};
 pub use edit_domain::{JoinedDomain, remove_domain, set_domain};
 pub use file_settings::{FileSettings, ForcedGroup};
+pub use history::HistorySettings;
 pub use hosts::{HostList, HostRules};
 pub use notice_table::{NoticeSettings, NoticeTarget};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
@@ -89,6 +91,8 @@ pub struct Settings {
     pub console: ConsoleSettings,
     /// The metrics.
     pub metrics: MetricsSettings,
+    /// The record of sessions, opens, changes and acts of administration.
+    pub history: HistorySettings,
     /// The domain that the server is a member of; `None` if there is none.
     pub domain: Option<DomainSettings>,
     /// The roles of users that are not administrators.
@@ -196,6 +200,8 @@ pub struct ShareSettings {
     pub hosts: HostRules,
     /// The settings about files on the disk.
     pub files: FileSettings,
+    /// True if the history has the opens of the share, and the changes of its files.
+    pub history: bool,
     /// True if users also reach the share by their own names.
     pub homes: bool,
     /// True if the share is in no file and ends with the server (STYPE_TEMPORARY).
@@ -320,6 +326,7 @@ impl ShareSettings {
             caching: Caching::None,
             hosts: HostRules::default(),
             files: FileSettings::default(),
+            history: true,
             homes: false,
             temporary: false,
             autodisconnect: None,
@@ -480,6 +487,7 @@ impl Settings {
             discovery: DiscoverySettings::default(),
             console: ConsoleSettings::default(),
             metrics: MetricsSettings::default(),
+            history: HistorySettings::default(),
             domain: None,
             roles: Vec::new(),
             notices: Vec::new(),

@@ -16,6 +16,7 @@ use crate::core::limits::{
 
 use super::console::{ConsoleTable, MetricsTable};
 use super::domain_table::DomainTable;
+use super::history::HistoryTable;
 use super::notice_table::{NOTICES_MAX, NoticeTable};
 use super::role_table::RoleTable;
 use super::share_table::ShareTable;
@@ -99,6 +100,7 @@ struct File {
     discovery: Option<DiscoveryTable>,
     console: Option<ConsoleTable>,
     metrics: Option<MetricsTable>,
+    history: Option<HistoryTable>,
     #[serde(default, rename = "role")]
     roles: Vec<RoleTable>,
     #[serde(default, rename = "notice")]
@@ -265,6 +267,9 @@ impl Reader<'_> {
         }
         if let Some(table) = file.metrics {
             settings.metrics = self.metrics(table);
+        }
+        if let Some(table) = file.history {
+            settings.history = self.history(table);
         }
         settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();

@@ -61,6 +61,7 @@ pub(super) struct ShareTable {
     #[serde(default)]
     hide_dot_files: bool,
     recycle: Option<RecycleTable>,
+    history: Option<bool>,
     #[serde(default)]
     homes: bool,
 }
@@ -120,6 +121,7 @@ impl Reader<'_> {
             files: self.file_settings(keys, unix_identities),
             hosts: self.hosts(table.hosts_allow, table.hosts_deny),
             grants,
+            history: table.history.unwrap_or(true),
             homes: table.homes,
             temporary: false,
             caching: caching.unwrap_or_default(),

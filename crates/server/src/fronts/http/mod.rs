@@ -3,6 +3,7 @@
 mod answer;
 mod asked;
 mod events;
+mod history;
 mod maintenance;
 mod page;
 mod peer;

@@ -26,6 +26,7 @@ pub(in crate::fronts) fn router(server: Arc<Server>) -> Router {
         .route(route::SESSION, get(session).delete(end_session))
         .route(route::FILES, get(files))
         .route(route::WHO, get(super::who::who))
+        .route(route::HISTORY, get(super::history::history))
         .route(route::EVENTS, get(super::events::events))
         .route(route::FILE, get(file).delete(close_file))
         .route(route::FILE_CLOSING, put(maintenance::announce_close).delete(maintenance::cancel_close))

@@ -322,7 +322,7 @@ fn audit_ticket(server: &Server, caller: &Caller, holder: Option<&Claim>, why: W
         && server.logons.log.has_room(address, server.now())
     {
         let why = Why { reason: format!("within a named pipe: {}", why.reason), ..why };
-        logon_refused(&SocketAddr::new(address, 0), holder, "Kerberos", &why);
+        logon_refused(server, &SocketAddr::new(address, 0), holder, "Kerberos", &why);
     }
 }
 

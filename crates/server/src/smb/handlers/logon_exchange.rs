@@ -239,7 +239,7 @@ impl LogonExchange<'_> {
     ) -> NtStatus {
         logons(self.connection).remove(&self.session.id());
         if self.connection.has_log_room() {
-            logon_refused(&self.connection.peer, claim, method, why);
+            logon_refused(&self.connection.server, &self.connection.peer, claim, method, why);
         }
         // A failed repeated logon ends the session, as in Windows; a failed binding does not.
         if !self.binds {
@@ -270,7 +270,13 @@ impl Left<'_> {
 impl Drop for Left<'_> {
     fn drop(&mut self) {
         if !self.is_audited && self.connection.has_log_room() {
-            logon_refused(&self.connection.peer, Some(self.claim), "NTLM", &Why::from(self.reason));
+            logon_refused(
+                &self.connection.server,
+                &self.connection.peer,
+                Some(self.claim),
+                "NTLM",
+                &Why::from(self.reason),
+            );
         }
     }
 }

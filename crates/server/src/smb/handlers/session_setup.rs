@@ -79,7 +79,13 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Judged::Step(Step::Again { reason, token }) => {
             if connection.has_log_room() {
                 let method = method_of(&reason, claim.as_ref());
-                logon_refused(&connection.peer, claim.as_ref(), method, &Why::from(&reason));
+                logon_refused(
+                    &connection.server,
+                    &connection.peer,
+                    claim.as_ref(),
+                    method,
+                    &Why::from(&reason),
+                );
             }
             SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &token }
                 .encode(answer.body(), base);
@@ -117,7 +123,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                 request.signer = Some(proven.bind().inspect_err(|status| {
                     if connection.has_log_room() {
                         let why = Why::from(format!("{status}").as_str());
-                        proven_logon_refused(&connection.peer, &done.identity, &why);
+                        proven_logon_refused(&connection.server, &connection.peer, &done.identity, &why);
                     }
                 })?);
                 proven.log_granted();
@@ -129,7 +135,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                 Ok(flags) => flags,
                 Err(NotBegun { status, why }) => {
                     if connection.has_log_room() {
-                        proven_logon_refused(&connection.peer, &done.identity, &why);
+                        proven_logon_refused(&connection.server, &connection.peer, &done.identity, &why);
                     }
                     if session.user().is_none() {
                         end(connection, &session, EndReason::LogonFailed);

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::open_files::number;
-use crate::output::{Console, local_time};
+use crate::output::{Console, clean_line, local_time};
 use crate::setup;
 
 pub(super) static APPLET: Applet = Applet {
@@ -63,6 +63,12 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         server::try_sandbox(&settings).shortcomings().into_iter().map(|lack| format!("sandbox: {lack}"));
     for warning in warning.into_iter().chain(found.warnings).chain(lacks) {
         console.error(&format!("warning: {warning}\n"));
+    }
+    if settings.history.enabled
+        && let Err(error @ (journal::Error::Newer { .. } | journal::Error::Damaged { .. })) =
+            journal::Reader::open(&settings.state_directory)
+    {
+        console.error(&format!("warning: history: {}\n", clean_line(&error.to_string())));
     }
     if !found.wrong.is_empty() {
         let lines: Vec<String> = found.wrong.iter().map(Problem::line).collect();

@@ -1,0 +1,267 @@
+//! Writing: batches of records, each in one transaction.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, params};
+
+use crate::chain::{self, Head};
+use crate::error::Error;
+use crate::expiry::{self, Bounds, Expired};
+use crate::files::{self, Opened};
+use crate::intern::Interned;
+use crate::limits::LOG_BYTES_MAX;
+use crate::record::{Act, Entry, EntryId, Finish, Kind, PER_MS};
+
+/// The writer of a journal. There is one for each journal.
+#[derive(Debug)]
+pub struct Writer {
+    connection: Connection,
+    path: PathBuf,
+    interned: Interned,
+    last: EntryId,
+    /// The last place whose use was examined.
+    examined: i64,
+}
+
+impl Writer {
+    /// Opens the journal of a directory, and gives an end to what an earlier server left without one. A missing journal
+    /// is made, a damaged one is moved aside and made anew. Fails if a newer version has written it, or if the files
+    /// cannot be used.
+    pub fn open(directory: &Path, now_ms: i64) -> Result<(Self, Opened), Error> {
+        let (connection, path, mut opened) = files::open(directory, now_ms)?;
+        let mut writer =
+            Self { connection, path, interned: Interned::default(), last: EntryId::default(), examined: 0 };
+        opened.unfinished = match writer.finish_all() {
+            Err(Error::Damaged { reason, .. }) => {
+                drop(writer.connection);
+                opened.moved_aside = Some((files::move_aside(directory, now_ms)?, reason));
+                (writer.connection, writer.path, _) = files::open(directory, now_ms)?;
+                0
+            }
+            finished => finished?,
+        };
+        writer.last = writer.last_entry()?;
+        Ok((writer, opened))
+    }
+
+    /// Moves a journal aside that has turned out to be damaged, and begins a new one. The writer of it must have been
+    /// dropped.
+    pub fn replace_damaged(directory: &Path, now_ms: i64, damage: &Error) -> Result<(Self, Opened), Error> {
+        let aside = files::move_aside(directory, now_ms)?;
+        let (writer, opened) = Self::open(directory, now_ms)?;
+        Ok((writer, Opened { moved_aside: Some((aside, damage.to_string())), ..opened }))
+    }
+
+    /// Writes a batch, all of it or nothing, and returns the head of the chain of acts if the batch has acts.
+    pub fn write(
+        &mut self,
+        now_ms: i64,
+        fill: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
+    ) -> Result<Option<Head>, Error> {
+        let log = files::beside(&self.path, "-wal");
+        if std::fs::metadata(log).is_ok_and(|it| it.len() > LOG_BYTES_MAX) {
+            // The log begins anew if nobody holds it open any more.
+            let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_held: i64 = self
+                .connection
+                .query_row(checkpoint, [], |row| row.get(0))
+                .map_err(|error| self.broken(&error))?;
+            if is_held != 0 {
+                return Err(Error::HeldOpen { path: self.path.clone() });
+            }
+        }
+        let written = self.transaction(now_ms, fill);
+        if written.is_err() {
+            self.interned.forget();
+            // It fails if SQLite has ended the transaction already.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        written
+    }
+
+    fn transaction(
+        &mut self,
+        now_ms: i64,
+        fill: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
+    ) -> Result<Option<Head>, Error> {
+        let path = &self.path;
+        let broken = |error: rusqlite::Error| Error::of(path, &error);
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(broken)?;
+        let mut batch = Batch {
+            connection: &self.connection,
+            path: &self.path,
+            interned: &mut self.interned,
+            last: &mut self.last,
+            acts: Vec::new(),
+        };
+        fill(&mut batch)?;
+        let acts = std::mem::take(&mut batch.acts);
+        let head = chain::append(&self.connection, &acts).map_err(broken)?;
+        self.connection
+            .prepare_cached("INSERT INTO meta (name, value) VALUES ('written_ms', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1")
+            .and_then(|mut it| it.execute([now_ms]))
+            .map_err(broken)?;
+        self.connection.execute_batch("COMMIT").map_err(broken)?;
+        if head.is_some() {
+            // Acts are on the disk before anything else is written.
+            self.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").map_err(broken)?;
+        }
+        Ok(head)
+    }
+
+    /// Deletes what is older than the bounds allow, a part at a time. The caller calls again while there is more.
+    pub fn expire(&mut self, bounds: Bounds, now_ms: i64) -> Result<Expired, Error> {
+        let expired = expiry::expire(&self.connection, bounds, now_ms, &mut self.examined)
+            .map_err(|error| Error::of(&self.path, &error));
+        if expired.as_ref().map_or(true, |it| it.names > 0) {
+            self.interned.forget();
+        }
+        if expired.is_err() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        expired
+    }
+
+    /// The bytes that the journal uses on the disk, without its write-ahead log.
+    pub fn size(&self) -> Result<u64, Error> {
+        expiry::used_bytes(&self.connection).map_err(|error| self.broken(&error))
+    }
+
+    /// Gives an end to all sessions and opens that have none: the time at which something was last written.
+    fn finish_all(&self) -> Result<usize, Error> {
+        let finish = || {
+            self.connection.execute("INSERT OR IGNORE INTO text (text) VALUES (?1)", [SERVER_LOST])?;
+            self.connection.execute(
+                "UPDATE entry INDEXED BY entry_long SET \
+                 finish = max(id / 1000, coalesce((SELECT value FROM meta WHERE name = 'written_ms'), 0)), \
+                 reason = (SELECT id FROM text WHERE text = ?1) \
+                 WHERE (kind <= 2 AND (finish IS NULL OR finish - id / 1000 >= 60000)) AND finish IS NULL",
+                [SERVER_LOST],
+            )
+        };
+        finish().map_err(|error| self.broken(&error))
+    }
+
+    fn last_entry(&self) -> Result<EntryId, Error> {
+        let last =
+            self.connection.query_row("SELECT max(id) FROM entry", [], |row| row.get::<_, Option<i64>>(0));
+        Ok(EntryId(last.map_err(|error| self.broken(&error))?.unwrap_or_default()))
+    }
+
+    fn broken(&self, error: &rusqlite::Error) -> Error {
+        Error::of(&self.path, error)
+    }
+}
+
+/// The reason of an end that nobody has recorded: the server was killed, or the machine stopped.
+const SERVER_LOST: &str = "server_lost";
+
+/// A batch that is being written.
+pub struct Batch<'a> {
+    connection: &'a Connection,
+    path: &'a Path,
+    interned: &'a mut Interned,
+    last: &'a mut EntryId,
+    acts: Vec<Act>,
+}
+
+impl Batch<'_> {
+    /// The number of the next entry, which begins at this time.
+    pub fn next_id(&mut self, time_ms: i64) -> EntryId {
+        *self.last = self.last.next(time_ms);
+        *self.last
+    }
+
+    /// A free number for an entry that began at this time, before others that have numbers.
+    pub fn earlier_id(&mut self, time_ms: i64) -> Result<EntryId, Error> {
+        let find = || {
+            // From the end of the millisecond, whose beginning may be in use by entries that are not written yet.
+            let first = EntryId::at(time_ms).0;
+            let mut is_used = self.connection.prepare_cached("SELECT 1 FROM entry WHERE id = ?1")?;
+            for id in (first..first.saturating_add(PER_MS)).rev() {
+                if !is_used.exists([id])? {
+                    return Ok(Some(EntryId(id)));
+                }
+            }
+            Ok(None)
+        };
+        let found: rusqlite::Result<Option<EntryId>> = find();
+        let found = found.map_err(|error| Error::of(self.path, &error))?;
+        Ok(found.unwrap_or_else(|| self.next_id(time_ms)))
+    }
+
+    /// Adds an entry.
+    pub fn insert(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
+        self.try_insert(entry).map_err(|error| Error::of(self.path, &error))
+    }
+
+    fn try_insert(&mut self, entry: &Entry<'_>) -> rusqlite::Result<()> {
+        let (connection, names) = (self.connection, &mut *self.interned);
+        let place = entry.place.map(|(share, path)| names.place(connection, share, path)).transpose()?;
+        let to = entry
+            .place
+            .zip(entry.to)
+            .map(|((share, _), to)| names.place(connection, share, to))
+            .transpose()?;
+        let person = entry.person.map(|it| names.person(connection, &it)).transpose()?;
+        let client = entry.client.map(|it| names.text(connection, it)).transpose()?;
+        let reason = entry.finish.map(|it| it.reason).or(entry.reason);
+        let reason = reason.map(|it| names.text(connection, it)).transpose()?;
+        let by_person = entry.blocker.map(|it| names.person(connection, &it.person)).transpose()?;
+        let by_client = entry.blocker.map(|it| names.text(connection, it.client)).transpose()?;
+        let is_open = entry.kind == Kind::Open;
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO entry (id, kind, place, to_place, person, client, session, file, access, finish, reason, read, \
+             written, by_person, by_client, by_file, count) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        )?;
+        insert.execute(params![
+            entry.id.0,
+            entry.kind as i64,
+            place,
+            to,
+            person,
+            client,
+            entry.session,
+            entry.file,
+            entry.access,
+            entry.finish.map(|it| it.at_ms),
+            reason,
+            entry.finish.filter(|_| is_open).map(|it| saturated(it.read)),
+            entry.finish.filter(|_| is_open).map(|it| saturated(it.written)),
+            by_person,
+            by_client,
+            entry.blocker.map(|it| it.file),
+            entry.count.map(saturated),
+        ])?;
+        Ok(())
+    }
+
+    /// Records the end of an entry that was added without one. Returns false if there is no such entry.
+    pub fn finish(&mut self, id: EntryId, finish: &Finish<'_>) -> Result<bool, Error> {
+        let mut try_finish = || {
+            let reason = self.interned.text(self.connection, finish.reason)?;
+            let mut update = self.connection.prepare_cached(
+                "UPDATE entry SET finish = ?2, reason = ?3, read = CASE kind WHEN 2 THEN ?4 END, \
+                 written = CASE kind WHEN 2 THEN ?5 END WHERE id = ?1",
+            )?;
+            update.execute(params![
+                id.0,
+                finish.at_ms,
+                reason,
+                saturated(finish.read),
+                saturated(finish.written)
+            ])
+        };
+        try_finish().map(|changed| changed > 0).map_err(|error| Error::of(self.path, &error))
+    }
+
+    /// Adds an act of administration at the end of the chain.
+    pub fn act(&mut self, act: Act) {
+        self.acts.push(act);
+    }
+}
+
+fn saturated(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
