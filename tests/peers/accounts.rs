@@ -266,6 +266,17 @@ fn net_user_adds_changes_and_deletes_an_account() {
     assert_eq!(refused("First 1"), Some(NtStatus::ACCOUNT_EXPIRED));
     net(&["carl"]).success().says("Account expires").says("2001-02-0");
     net(&["carl", "/expires:tomorrow"]).failure();
+    // No time is permitted; a wrong password is not told from that.
+    net(&["carl", "/expires:NEVER", "/times:never"]).success();
+    assert_eq!(refused("First 1"), Some(NtStatus::INVALID_LOGON_HOURS));
+    assert_eq!(refused("wrong"), Some(NtStatus::LOGON_FAILURE));
+    net(&["carl"]).success().says("Logon hours allowed").says("None");
+    assert!(server.log().contains("may not log on at this hour"), "{}", server.log());
+    net(&["carl", "/times:M-F,8-18"]).success();
+    net(&["carl"]).success().says("Friday 8:00 AM - 6:00 PM");
+    net(&["carl", "/times:M-F"]).failure();
+    net(&["carl", "/times:Su-Sa,0-24"]).success();
+    assert_eq!(refused("First 1"), None);
     net(&["carl", "/expires:NEVER", "/logonpasswordchg:yes"]).success();
     assert_eq!(refused("First 1"), Some(NtStatus::PASSWORD_MUST_CHANGE));
     net(&["carl"]).success().says("At the next logon");

@@ -92,6 +92,8 @@ pub struct AccountRecord {
 pub enum Outdated {
     /// The account has expired.
     Account,
+    /// The account may not log on at this hour of the week.
+    Hours,
     /// The password is older than the rules allow.
     Password,
     /// The user must change the password before the first logon with it.

@@ -46,6 +46,9 @@ pub enum Refusal {
     /// The password is right but the account is locked out.
     #[error("the account is locked out")]
     LockedOut,
+    /// The password is right but the account may not log on at this hour of the week.
+    #[error("the account may not log on at this hour")]
+    LogonHours,
     /// The token is not the one that the protocol requires at this point.
     #[error("the security token is malformed")]
     Malformed,
@@ -79,12 +82,15 @@ impl Refusal {
     /// The change that lets the user log on, for the log; `None` if the reason says it, or if nothing can be done.
     pub const fn remedy(&self) -> Option<&'static str> {
         Some(match self {
-            Self::AccountExpired => "'net user NAME /expires:NEVER' renews the account",
+            Self::AccountExpired => "'shareward net user NAME /expires:NEVER' renews the account",
             Self::MustChangePassword | Self::PasswordExpired => {
-                "the user changes it with 'smbpasswd -r SERVER -U NAME' or in Windows; 'net user NAME *' sets another"
+                "the user changes it with 'smbpasswd -r SERVER -U NAME' or in Windows; 'shareward net user NAME *' sets another"
             }
-            Self::Disabled => "'net user NAME /active:yes' enables the account",
-            Self::LockedOut => "wrong passwords have locked it; 'net user NAME /active:yes' unlocks it",
+            Self::Disabled => "'shareward net user NAME /active:yes' enables the account",
+            Self::LogonHours => "'shareward net user NAME /times:ALL' permits all hours",
+            Self::LockedOut => {
+                "wrong passwords have locked it; 'shareward net user NAME /active:yes' unlocks it"
+            }
             Self::NoCommonMechanism => "the client must support NTLM, or Kerberos in a domain ([domain])",
             Self::NoSuchUser | Self::NotAGuest => "'shareward user add NAME' adds an account",
             Self::NotNtlmV2 => {

@@ -94,6 +94,9 @@ impl User {
         if self.rules.expires.is_some_and(|expires| now >= expires) {
             return Some(Outdated::Account);
         }
+        if !self.rules.permits_hour(now) {
+            return Some(Outdated::Hours);
+        }
         if self.must_change_password() {
             return Some(Outdated::MustChange);
         }

@@ -23,7 +23,7 @@ struct Table;
 
 impl Accounts for Table {
     fn nt_hash(&self, _domain: &str, user: &str) -> Option<AccountRecord> {
-        let name = ["Alice", "disabled", "locked", "passwordless", "expired", "aged", "fresh"]
+        let name = ["Alice", "disabled", "locked", "passwordless", "expired", "aged", "fresh", "asleep"]
             .into_iter()
             .find(|name| name.eq_ignore_ascii_case(user))?;
         Some(AccountRecord {
@@ -33,6 +33,7 @@ impl Accounts for Table {
             locked_out: name == "locked",
             outdated: match name {
                 "expired" => Some(Outdated::Account),
+                "asleep" => Some(Outdated::Hours),
                 "aged" => Some(Outdated::Password),
                 "fresh" => Some(Outdated::MustChange),
                 _ => None,
@@ -238,6 +239,7 @@ fn disabled_accounts_are_reported_only_with_the_right_password() {
         ("disabled", Refusal::Disabled),
         ("locked", Refusal::LockedOut),
         ("expired", Refusal::AccountExpired),
+        ("asleep", Refusal::LogonHours),
         ("aged", Refusal::PasswordExpired),
         ("fresh", Refusal::MustChangePassword),
     ] {

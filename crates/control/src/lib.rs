@@ -20,6 +20,7 @@ mod file;
 pub mod glob;
 mod history;
 pub mod limits;
+mod logon_hours;
 mod maintenance;
 mod notice;
 mod page;
@@ -41,6 +42,7 @@ pub use error::{Error, number};
 pub use event::{Event, EventQuery};
 pub use file::{Access, AccessBits, CloseFile, FileQuery, LockRange, OpenFile, permission};
 pub use history::{History, HistoryEntry, HistoryName, HistoryQuery};
+pub use logon_hours::LogonHours;
 pub use maintenance::{
     AnnounceClose, AnnouncedClose, Drain, DrainPhase, DrainScope, EndDrain, Hold, HoldState, NewDrain,
     NewHold, Recheck, Rechecked, RecheckedConnection,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{LogonHours, Timestamp};
 
 /// One account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct User {
     pub wrong_passwords: Option<u32>,
     /// The time from which on it may not log on; `None` if it does not expire.
     pub expires: Option<Timestamp>,
+    /// The hours of the week at which it may log on; `None` for all hours.
+    pub logon_hours: Option<LogonHours>,
     /// The time from which on its password is too old; `None` if it does not expire.
     pub password_expires: Option<Timestamp>,
     /// True if its user must change the password before the next logon.
@@ -50,6 +52,9 @@ pub struct UserChange {
     /// True if it does not expire, whatever `expires` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub never_expires: Option<bool>,
+    /// See [`User::logon_hours`]; [`LogonHours::ALL`] for all hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logon_hours: Option<LogonHours>,
     /// See [`User::must_change_password`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub must_change_password: Option<bool>,

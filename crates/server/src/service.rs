@@ -40,8 +40,17 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Opens the sockets. Clients that connect wait until the server starts.
+    /// Opens the sockets. Clients that connect wait until the server starts. The control socket comes first: whoever can
+    /// connect to the port can also ask the server about it.
     pub fn open(settings: &Settings) -> Result<Self, StartError> {
+        if settings.listen.is_empty() {
+            return Err(StartError::NoAddress);
+        }
+        let control = settings.control_socket.clone().map(|path| match http::listen(&path) {
+            Ok(socket) => Ok((path, socket)),
+            Err(error) => Err(StartError::ControlSocket { path, error }),
+        });
+        let control = control.transpose()?;
         let listeners: Vec<_> = settings
             .listen
             .iter()
@@ -51,13 +60,6 @@ impl Sockets {
                 Ok((*address, listener))
             })
             .collect::<Result<_, _>>()?;
-        if listeners.is_empty() {
-            return Err(StartError::NoAddress);
-        }
-        let control = settings.control_socket.clone().map(|path| match http::listen(&path) {
-            Ok(socket) => Ok((path, socket)),
-            Err(error) => Err(StartError::ControlSocket { path, error }),
-        });
         let doors = [(Door::Console, &settings.console.listen), (Door::Metrics, &settings.metrics.listen)];
         let mut web = Vec::new();
         for (door, addresses) in doors {
@@ -68,7 +70,7 @@ impl Sockets {
             }
         }
         let helper = StartedHelper::start(settings).map_err(StartError::Notices)?;
-        Ok(Self { listeners, control: control.transpose()?, web, wsd: open_wsd(settings), helper })
+        Ok(Self { listeners, control: control, web, wsd: open_wsd(settings), helper })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {

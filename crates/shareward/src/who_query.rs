@@ -89,6 +89,7 @@ fn is_at_or_below(file: &OpenFile, path: &str) -> bool {
 pub(crate) fn subject(who: &Who) -> String {
     let path = if who.path.is_empty() { r"\" } else { &who.path };
     match &who.share {
+        Some(share) if who.path.is_empty() => format!("the share {share}"),
         Some(share) => format!("{path} on {share}"),
         None => path.to_owned(),
     }

@@ -197,6 +197,7 @@ impl Acceptor {
         }
         match account.outdated {
             Some(Outdated::Account) => return Err(Refusal::AccountExpired),
+            Some(Outdated::Hours) => return Err(Refusal::LogonHours),
             Some(Outdated::Password) => return Err(Refusal::PasswordExpired),
             Some(Outdated::MustChange) => return Err(Refusal::MustChangePassword),
             None => {}

@@ -273,3 +273,31 @@ fn text_of_another_program_is_no_rules() {
         assert!(db.to_text().ends_with(&format!(":{text}:/home\n")), "{}", *db.to_text());
     }
 }
+
+#[test]
+fn logon_hours_are_bits_of_the_week_in_utc() {
+    let mut db = UserDb::parse(SET_2020).unwrap();
+    // Monday from 8 to 10 o'clock: the bits 32 and 33.
+    let mut hours = [0; 21];
+    hours[4] = 0b11;
+    db.amend("alice", |_, rules| rules.logon_hours = Some(hours)).unwrap();
+    let text = db.to_text();
+    assert!(text.contains(":shareward hours=0000000003"), "{}", *text);
+    let db = UserDb::parse(&text).unwrap();
+    let outdated = |time: &str| {
+        let seconds = time.parse::<i64>().unwrap();
+        db.at(FileTime::from_unix(seconds, 0), 0).nt_hash("", "alice").unwrap().outdated
+    };
+    // Around 8 and 10 o'clock of a Monday, and at 8 o'clock of the next day.
+    for (time, expected) in [
+        ("1796025599", Some(Outdated::Hours)),
+        ("1796025600", None),
+        ("1796032799", None),
+        ("1796032800", Some(Outdated::Hours)),
+        ("1796112000", Some(Outdated::Hours)),
+    ] {
+        assert_eq!(outdated(time), expected, "{time}");
+    }
+    let wrong = text.replace("hours=00", "hours=0x");
+    assert!(UserDb::parse(&wrong).unwrap().user("alice").unwrap().rules.logon_hours.is_none());
+}

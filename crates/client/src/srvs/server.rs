@@ -7,7 +7,7 @@ use rpc::srvsvc::{
     ServerInfo102, ServerInfo1005, ServerSetInfoRequest, ServerStatisticsGetRequest, StatServer0,
     TimeOfDayInfo,
 };
-use rpc::wkssvc::{self, WkstaUserEnumRequest, WkstaUserEnumStruct};
+use rpc::wkssvc::{self, WkstaGetInfoRequest, WkstaInfo, WkstaUserEnumRequest, WkstaUserEnumStruct};
 use rpc::{Call, Win32Error, WithLevel};
 
 use super::call::{Refused, Rpc, list, make};
@@ -65,12 +65,26 @@ impl<R: Rpc> SrvsClient<R> {
             _ => return Err(Error::Nonsense("a server without information".into())),
         };
         let membership = self.membership().await;
+        let named = membership.as_ref().map(|it| it.name.clone()).filter(|name| !name.is_empty());
+        let domain = match named {
+            Some(name) => Some(name),
+            None => self.lan_group().await,
+        };
         Ok(Settings {
             domain_member: membership.as_ref().map(|it| it.is_domain),
             dns_domain: membership.as_ref().and_then(|it| it.dns_name.clone()),
-            domain: membership.map(|it| it.name),
+            domain,
             ..shown
         })
+    }
+
+    /// The workgroup of a server that does not report its domain to this caller; `None` if it does not report that, either.
+    async fn lan_group(&self) -> Option<String> {
+        let request = WkstaGetInfoRequest { server_name: Some(self.rpc.server_name()), level: 100 };
+        match make(&self.rpc, wkssvc::ENDPOINT, &request).await.ok()?.info {
+            WkstaInfo::Level100(info) => info.lan_group.filter(|name| !name.is_empty()),
+            _ => None,
+        }
     }
 
     pub(super) async fn server_change(&self, change: &SettingsChange) -> Result<Settings, Error> {

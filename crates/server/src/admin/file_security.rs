@@ -77,6 +77,10 @@ fn behind<T>(
         None => server.share(share),
     };
     let share = share.ok_or(Error::NoSuchShare)?;
+    // Nothing about the files of this share leaves the server unencrypted.
+    if share.settings.encrypt && !caller.is_sealed {
+        return Err(Error::AccessDenied);
+    }
     let _place = share.bulkhead.spare_place().ok_or(Error::Busy)?;
     share.bulkhead.call_apart(|| work(&share))
 }

@@ -55,6 +55,8 @@ pub(crate) struct UserEdit {
     pub(crate) active: Option<bool>,
     /// The time from which on it may not log on; the inner `None` means never.
     pub(crate) expires: Option<Option<FileTime>>,
+    /// The hours of the week at which it may log on; the inner `None` means all.
+    pub(crate) logon_hours: Option<Option<[u8; 21]>>,
     /// True if its user must change the password before the next logon.
     pub(crate) must_change_password: Option<bool>,
     /// True if its user may change the password.
@@ -77,6 +79,9 @@ impl UserEdit {
         let amend = |flags: &mut AccountFlags, rules: &mut AccountRules| {
             if let Some(expires) = self.expires {
                 rules.expires = expires;
+            }
+            if let Some(hours) = self.logon_hours {
+                rules.logon_hours = hours;
             }
             if let Some(changeable) = self.password_changeable {
                 rules.is_password_fixed = !changeable;
@@ -287,22 +292,32 @@ fn set(
 }
 
 /// Lets a caller prove their own password again, if an attempt is permitted now. A wrong one counts as a
-/// failed logon.
-pub(crate) fn prove<T>(server: &Server, caller: &Caller, judge: impl FnOnce() -> Option<T>) -> Option<T> {
+/// failed logon; the error of `judge` is true for one. A right one may be refused for another reason, such as an account
+/// that has expired.
+pub(crate) fn prove<T>(
+    server: &Server,
+    caller: &Caller,
+    judge: impl FnOnce() -> Result<T, bool>,
+) -> Option<T> {
     let mut guesses = server.logons.guesses();
     let attempt = guesses.attempt(&caller.user, origin(caller));
     if guesses.turn(&attempt, server.now()) != Turn::Now {
         return None;
     }
-    let proof = judge();
-    if proof.is_some() {
-        guesses.accepted(&attempt, server.now());
-        return proof;
-    }
-    let locked = guesses.refused(&attempt, true, server.settings().lockout, server.now());
+    let is_wrong = match judge() {
+        Ok(proof) => {
+            guesses.accepted(&attempt, server.now());
+            return Some(proof);
+        }
+        Err(is_wrong) => is_wrong,
+    };
+    let locked = guesses.refused(&attempt, is_wrong, server.settings().lockout, server.now());
     drop(guesses);
-    server.statistics.password_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    audit::act(server, caller, "prove password", "named pipe", &Err(Error::WrongPassword));
+    let error = if is_wrong { Error::WrongPassword } else { Error::AccessDenied };
+    if is_wrong {
+        server.statistics.password_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    audit::act(server, caller, "prove password", "named pipe", &Err(error));
     if locked {
         account_locked(&caller.user, &caller.from);
     }
@@ -392,14 +407,24 @@ mod tests {
         for _ in 0..GUESSES_OF_PAIR.at_once * 2 {
             let wrong = prove(&server, &at("10.0.0.1"), || {
                 judged += 1;
-                None::<()>
+                Err::<(), _>(true)
             });
             assert_eq!(wrong, None);
         }
         assert_eq!(judged, GUESSES_OF_PAIR.at_once);
         assert_eq!(guessed(&server, "alice").wrong, judged, "each counts towards a lock");
-        assert_eq!(prove(&server, &at("10.0.0.1"), || Some(())), None, "nor is the right one looked at");
-        assert_eq!(prove(&server, &at("10.0.0.2"), || Some(())), Some(()));
+        assert_eq!(prove(&server, &at("10.0.0.1"), || Ok(())), None, "nor is the right one looked at");
+        assert_eq!(prove(&server, &at("10.0.0.2"), || Ok(())), Some(()));
         assert_eq!(guessed(&server, "alice").wrong, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn right_password_of_an_expired_account_on_a_pipe_is_no_guess() {
+        let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();
+        let at = |from: &str| Caller { user: "alice".into(), from: from.into(), ..Caller::default() };
+        assert_eq!(prove(&server, &at("10.0.0.1"), || Err::<(), _>(false)), None);
+        assert_eq!(guessed(&server, "alice").wrong, 0);
+        assert_eq!(prove(&server, &at("10.0.0.2"), || Err::<(), _>(true)), None);
+        assert_eq!(guessed(&server, "alice").wrong, 1);
     }
 }

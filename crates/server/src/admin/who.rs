@@ -5,7 +5,7 @@ use wire::names::path_below;
 use wire::{FoldedName, eq_ignore_case};
 
 use super::walk::walk;
-use super::{Caller, Error, Own, Right, scope};
+use super::{Caller, Error, Own, Right, scope, server_path};
 use crate::core::server::Server;
 use crate::core::tree::ShareContent;
 
@@ -15,6 +15,8 @@ pub(crate) struct SharePath {
     pub(crate) share: String,
     /// The path below the share, with backslashes; empty for its root.
     pub(crate) path: String,
+    /// The directory that the path is in, if the path of the share has variables and a path on the disk was asked for.
+    directory: Option<String>,
 }
 
 /// The places of a question's path: a file or directory may be in several shares.
@@ -69,7 +71,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     };
     let in_share = |share: &str, path: &str| {
         let share = server.share(share).ok_or(Error::NoSuchShare)?;
-        let place = SharePath { share: share.settings.name.clone(), path: components(path) };
+        let place = SharePath { share: share.settings.name.clone(), path: components(path), directory: None };
         Ok(Wanted { places: vec![place], around: 1 })
     };
     if let Some(share) = share {
@@ -86,13 +88,23 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     let asked = components(path);
     let mut places: Vec<(bool, usize, SharePath)> = Vec::new();
     for share in server.shares().iter().filter(|it| matches!(it.content, ShareContent::Disk(_))) {
-        let directory = components(&share.settings.path.to_string_lossy());
-        let inside = path_below(&asked, &directory);
-        if inside.or(path_below(&directory, &asked)).is_none() {
-            continue;
+        // A path with variables stands for the directories that are in use.
+        let variable = share.settings.has_variables();
+        let directories = match share.directory().filter(|_| variable) {
+            Some(directory) => directory.paths_in_use(),
+            None => vec![share.settings.path.clone()],
+        };
+        for directory in directories {
+            let directory = directory.to_string_lossy().into_owned();
+            let parts = components(&directory);
+            let inside = path_below(&asked, &parts);
+            if inside.or(path_below(&parts, &asked)).is_none() {
+                continue;
+            }
+            let (is_around, path) = (inside.is_some(), inside.unwrap_or_default().to_owned());
+            let (share, directory) = (share.settings.name.clone(), variable.then_some(directory));
+            places.push((is_around, parts.len(), SharePath { share, path, directory }));
         }
-        let (is_around, path) = (inside.is_some(), inside.unwrap_or_default().to_owned());
-        places.push((is_around, directory.len(), SharePath { share: share.settings.name.clone(), path }));
     }
     places.sort_by_key(|(is_around, length, _)| std::cmp::Reverse((*is_around, *length)));
     let around = places.iter().filter(|(is_around, ..)| *is_around).count();
@@ -111,7 +123,11 @@ pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<H
         let fetch =
             |last, length| server.registry.lock("who").files_below(&place.share, &place.path, last, length);
         let room = HOLDERS_MAX.saturating_sub(holders.len());
-        holders.extend(walk(None, fetch).take(room));
+        // The opens of a share are in the directories of all its users.
+        let is_there = |it: &FileSnapshot| {
+            place.directory.as_deref().is_none_or(|directory| is_in_directory(server, it, directory))
+        };
+        holders.extend(walk(None, fetch).filter(is_there).take(room));
     }
     holders.sort_by_key(|it: &FileSnapshot| it.global_id);
     // A file that was renamed meanwhile may appear under both names.
@@ -132,6 +148,13 @@ pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<H
     holds.sort_by_key(|(id, _)| *id);
     holds.dedup_by_key(|(id, _)| *id);
     Ok(Having { holders, refusals, holds })
+}
+
+/// True if the open is in this directory of a share.
+fn is_in_directory(server: &Server, file: &FileSnapshot, directory: &str) -> bool {
+    let path = server_path(server, file).unwrap_or_default();
+    let rest = path.strip_prefix(directory.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The limit of listed opens: for more, the list of opens has filters and pages.

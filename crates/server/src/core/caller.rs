@@ -34,6 +34,8 @@ pub(crate) struct Caller {
     pub(crate) address: Option<IpAddr>,
     /// The session's user, whom the owners of files are compared with; `None` for users of the machine itself.
     pub(crate) session_user: Option<Arc<User>>,
+    /// True if all messages of the session are encrypted, or the caller is on the machine itself.
+    pub(crate) is_sealed: bool,
     /// The open of the pipe that carries the requests of the control API, which lists of opens leave out: it is a part
     /// of the list, and ends with it.
     pub(crate) own_open: Option<FileGlobalId>,
@@ -43,7 +45,7 @@ impl Caller {
     /// The user of an SMB session, with the rights of the settings in force. A guest has no account, so it has no name
     /// and no rights here.
     pub(crate) fn of_session(server: &Server, session: &Session, peer: SocketAddr) -> Self {
-        Self::of_user(server, session.user(), peer)
+        Self { is_sealed: session.seals(), ..Self::of_user(server, session.user(), peer) }
     }
 
     /// A user who has logged on from this address, with the rights of the settings in force; `None` for a session
@@ -62,6 +64,7 @@ impl Caller {
             from: peer.ip().to_canonical().to_string(),
             address: Some(peer.ip()),
             session_user: user.clone(),
+            is_sealed: false,
             own_open: None,
         }
     }
@@ -108,6 +111,7 @@ impl Caller {
             from: String::from("the control socket"),
             address: None,
             session_user: None,
+            is_sealed: true,
             own_open: None,
         }
     }

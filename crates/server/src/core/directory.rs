@@ -115,6 +115,12 @@ impl Directory {
             || self.by_path.lock().get(path).is_some_and(|directory| directory.strong_count() != 0)
     }
 
+    /// The paths of the directories in use, if the path of the share has variables.
+    pub(crate) fn paths_in_use(&self) -> Vec<PathBuf> {
+        let by_path = self.by_path.lock();
+        by_path.iter().filter(|(_, used)| used.strong_count() != 0).map(|(path, _)| path.clone()).collect()
+    }
+
     /// The directories that can be opened without a client: the share's, or, if its path has variables, those in use.
     pub(crate) async fn places(self: &Arc<Self>) -> Vec<Arc<Files>> {
         if !has_variables(&self.share.path) {

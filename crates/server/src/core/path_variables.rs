@@ -89,7 +89,10 @@ fn value(letter: char, variables: &Variables<'_>) -> Result<String, String> {
         _ => Err(format!("the path of the share has %{letter}, and guests have no directory")),
     };
     match letter {
-        'U' => in_path(&user_of('U')?.name),
+        'U' => {
+            let name = &user_of('U')?.name;
+            of_user(name).ok_or_else(|| no_directory(name))
+        }
         'G' => match &user_of('G')?.actor {
             Actor::User(identity) => {
                 let name = identity::group_name(identity.gid);
@@ -117,16 +120,27 @@ fn home(user: &User) -> Result<String, String> {
 }
 
 fn in_path(name: &str) -> Result<String, String> {
-    component(name).ok_or_else(|| {
-        let name = crate::core::audit::loggable(name);
-        format!("{name} cannot be the name of a directory")
-    })
+    component(name).ok_or_else(|| no_directory(name))
+}
+
+fn no_directory(name: &str) -> String {
+    format!("{} cannot be the name of a directory", crate::core::audit::loggable(name))
+}
+
+/// The name of a user as one component of a path; `None` as with [`component`]. `CORP\carol` becomes `CORP+carol`, and a `+`
+/// in the name of a user `++`, so that no two users have one directory.
+pub(crate) fn of_user(name: &str) -> Option<String> {
+    let name = match name.split_once('\\') {
+        Some((domain, name)) => format!("{domain}+{}", name.replace('+', "++")),
+        None => name.replace('+', "++"),
+    };
+    component(&name)
 }
 
 /// The name as one component of a path. `None` if it cannot be one: a name that is empty, begins with a dot, is too long,
-/// or has a separator or a control character. The backslash after a domain becomes `+`.
-pub(crate) fn component(name: &str) -> Option<String> {
-    let name = name.replacen('\\', "+", 1);
+/// or has a separator or a control character.
+fn component(name: &str) -> Option<String> {
+    let name = name.to_owned();
     let is_good = |c: char| !c.is_control() && !"/\\:*?\"<>|%".contains(c);
     let is_component = !name.is_empty()
         && !name.starts_with('.')
@@ -202,7 +216,15 @@ mod tests {
     #[test]
     fn names_that_could_lead_elsewhere_are_no_components() {
         assert_eq!(component("carol").as_deref(), Some("carol"));
-        assert_eq!(component("CORP\\carol").as_deref(), Some("CORP+carol"));
+        for (name, expected) in [
+            ("carol", "carol"),
+            ("CORP\\carol", "CORP+carol"),
+            ("CORP+carol", "CORP++carol"),
+            ("CORP\\+carol", "CORP+++carol"),
+            ("c++", "c++++"),
+        ] {
+            assert_eq!(of_user(name).as_deref(), Some(expected));
+        }
         assert_eq!(component("jürgen m.").as_deref(), None);
         let long = "x".repeat(201);
         for name in ["", ".", "..", ".ssh", "a/b", "../a", "a\\b\\c", "a\0b", "a\n", "c:", "a.", "%U", &long]

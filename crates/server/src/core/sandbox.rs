@@ -2,11 +2,13 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use auth::UserDb;
 use sandbox::{Places, Report};
 
 use crate::core::config::{NoticeTarget, Settings};
+use crate::core::identity::home_of;
 use crate::core::path_variables::constant_part;
 
 /// Puts the restrictions of the settings on the process, which must not have started a thread yet, and logs those that
@@ -32,6 +34,9 @@ pub fn trial(settings: &Settings) -> Report {
 fn places(settings: &Settings) -> Places {
     let directory = |path: &Path| path.parent().map(Path::to_path_buf);
     let mut change: Vec<_> = settings.shares.iter().map(|share| constant_part(&share.path)).collect();
+    if settings.shares.iter().any(|share| share.path.to_string_lossy().starts_with("%H")) {
+        change.extend(homes_elsewhere(settings));
+    }
     change.push(settings.state_directory.clone());
     // These files are replaced by new ones, which are made beside them.
     change.extend(directory(&settings.users_file));
@@ -56,4 +61,34 @@ fn places(settings: &Settings) -> Places {
         }
     }
     Places { read, change, connect }
+}
+
+/// The home directories of the accounts that are not in the usual place. Those of accounts that are added later can be
+/// reached after a restart.
+fn homes_elsewhere(settings: &Settings) -> Vec<PathBuf> {
+    let Ok((accounts, _)) = UserDb::load(&settings.users_file) else { return Vec::new() };
+    let homes = accounts.users().filter_map(|user| home_of(&user.name));
+    homes.filter(|home| home.is_absolute() && home.parent().is_some() && !home.starts_with("/home")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::config::ShareSettings;
+
+    #[test]
+    fn homes_of_accounts_outside_of_home_are_reached_if_a_share_needs_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = Settings::conventional(false, |_| None);
+        settings.users_file = directory.path().join("users");
+        let mut accounts = UserDb::default();
+        // The home directory of root is /root everywhere.
+        accounts.add("root", 0, "password", auth::users::now()).unwrap();
+        accounts.save(&settings.users_file).unwrap();
+        let has_root = |settings: &Settings| places(settings).change.contains(&PathBuf::from("/root"));
+        settings.shares = vec![ShareSettings::new(String::from("data"), PathBuf::from("/srv/%U"))];
+        assert!(!has_root(&settings));
+        settings.shares = vec![ShareSettings::new(String::from("homes"), PathBuf::from("%H/files"))];
+        assert!(has_root(&settings));
+    }
 }

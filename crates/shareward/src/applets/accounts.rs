@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use client::Administration;
 use control::{NewUser, PasswordChange, Timestamp, User, UserChange, number};
 
-use super::{Applet, Family, Help, command_line};
+use super::{Applet, Family, Help, command_line, logon_times};
 use crate::administration;
 use crate::cli::{self, Options, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
@@ -25,7 +25,7 @@ static HELP: Help = Help {
 NET USER
 username [password | *] [/ACTIVE:{YES | NO}] [/EXPIRES:{date | NEVER}]
         [/PASSWORDCHG:{YES | NO}] [/PASSWORDREQ:{YES | NO}]
-        [/LOGONPASSWORDCHG:{YES | NO}]
+        [/LOGONPASSWORDCHG:{YES | NO}] [/TIMES:{times | ALL | NEVER}]
 username {password | *} /ADD [options]
 username /DELETE
 [--json]
@@ -53,6 +53,9 @@ its password.
   /PASSWORDREQ  NO exempts the account from the rules of 'net accounts'
   /LOGONPASSWORDCHG
                 whether the user must change the password before the next logon
+  /TIMES        the hours at which the user can log on, in this machine's time
+                zone, such as M-F,8-18 or M,4AM-5PM;Sa-Su,0-24. Days are M, T,
+                W, Th, F, Sa, Su. Sessions continue after these hours
 
 Users can change their own password and are asked for the old one.
 Administrators can do everything.
@@ -71,12 +74,13 @@ const ADD: Switch = Switch::net("ADD", Takes::Nothing);
 const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
 const EXPIRES: Switch = Switch::net("EXPIRES", Takes::Value);
 const LOGON_PASSWORD_CHG: Switch = Switch::net("LOGONPASSWORDCHG", Takes::Value);
+const TIMES: Switch = Switch::net("TIMES", Takes::Value);
 const PASSWORD_CHG: Switch = Switch::net("PASSWORDCHG", Takes::Value);
 const PASSWORD_REQ: Switch = Switch::net("PASSWORDREQ", Takes::Value);
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |number| Failure::Usage { error: Numbered::new(number), help: &HELP };
-    let switches = [ACTIVE, ADD, DELETE, EXPIRES, LOGON_PASSWORD_CHG, PASSWORD_CHG, PASSWORD_REQ];
+    let switches = [ACTIVE, ADD, DELETE, EXPIRES, LOGON_PASSWORD_CHG, PASSWORD_CHG, PASSWORD_REQ, TIMES];
     let (words, options) = command_line(cli::parse(words, &cli::asking(&switches)), &HELP, console)?;
     let change = change_of(&words)?;
     let changes = change != UserChange::default();
@@ -136,6 +140,9 @@ fn change_of(words: &Words) -> Result<UserChange, Failure> {
         password_required: flag(&PASSWORD_REQ)?,
         ..UserChange::default()
     };
+    if let Some(times) = words.value(&TIMES) {
+        change.logon_hours = Some(logon_times::parse(times).ok_or_else(wrong)?);
+    }
     match words.value(&EXPIRES) {
         None => {}
         Some(word) if word.eq_ignore_ascii_case("never") => change.never_expires = Some(true),
@@ -236,7 +243,13 @@ fn detail(user: &User) -> String {
         lines.push(("Password expires", password_expires(user)));
     }
     lines.push(("Password required", user.password_required.map(yes_or_no).unwrap_or_default().to_owned()));
+    let is_known = changeable.is_some();
     lines.extend(changeable.map(|changeable| ("User may change password", changeable)));
+    if is_known {
+        let hours = logon_times::lines(user.logon_hours);
+        let labels = std::iter::once("Logon hours allowed").chain(std::iter::repeat(""));
+        lines.extend(labels.zip(hours));
+    }
     lines.push(("Administrator", user.administrator.map(yes_or_no).unwrap_or_default().to_owned()));
     lines.iter().map(|(label, value)| labelled(LABEL_WIDTH, label, value)).collect()
 }

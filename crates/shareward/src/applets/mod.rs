@@ -20,6 +20,7 @@ mod history;
 mod import;
 mod init;
 mod links;
+mod logon_times;
 mod net_use;
 mod openfiles;
 mod psfile;

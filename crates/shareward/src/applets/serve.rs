@@ -27,8 +27,8 @@ Serves the shares of a configuration file, or one directory.
 
   DIRECTORY     Share only this directory, for one user whose name and password
                 are generated and printed once. No configuration is read or
-                written: changes made by 'net share' and other commands are
-                lost when the server stops.
+                written: changes made by 'shareward net share' and other
+                commands are lost when the server stops.
   --config      The configuration file. Default: /etc/shareward/shareward.toml
                 for root, ~/.config/shareward/shareward.toml for others.
   --listen      Addresses to listen on, instead of those in the configuration:

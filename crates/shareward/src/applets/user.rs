@@ -40,7 +40,7 @@ smbpasswd format.
   --file        The users file, instead of the one in the configuration.
 
 A running server uses the changes from the next logon on. Existing sessions
-continue; 'net session /delete' ends them.
+continue; 'shareward net session /delete' ends them.
 The setting 'administrators' in the configuration lists the users who may
 administer the server.
 
@@ -79,7 +79,13 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                 return Err(Failure::Plain(format!("there is no user {name}")));
             }
             let password = permitted(password(name, console)?, &settings)?;
-            change(&path, |users| users.set_password(name, &password, now()))
+            let hash = auth::users::nt_hash(&password);
+            let policy = usize::try_from(settings.passwords.history.saturating_sub(1)).unwrap_or(0);
+            change(&path, |users| {
+                // The settings that the server follows may be others: what is remembered stays.
+                let known = users.user(name).map_or(0, |user| user.rules.old_hashes.len());
+                users.replace_password(name, hash, policy.max(known), now())
+            })
         }
         ("del" | "delete", Some(name)) => {
             if known(&path, console)?.user(name).is_none() {
@@ -96,7 +102,7 @@ fn permitted(password: String, settings: &Settings) -> Result<String, Failure> {
     let min = settings.passwords.min_length;
     if password.chars().count() < usize::try_from(min).unwrap_or(usize::MAX) {
         return Err(Failure::Plain(format!(
-            "the password has fewer than {min} characters\n\nhint: min_password_length, or 'net accounts', has this rule"
+            "the password has fewer than {min} characters\n\nhint: min_password_length, or 'shareward net accounts', has this rule"
         )));
     }
     Ok(password)

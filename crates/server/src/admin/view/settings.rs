@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use control::{
-    Clock, ConsoleState, CurrentCounts, Logon, NewUser, PasswordChange, PasswordRules, PasswordRulesChange,
-    RequestStatistics, Sandbox, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics,
-    StatisticsQuery, TimeClass, Timestamp, User, UserChange,
+    Clock, ConsoleState, CurrentCounts, Logon, LogonHours, NewUser, PasswordChange, PasswordRules,
+    PasswordRulesChange, RequestStatistics, Sandbox, Service, ServiceAction, ServiceState, Settings,
+    SettingsChange, Statistics, StatisticsQuery, TimeClass, Timestamp, User, UserChange,
 };
 use tokio::time::Instant;
 use wire::FileTime;
@@ -134,6 +134,7 @@ fn edit_of(change: &UserChange) -> UserEdit {
     UserEdit {
         active: change.active,
         expires: never.or(at),
+        logon_hours: change.logon_hours.map(|hours| hours.limited()),
         must_change_password: change.must_change_password,
         password_changeable: change.password_changeable,
         password_required: change.password_required,
@@ -326,6 +327,7 @@ fn shown_user(server: &Server, user: &auth::users::User) -> User {
         locked_until: guessed.locked_until.filter(|until| until.0 != u64::MAX).map(timestamp),
         wrong_passwords: Some(guessed.wrong),
         expires: user.rules.expires.map(time),
+        logon_hours: user.rules.logon_hours.map(LogonHours),
         password_expires: user.password_expires(server.password_age_max()).map(time),
         must_change_password: Some(must_change),
         password_changeable: Some(!user.rules.is_password_fixed),

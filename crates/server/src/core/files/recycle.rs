@@ -14,7 +14,7 @@ use wire::ShareName;
 
 use crate::core::config::RecycleSettings;
 use crate::core::open::{Open, OpenFile};
-use crate::core::path_variables::component;
+use crate::core::path_variables::of_user;
 use crate::core::server::Server;
 use crate::core::session::User;
 use crate::core::tree::Share;
@@ -69,7 +69,7 @@ fn is_kept(recycle: &RecycleSettings, path: &RelativePath, size: u64) -> bool {
 /// The bin of a user.
 fn bin(recycle: &RecycleSettings, user: &User) -> Option<Bin> {
     let name = match user.kind {
-        IdentityKind::User => component(&user.name)?,
+        IdentityKind::User => of_user(&user.name)?,
         IdentityKind::Guest | IdentityKind::Anonymous => String::from(GUESTS),
     };
     let directory = recycle.directory.join(&name).ok()?;

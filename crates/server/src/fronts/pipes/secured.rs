@@ -299,9 +299,10 @@ fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller)
     if caller.user.is_empty() || !wire::eq_ignore_case(&claim.user, &caller.user) {
         return wrong();
     }
-    let proven = admin::prove(server, caller, || {
-        let step = acceptor.step(token, &accounts, now);
-        matches!(&step, Step::Done(logon) if logon.identity.kind == IdentityKind::User).then_some(step)
+    let proven = admin::prove(server, caller, || match acceptor.step(token, &accounts, now) {
+        Step::Done(logon) if logon.identity.kind == IdentityKind::User => Ok(Step::Done(logon)),
+        Step::Refused { reason, .. } => Err(reason.is_wrong_guess()),
+        _ => Err(true),
     });
     proven.unwrap_or_else(wrong)
 }

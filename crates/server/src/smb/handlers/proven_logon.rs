@@ -100,7 +100,7 @@ impl Proven<'_> {
     fn settle_keys(&self, user: &User) -> Result<(), NotBegun> {
         // Existing sessions continue, and an administrator can end the pause.
         if self.connection.server.running.is_paused() && !user.administrator {
-            let remedy = Some("'net continue server' ends the pause");
+            let remedy = Some("'shareward net continue server' ends the pause");
             let why = Why { reason: String::from("the server is paused"), remedy };
             return Err(NotBegun { status: NtStatus::SHARING_PAUSED, why });
         }

@@ -314,6 +314,7 @@ fn status_of(reason: &Refusal) -> NtStatus {
         Refusal::AnonymousNotAllowed => NtStatus::ACCESS_DENIED,
         Refusal::AccountExpired => NtStatus::ACCOUNT_EXPIRED,
         Refusal::Disabled => NtStatus::ACCOUNT_DISABLED,
+        Refusal::LogonHours => NtStatus::INVALID_LOGON_HOURS,
         Refusal::MustChangePassword => NtStatus::PASSWORD_MUST_CHANGE,
         Refusal::PasswordExpired => NtStatus::PASSWORD_EXPIRED,
         Refusal::LockedOut => NtStatus::ACCOUNT_LOCKED_OUT,

@@ -106,7 +106,7 @@ async fn connect(
             NotConnected::new(
                 NtStatus::BAD_NETWORK_NAME,
                 "there is no share of this name",
-                "'net share' lists the shares",
+                "'shareward net share' lists the shares",
             )
         })?;
         let admitted = share.admit(server, &user, peer);
@@ -127,7 +127,7 @@ async fn connect(
                 NotConnected::new(
                     NtStatus::BAD_NETWORK_NAME,
                     "the directory of the share cannot be opened",
-                    "'net share' shows the reason",
+                    "'shareward net share' shows the reason",
                 )
             })?),
             None => None,
@@ -184,9 +184,10 @@ fn user_refused(settings: &ShareSettings, kind: IdentityKind) -> Why {
         IdentityKind::User if !settings.users.is_empty() => {
             ("'users' or 'grants' of the share do not admit the user", "add the user to 'users' of the share")
         }
-        IdentityKind::User => {
-            ("no grant of the share is for the user", "'net share SHARE /grant:NAME,CHANGE' adds one")
-        }
+        IdentityKind::User => (
+            "no grant of the share is for the user",
+            "'shareward net share SHARE /grant:NAME,CHANGE' adds one",
+        ),
         IdentityKind::Guest | IdentityKind::Anonymous => {
             ("the share does not admit guests", "log on with an account, or set guest = true for the share")
         }

@@ -136,7 +136,19 @@ pub(super) fn problems(settings: &Settings, users: &UserDb) -> Found {
     wrong.extend(check_state(&settings.state_directory).err().map(Problem::new));
     let of_domain = domain::check(settings, users);
     wrong.extend(of_domain.wrong.into_iter().map(Problem::new));
-    Found { wrong, warnings: of_domain.warnings }
+    let mut warnings = of_domain.warnings;
+    warnings.extend(unknown_interfaces(settings));
+    Found { wrong, warnings }
+}
+
+/// The network interfaces of `leave_out` that the machine does not have: the server would announce itself where it should be
+/// silent, if the name is misspelled.
+fn unknown_interfaces(settings: &Settings) -> Vec<String> {
+    let names = settings.discovery.leave_out.iter();
+    let unknown = names.filter(|name| nix::net::if_::if_nametoindex(name.as_str()).is_err());
+    unknown
+        .map(|name| format!("discovery: leave_out {name}: there is no such network interface now"))
+        .collect()
 }
 
 /// The problems with the files of `[console]` and `[metrics]`.

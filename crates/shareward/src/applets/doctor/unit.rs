@@ -77,37 +77,51 @@ fn hidden(unit: &Unit, share: &ShareSettings) -> Option<Finding> {
     };
     let is_below = |directories: &[&str]| directories.iter().any(|it| share.path.starts_with(it));
     let path = share.path.display();
-    let drop_in = |line: &str| {
+    let drop_in = |lines: &[&str]| {
         let directory = format!("/etc/systemd/system/{UNIT}.d");
-        let line = shell_word(line);
+        let lines: Vec<_> = lines.iter().map(|line| shell_word(line)).collect();
         format!(
-            "mkdir -p {directory} && printf '[Service]\\n%s\\n' {line} >> {directory}/shares.conf && systemctl \
-             daemon-reload && systemctl restart shareward"
+            "mkdir -p {directory} && printf '%s\\n' '[Service]' {} >> {directory}/shares.conf && systemctl \
+             daemon-reload && systemctl restart shareward",
+            lines.join(" ")
         )
     };
-    let gone = |setting: &str, line: &str| {
+    let gone = |setting: &str, lines: &[&str]| {
         Some(Finding::error(
             AREA,
             format!("share {}: {setting} hides {path} from the service", share.name),
             "the service finds no files there, so the share is unavailable",
-            drop_in(line),
+            drop_in(lines),
         ))
     };
     let homes = ["/home", "/root", "/run/user"];
     let home = last("ProtectHome").unwrap_or_default();
-    let is_bound = listed(&["BindPaths", "ReadWritePaths"]);
-    if is_below(&homes) && matches!(home.as_str(), "yes" | "true" | "1" | "on" | "tmpfs") && !is_bound {
-        return gone(&format!("ProtectHome={home}"), "ProtectHome=no");
+    // Below an inaccessible path, no other path can be opened again (InaccessiblePaths= in systemd.exec(5)); a tmpfs can
+    // have others mounted below it.
+    let is_bound = listed(&["BindPaths"]);
+    let is_home_hidden =
+        matches!(home.as_str(), "yes" | "true" | "1" | "on") || (home == "tmpfs" && !is_bound);
+    if is_below(&homes) && is_home_hidden {
+        return gone(&format!("ProtectHome={home}"), &["ProtectHome=no"]);
     }
     if is_below(&["/tmp", "/var/tmp"])
         && (is_on("PrivateTmp") || last("PrivateTmp").is_some_and(|it| it == "disconnected"))
     {
-        return gone("PrivateTmp", "PrivateTmp=no");
+        return gone("PrivateTmp", &["PrivateTmp=no"]);
     }
-    if listed(&["InaccessiblePaths", "TemporaryFileSystem"]) && !is_bound {
-        return gone("InaccessiblePaths or TemporaryFileSystem", &format!("BindPaths={path}"));
+    if listed(&["InaccessiblePaths"]) {
+        // An empty value clears the list; the paths that are not above the share come back.
+        let hides = |it: &str| share.path.starts_with(it.trim_start_matches(['-', '+']));
+        let others = unit.get("InaccessiblePaths").into_iter().flatten();
+        let others: Vec<_> = others.flat_map(|it| it.split_whitespace()).filter(|it| !hides(it)).collect();
+        let others = format!("InaccessiblePaths={}", others.join(" "));
+        let lines = ["InaccessiblePaths=", others.as_str()];
+        return gone("InaccessiblePaths", if others.ends_with('=') { &lines[..1] } else { &lines });
     }
-    if share.read_only || is_bound {
+    if listed(&["TemporaryFileSystem"]) && !is_bound {
+        return gone("TemporaryFileSystem", &[&format!("BindPaths={path}")]);
+    }
+    if share.read_only || is_bound || listed(&["ReadWritePaths"]) {
         return None;
     }
     let system = last("ProtectSystem").unwrap_or_default();
@@ -130,7 +144,7 @@ fn hidden(unit: &Unit, share: &ShareSettings) -> Option<Finding> {
         AREA,
         format!("share {}: {setting} makes {path} read-only for the service", share.name),
         "clients cannot write, although the share permits it",
-        drop_in(&format!("ReadWritePaths={path}")),
+        drop_in(&[&format!("ReadWritePaths={path}")]),
     ))
 }
 
@@ -161,6 +175,14 @@ mod tests {
         let hidden = told("ProtectHome=yes", "", "/home/ann/shared");
         assert_eq!(hidden.what, "share data: ProtectHome=yes hides /home/ann/shared from the service");
         assert!(hidden.fix.unwrap().contains("ProtectHome=no"));
+        let hidden = told("InaccessiblePaths=-/root -/run/user", "BindPaths=/root/data", "/root/data");
+        assert_eq!(hidden.severity, Severity::Error, "a path below an inaccessible one stays inaccessible");
+        let fix = hidden.fix.unwrap();
+        assert!(fix.replace('\'', "").contains("InaccessiblePaths= InaccessiblePaths=-/run/user"), "{fix}");
+        let fix = told("InaccessiblePaths=/srv", "", "/srv/data").fix.unwrap();
+        assert!(fix.contains("InaccessiblePaths=") && !fix.contains("/srv"), "{fix}");
+        let fix = told("TemporaryFileSystem=/srv:ro", "", "/srv/data").fix.unwrap();
+        assert!(fix.contains("BindPaths=/srv/data"), "{fix}");
         for (unit, drop_in, share, setting) in [
             ("PrivateTmp=yes", "", "/tmp/x", "PrivateTmp"),
             ("ProtectSystem=strict", "", "/srv/data", "ProtectSystem=strict"),
@@ -182,6 +204,7 @@ mod tests {
             ("ProtectHome=yes", "", "/srv/data"),
             ("ProtectSystem=strict", "ReadWritePaths=/srv", "/srv/data"),
             ("ProtectSystem=full", "", "/srv/data"),
+            ("ProtectHome=tmpfs", "BindPaths=/home/ann", "/home/ann"),
             ("# ProtectHome=yes", "", "/home/ann"),
             ("InaccessiblePaths=/srv", "InaccessiblePaths=", "/srv/data"),
         ] {

@@ -66,7 +66,8 @@ Filters (an open is selected if it matches all of them):
 
 With /CLOSE:
   --force    close at once. Changes that the client has not written are lost
-  --grace    seconds that the client has to write its changes, at most 35
+  --grace    seconds that the client has to write its changes, at most 35;
+             10 without this option
   --expect-user, --expect-path
              close only if the open still has this user or path; else fail
              with 2314

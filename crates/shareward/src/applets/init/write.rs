@@ -23,7 +23,7 @@ pub(super) fn check_absent(config: &Path) -> Result<(), Failure> {
         Err(error) => Err(Failure::Plain(format!("cannot read {}: {error}", config.display()))),
         Ok(bytes) if bytes == setup::PACKAGED => Ok(()),
         Ok(_) => Err(Failure::Plain(format!(
-            "{} exists already; nothing was changed\n\nhint: edit it, or use 'net share' and 'shareward user'; --output DIR \
+            "{} exists already; nothing was changed\n\nhint: edit it, or use 'shareward net share' and 'shareward user'; --output DIR \
              writes elsewhere",
             config.display()
         ))),
@@ -182,7 +182,7 @@ const SHARES: &str = "\
 # Not set here: signing, encryption, guests' domains, locking of accounts, a domain.
 
 # The shares. `users` may use a share; without it, all users may. guest = true admits everybody, without a password.
-# read_only = true: nobody writes. The permissions of the files apply as well. 'net share' changes this list.
+# read_only = true: nobody writes. The permissions of the files apply as well. 'shareward net share' changes this list.
 ";
 
 /// The final text: how to start the server, and what clients type.

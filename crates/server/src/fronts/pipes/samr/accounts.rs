@@ -123,7 +123,7 @@ impl Account {
             primary_group_id: DOMAIN_USERS,
             account_control: self.control(server),
             which_fields: WHICH_FIELDS,
-            logon_hours: LogonHours(Some([0xff; 21])),
+            logon_hours: LogonHours(Some(self.user.rules.logon_hours.unwrap_or([0xff; 21]))),
             bad_password_count: u16::try_from(wrong).unwrap_or(u16::MAX),
             nt_password_present: u8::from(self.user.nt_hash.is_some()),
             ..UserAllInformation::default()
