@@ -36,6 +36,9 @@ pub(crate) enum PasswordRefused {
     /// The password is right but the account has expired.
     #[error("The account has expired.")]
     AccountExpired,
+    /// The password is right but the account may not log on at this hour of the week.
+    #[error("The account may not log on at this time.")]
+    LogonHours,
     /// The password is right but must be changed first.
     #[error("The password has expired or must be changed before the next logon.")]
     PasswordExpired,
@@ -61,6 +64,7 @@ impl PasswordRefused {
             Self::LockedOut => 1909,
             Self::Disabled => 1331,
             Self::AccountExpired => 1793,
+            Self::LogonHours => 1328,
             Self::PasswordExpired => 1330,
             Self::NotGranted => 1385,
             Self::TooMany => 170,
@@ -312,11 +316,13 @@ impl Refusing<'_> {
             Refusal::LockedOut => PasswordRefused::LockedOut,
             Refusal::Disabled => PasswordRefused::Disabled,
             Refusal::AccountExpired => PasswordRefused::AccountExpired,
+            Refusal::LogonHours => PasswordRefused::LogonHours,
             Refusal::MustChangePassword | Refusal::PasswordExpired => PasswordRefused::PasswordExpired,
             Refusal::Internal | Refusal::OutOfOrder => PasswordRefused::Internal,
             Refusal::Domain { status: NO_LOGON_SERVERS, .. } => PasswordRefused::NoLogonServers,
             Refusal::Domain { status: NtStatus::PASSWORD_EXPIRED, .. } => PasswordRefused::PasswordExpired,
             Refusal::Domain { status: NtStatus::ACCOUNT_EXPIRED, .. } => PasswordRefused::AccountExpired,
+            Refusal::Domain { status: NtStatus::INVALID_LOGON_HOURS, .. } => PasswordRefused::LogonHours,
             _ => PasswordRefused::Wrong,
         }
     }
