@@ -70,7 +70,7 @@ impl Sockets {
             }
         }
         let helper = StartedHelper::start(settings).map_err(StartError::Notices)?;
-        Ok(Self { listeners, control: control, web, wsd: open_wsd(settings), helper })
+        Ok(Self { listeners, control, web, wsd: open_wsd(settings), helper })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
