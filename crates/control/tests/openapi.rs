@@ -6,11 +6,12 @@ use control::{
     Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Connection,
     ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase, DrainScope, EndDrain, Ended, Error,
     Event, EventQuery, FileQuery, Grant, GrantRight, History, HistoryEntry, HistoryName, HistoryQuery, Hold,
-    HoldState, LockRange, Logon, LogonHours, NewDrain, NewHold, NewShare, NewUser, NoticeState, OpenFile, Outcome, Page,
-    PasswordChange, PasswordRules, PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal,
-    RefusalKind, RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState,
-    Session, SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
-    StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
+    HoldState, LockRange, Logon, LogonHours, NewDrain, NewHold, NewShare, NewUser, NoticeState, OpenFile,
+    Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange, Recheck, Rechecked,
+    RecheckedConnection, Refusal, RefusalKind, RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service,
+    ServiceAction, ServiceState, Session, SessionQuery, SessionShare, Settings, SettingsChange, Share,
+    ShareChange, ShareKind, Statistics, StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who,
+    WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
