@@ -111,6 +111,8 @@ async fn top_shows_an_open_file_closes_it_and_gives_the_terminal_back() {
     terminal.tmux(&["resize-window", "-x", "40", "-y", "10"]);
     terminal
         .wait("keys of a narrow screen", |it| it.contains("? help  q quit") && !it.contains("Enter detail"));
+    terminal.press("C-l");
+    terminal.expect("filter: HELD");
     terminal.press("C-z");
     terminal.expect("ready$");
     terminal.type_in("fg");

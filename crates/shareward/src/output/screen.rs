@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use control::number;
 use crossterm::cursor::{Hide, Show};
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use crossterm::{ExecutableCommand as _, QueueableCommand as _};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -58,7 +60,10 @@ impl Screen {
 
     /// Draws all cells again, whatever the terminal shows.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Terminal::clear asks the terminal for its cursor, and the answer would be read as keys.
+        io::stdout().execute(Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     /// Stops the process as Ctrl-Z does, with the terminal given back, and takes the terminal again when the process
@@ -67,7 +72,7 @@ impl Screen {
         give_back();
         rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
         show()?;
-        self.terminal.clear()
+        self.clear()
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn run(servers: &Servers, look: Look) -> Result<(), Failure> {
     let mut screen = Screen::take()?;
     let lost =
         |error: std::io::Error| Failure::from(Numbered::new(number::NOT_SUPPORTED).hint(error.to_string()));
-    let mut keys = EventStream::new();
+    let mut keys = Some(EventStream::new());
     let mut terminate = signal(SignalKind::terminate()).map_err(lost)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(lost)?;
     let mut acts = FuturesUnordered::new();
@@ -52,7 +52,7 @@ pub(super) async fn run(servers: &Servers, look: Look) -> Result<(), Failure> {
             biased;
             _ = terminate.recv() => return Ok(()),
             _ = hang_up.recv() => return Ok(()),
-            event = keys.next() => {
+            event = next(&mut keys) => {
                 let Some(event) = event else { return Ok(()) };
                 is_changed = true;
                 drawn = Instant::now() - FRAME;
@@ -89,9 +89,9 @@ pub(super) async fn run(servers: &Servers, look: Look) -> Result<(), Failure> {
             Some(Command::Quit) => return Ok(()),
             Some(Command::Suspend) => {
                 // The reader of keys must not take those that are for the shell.
-                drop(std::mem::take(&mut keys));
+                keys = None;
                 screen.suspend().map_err(lost)?;
-                keys = EventStream::new();
+                keys = Some(EventStream::new());
             }
             Some(Command::Redraw) => screen.clear().map_err(lost)?,
             Some(Command::Refresh) => refreshes.iter().for_each(Notify::notify_one),
@@ -105,6 +105,14 @@ pub(super) async fn run(servers: &Servers, look: Look) -> Result<(), Failure> {
                 }
             }
         }
+    }
+}
+
+/// The next event of the terminal; none comes while it is given back.
+async fn next(keys: &mut Option<EventStream>) -> Option<std::io::Result<TerminalEvent>> {
+    match keys {
+        Some(keys) => keys.next().await,
+        None => std::future::pending().await,
     }
 }
 
