@@ -183,7 +183,7 @@ fn ordinary_users_see_their_own_and_change_nothing() {
     assert_eq!(console.get_as(&alice, "/v1/files").status, 403);
     assert_eq!(console.get_as(&alice, "/v1/files?mine=true").status, 200);
     assert_eq!(console.get_as(&alice, "/v1/sessions?mine=true").status, 200);
-    for refused in ["/v1/statistics", "/v1/users", "/live", "/metrics"] {
+    for refused in ["/v1/statistics", "/v1/users", "/v1/events", "/metrics"] {
         assert_eq!(console.get_as(&alice, refused).status, 403, "{refused}");
     }
     assert_eq!(console.request_as(&alice, "PATCH /v1/settings", "{\"comment\":\"x\"}").status, 403);
