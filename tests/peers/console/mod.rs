@@ -227,6 +227,53 @@ async fn events_arrive_and_end_with_the_session() {
     drop(tree);
 }
 
+/// Reads the answer to a request until it has the text, or until it is over.
+fn read_until(console: &Console, user: &User, path: &str, ends: &[&str]) -> (std::net::TcpStream, String) {
+    let mut stream = console.connect();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n", console.address, user.cookie);
+    stream.write_all(head.as_bytes()).expect("send");
+    let text = read_on(&mut stream, ends);
+    (stream, text)
+}
+
+fn read_on(stream: &mut std::net::TcpStream, ends: &[&str]) -> String {
+    let (mut text, mut bytes) = (String::new(), [0; 16_384]);
+    while !ends.iter().any(|end| text.contains(end)) {
+        let length = stream.read(&mut bytes).unwrap_or_else(|error| panic!("{error} after {text}"));
+        assert!(length > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&bytes[..length]));
+    }
+    text
+}
+
+/// Answers that go on end with the session of the console, those of the control API, too.
+#[test]
+fn event_stream_of_the_control_api_ends_with_the_session() {
+    let console = console("");
+    for (user, path) in [("admin", "/v1/events"), ("alice", "/v1/events?mine=true")] {
+        let user = console.log_on(user);
+        let (mut stream, begun) = read_until(&console, &user, path, &["\"begin\""]);
+        assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
+        console.request_as(&user, "DELETE /session", "");
+        read_on(&mut stream, &["0\r\n\r\n"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ordinary_users_get_their_own_events_only() {
+    let console = console("");
+    let alice = console.log_on("alice");
+    let (mut stream, begun) = read_until(&console, &alice, "/live", &["\"begin\""]);
+    assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
+    let subject = testkit::Subject::Shareward(console.server);
+    let others = scripted::tree(&subject, "admin", "data").await;
+    let own = scripted::tree(&subject, "alice", "data").await;
+    let events = read_on(&mut stream, &["tree_up"]);
+    assert!(events.contains("\"user\":\"alice\"") && !events.contains("admin"), "{events}");
+    drop((others, own));
+}
+
 #[test]
 fn heads_and_bodies_that_are_too_long_are_refused() {
     let console = console("");

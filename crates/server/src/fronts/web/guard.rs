@@ -70,16 +70,15 @@ fn without_port(host: &str) -> &str {
 
 /// Refuses requests of pages of other origins. A request that changes something must state its origin.
 fn check_origin(remote: Remote, host: &str, request: &Request) -> Result<(), Refused> {
-    let scheme = if remote.is_secure { "https" } else { "http" };
+    // Without TLS here, there may be a proxy with TLS before the server, whose origin the browser states.
+    let schemes: &[&str] = if remote.is_secure { &["https://"] } else { &["http://", "https://"] };
     let refused = |hint: &str| {
         let message = "The request comes from another origin.";
         Err(Refused::new(StatusCode::FORBIDDEN, number::ACCESS_DENIED, message).with_hint(hint))
     };
     let is_own = |origin: &str| {
-        origin
-            .strip_prefix(scheme)
-            .and_then(|rest| rest.strip_prefix("://"))
-            .is_some_and(|rest| rest.eq_ignore_ascii_case(host))
+        let mut hosts = schemes.iter().filter_map(|scheme| origin.strip_prefix(scheme));
+        hosts.any(|it| it.eq_ignore_ascii_case(host))
     };
     match request.headers().get(ORIGIN) {
         Some(origin) if origin.to_str().is_ok_and(is_own) => Ok(()),
@@ -172,12 +171,14 @@ mod tests {
         assert!(of("GET", Some("https://files:8445"), true));
         assert!(of("DELETE", Some("https://FILES:8445"), true));
         assert!(of("DELETE", Some("http://files:8445"), false));
+        assert!(of("DELETE", Some("https://files:8445"), false), "by way of a proxy with TLS");
         for (method, origin, is_secure) in [
             ("DELETE", None, true),
             ("POST", None, true),
             ("POST", Some("null"), true),
             ("POST", Some("http://files:8445"), true),
-            ("POST", Some("https://files:8445"), false),
+            ("POST", Some("https://evil.example"), false),
+            ("POST", Some("ftp://files:8445"), false),
             ("POST", Some("https://files"), true),
             ("POST", Some("https://files:8445.evil.example"), true),
             ("GET", Some("https://evil.example"), true),

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use control::number;
 
 use super::sessions::Visit;
-use super::{Remote, Web};
+use super::{Remote, Web, live};
 use crate::admin::{Caller, Error, Seat};
 use crate::core::bulkhead;
 use crate::fronts::http::{Peer, Refused};
@@ -49,7 +49,8 @@ pub(super) async fn identify(
 /// The session of a request. One that changes something needs the token of the session's pages, too.
 pub(super) fn visit(web: &Web, remote: Remote, request: &Request) -> Result<Visit, Refused> {
     let headers = request.headers();
-    let is_use = !headers.contains_key(AUTOMATIC);
+    // A browser connects to the event stream again by itself, and cannot say so.
+    let is_use = !headers.contains_key(AUTOMATIC) && request.uri().path() != live::PATH;
     let token = cookie(headers, remote).ok_or_else(logged_off)?;
     let visit = web.sessions.visit(token, is_use, web.server.now()).ok_or_else(logged_off)?;
     if !request.method().is_safe() && !has_token(headers, &visit) {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use control::{Event, EventQuery};
 use futures_util::stream::{self, StreamExt as _};
@@ -40,18 +41,86 @@ pub(super) async fn events(
         }
         reader => reader?,
     };
-    let watching = Watching { web, visit, peer, reader, epoch: 0 };
+    let watching = Watching { guest: Guest { web, visit, peer }, reader, epoch: 0 };
     // The head of the answer is sent at once, with the time after which the browser connects again.
     let begun = stream::iter([Ok(Bytes::from(format!("retry: {RETRY_MS}\n\n")))]);
     let body = Body::from_stream(begun.chain(stream::unfold(Some(watching), next)));
     Ok(([(CONTENT_TYPE, "text/event-stream")], body).into_response())
 }
 
-/// A browser that reads events.
-struct Watching {
+/// Ends an answer of the control API that goes on, as the event stream and a hold, with the session of its user.
+pub(super) async fn with_session(
+    State(web): State<Arc<Web>>,
+    Extension(visit): Extension<Visit>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (head, body) = next.run(request).await.into_parts();
+    if body.size_hint().exact().is_some() {
+        return Response::from_parts(head, body);
+    }
+    let lasting = Lasting { guest: Guest { web, visit, peer }, body: body.into_data_stream() };
+    Response::from_parts(head, Body::from_stream(stream::unfold(lasting, next_part)))
+}
+
+/// The user of an answer that goes on.
+struct Guest {
     web: Arc<Web>,
     visit: Visit,
     peer: Peer,
+}
+
+/// Whether the user of an answer may have more of it.
+#[derive(PartialEq, Eq)]
+enum Welcome {
+    Yes,
+    /// The session has ended, or its user may not log on any more.
+    No,
+    /// It cannot be found out at the moment.
+    Unknown,
+}
+
+impl Guest {
+    async fn welcome(&self) -> Welcome {
+        let server = &self.web.server;
+        if !self.web.sessions.is_valid(self.visit.key, server.now()) {
+            return Welcome::No;
+        }
+        match self.peer.caller(server).await {
+            Ok(_) => Welcome::Yes,
+            Err(Error::AccessDenied) => Welcome::No,
+            Err(_) => Welcome::Unknown,
+        }
+    }
+}
+
+/// An answer of the control API that goes on.
+struct Lasting {
+    guest: Guest,
+    body: BodyDataStream,
+}
+
+/// The next part of such an answer.
+async fn next_part(mut lasting: Lasting) -> Option<(Result<Bytes, axum::Error>, Lasting)> {
+    loop {
+        let part = tokio::select! {
+            part = lasting.body.next() => Some(part?),
+            () = lasting.guest.web.sessions.any_ended() => None,
+            () = tokio::time::sleep(PULSE) => None,
+        };
+        if lasting.guest.welcome().await != Welcome::Yes {
+            return None;
+        }
+        if let Some(part) = part {
+            return Some((part, lasting));
+        }
+    }
+}
+
+/// A browser that reads events.
+struct Watching {
+    guest: Guest,
     reader: EventReader,
     /// The run of the server, which the first event names.
     epoch: u64,
@@ -62,13 +131,15 @@ async fn next(watching: Option<Watching>) -> Option<(Result<Bytes, Infallible>, 
     let mut watching = watching?;
     let text = tokio::select! {
         events = watching.reader.next() => watching.written(&events?),
-        () = watching.web.sessions.any_ended() => String::new(),
+        () = watching.guest.web.sessions.any_ended() => String::new(),
         () = tokio::time::sleep(PULSE) => String::from(": the connection is alive\n\n"),
     };
-    if !watching.is_welcome().await {
-        return Some((Ok(Bytes::from_static(b"event: ended\ndata: {}\n\n")), None));
+    match watching.guest.welcome().await {
+        Welcome::Yes => Some((Ok(Bytes::from(text)), Some(watching))),
+        Welcome::No => Some((Ok(Bytes::from_static(b"event: ended\ndata: {}\n\n")), None)),
+        // The browser connects again, and is told what it has missed.
+        Welcome::Unknown => None,
     }
-    Some((Ok(Bytes::from(text)), Some(watching)))
 }
 
 impl Watching {
@@ -85,13 +156,10 @@ impl Watching {
         }
         text
     }
-
-    /// True if the session is valid, and its user may still log on.
-    async fn is_welcome(&self) -> bool {
-        let server = &self.web.server;
-        self.web.sessions.is_valid(self.visit.key, server.now()) && self.peer.caller(server).await.is_ok()
-    }
 }
+
+/// The path of the event stream for browsers.
+pub(super) const PATH: &str = "/live";
 
 /// The time between signs of life, after which the session is checked, too.
 const PULSE: Duration = Duration::from_secs(10);

@@ -91,10 +91,12 @@ impl Web {
 
     fn console(self: &Arc<Self>) -> Router {
         let identify = || from_fn_with_state(Arc::clone(self), identity::identify);
-        let api = http::router(Arc::clone(&self.server)).layer(identify());
+        let api = http::router(Arc::clone(&self.server))
+            .layer(from_fn_with_state(Arc::clone(self), live::with_session))
+            .layer(identify());
         let of_users = Router::new()
             .route("/session", get(logon::current).delete(logon::log_off))
-            .route("/live", get(live::events))
+            .route(live::PATH, get(live::events))
             .layer(identify());
         Router::new()
             .route("/", get(assets::index))
