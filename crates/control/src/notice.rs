@@ -42,6 +42,16 @@ impl NoticeEvent {
         ("logon_failures", Self::LogonFailures),
     ];
 
+    /// True if notices of this event can have a share.
+    pub fn can_have_share(self) -> bool {
+        !matches!(self, Self::IdleSessionEnded | Self::LogonFailures)
+    }
+
+    /// True if notices of this event have a path.
+    pub fn can_have_path(self) -> bool {
+        matches!(self, Self::Refused | Self::Closed | Self::CloseAnnounced | Self::CloseCancelled)
+    }
+
     /// The event's name in the configuration and in JSON.
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(_, event)| *event == self).map_or("", |(name, _)| name)
@@ -127,7 +137,7 @@ impl Notice {
 /// The state of one `[[notice]]` of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoticeState {
-    /// The address of the webhook without its query, or the program of the command.
+    /// The host of the webhook without its path, which may be a secret, or the program of the command.
     pub target: String,
     /// The names of its events.
     pub events: Vec<String>,

@@ -87,6 +87,19 @@ impl Reader<'_> {
         for pattern in table.paths.iter().filter(|it| it.get_ref().is_empty()) {
             self.error(pattern, String::from("the pattern of a path is empty"));
         }
+        for word in table.events.get_ref() {
+            let event = NoticeEvent::NAMES.iter().find(|(name, _)| name == word.get_ref());
+            let Some((name, event)) = event else { continue };
+            let lacks = [
+                ("shares", table.shares.is_empty() || event.can_have_share()),
+                ("paths", table.paths.is_empty() || event.can_have_path()),
+            ];
+            for (filter, _) in lacks.into_iter().filter(|(_, is_possible)| !is_possible) {
+                let message =
+                    format!("{filter} would never select {name}, which has none: use a table of its own");
+                self.error(word, message);
+            }
+        }
         let failures = self.number("failures", table.failures, FAILURES, FAILURES_MAX);
         let within = self.number("within", table.within, WITHIN, WITHIN_MAX);
         let target = match (table.url, table.command) {
@@ -107,8 +120,13 @@ impl Reader<'_> {
                     let message = "command is a list: the absolute path of a program, and its arguments";
                     self.error(&command, String::from(message));
                 }
-                if let Some(secret) = &table.secret_file {
-                    self.error(secret, String::from("secret_file is for notices with url"));
+                for (name, file) in [("secret_file", &table.secret_file), ("ca_file", &table.ca_file)] {
+                    if let Some(file) = file {
+                        self.error(file, format!("{name} is for notices with url"));
+                    }
+                }
+                if table.allow_http {
+                    self.error(&command, String::from("allow_http is for notices with url"));
                 }
                 NoticeTarget::Command(command.into_inner())
             }
@@ -241,6 +259,19 @@ mod tests {
             ("events = ['closed']\ncommand = ['/x']\nshares = ['a/b']", ""),
             ("events = ['closed']\ncommand = ['/x']\npaths = ['']", "pattern"),
             ("events = ['closed']\ncommand = ['/x']\nwhen = 1", "unknown field"),
+            ("events = ['closed']\ncommand = ['/x']\nca_file = 'c'", "ca_file is for notices with url"),
+            (
+                "events = ['closed']\ncommand = ['/x']\nallow_http = true",
+                "allow_http is for notices with url",
+            ),
+            (
+                "events = ['refused', 'logon_failures']\ncommand = ['/x']\nshares = ['data']",
+                "shares would never select logon_failures",
+            ),
+            (
+                "events = ['drain_done']\ncommand = ['/x']\npaths = ['*.db']",
+                "paths would never select drain_done",
+            ),
         ] {
             let errors = read(table).unwrap_err();
             assert!(errors.iter().any(|it| it.contains(error)), "{table}: {errors:?}");

@@ -107,7 +107,7 @@ impl Notices {
                     if before % 1_000 == 0 {
                         let dropped = before.saturating_add(1);
                         tracing::warn!(
-                            target = queue.target(),
+                            target = shown(&queue.settings.target),
                             dropped,
                             "too many notices wait; this one is dropped"
                         );
@@ -129,25 +129,28 @@ impl Queue {
             && (paths.is_empty() || notice.path.as_ref().is_some_and(is_of_path))
     }
 
-    fn target(&self) -> String {
-        match &self.settings.target {
-            NoticeTarget::Webhook { url, .. } => {
-                let authority = url.authority().map(ToString::to_string).unwrap_or_default();
-                format!("{}://{authority}{}", url.scheme_str().unwrap_or_default(), url.path())
-            }
-            NoticeTarget::Command(command) => command.first().cloned().unwrap_or_default(),
-        }
-    }
-
     fn state(&self) -> NoticeState {
         NoticeState {
-            target: self.target(),
+            target: shown(&self.settings.target),
             events: self.settings.events.iter().map(|it| it.name().to_owned()).collect(),
             queued: self.counts.queued.load(Relaxed),
             delivered: self.counts.delivered.load(Relaxed),
             failed: self.counts.failed.load(Relaxed),
             dropped: self.counts.dropped.load(Relaxed),
         }
+    }
+}
+
+/// The receiver for logs and lists: the program, or the host. The path of a URL is often the secret by which a chat lets
+/// others write to it.
+fn shown(target: &NoticeTarget) -> String {
+    match target {
+        NoticeTarget::Webhook { url, .. } => {
+            let authority = url.authority().map(ToString::to_string).unwrap_or_default();
+            let rest = if url.path().len() > 1 { "/..." } else { "/" };
+            format!("{}://{authority}{rest}", url.scheme_str().unwrap_or_default())
+        }
+        NoticeTarget::Command(command) => command.first().cloned().unwrap_or_default(),
     }
 }
 
@@ -187,17 +190,16 @@ async fn deliver_all(
 ) {
     while let Some(notice) = receiver.recv().await {
         let delivered = deliver(&target, helper.as_deref(), &notice).await;
-        let Some(queue) = queue.upgrade() else { continue };
-        queue.counts.queued.fetch_sub(1, Relaxed);
-        match delivered {
-            Ok(()) => {
-                queue.counts.delivered.fetch_add(1, Relaxed);
-            }
-            Err(reason) => {
-                let failed = queue.counts.failed.fetch_add(1, Relaxed).saturating_add(1);
-                let (target, event) = (queue.target(), notice.event.name());
-                tracing::warn!(target, event, id = notice.id, reason, failed, "cannot deliver a notice");
-            }
+        let is_delivered = delivered.is_ok();
+        if let Err(reason) = delivered {
+            let (target, event) = (shown(&target), notice.event.name());
+            tracing::warn!(target, event, id = notice.id, reason, "cannot deliver a notice");
+        }
+        // The settings may have dropped the queue, and its counters, meanwhile.
+        if let Some(queue) = queue.upgrade() {
+            let Counts { queued, delivered, failed, .. } = &queue.counts;
+            queued.fetch_sub(1, Relaxed);
+            (if is_delivered { delivered } else { failed }).fetch_add(1, Relaxed);
         }
     }
 }

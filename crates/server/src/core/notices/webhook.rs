@@ -38,6 +38,25 @@ pub(super) async fn post(
     ca_file: &Path,
     notice: &Notice,
 ) -> Result<(), NotDelivered> {
+    // The file systems of the files may hang, too.
+    let attempt = tokio::time::timeout(ATTEMPT_MAX, attempt(url, secret_file, ca_file, notice)).await;
+    let status = attempt.map_err(|_| NotDelivered::ForNow(String::from("no answer in time")))??;
+    if status.is_success() {
+        return Ok(());
+    }
+    let reason = format!("the receiver answers {status}");
+    let is_temporary = status.is_server_error()
+        || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
+    Err(if is_temporary { NotDelivered::ForNow(reason) } else { NotDelivered::ForGood(reason) })
+}
+
+/// Makes the request, and returns the status of the answer.
+async fn attempt(
+    url: &Uri,
+    secret_file: &Path,
+    ca_file: &Path,
+    notice: &Notice,
+) -> Result<StatusCode, NotDelivered> {
     let body = serde_json::to_vec(notice).map_err(|error| NotDelivered::ForGood(error.to_string()))?;
     let secret = secret(secret_file).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
@@ -56,30 +75,19 @@ pub(super) async fn post(
         .header(DELIVERY, notice.id)
         .body(Body::from(body))
         .map_err(|error| NotDelivered::ForGood(error.to_string()))?;
-    let exchange = async {
-        let host = url.host().unwrap_or_default();
-        let is_tls = url.scheme_str() == Some("https");
-        let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((bare, port)).await.map_err(for_now)?;
-        if !is_tls {
-            return exchange(stream, request).await;
-        }
-        let config = trusting(ca_file).await?;
-        let name = ServerName::try_from(bare.to_owned())
-            .map_err(|error| NotDelivered::ForGood(error.to_string()))?;
-        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(for_now)?;
-        exchange(stream, request).await
-    };
-    let elapsed = |_| NotDelivered::ForNow(String::from("no answer in time"));
-    let status = tokio::time::timeout(ATTEMPT_MAX, exchange).await.map_err(elapsed)??;
-    if status.is_success() {
-        return Ok(());
+    let host = url.host().unwrap_or_default();
+    let is_tls = url.scheme_str() == Some("https");
+    let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((bare, port)).await.map_err(for_now)?;
+    if !is_tls {
+        return exchange(stream, request).await;
     }
-    let reason = format!("the receiver answers {status}");
-    let is_temporary = status.is_server_error()
-        || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
-    Err(if is_temporary { NotDelivered::ForNow(reason) } else { NotDelivered::ForGood(reason) })
+    let config = trusting(ca_file).await?;
+    let name =
+        ServerName::try_from(bare.to_owned()).map_err(|error| NotDelivered::ForGood(error.to_string()))?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(for_now)?;
+    exchange(stream, request).await
 }
 
 /// The signature of a body at a time: HMAC-SHA256 of the time in decimal digits, a full stop, and the body.
