@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use wire::cursor::{Put, ReadCursor, wire_u32};
 
-use crate::limits::{FRAME_BYTES_MAX, LOG_BYTES_MAX};
+use crate::limits::{LOG_BYTES_MAX, WHOLE_FRAME_BYTES};
 use crate::record::{Change, Entry, Key};
 
 /// The first bytes of a log.
@@ -110,7 +110,7 @@ impl Table {
     pub(crate) fn append_all(&self, out: &mut Vec<u8>) {
         let mut payload = Vec::new();
         for (key, bytes) in &self.entries {
-            if payload.len().saturating_add(bytes.len()) > FRAME_BYTES_MAX / 2 {
+            if payload.len().saturating_add(bytes.len()) > WHOLE_FRAME_BYTES {
                 frame(out, &payload);
                 payload.clear();
             }
@@ -182,28 +182,23 @@ impl Header {
     }
 }
 
-/// Appends frames with these changes to the bytes of a log. Changes that fit into one frame are in one.
+/// Appends a frame with these changes to the bytes of a log. They are in one frame however many they are: a LOCK whose
+/// sequence number is in the log without its locks would be lost.
 pub fn append_frame(out: &mut Vec<u8>, offset: u64, changes: &[Change]) {
     let start = out.len() as u64;
     let mut payload = Vec::new();
     for change in changes {
-        let mut one = Vec::new();
         match change {
             Change::Put(entry) => {
                 let mut bytes = Vec::new();
                 entry.encode(&mut bytes);
-                put(&mut one, entry.key(), &bytes);
+                put(&mut payload, entry.key(), &bytes);
             }
             Change::Drop(key) => {
-                one.put_u8(DROP);
-                key.encode(&mut one);
+                payload.put_u8(DROP);
+                key.encode(&mut payload);
             }
         }
-        if payload.len().saturating_add(one.len()) > FRAME_BYTES_MAX && !payload.is_empty() {
-            frame_at(out, start, offset, &payload);
-            payload.clear();
-        }
-        payload.put_bytes(&one);
     }
     if !payload.is_empty() {
         frame_at(out, start, offset, &payload);

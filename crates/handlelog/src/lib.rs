@@ -22,7 +22,7 @@ mod log;
 mod record;
 
 pub use frame::{Damage, Header, Table, append_frame, decode};
-pub use limits::{FRAME_BYTES_MAX, GROUPS_MAX, LOG_BYTES_MAX};
+pub use limits::{GROUPS_MAX, LOG_BYTES_MAX};
 pub use log::{Contents, Durability, HandleLog, OpenError, StoredOpen};
 pub use record::{
     Actor, AppInstance, Birth, Change, Entry, Key, LeaseRecord, LockRecord, OpenFlags, OpenRecord, Owner,

@@ -1,10 +1,11 @@
 //! Limits of the log.
 
-/// Bytes of one frame. A batch of a busy server has some dozens of kilobytes; a larger one is written in several frames.
-pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a frame of a log that is written anew, so that not all of it is in memory twice. A batch of changes is one
+/// frame of any length.
+pub(crate) const WHOLE_FRAME_BYTES: usize = 512 << 10;
 
-/// Bytes of a log that are read: the records of 16,384 opens, each with a thousand locks, and as much again before the
-/// log is written anew. A longer log is refused as damaged.
+/// Bytes of a log that are read and written: the records of 16,384 opens, each with a thousand locks. A longer log is
+/// refused as damaged, and changes that would make it longer are refused.
 pub const LOG_BYTES_MAX: u64 = 1 << 30;
 
 /// Bytes of a log from which on it is written anew when half of them are outdated. A smaller one costs nothing.

@@ -77,6 +77,8 @@ pub struct HandleLog {
     file: Option<File>,
     /// The length of the file in bytes.
     length: u64,
+    /// [`LOG_BYTES_MAX`], without the header.
+    longest: u64,
 }
 
 impl HandleLog {
@@ -109,7 +111,8 @@ impl HandleLog {
             boot,
         };
         let name = name.to_owned();
-        let mut log = Self { directory, name, _lock: lock, header, table, file: None, length: 0 };
+        let mut log =
+            Self { directory, name, _lock: lock, header, table, file: None, length: 0, longest: LONGEST };
         log.rewrite()?;
         Ok((log, contents))
     }
@@ -129,6 +132,11 @@ impl HandleLog {
         }
         let mut bytes = Vec::new();
         append_frame(&mut bytes, self.length, changes);
+        // Entries beyond the limit are refused at once, so that the log can be written again when they have ended.
+        let length = self.length.saturating_add(bytes.len() as u64);
+        if length > self.longest || self.table.bytes() > self.longest {
+            return self.rewrite();
+        }
         let written = file.write_all_at(&bytes, self.length).and_then(|()| self.synchronize(file));
         if written.is_err() {
             // A part of the frame may be in the file; after a failed synchronization, its state is unknown.
@@ -180,6 +188,14 @@ impl HandleLog {
     }
 
     fn write_new(&mut self, unfinished: &str) -> io::Result<()> {
+        // The table counts at least as many bytes for its entries as they have in the file.
+        if self.table.bytes() > self.longest {
+            let longest = self.longest;
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!("the log of opens has more than {longest} bytes"),
+            ));
+        }
         let mut bytes = self.header.encode();
         self.table.append_all(&mut bytes);
         match rustix::fs::unlinkat(&self.directory, unfinished, AtFlags::empty()) {
@@ -205,6 +221,44 @@ impl HandleLog {
 
     fn synchronize(&self, file: &File) -> io::Result<()> {
         if self.header.synchronized { file.sync_data() } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock_entry(offset: u64) -> Change {
+        Change::Put(Entry::Lock(LockRecord { open: 1, offset, length: 1, exclusive: true, count: 1 }))
+    }
+
+    /// A log that were too long to be read again would lose all opens at the next start.
+    #[test]
+    fn changes_that_make_the_log_too_long_are_refused_until_entries_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = || OwnedFd::from(File::open(scratch.path()).unwrap());
+        let open = || HandleLog::open(directory(), "log", Durability::Process, [1; 16]).unwrap().0;
+        let mut log = open();
+        log.longest = 4096;
+        let mut taken = Vec::new();
+        let refused = loop {
+            let change = lock_entry(taken.len() as u64);
+            match log.commit(std::slice::from_ref(&change)) {
+                Ok(()) => taken.push(change),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+        assert!(taken.len() > 50, "{}", taken.len());
+        log.commit(&[]).unwrap_err();
+        let drops = |change: &Change| match change {
+            Change::Put(entry) => Change::Drop(entry.key()),
+            Change::Drop(key) => Change::Drop(*key),
+        };
+        log.commit(&[drops(&lock_entry(taken.len() as u64))]).unwrap();
+        assert!(log.length() <= 4096, "{}", log.length());
+        drop(log);
+        assert_eq!(open().table().len(), taken.len());
     }
 }
 
@@ -252,6 +306,9 @@ fn collect(table: &Table, contents: &mut Contents) {
     }
     contents.opens = opens.into_values().collect();
 }
+
+/// Bytes of a log that can be read again.
+const LONGEST: u64 = LOG_BYTES_MAX - 4096;
 
 /// Only the server's user can read the files.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR);

@@ -275,3 +275,26 @@ fn commit_after_a_failed_one_has_the_changes_of_both() {
     let opens: Vec<_> = contents.opens.into_iter().map(|it| it.open).collect();
     assert_eq!(opens, [record(2, salt), record(3, 3)]);
 }
+
+/// A batch takes effect as a whole or not at all, however long it is: a lock sequence without its locks would be wrong.
+#[test]
+fn long_batch_that_is_cut_anywhere_has_no_effect() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("log");
+    let (mut log, _) = open(scratch.path()).unwrap();
+    log.commit(&[Change::Put(Entry::Open(Box::new(record(1, 1))))]).unwrap();
+    let start = log.length();
+    let lock = |offset| LockRecord { open: 1, offset, length: 1, exclusive: true, count: 1 };
+    let mut batch = vec![Change::Put(Entry::Open(Box::new(record(1, 2))))];
+    batch.extend((0..60_000).map(|offset| Change::Put(Entry::Lock(lock(offset)))));
+    log.commit(&batch).unwrap();
+    drop(log);
+    let whole = fs::read(&path).unwrap();
+    assert!(whole.len() > 2 << 20, "{}", whole.len());
+    for length in [whole.len() - 1, whole.len() / 2, usize::try_from(start).unwrap() + 20] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let (_, contents) = open(scratch.path()).unwrap();
+        let found: Vec<_> = contents.opens.iter().map(|it| (it.open.clone(), it.locks.len())).collect();
+        assert_eq!(found, [(record(1, 1), 0)], "{length} of {} bytes", whole.len());
+    }
+}
