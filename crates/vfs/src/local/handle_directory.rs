@@ -20,7 +20,8 @@ pub(super) fn open_or_make(root: &Root) -> Result<OwnedFd> {
         return Err(Error::ReadOnly);
     }
     match rustix::fs::mkdirat(root.fd.as_fd(), DIRECTORY, Mode::from_raw_mode(0o700)) {
-        Ok(()) | Err(Errno::EXIST) => {}
+        Ok(()) => synchronize(root)?,
+        Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
     let directory =
@@ -29,5 +30,15 @@ pub(super) fn open_or_make(root: &Root) -> Result<OwnedFd> {
     match store::is_ours(root, directory.as_fd(), device)? {
         true => Ok(directory),
         false => Err(Error::AccessDenied),
+    }
+}
+
+/// Brings the new name of the directory onto the disk, so that a loss of power does not take the logs in it away.
+fn synchronize(root: &Root) -> Result<()> {
+    let parent = open_entry(root.fd.as_fd(), b".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    match rustix::fs::fsync(parent) {
+        // The file system has nothing to write.
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
