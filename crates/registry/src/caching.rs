@@ -306,13 +306,16 @@ impl<S: Shell> State<S> {
     /// it reclaims the open (MS-SMB2 3.3.4.6, 3.3.4.7). Requests that wait for an earlier break go on.
     fn take_caching(&mut self, holder: Holder, keep: LeaseState, effects: &mut Effects<S>) {
         let file = match holder {
-            Holder::Oplock(open) => {
-                self.set_oplock(open, level_left(keep), None);
-                self.opens.get(&open).and_then(|open| open.target.file())
+            Holder::Oplock(id) => {
+                self.set_oplock(id, level_left(keep), None);
+                let Some(open) = self.opens.get(&id) else { return };
+                effects.logs.extend(open.logged());
+                open.target.file()
             }
             Holder::Lease(id) => {
                 let left = self.held(holder) & keep;
                 let Some(lease) = self.leases.get_mut(&id) else { return };
+                effects.logs.extend(lease.logs.keys());
                 lease.advance_epoch();
                 if let Some(breaking) = lease.breaking.take() {
                     self.deadlines.clear(breaking.deadline, Deadline::LeaseBreak(id));

@@ -226,7 +226,7 @@ impl<S: Shell> State<S> {
                 self.delete_on_close(key, id, &open);
             }
             removals = self.due_removals(key, &link, open.deletes_with_own.then_some(id), effects);
-            self.touch_logs_of_deleted(key);
+            self.touch_logs_of_deleted(key, effects);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason, used: open.used() });
         effects.dropped.push(Dropped {

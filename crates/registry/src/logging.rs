@@ -285,20 +285,23 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Records that a delete of a file became pending or was withdrawn.
-    pub(crate) fn touch_logs_of(&mut self, key: FileKey) {
-        let Some(file) = self.files.get(&key).filter(|_| !self.logs.0.is_empty()) else { return };
+    /// Records that a delete of a file became pending or was withdrawn. Returns the logs that keep opens of the file.
+    pub(crate) fn touch_logs_of(&mut self, key: FileKey) -> BTreeSet<LogId> {
+        let mut touched = BTreeSet::new();
+        let Some(file) = self.files.get(&key).filter(|_| !self.logs.0.is_empty()) else { return touched };
         for id in file.opens.iter().take(OPENS_TOUCHED_BY_DELETE) {
             if let Some(log) = self.opens.get(id).and_then(|open| open.logged()) {
                 self.logs.touch(log, *id);
+                touched.insert(log);
             }
         }
+        touched
     }
 
     /// Records the pending delete of a file with its remaining opens, because one of its opens has ended.
-    pub(crate) fn touch_logs_of_deleted(&mut self, key: FileKey) {
+    pub(crate) fn touch_logs_of_deleted(&mut self, key: FileKey, effects: &mut Effects<S>) {
         if !self.logs.0.is_empty() && self.is_delete_pending(key) {
-            self.touch_logs_of(key);
+            effects.logs.extend(self.touch_logs_of(key));
         }
     }
 

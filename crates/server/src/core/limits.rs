@@ -266,6 +266,10 @@ pub(crate) const APART_REQUESTS: usize = 256;
 /// available until it responds; other shares are.
 pub(crate) const SHARE_OPEN_WAIT: Duration = Duration::from_secs(3);
 
+/// The time after which a change of an open that outlives the server is in its log, if no request of the open itself made
+/// the change: short, because a crash before that gives the client back what it had lost.
+pub(crate) const UNLOGGED_MAX: Duration = Duration::from_millis(250);
+
 /// The time for which a list of shares waits for the checks of all their directories.
 pub(crate) const SHARE_LOOK_WAIT: Duration = Duration::from_secs(1);
 

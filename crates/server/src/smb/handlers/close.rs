@@ -36,12 +36,14 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let closed =
         server.registry.lock("close").close_open(open.file_id(), CloseReason::ClientClose, server.now());
     let mut effects = closed.map_err(|_| NtStatus::FILE_CLOSED)?;
-    // The end is written to the log here.
-    effects.logs.clear();
+    // The end is written to the log here, and so is a delete that became pending with it for other opens.
+    let is_logged = open.tree().log().is_some_and(|log| effects.logs.remove(&log.id()));
     // Later errors are returned, but the open has ended.
     let removes = effects.dropped.iter().any(|it| it.delete_on_close_now);
     server.apply(effects);
-    server.commit_open(&open).await?;
+    if is_logged {
+        server.commit_share(open.tree()).await?;
+    }
     if let Some(failed) = open.file().and_then(|file| file.state().late) {
         return Err(failed);
     }
