@@ -21,6 +21,7 @@ use wire::msg::{
 };
 use wire::{Command, FileId, Guid, LeaseState, NtStatus, OplockLevel};
 
+use crate::reload::reconfigure;
 use crate::scripted::DATA;
 
 /// The time limit for a client that comes back.
@@ -241,6 +242,37 @@ async fn share_with_a_damaged_log_gives_out_no_persistent_handles() {
     assert!(said.contains("cannot use the log of opens") && said.contains("is damaged"), "{said}");
     // Clients do not see the directory.
     refused(tree.create(&CreateParameters::open(".shareward-handles\\data")).await, NtStatus::ACCESS_DENIED);
+}
+
+/// A reload that changes how the share's directory is opened, or that takes the setting away for a while, does not take
+/// the persistent handles from clients that come later.
+#[tokio::test]
+async fn share_stays_continuous_over_reloads_of_its_other_settings() {
+    let mut subject = started("continuous");
+    let handle = Handle { create: guid(3), lease: None, persistent: true };
+    let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+    let file = tree.create(&handle.open("file")).await.expect("create");
+    for (number, (before, after)) in [
+        ("continuous = true", "continuous = true\nfollow_symlinks = false"),
+        ("continuous = true", "continuous = false"),
+        ("continuous = false", "continuous = true"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        reconfigure(server(&mut subject), before, after);
+        let is_on = after.starts_with("continuous = true");
+        let other = connect(&subject, "bob", guid(2)).await.expect("connect");
+        let offered = other.share.capabilities.contains(ShareCapabilities::CONTINUOUS_AVAILABILITY);
+        assert_eq!(offered, is_on, "{after}: {}", server(&mut subject).log());
+        let create = Handle { create: guid(4 + u8::try_from(number).expect("a number")), ..handle };
+        let name = format!("file{number}");
+        let opened = other.create(&create.open(&name)).await.expect("create");
+        assert_eq!(opened.created.contexts.durable_v2.is_some(), is_on, "{after}");
+    }
+    server(&mut subject).kill_and_restart();
+    let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+    tree.create(&handle.reclaim("file", file.id())).await.expect("reclaim");
 }
 
 /// A client that increments a number in a file under a lock, and comes back whenever the server was killed.

@@ -247,7 +247,8 @@ impl Server {
                 ShareContent::Disk(directory) => directory.is_of(&share),
                 ShareContent::Pipes => true,
             });
-            let kept = known.and_then(|known| known.log.clone());
+            // It is kept with other options of the directory, too, because the server has it open.
+            let kept = before.get(&key).and_then(|known| known.log.clone());
             let log = share.keeps_opens().then(|| kept.unwrap_or_default());
             let (content, bulkhead) = match known {
                 Some(known) => (known.content.clone(), Arc::clone(&known.bulkhead)),

@@ -22,11 +22,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use handlelog::{Durability, HandleLog};
 use parking_lot::Mutex;
 use registry::{FileKey, LeaseId, LogId};
-use wire::NtStatus;
+use wire::{NtStatus, ShareName};
 
 use crate::core::blocking;
 use crate::core::bulkhead::{self, Bulkhead};
 use crate::core::directory::Files;
+use crate::core::limits;
 use crate::core::open::Open;
 use crate::core::server::Server;
 use crate::core::status::of_vfs;
@@ -152,6 +153,13 @@ impl HandleLogs {
         self.open.lock().remove(&id);
     }
 
+    /// The log that is open for this share in this directory.
+    fn of(&self, share: &str, root: FileKey) -> Option<Arc<OpenLog>> {
+        let share = ShareName::new(share);
+        let open = self.open.lock();
+        open.values().find(|log| log.files.root() == root && ShareName::new(&log.share) == share).cloned()
+    }
+
     fn next_id(&self) -> LogId {
         LogId(self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
     }
@@ -164,6 +172,8 @@ impl HandleLogs {
     pub(crate) fn close_all(&self, server: &Server) {
         for log in self.all() {
             log.bulkhead.call_apart(|| log.close(server));
+            // A request that changes an open after this is refused.
+            log.failed.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -203,9 +213,16 @@ impl Server {
 /// Writes the changes that no request waits for, for as long as the server runs.
 pub(crate) async fn keep(server: Arc<Server>) {
     loop {
-        server.signals.logs_changed.notified().await;
+        let changed = server.signals.logs_changed.notified();
+        if server.files.handle_logs.open.lock().is_empty() {
+            changed.await;
+        } else {
+            // Not every change is announced: requests of other clients take caching from an open.
+            let _ = tokio::time::timeout(limits::UNLOGGED_MAX, changed).await;
+        }
         for log in server.files.handle_logs.all() {
-            if !log.is_due(&server) {
+            // A log that could not be written is tried again with the next change.
+            if !server.registry.lock("log_changes").has_log_changes(log.id) {
                 continue;
             }
             // A file system that hangs does not delay the logs of other shares.

@@ -1,5 +1,6 @@
 //! The start of a log: it is opened with its share's directory, and the opens in it wait for their clients.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
@@ -77,13 +78,22 @@ pub(crate) fn open(server: &Arc<Server>, share: &Arc<Share>, files: &Arc<Files>)
             return None;
         }
         log.close(server);
+        server.registry.lock("remove_log").remove_log(log.id);
         server.files.handle_logs.leave(log.id);
         state.log = None;
+    }
+    if let Some(log) = server.files.handle_logs.of(&share.settings.name, files.root()) {
+        // The share did not exist for a while, or kept no opens.
+        log.set_durability(durability);
+        (state.log, state.refused) = (Some(Arc::clone(&log)), None);
+        return Some(log);
     }
     match open_log(server, share, files, durability) {
         Ok((log, contents)) => {
             restore(server, share, &log, contents);
             server.files.handle_logs.enter(&log);
+            // The task that keeps the logs has one now.
+            server.signals.logs_changed.notify_one();
             state.log = Some(Arc::clone(&log));
             state.refused = None;
             Some(log)
@@ -173,10 +183,14 @@ fn restore(server: &Arc<Server>, share: &Arc<Share>, log: &Arc<OpenLog>, content
         );
     }
     let mut ended = Vec::new();
+    let mut leases = BTreeSet::new();
     let mut restored: u64 = 0;
     for stored in &contents.opens {
         match restore_open(server, share, log, stored, &contents) {
-            Ok(()) => restored = restored.saturating_add(1),
+            Ok(()) => {
+                restored = restored.saturating_add(1);
+                leases.extend(stored.open.lease.map(|(client, key)| (client.0, key.0)));
+            }
             Err(reason) => {
                 let OpenRecord { path, owner, file_id, .. } = &stored.open;
                 tracing::warn!(
@@ -190,6 +204,9 @@ fn restore(server: &Arc<Server>, share: &Arc<Share>, log: &Arc<OpenLog>, content
             }
         }
     }
+    let of_ended = contents.leases.iter().map(|lease| (lease.client.0, lease.key.0));
+    let of_ended = of_ended.filter(|lease| !leases.contains(lease));
+    ended.extend(of_ended.map(|(client, key)| Change::Drop(Key::Lease(client, key))));
     if restored > 0 {
         tracing::info!(
             share = name,
