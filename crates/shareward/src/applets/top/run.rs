@@ -108,7 +108,7 @@ pub(super) async fn run(servers: &Servers, look: Look) -> Result<(), Failure> {
     }
 }
 
-/// The next event of the terminal; none comes while it is given back.
+/// Waits for the next event of the terminal; waits for ever while the terminal is given back.
 async fn next(keys: &mut Option<EventStream>) -> Option<std::io::Result<TerminalEvent>> {
     match keys {
         Some(keys) => keys.next().await,
