@@ -224,44 +224,6 @@ impl HandleLog {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lock_entry(offset: u64) -> Change {
-        Change::Put(Entry::Lock(LockRecord { open: 1, offset, length: 1, exclusive: true, count: 1 }))
-    }
-
-    /// A log that were too long to be read again would lose all opens at the next start.
-    #[test]
-    fn changes_that_make_the_log_too_long_are_refused_until_entries_end() {
-        let scratch = tempfile::tempdir().unwrap();
-        let directory = || OwnedFd::from(File::open(scratch.path()).unwrap());
-        let open = || HandleLog::open(directory(), "log", Durability::Process, [1; 16]).unwrap().0;
-        let mut log = open();
-        log.longest = 4096;
-        let mut taken = Vec::new();
-        let refused = loop {
-            let change = lock_entry(taken.len() as u64);
-            match log.commit(std::slice::from_ref(&change)) {
-                Ok(()) => taken.push(change),
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
-        assert!(taken.len() > 50, "{}", taken.len());
-        log.commit(&[]).unwrap_err();
-        let drops = |change: &Change| match change {
-            Change::Put(entry) => Change::Drop(entry.key()),
-            Change::Drop(key) => Change::Drop(*key),
-        };
-        log.commit(&[drops(&lock_entry(taken.len() as u64))]).unwrap();
-        assert!(log.length() <= 4096, "{}", log.length());
-        drop(log);
-        assert_eq!(open().table().len(), taken.len());
-    }
-}
-
 /// Takes the lock of a log.
 fn lock(directory: &OwnedFd, name: &str) -> Result<OwnedFd, OpenError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -312,3 +274,41 @@ const LONGEST: u64 = LOG_BYTES_MAX - 4096;
 
 /// Only the server's user can read the files.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock_entry(offset: u64) -> Change {
+        Change::Put(Entry::Lock(LockRecord { open: 1, offset, length: 1, exclusive: true, count: 1 }))
+    }
+
+    /// A log that were too long to be read again would lose all opens at the next start.
+    #[test]
+    fn changes_that_make_the_log_too_long_are_refused_until_entries_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = || OwnedFd::from(File::open(scratch.path()).unwrap());
+        let open = || HandleLog::open(directory(), "log", Durability::Process, [1; 16]).unwrap().0;
+        let mut log = open();
+        log.longest = 4096;
+        let mut taken = Vec::new();
+        let refused = loop {
+            let change = lock_entry(taken.len() as u64);
+            match log.commit(std::slice::from_ref(&change)) {
+                Ok(()) => taken.push(change),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+        assert!(taken.len() > 50, "{}", taken.len());
+        log.commit(&[]).unwrap_err();
+        let drops = |change: &Change| match change {
+            Change::Put(entry) => Change::Drop(entry.key()),
+            Change::Drop(key) => Change::Drop(*key),
+        };
+        log.commit(&[drops(&lock_entry(taken.len() as u64))]).unwrap();
+        assert!(log.length() <= 4096, "{}", log.length());
+        drop(log);
+        assert_eq!(open().table().len(), taken.len());
+    }
+}
