@@ -94,7 +94,11 @@ impl OpenLog {
             // A write into memory.
             self.write(server)
         };
-        written.map_err(|error| of_vfs(&error.into()))
+        written.map_err(|error| match error.kind() {
+            // The disk is full, or the log has its greatest length.
+            io::ErrorKind::StorageFull => NtStatus::DISK_FULL,
+            _ => of_vfs(&error.into()),
+        })
     }
 
     /// True if the log lacks changes, or has to be written anew.
