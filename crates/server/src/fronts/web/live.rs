@@ -71,13 +71,13 @@ struct Guest {
     peer: Peer,
 }
 
-/// Whether the user of an answer may have more of it.
+/// The right of a user to the rest of an answer.
 #[derive(PartialEq, Eq)]
 enum Welcome {
     Yes,
     /// The session has ended, or its user may not log on any more.
     No,
-    /// It cannot be found out at the moment.
+    /// The accounts cannot be read at the moment.
     Unknown,
 }
 
