@@ -89,7 +89,7 @@ pub(super) async fn run(servers: &Servers, look: Look) -> Result<(), Failure> {
             Some(Command::Quit) => return Ok(()),
             Some(Command::Suspend) => {
                 // The reader of keys must not take those that are for the shell.
-                keys = None;
+                drop(keys.take());
                 screen.suspend().map_err(lost)?;
                 keys = Some(EventStream::new());
             }
