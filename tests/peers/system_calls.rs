@@ -91,8 +91,9 @@ impl std::fmt::Display for Calls {
 
 /// A server that acts as the Unix users of its sessions, or as one user; `None` if a requirement is missing.
 fn server(run_as: RunAs) -> Option<Subject> {
-    need(&["root", "strace"])
-        .then(|| Subject::Shareward(Shareward::start(&Setup { run_as, ..Setup::default() })))
+    // The history is written in batches by a thread of its own, at its own times.
+    let setup = Setup { run_as, extra_share: String::from("history = false"), ..Setup::default() };
+    need(&["root", "strace"]).then(|| Subject::Shareward(Shareward::start(&setup)))
 }
 
 /// Counts the calls of a cycle, after one that is not counted, and compares them with the bounds of all calls and of
