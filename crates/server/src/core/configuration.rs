@@ -247,7 +247,7 @@ impl Server {
                 ShareContent::Disk(directory) => directory.is_of(&share),
                 ShareContent::Pipes => true,
             });
-            // It is kept with other options of the directory, too, because the server has it open.
+            // The log stays when other options of the directory change, because the server has it open.
             let kept = before.get(&key).and_then(|known| known.log.clone());
             let log = share.keeps_opens().then(|| kept.unwrap_or_default());
             let (content, bulkhead) = match known {

@@ -142,7 +142,7 @@ mod tests {
             return;
         }
         let groups = || getgroups().unwrap().into_iter().map(|group| group.as_raw()).collect::<Vec<_>>();
-        // The same user with other groups, as after a change of the group database, and users without any.
+        // One user before and after a change of the group database, other users, and a user without groups.
         let users = [
             Actor::user(65534, 65533, vec![65531]),
             Actor::user(65534, 65533, vec![65531]),
