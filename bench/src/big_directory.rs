@@ -17,7 +17,7 @@ use wire::{AccessMask, NtStatus, Utf16};
 
 use crate::cases::Case;
 use crate::load::{logoff, timed, trees};
-use crate::measure::{Figure, Stopwatch};
+use crate::measure::{Figure, stopwatch};
 use crate::options::Options;
 use crate::servers::Target;
 
@@ -67,7 +67,7 @@ pub(crate) async fn measure(
     let figure = match act {
         Act::Cold => {
             let tree = trees.first().ok_or(Error::Unable("there is no connection"))?;
-            let watch = Stopwatch::start(target);
+            let watch = stopwatch(target);
             miss(tree, &directory.on_the_wire("no such name")).await?;
             watch.stop(1.0)
         }

@@ -15,7 +15,7 @@ use wire::AccessMask;
 use crate::cases::Case;
 use crate::data;
 use crate::load::{logoff, open_on_all};
-use crate::measure::{Figure, Stopwatch};
+use crate::measure::{Figure, stopwatch};
 use crate::servers::Target;
 
 /// Sessions that hold the opens, of several users: a server gives one session, and one user, a part of its descriptors
@@ -48,7 +48,7 @@ pub(crate) async fn measure(
     hold(case, target, opens).await?;
     let other = target.tree(case.protection).await?;
     let served = Served::start(&other).await?;
-    let watch = Stopwatch::start(target);
+    let watch = stopwatch(target);
     let until = Instant::now() + time;
     let mut entries = 0.0;
     let listed = loop {

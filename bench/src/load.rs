@@ -21,7 +21,7 @@ use wire::{AccessMask, FileId, Guid, LeaseState};
 
 use crate::cases::{Case, Load};
 use crate::data;
-use crate::measure::{Figure, Stopwatch};
+use crate::measure::{Figure, stopwatch};
 use crate::options::Options;
 use crate::servers::Target;
 use crate::{big_directory, listing, memory};
@@ -120,7 +120,7 @@ where
     F: Future<Output = Result<f64, Error>> + Send + 'static,
     W: Fn(S, Instant) -> F,
 {
-    let watch = Stopwatch::start(target);
+    let watch = stopwatch(target);
     let until = Instant::now() + time;
     let tasks: Vec<_> = workers.into_iter().map(|worker| tokio::spawn(work(worker, until))).collect();
     let mut units = 0.0;

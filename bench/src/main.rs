@@ -9,6 +9,8 @@
 mod acceptors;
 mod big_directory;
 mod cases;
+mod chart;
+mod compare;
 mod data;
 mod history;
 mod listing;
@@ -17,6 +19,7 @@ mod measure;
 mod members;
 mod memory;
 mod options;
+mod physical;
 mod process;
 mod report;
 mod servers;
@@ -30,6 +33,11 @@ use crate::servers::Servers;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [argument, tree] = arguments.as_slice()
+        && argument == physical::ARGUMENT
+    {
+        return physical::serve(tree.as_ref());
+    }
     let options = match Options::parse(&arguments) {
         Ok(options) => options,
         Err(usage) => {
@@ -67,6 +75,21 @@ fn main() -> ExitCode {
     };
     let results = runtime.block_on(measure::run(&servers, &options));
     say(&report::markdown(&results, &options));
+    if let Some(path) = &options.compare {
+        match compare::markdown(&results, path, options.peer()) {
+            Ok(table) => say(&table),
+            Err(reason) => {
+                say(&format!("nothing to compare with: {reason}"));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    if let Some(path) = &options.chart
+        && let Err(error) = std::fs::write(path, chart::svg(&results, options.peer()))
+    {
+        say(&format!("{}: {error}", path.display()));
+        return ExitCode::FAILURE;
+    }
     match report::write_json(&results, &options) {
         Ok(path) => say(&format!("\nEverything measured: {}", path.display())),
         Err(error) => say(&format!("\nthe figures could not be written: {error}")),

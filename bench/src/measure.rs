@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cases::{self, Case};
 use crate::options::Options;
@@ -21,7 +21,7 @@ const SETUP_MAX: Duration = Duration::from_secs(90);
 const LISTING_MAX: Duration = Duration::from_secs(900);
 
 /// The result of one load.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Figure {
     /// The units and the time.
@@ -88,10 +88,30 @@ impl Figure {
 }
 
 /// The figures of both servers in one round; `None` if the load failed.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Round {
     pub(crate) shareward: Option<Figure>,
     pub(crate) peer: Option<Figure>,
+    /// The figure of the physical limit, if the case is a transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<Figure>,
+}
+
+impl Round {
+    /// Our processor time per unit, as part of the peer's.
+    pub(crate) fn cpu_ratio(&self) -> Option<f64> {
+        Some(self.shareward?.cpu_micros()? / self.peer?.cpu_micros()?)
+    }
+
+    /// Our rate as a multiple of the peer's, or our memory.
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        Some(self.shareward?.value() / self.peer?.value())
+    }
+
+    /// Our processor time per unit as a multiple of what moving the same bytes takes.
+    pub(crate) fn limit_ratio(&self) -> Option<f64> {
+        Some(self.shareward?.cpu_micros()? / self.limit?.cpu_micros()?)
+    }
 }
 
 /// All rounds of a case.
@@ -133,9 +153,17 @@ async fn rounds(case: &Case, servers: &Servers, options: &Options) -> Outcome {
                 *figure = one(case, target, options, options.load, &mut outcome.errors).await;
             }
         }
+        let limit = match servers.limit().measure(case, options, options.load).await {
+            Some(Ok(figure)) => Some(figure),
+            Some(Err(error)) => {
+                note(&mut outcome.errors, format!("physical limit: {error}"));
+                None
+            }
+            None => None,
+        };
         let [shareward, peer] = figures;
         if shareward.is_some() || peer.is_some() {
-            outcome.rounds.push(Round { shareward, peer });
+            outcome.rounds.push(Round { shareward, peer, limit });
         }
     }
     outcome
@@ -155,25 +183,36 @@ async fn one(
         Ok(Err(error)) => format!("{}: {error}", target.name),
         Err(_) => format!("{}: not done after {longest:?}", target.name),
     };
+    note(errors, failed);
+    None
+}
+
+/// Reports an error, and adds it unless it is there already.
+fn note(errors: &mut Vec<String>, failed: String) {
     progress(&format!("  {failed}"));
     if !errors.contains(&failed) {
         errors.push(failed);
     }
-    None
 }
 
 /// The clocks, running.
-pub(crate) struct Stopwatch<'a> {
-    target: &'a Target,
+pub(crate) struct Stopwatch<C> {
+    /// Seconds of processor time that the server has used so far.
+    clock: C,
     server_cpu: f64,
     client_cpu: f64,
     started: Instant,
 }
 
-impl<'a> Stopwatch<'a> {
-    pub(crate) fn start(target: &'a Target) -> Self {
-        let (server_cpu, client_cpu) = (cpu_seconds(target), own_cpu_seconds());
-        Self { target, server_cpu, client_cpu, started: Instant::now() }
+/// Starts the clocks of a server.
+pub(crate) fn stopwatch(target: &Target) -> Stopwatch<impl Fn() -> f64> {
+    Stopwatch::of(move || cpu_seconds(target))
+}
+
+impl<C: Fn() -> f64> Stopwatch<C> {
+    pub(crate) fn of(clock: C) -> Self {
+        let (server_cpu, client_cpu) = (clock(), own_cpu_seconds());
+        Self { clock, server_cpu, client_cpu, started: Instant::now() }
     }
 
     pub(crate) fn stop(self, units: f64) -> Figure {
@@ -181,7 +220,7 @@ impl<'a> Stopwatch<'a> {
         Figure::Load {
             units,
             seconds,
-            server_cpu_seconds: cpu_seconds(self.target) - self.server_cpu,
+            server_cpu_seconds: (self.clock)() - self.server_cpu,
             client_cpu_seconds: own_cpu_seconds() - self.client_cpu,
             longest_wait_ms: None,
             given_up: false,

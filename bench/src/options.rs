@@ -26,6 +26,12 @@ pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
     /// The binary of another shareward to compare with, instead of Samba.
     pub(crate) against: Option<PathBuf>,
+    /// The figures of an earlier run to compare with.
+    pub(crate) compare: Option<PathBuf>,
+    /// The file for the chart.
+    pub(crate) chart: Option<PathBuf>,
+    /// The root of another system whose Samba is the peer; `None` for the installed one.
+    pub(crate) samba: Option<PathBuf>,
     /// True if our server runs as an ordinary user instead of as root, which smbd requires.
     pub(crate) ordinary: bool,
     /// True to compare the acceptors of Kerberos only.
@@ -42,7 +48,8 @@ pub(crate) struct Options {
 
 const USAGE: &str =
     "usage: bench [--quick] [--only NAME]... [--list] [--rounds N] [--seconds S] [--connections N]
-             [--threads N] [--dir DIRECTORY] [--json FILE] [--ordinary]
+             [--threads N] [--dir DIRECTORY] [--json FILE] [--ordinary] [--samba ROOT]
+             [--compare FILE] [--chart FILE]
              [--against BINARY [--without-history]] [--acceptors] [--history] [--million]
 
   --quick        fewer cases and shorter, about a minute
@@ -54,7 +61,10 @@ const USAGE: &str =
   --threads N    threads of the load generator (half of the processors)
   --dir          where the directory tree is made (the temporary directory)
   --json FILE    where the figures go (bench.json in the build directory)
+  --compare FILE hold the ratios against those of an earlier run, which --json wrote
+  --chart FILE   write a chart of the processor time (SVG)
   --against      another binary of shareward to compare with, instead of Samba
+  --samba ROOT   the root of another system, whose Samba is the peer instead of the installed one
   --acceptors    only the time that our acceptor of Kerberos and MIT's take for an AP-REQ
   --without-history  the other binary records no history
   --history      only the history: the cost of an entry, and searches among ten million
@@ -88,6 +98,9 @@ impl Options {
             directory: std::env::temp_dir(),
             json: None,
             against: None,
+            compare: None,
+            chart: None,
+            samba: None,
             ordinary: false,
             acceptors: false,
             history: false,
@@ -107,6 +120,9 @@ impl Options {
                 "--million" => options.million = true,
                 "--ordinary" => options.ordinary = true,
                 "--against" => options.against = Some(value()?.into()),
+                "--compare" => options.compare = Some(value()?.into()),
+                "--chart" => options.chart = Some(value()?.into()),
+                "--samba" => options.samba = Some(value()?.into()),
                 "--only" => options.only.push(value()?.clone()),
                 "--rounds" => options.rounds = number(value()?, 1, ROUNDS_MAX)?,
                 "--connections" => options.connections = number(value()?, 1, CONNECTIONS_MAX)?,

@@ -33,8 +33,13 @@ pub(crate) fn cpu_seconds(server: &Target) -> f64 {
 
 /// Seconds of processor time that this process has used so far.
 pub(crate) fn own_cpu_seconds() -> f64 {
-    let own = fs::read_to_string("/proc/self/stat").ok().and_then(|stat| Process::parse(&stat));
-    own.map_or(0.0, |own| own.ticks as f64 / TICKS_PER_SECOND)
+    cpu_seconds_of(std::process::id())
+}
+
+/// Seconds of processor time that one process has used so far; 0 if it has ended.
+pub(crate) fn cpu_seconds_of(pid: u32) -> f64 {
+    let process = fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| Process::parse(&stat));
+    process.map_or(0.0, |process| process.ticks as f64 / TICKS_PER_SECOND)
 }
 
 /// The memory that the server has now.

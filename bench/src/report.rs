@@ -14,8 +14,8 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
     let mut text = format!(
         "{} rounds of {:.1} s each, {} connections, {} threads of the load generator, {} processors; SMB 3.1.1, \
          signed with AES-GMAC, sealed with AES-128-GCM{}.\n\n\
-         | case | shareward | {peer} | ratio (min..max) | CPU of shareward | of {peer} | CPU ratio (min..max) |\n\
-         |---|---:|---:|---:|---:|---:|---:|\n",
+         | case | shareward | {peer} | ratio (min..max) | CPU of shareward | of {peer} | CPU ratio (min..max) | goal |\n\
+         |---|---:|---:|---:|---:|---:|---:|---|\n",
         options.rounds,
         options.load.as_secs_f64(),
         options.connections,
@@ -25,7 +25,7 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
     );
     let (mut notes, mut waited) = (String::new(), String::new());
     for outcome in outcomes {
-        row(outcome, &mut text);
+        row(outcome, options, &mut text);
         waits(outcome, peer, &mut waited);
         for error in &outcome.errors {
             write!(notes, "\n- {}: {error}", outcome.name).ok();
@@ -34,10 +34,12 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
     writeln!(
         text,
         "\nA ratio is ours divided by that of {peer} in the same round; the table has the median of the rounds. Higher \
-         rates are better, and less memory and processor time.",
+         rates are better, and less memory and processor time. The goals are half of the processor time of Samba, or the least \
+         that moves the bytes, and its rate.",
     )
     .ok();
     text.push_str(&waited);
+    text.push_str(&limits(outcomes));
     text.push_str(&big_directories(outcomes, peer));
     if !notes.is_empty() {
         write!(text, "\nWhat failed:\n{notes}\n").ok();
@@ -76,7 +78,7 @@ fn default_path() -> PathBuf {
     target.unwrap_or_default().join("bench.json")
 }
 
-fn row(outcome: &Outcome, text: &mut String) {
+fn row(outcome: &Outcome, options: &Options, text: &mut String) {
     let ours = |round: &Round| round.shareward;
     let peer = |round: &Round| round.peer;
     let values = |of: &dyn Fn(&Round) -> Option<Figure>| {
@@ -85,15 +87,8 @@ fn row(outcome: &Outcome, text: &mut String) {
     let cpus = |of: &dyn Fn(&Round) -> Option<Figure>| {
         spread(outcome.rounds.iter().filter_map(|round| of(round)?.cpu_micros()))
     };
-    let ratios = spread(
-        outcome.rounds.iter().filter_map(|round| Some(round.shareward?.value() / round.peer?.value())),
-    );
-    let cpu_ratios = spread(
-        outcome
-            .rounds
-            .iter()
-            .filter_map(|round| Some(round.shareward?.cpu_micros()? / round.peer?.cpu_micros()?)),
-    );
+    let ratios = spread(outcome.rounds.iter().filter_map(Round::ratio));
+    let cpu_ratios = spread(outcome.rounds.iter().filter_map(Round::cpu_ratio));
     let is_memory = outcome
         .rounds
         .iter()
@@ -118,7 +113,7 @@ fn row(outcome: &Outcome, text: &mut String) {
     let (ours_is, peer_is) = (is_bound(&ours), is_bound(&peer));
     writeln!(
         text,
-        "| {} | {}{} | {}{} | {}{} | {} | {} | {} |",
+        "| {} | {}{} | {}{} | {}{} | {} | {} | {} | {} |",
         outcome.name,
         bound(ours_is, "< "),
         rate(values(&ours)),
@@ -129,8 +124,62 @@ fn row(outcome: &Outcome, text: &mut String) {
         cpu(cpus(&ours)),
         cpu(cpus(&peer)),
         ratio(cpu_ratios),
+        if options.against.is_none() && !is_memory { goal(outcome, ratios, cpu_ratios) } else { "" },
     )
     .ok();
+}
+
+/// The goals beside Samba: half of its processor time, and never a lower rate. "least" means that half of Samba's is less
+/// than what moving the bytes takes, and that we take no more than [`LIMIT_RATIO_MAX`] times that.
+fn goal(outcome: &Outcome, ratios: Option<Spread>, cpu_ratios: Option<Spread>) -> &'static str {
+    let (Some(ratio), Some(cpu)) = (ratios, cpu_ratios) else { return "" };
+    let limit = median(outcome.rounds.iter().filter_map(Round::limit_ratio));
+    let is_least = limit.is_some_and(|it| it <= LIMIT_RATIO_MAX && cpu.median / it >= CPU_RATIO_MAX);
+    match (cpu.median <= CPU_RATIO_MAX, is_least, ratio.median >= 1.0) {
+        (true, _, true) => "met",
+        (false, true, true) => "least",
+        (true, _, false) => "rate missed",
+        (false, true, false) => "least, rate missed",
+        (false, false, true) => "CPU missed",
+        (false, false, false) => "CPU and rate missed",
+    }
+}
+
+/// The goal for our processor time per unit, as part of Samba's.
+pub(crate) const CPU_RATIO_MAX: f64 = 0.5;
+
+/// The goal for our processor time per byte, as a multiple of the least that moves it.
+const LIMIT_RATIO_MAX: f64 = 1.3;
+
+/// A table of transfers beside the least that moves the same bytes.
+fn limits(outcomes: &[Outcome]) -> String {
+    let mut text = String::new();
+    for outcome in outcomes {
+        let Some(ratio) = spread(outcome.rounds.iter().filter_map(Round::limit_ratio)) else { continue };
+        let cpu = |of: &dyn Fn(&Round) -> Option<Figure>| {
+            let median = median(outcome.rounds.iter().filter_map(|round| of(round)?.cpu_micros()));
+            median.map_or_else(|| "-".into(), |micros| format!("{} us/{}", significant(micros), outcome.unit))
+        };
+        let missed = if ratio.median > LIMIT_RATIO_MAX { ", above the goal" } else { "" };
+        writeln!(
+            text,
+            "| {} | {} | {} | {:.2} ({:.2}..{:.2}){missed} |",
+            outcome.name,
+            cpu(&|round| round.shareward),
+            cpu(&|round| round.limit),
+            ratio.median,
+            ratio.min,
+            ratio.max,
+        )
+        .ok();
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!(
+        "\nProcessor time beside the least that moves the same bytes (sendfile, or pread and send, recv and pwrite, with \
+         AES-GMAC or AES-GCM):\n\n| case | CPU of shareward | least | ratio (min..max) |\n|---|---:|---:|---:|\n{text}"
+    )
 }
 
 /// The rates in big directories as parts of those in an empty one, or with one entry.
@@ -193,6 +242,11 @@ struct Spread {
     median: f64,
     min: f64,
     max: f64,
+}
+
+/// The median of the figures, as [`spread`] has it.
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    spread(figures).map(|spread| spread.median)
 }
 
 /// The spread of the figures; those that are not numbers, because the divisor was zero, do not count.

@@ -12,7 +12,7 @@ use client::smb::{
     ClientConnection, ClientSession, ClientTree, ConnectOptions, Error, LogonCredentials, Signing,
 };
 use tempfile::TempDir;
-use testkit::{RunAs, Samba, Setup, Shareward, User, is_root};
+use testkit::{RunAs, Samba, SambaRoot, Setup, Shareward, User, is_root};
 use tokio::sync::Mutex;
 use wire::Dialect;
 
@@ -20,6 +20,7 @@ use crate::cases::Case;
 use crate::listing::Held;
 use crate::members::{Members, Place};
 use crate::options::Options;
+use crate::physical::Limit;
 use crate::{data, progress};
 
 /// Both servers and their tree; dropping it ends the servers and removes the tree.
@@ -28,6 +29,7 @@ pub(crate) struct Servers {
     peer: Peer,
     held: [Arc<Mutex<Held>>; 2],
     members: Option<Members>,
+    limit: Limit,
     tree: TempDir,
 }
 
@@ -111,7 +113,14 @@ impl Servers {
             }
         };
         let (ours, members) = (Shareward::start(&setup), Members::given());
-        Ok(Self { ours, peer, held: Default::default(), members, tree })
+        let limit =
+            Limit::start(tree.path()).map_err(|error| format!("no server of the physical limit: {error}"))?;
+        Ok(Self { ours, peer, held: Default::default(), members, limit, tree })
+    }
+
+    /// The server that only moves bytes.
+    pub(crate) fn limit(&self) -> &Limit {
+        &self.limit
     }
 
     /// Both servers for a case, ours first; `None` if it is for members of a domain and there is none.
@@ -254,6 +263,10 @@ fn setup(tree: &Path, options: &Options) -> Setup {
         extra_samba: format!(
             "vfs objects =\nuse sendfile = yes\nlog level = 0\n\n[bench]\npath = {path}\nread only = no"
         ),
+        samba: options
+            .samba
+            .clone()
+            .map(|path| SambaRoot { path, directories: vec![options.directory.clone()] }),
         ..Setup::default()
     }
 }

@@ -1,13 +1,14 @@
 //! `cargo xtask bench`: the bench package, built for speed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::shell;
+use crate::{debian, shell};
 
-/// Builds the server and the load generator as `dist` does and runs the latter with these arguments. With `--vm` it
-/// runs, like both servers, in user-mode Linux: slowly, but with as many descriptors as needed. Files that are
-/// written there are lost with it.
+/// Builds the server and the load generator as `dist` does and runs the latter with these arguments. The peer is
+/// Samba of [`debian::SAMBA`], which is fetched once; if it cannot be had, or with `--installed`, the installed one,
+/// and with `--both` first the one and then the other. With `--vm` everything runs in user-mode Linux: slowly, but
+/// with as many descriptors as needed. Files that are written there are lost with it.
 pub(crate) fn main(arguments: &[String]) -> bool {
     let build =
         ["build", "--profile", "optimized", "--locked", "--package", "shareward", "--package", "bench"];
@@ -15,9 +16,48 @@ pub(crate) fn main(arguments: &[String]) -> bool {
         return false;
     }
     let built = shell::target_directory().join("optimized");
-    let mut command = if arguments.iter().any(|it| it == VM) { in_guest(&built) } else { here(&built) };
-    command.args(arguments.iter().filter(|it| *it != VM));
-    shell::succeeds(command)
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    let arguments: Vec<&String> = arguments.iter().filter(|it| !OWN.contains(&it.as_str())).collect();
+    if has(VM) {
+        return shell::succeeds(with(in_guest(&built), &arguments));
+    }
+    let is_installed = has(INSTALLED) || WITHOUT_SAMBA.iter().any(|option| has(option));
+    let newer = if is_installed { None } else { newer_samba() };
+    let mut all_succeed = true;
+    if let Some(root) = &newer {
+        let mut command = with(here(&built), &arguments);
+        command.arg("--samba").arg(root);
+        all_succeed &= shell::succeeds(command);
+    }
+    if newer.is_none() || has(BOTH) {
+        all_succeed &= shell::succeeds(with(here(&built), &arguments));
+    }
+    all_succeed
+}
+
+fn with(mut command: Command, arguments: &[&String]) -> Command {
+    command.args(arguments);
+    command
+}
+
+/// The root with the newer Samba, which is fetched if necessary; `None` after a message with the reason.
+fn newer_samba() -> Option<PathBuf> {
+    let place = shell::target_directory().join(testkit::TOOLS).join(format!("samba-{}x", debian::SAMBA));
+    let place = std::path::absolute(place).ok()?;
+    let root = place.join("root");
+    if root.join("usr/sbin/smbd").is_file() {
+        return Some(root);
+    }
+    println!("fetching Samba {}x into {}", debian::SAMBA, place.display());
+    let version = format!("=2:{}*", debian::SAMBA);
+    let packages = ["samba", "samba-common-bin"].map(|name| format!("{name}{version}"));
+    match debian::unpack(&place, &[&packages[0], &packages[1]]) {
+        Ok(root) => Some(root),
+        Err(reason) => {
+            println!("the peer is the installed Samba: {reason}");
+            None
+        }
+    }
 }
 
 fn here(built: &Path) -> Command {
@@ -37,6 +77,14 @@ fn in_guest(built: &Path) -> Command {
 }
 
 const VM: &str = "--vm";
+const INSTALLED: &str = "--installed";
+const BOTH: &str = "--both";
+
+/// The options that the bench package does not know.
+const OWN: [&str; 3] = [VM, INSTALLED, BOTH];
+
+/// Options of the bench package with which no smbd runs, or whose Samba is given.
+const WITHOUT_SAMBA: [&str; 5] = ["--against", "--acceptors", "--history", "--list", "--samba"];
 
 /// Two servers with 100,000 opens each, the directory tree, and `smbstatus --json`; memory is allocated on use.
 const GUEST_MEMORY: &str = "8G";

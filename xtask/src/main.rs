@@ -4,6 +4,7 @@
 
 mod bench;
 mod book;
+mod debian;
 mod dist;
 mod fuzz;
 mod package;

@@ -5,23 +5,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::shell;
+use crate::{debian, shell};
 
 /// The version that the lists were made with, as its packages and `smbtorture --version` begin it.
-const VERSION: &str = "4.25.";
+const VERSION: &str = debian::SAMBA;
 
 /// Debian 12's, for machines without a network.
 const OLDER: &str = "4.17.";
-
-/// The Debian release that has it.
-const RELEASE: &str = "sid";
-
-const MIRROR: &str = "http://deb.debian.org/debian";
-
-/// The key that signs the mirror's lists, from Debian's package `debian-archive-keyring`.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Names a program to take instead.
 const GIVEN: &str = "SHAREWARD_SMBTORTURE";
@@ -73,68 +64,11 @@ fn is_of_version(program: &Path, version: &str) -> bool {
     printed.lines().any(|line| line.trim().starts_with(&format!("Version {version}")))
 }
 
-/// Fetches the packages with a separate apt state, without installing them, and unpacks them.
+/// Unpacks the package with all that it needs.
 fn fetch(place: &Path) -> Result<(), String> {
-    let missing: Vec<_> = ["apt-get", "dpkg-deb"].into_iter().filter(|it| !shell::installed(it)).collect();
-    if !missing.is_empty() {
-        return Err(format!("no {} to fetch Debian's packages with", missing.join(" and no ")));
-    }
-    println!("fetching smbtorture {VERSION} from {MIRROR} {RELEASE} into {}", place.display());
-    let wrong = |error: io::Error| format!("{}: {error}", place.display());
-    if place.exists() {
-        fs::remove_dir_all(place).map_err(wrong)?;
-    }
-    let apt = place.join("apt");
-    for directory in ["etc/preferences.d", "lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(apt.join(directory)).map_err(wrong)?;
-    }
-    fs::write(apt.join("status"), "").map_err(wrong)?;
-    let source = format!("deb [signed-by={KEYRING}] {MIRROR} {RELEASE} main\n");
-    fs::write(apt.join("sources.list"), source).map_err(wrong)?;
-
-    let refused = || format!("Debian's mirror {MIRROR} or smbtorture {VERSION} in {RELEASE} cannot be had");
-    if !shell::succeeds(apt_get(&apt, &["update"])) {
-        return Err(refused());
-    }
-    let package = format!("samba-testsuite=2:{VERSION}*");
-    if !shell::succeeds(apt_get(&apt, &["--yes", "--download-only", "install", &package])) {
-        return Err(refused());
-    }
-    let root = place.join("root");
-    for package in shell::files(&apt.join("cache/archives"), &["deb"]) {
-        let words = ["--extract".as_ref(), package.as_os_str(), root.as_os_str()];
-        let mut unpack = shell::command("dpkg-deb", &[]);
-        unpack.args(words);
-        if !shell::succeeds(unpack) {
-            return Err(format!("{} cannot be unpacked", package.display()));
-        }
-    }
-    fs::remove_dir_all(&apt).map_err(wrong)?;
-    write_starter(place, &root).map_err(wrong)
-}
-
-/// apt-get that knows nothing of this system but its architecture.
-fn apt_get(apt: &Path, arguments: &[&str]) -> Command {
-    let mut command = shell::command("apt-get", &["-qq"]);
-    let file = |name: &str| apt.join(name).to_string_lossy().into_owned();
-    let options = [
-        format!("Dir::Etc={}", file("etc")),
-        format!("Dir::Etc::sourcelist={}", file("sources.list")),
-        "Dir::Etc::sourceparts=-".into(),
-        format!("Dir::State={}", apt.display()),
-        format!("Dir::State::lists={}", file("lists")),
-        format!("Dir::State::status={}", file("status")),
-        format!("Dir::Cache={}", file("cache")),
-        "Acquire::Languages=none".into(),
-        // The user that apt downloads as may not come to this directory.
-        "APT::Sandbox::User=root".into(),
-        "APT::Install-Recommends=false".into(),
-    ];
-    for option in options {
-        command.arg("-o").arg(option);
-    }
-    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-    command
+    println!("fetching smbtorture {VERSION} into {}", place.display());
+    let root = debian::unpack(place, &[&format!("samba-testsuite=2:{VERSION}*")])?;
+    write_starter(place, &root).map_err(|error| format!("{}: {error}", place.display()))
 }
 
 /// Writes the script that runs smbtorture with the libraries it came with: this system's C library is another one.

@@ -30,7 +30,7 @@ pub use need::{TOOLS, find, is_root, need, skip};
 pub use output::{Output, run};
 pub use paths::{repository, shareward_binary};
 pub use samba::Samba;
-pub use setup::{RunAs, Setup, Share, User};
+pub use setup::{RunAs, SambaRoot, Setup, Share, User};
 pub use shareward::Shareward;
 pub use stuck::{Operation, StuckFs};
 pub use subject::Subject;

@@ -1,5 +1,6 @@
 //! Samba's smbd with a separate configuration, next to any Samba of this machine.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use crate::daemon::Daemon;
 use crate::limits::PEER_MAX;
 use crate::need::find;
 use crate::output::run;
-use crate::setup::{Setup, User};
+use crate::setup::{SambaRoot, Setup, User};
 
 /// The first id of the temporary Unix users, above the ids that Debian assigns.
 const FIRST_UID: usize = 64_100;
@@ -47,13 +48,14 @@ impl Samba {
             chmod(&directory, 0o777);
         }
         let accounts = Accounts::write(root.path(), &setup.users);
+        let accounts = Accounts { system: setup.samba.clone(), ..accounts };
         write_config(root.path(), setup, 445);
         for user in &setup.users {
-            let mut add = accounts.within(&program("pdbedit"));
+            let mut add = accounts.within(&accounts.program("pdbedit"));
             add.args(["-a", "-t", "-u", &user.name, "-s"]).arg(path("smb.conf"));
             run(add, format!("{0}\n{0}\n", user.password).as_bytes(), PEER_MAX).success();
         }
-        let smbd = program("smbd");
+        let smbd = accounts.program("smbd");
         let daemon = Daemon::start("smbd", &path("smbd.log"), |port| {
             write_config(root.path(), setup, port);
             let mut command = accounts.within(&smbd);
@@ -93,7 +95,7 @@ impl Samba {
     /// A command that runs one of Samba's programs as root with this server's configuration and accounts; arguments
     /// are appended to it.
     pub fn tool(&self, name: &str) -> Command {
-        let mut command = self.accounts.within(&program(name));
+        let mut command = self.accounts.within(&self.accounts.program(name));
         command.arg("-s").arg(self.config());
         command
     }
@@ -167,11 +169,14 @@ fn with_argument(path: &Path) -> Vec<u32> {
 pub(crate) struct Accounts {
     passwd: PathBuf,
     group: PathBuf,
+    /// The system whose programs run; `None` for this one.
+    system: Option<SambaRoot>,
 }
 
 impl Accounts {
     pub(crate) fn write(directory: &Path, users: &[User]) -> Self {
-        let accounts = Self { passwd: directory.join("passwd"), group: directory.join("group") };
+        let accounts =
+            Self { passwd: directory.join("passwd"), group: directory.join("group"), system: None };
         let mut passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
         let mut group = fs::read_to_string("/etc/group").expect("/etc/group");
         for (index, user) in users.iter().enumerate() {
@@ -186,14 +191,46 @@ impl Accounts {
 
     /// A command that runs `program` as root with these accounts; arguments are appended to it.
     pub(crate) fn within(&self, program: &Path) -> Command {
-        const SCRIPT: &str = "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" /etc/group && shift 2 && \
-             { [ ! -d /run/samba/winbindd ] || mount -t tmpfs tmpfs /run/samba/winbindd; } && exec \"$@\"";
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        match &self.system {
+            None => command.args([ON_THIS_SYSTEM, "sh"]),
+            Some(system) => {
+                let temporary = std::env::temp_dir();
+                let directories: Vec<&OsStr> =
+                    system.directories.iter().chain([&temporary]).map(|path| path.as_os_str()).collect();
+                command.arg(ON_ANOTHER_SYSTEM).args(["sh".as_ref(), system.path.as_os_str()]);
+                command.arg(directories.join(" ".as_ref()))
+            }
+        };
         command.arg(&self.passwd).arg(&self.group).arg(program);
         command
     }
+
+    /// The path of one of Samba's programs on its system.
+    ///
+    /// Panics if it is not there.
+    fn program(&self, name: &str) -> PathBuf {
+        match &self.system {
+            None => find(name),
+            Some(system) => ["/usr/sbin", "/usr/bin"]
+                .iter()
+                .map(|directory| Path::new(directory).join(name))
+                .find(|path| path.strip_prefix("/").is_ok_and(|path| system.path.join(path).is_file())),
+        }
+        .unwrap_or_else(|| panic!("{name} is not installed (Debian: apt-get install samba)"))
+    }
 }
+
+/// Runs a program with other accounts: passwd, group, program and arguments.
+const ON_THIS_SYSTEM: &str = "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" /etc/group && shift 2 && \
+     { [ ! -d /run/samba/winbindd ] || mount -t tmpfs tmpfs /run/samba/winbindd; } && exec \"$@\"";
+
+/// Runs a program of another system: its root, the directories that it shares with this one, and as above.
+const ON_ANOTHER_SYSTEM: &str = "root=$1; for directory in /proc /dev $2; do \
+     mkdir -p \"$root$directory\" && mount --rbind \"$directory\" \"$root$directory\" || exit; done; \
+     touch \"$root/etc/passwd\" \"$root/etc/group\" && mount --bind \"$3\" \"$root/etc/passwd\" && \
+     mount --bind \"$4\" \"$root/etc/group\" && shift 4 && exec chroot \"$root\" \"$@\"";
 
 fn write_config(root: &Path, setup: &Setup, port: u16) {
     let directory = root.display();
@@ -245,8 +282,4 @@ fn write_config(root: &Path, setup: &Setup, port: u16) {
         .expect("a string");
     }
     fs::write(root.join("smb.conf"), text).expect("write smb.conf");
-}
-
-fn program(name: &str) -> PathBuf {
-    find(name).unwrap_or_else(|| panic!("{name} is not installed (Debian: apt-get install samba)"))
 }

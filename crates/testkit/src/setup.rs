@@ -77,6 +77,17 @@ pub struct Setup {
     pub extra_share: String,
     /// Lines appended to `[global]` of Samba's.
     pub extra_samba: String,
+    /// Another system whose Samba is to run; `None` for the installed one.
+    pub samba: Option<SambaRoot>,
+}
+
+/// The root of another system, with a Samba of another version.
+#[derive(Clone, Debug)]
+pub struct SambaRoot {
+    /// The path of the root.
+    pub path: PathBuf,
+    /// Directories of this machine that its smbd needs, beside the temporary directory, under the same paths.
+    pub directories: Vec<PathBuf>,
 }
 
 impl Default for Setup {
@@ -110,6 +121,7 @@ impl Default for Setup {
             extra: String::new(),
             extra_share: String::new(),
             extra_samba: String::new(),
+            samba: None,
         }
     }
 }
