@@ -38,6 +38,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("adcli", "/usr/sbin/adcli"),
     ("faketime", "/usr/bin/faketime"),
     ("prometheus", "/usr/bin/promtool"),
+    ("etcd-server", "/usr/bin/etcd"),
+    ("etcd-client", "/usr/bin/etcdctl"),
     ("chromium", "/usr/bin/chromium"),
     ("chromium-driver", "/usr/bin/chromedriver"),
 ];

@@ -153,7 +153,8 @@ impl Drop for Daemon {
     }
 }
 
-fn watchdog(group: u32) -> Option<Child> {
+/// A process that kills the group `group` when this process ends.
+pub(crate) fn watchdog(group: u32) -> Option<Child> {
     let script = "read -r _; kill -s KILL -- \"-$1\" 2>/dev/null";
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh", &group.to_string()]).process_group(0);
@@ -211,7 +212,7 @@ fn negotiate() -> Vec<u8> {
 
 /// A free port. Processes search from different positions of the range, so that concurrent tests rarely choose the
 /// same one; [`Daemon::start`] then tries another.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let span = u32::from(PORTS.end - PORTS.start);
     let first = std::process::id().wrapping_mul(7);
@@ -225,7 +226,8 @@ fn free_port() -> u16 {
     panic!("no free port between {} and {}", PORTS.start, PORTS.end);
 }
 
-fn tail(log: &Path) -> String {
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(LOG_TAIL_LINES);

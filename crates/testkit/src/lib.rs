@@ -5,6 +5,7 @@
 //! - [`peer`]: smbclient, rpcclient, `net rpc`, smbtorture, impacket and the kernel client, each as one call that
 //!   returns an [`Output`].
 //! - [`Domain`]: an Active Directory domain with its own controller and hosts, on this machine.
+//! - [`Etcd`]: a cluster of etcd on loopback.
 //! - [`need`]: skips a test visibly if a peer is not installed.
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod torture;
 mod cable;
 mod daemon;
 mod domain;
+mod etcd;
 mod limits;
 mod need;
 mod output;
@@ -26,6 +28,7 @@ mod subject;
 
 pub use cable::Cable;
 pub use domain::{Domain, FIRST_ID, Host, SambaMember, Tickets, password};
+pub use etcd::{Etcd, EtcdTls};
 pub use need::{TOOLS, find, is_root, need, skip};
 pub use output::{Output, run};
 pub use paths::{repository, shareward_binary};
