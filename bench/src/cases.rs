@@ -1,6 +1,7 @@
 //! The cases that are measured.
 
 use crate::big_directory::Act;
+use crate::quiet::Disturbance;
 use crate::servers::Protection::{self, Plain, Sealed, Signed};
 
 /// One thing to measure.
@@ -31,7 +32,17 @@ impl Case {
 
     /// True if a warm-up has no effect, or would take the effect away.
     pub(crate) const fn is_measured_at_once(&self) -> bool {
-        self.lists() || matches!(self.load, Load::BigDirectory { act: Act::Cold, .. })
+        self.lists() || matches!(self.load, Load::BigDirectory { act: Act::Cold, .. } | Load::Quiet(_))
+    }
+
+    /// True if many clients are connected for it, which takes a while.
+    pub(crate) const fn needs_clients(&self) -> bool {
+        matches!(self.load, Load::Quiet(_))
+    }
+
+    /// True if a file system that hangs is needed.
+    pub(crate) const fn needs_stuck_disk(&self) -> bool {
+        matches!(self.load, Load::Quiet(Disturbance::Stuck))
     }
 
     /// True if it lists opens.
@@ -71,6 +82,8 @@ pub(crate) enum Load {
     BigDirectory { act: Act, entries: usize },
     /// The memory of a session with one open file.
     Memory,
+    /// The waits of a quiet client among many.
+    Quiet(Disturbance),
 }
 
 /// The number of opens to list, if the limit of descriptors allows it.
@@ -208,6 +221,16 @@ pub(crate) const fn all() -> &'static [Case] {
             "the first CREATE of a file that does not exist, 100,000 entries";
         "big-directory-cold-1m" Plain false "op" Load::BigDirectory { act: Act::Cold, entries: 1_000_000 },
             "the first CREATE of a file that does not exist, 1,000,000 entries";
+        "quiet" Plain true "wait" Load::Quiet(Disturbance::None),
+            "READ of 4 KiB of a quiet client, with many connections that are active now and then";
+        "quiet-saturated" Plain true "wait" Load::Quiet(Disturbance::Saturated),
+            "the same while another client saturates the server";
+        "quiet-listed" Plain false "wait" Load::Quiet(Disturbance::Listed),
+            "the same while an administrator lists 10,000 opens";
+        "quiet-stuck" Plain false "wait" Load::Quiet(Disturbance::Stuck),
+            "the same while another client's disk hangs";
+        "quiet-watched" Plain false "wait" Load::Quiet(Disturbance::Watched),
+            "the same while others create files in a directory that is watched";
         "memory" Plain true "session" Load::Memory, "memory of sessions, each with a connection and an open";
     }
 }

@@ -24,7 +24,7 @@ pub(crate) const MANY_FILES: usize = 10_000;
 pub(crate) fn make(parent: &Path, connections: usize) -> std::io::Result<TempDir> {
     let root = tempfile::Builder::new().prefix("shareward-bench.").tempdir_in(parent)?;
     open_to_all(root.path(), 0o777)?;
-    for directory in ["small", "many", "new"] {
+    for directory in ["small", "many", "new", STUCK_DIRECTORY] {
         fs::create_dir(root.path().join(directory))?;
         open_to_all(&root.path().join(directory), 0o777)?;
     }
@@ -49,6 +49,11 @@ pub(crate) fn make(parent: &Path, connections: usize) -> std::io::Result<TempDir
     open_to_all(&lease, 0o666)?;
     Ok(root)
 }
+
+/// The directory on which a file system that hangs is mounted, and a file there.
+pub(crate) const STUCK_DIRECTORY: &str = "stuck";
+pub(crate) const STUCK_NAME: &str = r"stuck\file";
+pub(crate) const STUCK_LEAF: &str = "file";
 
 /// The file that leases are broken on.
 pub(crate) const LEASE_NAME: &str = "lease";

@@ -106,6 +106,7 @@ pub(crate) async fn run(
             big_directory::measure(case, target, options, time, (act, entries)).await
         }
         Load::Memory => memory::measure(case, target).await,
+        Load::Quiet(_) => Err(Error::Unable("the waits of a quiet client are no load")),
     }
 }
 
@@ -390,7 +391,10 @@ async fn lease_break(
 }
 
 async fn file_enum(case: &Case, target: &Target, options: &Options, time: Duration) -> Result<Figure, Error> {
-    let trees = trees(case, target, options).await?;
+    let mut trees = Vec::new();
+    for number in 0..options.connections {
+        trees.push(target.tree_in_turn(number, case.protection).await?);
+    }
     open_on_all(&trees, data::MANY_FILES).await?;
     let administrator = target.logon_administrator().await?;
     let pipe = Pipe::connect(&administrator, ENDPOINT.pipe, INTERFACE).await?;

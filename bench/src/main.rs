@@ -21,6 +21,7 @@ mod memory;
 mod options;
 mod physical;
 mod process;
+mod quiet;
 mod report;
 mod servers;
 

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cases::{self, Case};
+use crate::cases::{self, Case, Load};
 use crate::options::Options;
 use crate::process::{cpu_seconds, own_cpu_seconds};
 use crate::servers::{Servers, Target};
-use crate::{load, progress};
+use crate::{load, progress, quiet};
 
 /// Before the clock runs, each server gets a little of every load.
 const WARM_UP: Duration = Duration::from_millis(100);
@@ -36,6 +36,8 @@ pub(crate) enum Figure {
         /// True if it was aborted: the units would have taken longer than these seconds.
         given_up: bool,
     },
+    /// The waits of a client.
+    Waits { reads: usize, p50_ms: f64, p99_ms: f64, p999_ms: f64 },
     /// The memory of the sessions.
     Memory { sessions: usize, pss_kib: f64, rss_kib: f64, processes: usize },
 }
@@ -66,15 +68,16 @@ impl Figure {
     pub(crate) fn longest_wait_ms(&self) -> Option<f64> {
         match self {
             Self::Load { longest_wait_ms, .. } => *longest_wait_ms,
-            Self::Memory { .. } => None,
+            Self::Memory { .. } | Self::Waits { .. } => None,
         }
     }
 
-    /// Units per second, or KiB per session.
+    /// Units per second, KiB per session, or the milliseconds of the 99th percentile.
     pub(crate) fn value(&self) -> f64 {
         match self {
             Self::Load { units, seconds, .. } => units / seconds,
             Self::Memory { pss_kib, .. } => *pss_kib,
+            Self::Waits { p99_ms, .. } => *p99_ms,
         }
     }
 
@@ -82,7 +85,7 @@ impl Figure {
     pub(crate) fn cpu_micros(&self) -> Option<f64> {
         match self {
             Self::Load { units, server_cpu_seconds, .. } => Some(server_cpu_seconds / units * 1e6),
-            Self::Memory { .. } => None,
+            Self::Memory { .. } | Self::Waits { .. } => None,
         }
     }
 }
@@ -176,9 +179,18 @@ async fn one(
     time: Duration,
     errors: &mut Vec<String>,
 ) -> Option<Figure> {
-    let is_long = case.lists() || case.needs_million();
+    let is_long = case.lists() || case.needs_million() || case.needs_clients();
     let longest = time + if is_long { LISTING_MAX } else { SETUP_MAX };
-    let failed = match tokio::time::timeout(longest, load::run(case, target, options, time)).await {
+    let measured = async {
+        match case.load {
+            Load::Quiet(disturbance) => quiet::measure(case, target, options, time, disturbance).await,
+            _ => {
+                quiet::release(target).await?;
+                load::run(case, target, options, time).await
+            }
+        }
+    };
+    let failed = match tokio::time::timeout(longest, measured).await {
         Ok(Ok(figure)) => return Some(figure),
         Ok(Err(error)) => format!("{}: {error}", target.name),
         Err(_) => format!("{}: not done after {longest:?}", target.name),

@@ -18,6 +18,8 @@ pub(crate) struct Options {
     pub(crate) load: Duration,
     /// Connections at the same time.
     pub(crate) connections: usize,
+    /// Connections of which each is active now and then.
+    pub(crate) clients: usize,
     /// Threads of the load generator.
     pub(crate) threads: usize,
     /// The parent of the directory tree.
@@ -48,7 +50,7 @@ pub(crate) struct Options {
 
 const USAGE: &str =
     "usage: bench [--quick] [--only NAME]... [--list] [--rounds N] [--seconds S] [--connections N]
-             [--threads N] [--dir DIRECTORY] [--json FILE] [--ordinary] [--samba ROOT]
+             [--threads N] [--clients N] [--dir DIRECTORY] [--json FILE] [--ordinary] [--samba ROOT]
              [--compare FILE] [--chart FILE]
              [--against BINARY [--without-history]] [--acceptors] [--history] [--million]
 
@@ -58,6 +60,7 @@ const USAGE: &str =
   --rounds N     rounds, each on both servers (7; quick: 3)
   --seconds S    how long each load lasts (1.5; quick: 0.5)
   --connections  connections at the same time (4)
+  --clients N    connections around the quiet client (1000; quick: 100)
   --threads N    threads of the load generator (half of the processors)
   --dir          where the directory tree is made (the temporary directory)
   --json FILE    where the figures go (bench.json in the build directory)
@@ -75,6 +78,8 @@ const USAGE: &str =
 const ROUNDS_MAX: usize = 100;
 /// Seconds of one load at most.
 const SECONDS_MAX: f64 = 60.0;
+/// The most connections around the quiet client: Samba has a process for each.
+const CLIENTS_MAX: usize = 10_000;
 /// The most connections; each has its own files.
 const CONNECTIONS_MAX: usize = 64;
 
@@ -94,6 +99,7 @@ impl Options {
             rounds: if quick { 3 } else { 7 },
             load: Duration::from_secs_f64(if quick { 0.5 } else { 1.5 }),
             connections: 4,
+            clients: if quick { 100 } else { 1000 },
             threads: (processors / 2).max(1),
             directory: std::env::temp_dir(),
             json: None,
@@ -126,6 +132,7 @@ impl Options {
                 "--only" => options.only.push(value()?.clone()),
                 "--rounds" => options.rounds = number(value()?, 1, ROUNDS_MAX)?,
                 "--connections" => options.connections = number(value()?, 1, CONNECTIONS_MAX)?,
+                "--clients" => options.clients = number(value()?, 1, CLIENTS_MAX)?,
                 "--threads" => options.threads = number(value()?, 1, 64)?,
                 "--dir" => options.directory = value()?.into(),
                 "--json" => options.json = Some(value()?.into()),

@@ -23,8 +23,11 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
         std::thread::available_parallelism().map_or(1, usize::from),
         if options.against.is_some() { "" } else { "; smbd: sendfile and aio, no VFS modules" },
     );
-    let (mut notes, mut waited) = (String::new(), String::new());
+    let (mut notes, mut waited, mut quiet) = (String::new(), String::new(), String::new());
     for outcome in outcomes {
+        if quiet_row(outcome, &mut quiet) {
+            continue;
+        }
         row(outcome, options, &mut text);
         waits(outcome, peer, &mut waited);
         for error in &outcome.errors {
@@ -40,6 +43,16 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
     .ok();
     text.push_str(&waited);
     text.push_str(&limits(outcomes));
+    if !quiet.is_empty() {
+        write!(
+            text,
+            "\nMilliseconds that a READ of 4 KiB of a quiet client takes, with {} other connections (median of the rounds):\n\n\
+             | case | shareward p50 | p99 | p99.9 | {peer} p50 | p99 | p99.9 | goal |\n\
+             |---|---:|---:|---:|---:|---:|---:|---|\n{quiet}",
+            options.clients,
+        )
+        .ok();
+    }
     text.push_str(&big_directories(outcomes, peer));
     if !notes.is_empty() {
         write!(text, "\nWhat failed:\n{notes}\n").ok();
@@ -128,6 +141,33 @@ fn row(outcome: &Outcome, options: &Options, text: &mut String) {
     )
     .ok();
 }
+
+/// Adds the waits of a quiet client; returns false if the outcome is another one.
+fn quiet_row(outcome: &Outcome, text: &mut String) -> bool {
+    let waits = |of: &dyn Fn(&Round) -> Option<Figure>| -> [Option<f64>; 3] {
+        let part = |pick: &dyn Fn([f64; 3]) -> f64| {
+            median(outcome.rounds.iter().filter_map(|round| match of(round)? {
+                Figure::Waits { p50_ms, p99_ms, p999_ms, .. } => Some(pick([p50_ms, p99_ms, p999_ms])),
+                _ => None,
+            }))
+        };
+        [part(&|[p50, _, _]| p50), part(&|[_, p99, _]| p99), part(&|[_, _, p999]| p999)]
+    };
+    let (ours, peer) = (waits(&|round| round.shareward), waits(&|round| round.peer));
+    if ours.iter().chain(&peer).all(Option::is_none) {
+        return false;
+    }
+    let cells = |waits: [Option<f64>; 3]| {
+        waits.map(|wait| wait.map_or_else(|| "-".into(), |wait| format!("{wait:.2}"))).join(" | ")
+    };
+    let [_, p99, _] = ours;
+    let goal = if p99.is_some_and(|p99| p99 <= QUIET_P99_MAX_MS) { "met" } else { "missed" };
+    writeln!(text, "| {} | {} | {} | {goal} |", outcome.name, cells(ours), cells(peer)).ok();
+    true
+}
+
+/// The goal for 99 of 100 READs of a quiet client.
+const QUIET_P99_MAX_MS: f64 = 5.0;
 
 /// The goals beside Samba: half of its processor time, and never a lower rate. "least" means that half of Samba's is less
 /// than what moving the bytes takes, and that we take no more than [`LIMIT_RATIO_MAX`] times that.

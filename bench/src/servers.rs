@@ -12,15 +12,16 @@ use client::smb::{
     ClientConnection, ClientSession, ClientTree, ConnectOptions, Error, LogonCredentials, Signing,
 };
 use tempfile::TempDir;
-use testkit::{RunAs, Samba, SambaRoot, Setup, Shareward, User, is_root};
+use testkit::{RunAs, Samba, SambaRoot, Setup, Shareward, StuckFs, User, is_root};
 use tokio::sync::Mutex;
 use wire::Dialect;
 
-use crate::cases::Case;
+use crate::cases::{self, Case};
 use crate::listing::Held;
 use crate::members::{Members, Place};
 use crate::options::Options;
 use crate::physical::Limit;
+use crate::quiet::Crowd;
 use crate::{data, progress};
 
 /// Both servers and their tree; dropping it ends the servers and removes the tree.
@@ -28,6 +29,8 @@ pub(crate) struct Servers {
     ours: Shareward,
     peer: Peer,
     held: [Arc<Mutex<Held>>; 2],
+    crowd: [Arc<Mutex<Crowd>>; 2],
+    stuck: Option<Arc<StuckFs>>,
     members: Option<Members>,
     limit: Limit,
     tree: TempDir,
@@ -58,6 +61,10 @@ pub(crate) struct Target {
     list: [Arc<[OsString]>; 2],
     /// The opens for these lists.
     pub(crate) held: Arc<Mutex<Held>>,
+    /// The connections around a quiet client.
+    pub(crate) crowd: Arc<Mutex<Crowd>>,
+    /// The file system that hangs, if a case needs it.
+    pub(crate) stuck: Option<Arc<StuckFs>>,
 }
 
 /// The protection of messages.
@@ -96,6 +103,8 @@ impl Servers {
         progress("making the directory tree");
         let tree = data::make(&options.directory, options.connections)
             .map_err(|error| format!("no directory tree in {}: {error}", options.directory.display()))?;
+        let stuck = stuck(tree.path(), options)
+            .map_err(|error| format!("no file in the file system that hangs: {error}"))?;
         let setup = setup(tree.path(), options);
         progress("starting the servers");
         let peer = match &options.against {
@@ -115,7 +124,16 @@ impl Servers {
         let (ours, members) = (Shareward::start(&setup), Members::given());
         let limit =
             Limit::start(tree.path()).map_err(|error| format!("no server of the physical limit: {error}"))?;
-        Ok(Self { ours, peer, held: Default::default(), members, limit, tree })
+        Ok(Self {
+            ours,
+            peer,
+            held: Default::default(),
+            crowd: Default::default(),
+            stuck,
+            members,
+            limit,
+            tree,
+        })
     }
 
     /// The server that only moves bytes.
@@ -131,6 +149,17 @@ impl Servers {
             return Some([member("shareward", ours), member("samba", samba)]);
         }
         let [held_by_ours, held_by_peer] = self.held.clone();
+        let targets = self.both(held_by_ours, held_by_peer);
+        let with = |target, crowd: &Arc<Mutex<Crowd>>| Target {
+            crowd: Arc::clone(crowd),
+            stuck: self.stuck.clone(),
+            ..target
+        };
+        let ([ours, peer], [first, second]) = (targets, &self.crowd);
+        Some([with(ours, first), with(peer, second)])
+    }
+
+    fn both(&self, held_by_ours: Arc<Mutex<Held>>, held_by_peer: Arc<Mutex<Held>>) -> [Target; 2] {
         let peer = match &self.peer {
             Peer::Shareward(server) => Target::shareward("other binary", server, (self.tree(), held_by_peer)),
             Peer::Samba(samba) => Target {
@@ -142,14 +171,28 @@ impl Servers {
                 mark: mark(samba.config()),
                 list: list(samba.tool("smbstatus"), [Some("-L"), Some("--json")]),
                 held: held_by_peer,
+                crowd: Arc::default(),
+                stuck: None,
             },
         };
-        Some([Target::shareward("shareward", &self.ours, (self.tree(), held_by_ours)), peer])
+        [Target::shareward("shareward", &self.ours, (self.tree(), held_by_ours)), peer]
     }
 
     fn tree(&self) -> Arc<Path> {
         self.tree.path().into()
     }
+}
+
+/// Mounts the file system that hangs, with a file, if a case needs it. The servers start after it, because their mounts
+/// are their own.
+fn stuck(tree: &Path, options: &Options) -> std::io::Result<Option<Arc<StuckFs>>> {
+    if !cases::all().iter().any(|case| case.needs_stuck_disk() && options.wants_case(case)) {
+        return Ok(None);
+    }
+    let directory = tree.join(data::STUCK_DIRECTORY);
+    let disk = StuckFs::mount(&directory);
+    std::fs::write(directory.join(data::STUCK_LEAF), vec![0; 1 << 20])?;
+    Ok(Some(Arc::new(disk)))
 }
 
 /// The text that is in the command lines of all processes of a server with this configuration file.
@@ -179,6 +222,8 @@ impl Target {
             mark: mark(server.config()),
             list: list(server.net_command(&["file"]), [None, Some("--json")]),
             held,
+            crowd: Arc::default(),
+            stuck: None,
         }
     }
 
@@ -192,6 +237,8 @@ impl Target {
             mark: place.mark,
             list: Default::default(),
             held: Arc::default(),
+            crowd: Arc::default(),
+            stuck: None,
         }
     }
 
