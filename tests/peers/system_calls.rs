@@ -206,12 +206,12 @@ async fn check_all(run_as: RunAs, bounds: Bounds) {
 #[tokio::test]
 async fn calls_of_a_server_with_unix_identities_are_bounded() {
     let bounds = Bounds {
-        open_read_close: (18.5, 4.3),
-        stat: (15.5, 4.3),
+        open_read_close: (17.8, 4.3),
+        stat: (11.8, 4.3),
         list: (131.0, 4.3),
-        create_write_close: (56.0, 12.3),
-        rename: (83.0, 24.3),
-        delete: (85.0, 20.3),
+        create_write_close: (43.0, 8.3),
+        rename: (54.0, 12.3),
+        delete: (53.0, 12.3),
     };
     check_all(RunAs::Root, bounds).await;
 }
@@ -219,12 +219,12 @@ async fn calls_of_a_server_with_unix_identities_are_bounded() {
 #[tokio::test]
 async fn calls_of_a_server_with_one_identity_are_bounded() {
     let bounds = Bounds {
-        open_read_close: (15.5, 0.0),
-        stat: (11.5, 0.0),
+        open_read_close: (15.0, 0.0),
+        stat: (7.8, 0.0),
         list: (128.0, 0.0),
-        create_write_close: (45.0, 0.0),
-        rename: (63.0, 0.0),
-        delete: (67.5, 0.0),
+        create_write_close: (35.5, 0.0),
+        rename: (45.0, 0.0),
+        delete: (42.0, 0.0),
     };
     check_all(RunAs::Ordinary, bounds).await;
 }

@@ -152,6 +152,8 @@ mod late_locks;
 #[cfg(test)]
 mod late_renames;
 #[cfg(test)]
+mod late_writes;
+#[cfg(test)]
 mod standings;
 #[cfg(test)]
 mod tickets;

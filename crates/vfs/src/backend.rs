@@ -5,8 +5,10 @@ use crate::handle::Handle;
 use crate::path::RelativePath;
 use crate::stat::Stat;
 use std::sync::Arc;
-use std::time::SystemTime;
-use wire::{AccessMask, FileAttributes, FileTime};
+use wire::{AccessMask, FileAttributes};
+
+pub use crate::bin::{Bin, BinLimits, Trimmed};
+pub use crate::volume::{Capabilities, Root, Space, Volume};
 
 /// One share's files.
 ///
@@ -59,6 +61,19 @@ pub trait Backend: Send + Sync {
         }
     }
 
+    /// Opens a path as [`Self::open_asking`] does. If there is no such file, the result is the directory that lacks it,
+    /// for calls that take a [`Parent`], so that the directory that is checked and changed is the one in which the name
+    /// was missed. A directory that is a symlink which a client has stored is [`crate::Error::Loop`].
+    fn open_or_miss(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        how: OpenHow,
+        asked: AccessMask,
+    ) -> Result<Found> {
+        found(self.open_asking(actor, path, how, asked))
+    }
+
     /// The first symlink in a path that the client must follow itself, or `None`. It is a reparse point that
     /// a client has set or, if the share does not follow symlinks, a symlink of the file system (for which
     /// [`Self::open`] returns [`crate::Error::Loop`]).
@@ -92,6 +107,12 @@ pub trait Backend: Send + Sync {
     ///
     /// The root has no parent: [`crate::Error::InvalidArgument`].
     fn parent(&self, actor: &Actor, path: &RelativePath) -> Result<Parent>;
+
+    /// Finds the container of the last component of `path` as [`Self::parent`] does, and opens what has this name in it as
+    /// [`Self::open_in`] does, without following a symlink; `None` if nothing has.
+    fn parent_and_entry(&self, actor: &Actor, path: &RelativePath) -> Result<(Parent, Option<Opened>)> {
+        parent_and_entry(self, actor, path)
+    }
 
     /// Opens, without access to data, the entry of the directory `holder` that the last component of `path`
     /// names, or the stream of the file `holder` that `path` names. A symlink itself is opened, unless
@@ -336,36 +357,6 @@ pub trait Backend: Send + Sync {
     }
 }
 
-/// The place of a user's deleted files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bin {
-    /// The directory. The last component becomes the user's own; the server owns those above.
-    pub directory: RelativePath,
-    /// True if a file is moved to the directory of its former path below `directory`.
-    pub keeps_tree: bool,
-    /// True if files of the same name get numbers; otherwise the last one replaces the others.
-    pub keeps_versions: bool,
-}
-
-/// The limits of a bin with the directories of all users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BinLimits {
-    /// Files that were moved to the bin, or changed, before this time are removed; `None` for no limit.
-    pub since: Option<SystemTime>,
-    /// If the files have more bytes together than the first number, the oldest are removed until they have at most the
-    /// second; `None` for no limit.
-    pub bytes: Option<(u64, u64)>,
-}
-
-/// The result of [`Backend::trim_bin`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trimmed {
-    /// The number of files that were removed.
-    pub files: u64,
-    /// The bytes of the files that are left.
-    pub bytes_left: u64,
-}
-
 /// The user whose permissions the file system applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Actor {
@@ -500,6 +491,39 @@ pub struct Opened {
     pub stat: Stat,
     /// The answers of the operating system about this open's actor, for [`Handle::granted_access`].
     pub permits: Permits,
+    /// The result of [`Backend::directory_of`] if [`Backend::open_or_miss`] was asked about the right to delete, and has
+    /// found it in the same step.
+    pub named: Option<NamedIn>,
+}
+
+/// The result of [`Backend::open_or_miss`].
+pub enum Found {
+    /// The file.
+    File(Opened),
+    /// There is no such file in this directory. `None` if the directory was not opened or not examined.
+    Missed(Option<Parent>),
+}
+
+/// The container and the entry in two steps.
+pub(crate) fn parent_and_entry<B: Backend + ?Sized>(
+    backend: &B,
+    actor: &Actor,
+    path: &RelativePath,
+) -> Result<(Parent, Option<Opened>)> {
+    let parent = backend.parent(actor, path)?;
+    match backend.open_in(actor, &*parent.handle, &parent.path, false) {
+        Err(crate::Error::NotFound) => Ok((parent, None)),
+        entry => Ok((parent, Some(entry?))),
+    }
+}
+
+/// The result of an open that says nothing about the directory.
+pub(crate) fn found(opened: Result<Opened>) -> Result<Found> {
+    match opened {
+        Ok(opened) => Ok(Found::File(opened)),
+        Err(crate::Error::NotFound) => Ok(Found::Missed(None)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The permissions that the operating system has just granted or refused to an actor; `None` where it was not asked.
@@ -520,74 +544,4 @@ pub struct OpenHow {
     pub wanted: Wanted,
     /// True if a symlink at the end of the path is opened itself, as [`Backend::open_link`] does.
     pub link: bool,
-}
-
-wire::bit_mask! {
-    /// The features of a backend.
-    Capabilities(u32) {
-        /// Named streams.
-        STREAMS = 0x01,
-        /// Extended attributes.
-        XATTR = 0x02,
-        /// Holes: [`Handle::zero`] frees space of a sparse file; [`Handle::allocated_ranges`] lists the rest.
-        SPARSE = 0x04,
-        /// Case-insensitive lookup of names.
-        CASE_INSENSITIVE = 0x08,
-        /// Stored DOS attributes and creation times.
-        DOS_ATTRIBUTES = 0x10,
-        /// Hard links.
-        HARD_LINKS = 0x20,
-        /// Reads without waiting: [`Handle::try_read_at`] may succeed.
-        NOWAIT = 0x40,
-        /// Reparse points set by clients.
-        REPARSE_POINTS = 0x80,
-        /// Block cloning: [`Handle::duplicate_extents`].
-        BLOCK_CLONES = 0x100,
-        /// Symlinks of the file system, shown as such: [`Backend::make_symlink`].
-        SYMLINKS = 0x200,
-        /// Security descriptors.
-        SECURITY = 0x400,
-    }
-}
-
-/// The identity of a share's root: see [`Backend::root`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Root {
-    /// The device number.
-    pub device: u64,
-    /// The inode number on that device.
-    pub inode: u64,
-    /// The mount through which the share sees the root; its options, such as read-only, apply to all files
-    /// below.
-    pub mount: u64,
-}
-
-/// The space of a volume, in allocation units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
-    /// Bytes per unit.
-    pub unit_bytes: u32,
-    /// All units.
-    pub total: u64,
-    /// The free units, including those reserved for the superuser.
-    pub free: u64,
-    /// The free units for ordinary users.
-    pub available: u64,
-    /// True if nothing on the volume can be changed.
-    pub read_only: bool,
-}
-
-/// The data of FileFsVolumeInformation (MS-FSCC 2.5.9) and FileFsAttributeInformation (2.5.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Volume {
-    /// `VolumeSerialNumber`: the same across restarts.
-    pub serial: u32,
-    /// `VolumeLabel`.
-    pub label: String,
-    /// `VolumeCreationTime`.
-    pub created: FileTime,
-    /// `FileSystemName`: the name that clients expect, not that of the file system on the disk.
-    pub file_system: String,
-    /// `MaximumComponentNameLength`.
-    pub component_units_max: u32,
 }

@@ -24,6 +24,16 @@ pub trait Handle: Send + Sync {
         Ok(None)
     }
 
+    /// The device and inode number, as in [`Self::stat`].
+    fn inode(&self) -> Result<(u64, u64)> {
+        self.stat().map(|stat| (stat.device, stat.inode))
+    }
+
+    /// The current metadata and `EaSize` (MS-FSCC 2.4.12).
+    fn stat_and_ea_size(&self) -> Result<(Stat, u32)> {
+        Ok((self.stat()?, self.ea_size()?))
+    }
+
     /// The current size in bytes, as in [`Self::stat`].
     fn size(&self) -> Result<u64> {
         Ok(self.stat()?.size)
@@ -135,6 +145,14 @@ pub trait Handle: Send + Sync {
 
     /// All extended attributes that clients may see, sorted by name.
     fn xattrs(&self) -> Result<Vec<Xattr>>;
+
+    /// `EaSize` of the attributes of [`Self::xattrs`]; 0 if the file system has none.
+    fn ea_size(&self) -> Result<u32> {
+        match self.xattrs() {
+            Err(crate::Error::NotSupported) => Ok(0),
+            xattrs => Ok(ea_size(xattrs?.iter().map(|it| (it.name.len(), it.value.len())))),
+        }
+    }
 
     /// The stored security descriptor record (Samba's `security.NTACL`), uninterpreted.
     fn security_record(&self) -> Result<Option<Vec<u8>>>;

@@ -11,6 +11,7 @@
 )]
 
 pub mod backend;
+mod bin;
 pub mod error;
 #[cfg(feature = "testing")]
 pub mod faulty;
@@ -24,10 +25,11 @@ mod name_rules;
 pub mod path;
 pub mod short_name;
 pub mod stat;
+mod volume;
 
 pub use backend::{
-    Actor, Backend, Bin, BinLimits, Capabilities, Complete, Identity, NamedIn, New, OpenHow, Opened, Parent,
-    Permits, Root, Space, Symlink, SymlinkTarget, Trimmed, Volume, Wanted,
+    Actor, Backend, Bin, BinLimits, Capabilities, Complete, Found, Identity, NamedIn, New, OpenHow, Opened,
+    Parent, Permits, Root, Space, Symlink, SymlinkTarget, Trimmed, Volume, Wanted,
 };
 pub use error::{Error, Result};
 pub use fold::Forms;

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use vfs::{
-    Actor, Backend, Error, Kind, LocalBackend, LocalOptions, NamedIn, Opened, Parent, RelativePath, Wanted,
+    Actor, Backend, Error, Found, Kind, LocalBackend, LocalOptions, NamedIn, OpenHow, Opened, Parent,
+    RelativePath, Wanted,
 };
-use wire::FileAttributes;
+use wire::{AccessMask, FileAttributes};
 
 /// The uid of the user who calls the backend.
 const USER: u32 = 65_534;
@@ -114,6 +115,23 @@ impl Share {
         accepted(self.backend.parent(&self.actor, &path(text)))
     }
 
+    /// The directory in which a name was missed.
+    fn missed(&self, text: &str) -> Option<Parent> {
+        let how = OpenHow { wanted: Wanted::NOTHING, link: false };
+        let found = self.backend.open_or_miss(&self.actor, &path(text), how, AccessMask::NONE);
+        match accepted(found)? {
+            Found::Missed(parent) => parent,
+            Found::File(opened) => panic!("{} exists", opened.path),
+        }
+    }
+
+    /// The directory that has no such entry.
+    fn free(&self, text: &str) -> Option<Parent> {
+        let (parent, entry) = accepted(self.backend.parent_and_entry(&self.actor, &path(text)))?;
+        assert!(entry.is_none());
+        Some(parent)
+    }
+
     fn open(&self, text: &str) -> Option<Opened> {
         accepted(self.backend.open(&self.actor, &path(text), Wanted::NOTHING))
     }
@@ -178,11 +196,11 @@ fn create_acts_in_the_checked_directory() {
     share.directory("door", USER);
     share.directory("closed", OTHER);
     symlink("closed", share.disk("trap")).unwrap();
-    for is_directory in [false, true] {
+    for (is_directory, is_missed) in [(false, false), (true, false), (false, true), (true, true)] {
         let succeeded = share.exchanging("door", "trap", |number| {
-            let Some(parent) = share.parent(&format!("door/new {number} {is_directory}")) else {
-                return false;
-            };
+            let name = format!("door/new {number} {is_directory} {is_missed}");
+            let parent = if is_missed { share.missed(&name) } else { share.parent(&name) };
+            let Some(parent) = parent else { return false };
             // The check of the directory's descriptor would refuse the user.
             if parent.stat.uid != USER {
                 return false;
@@ -208,12 +226,14 @@ fn rename_and_link_act_in_the_checked_directory() {
     share.directory("closed", OTHER);
     share.directory("work", USER);
     symlink("closed", share.disk("trap")).unwrap();
-    for is_link in [false, true] {
+    for (is_link, with_entry) in [(false, false), (true, false), (false, true), (true, true)] {
         let succeeded = share.exchanging("door", "trap", |number| {
-            let from = format!("work/{number} {is_link}");
+            let from = format!("work/{number} {is_link} {with_entry}");
             share.file(&from, USER);
             let opened = share.open(&from).unwrap();
-            let Some(parent) = share.parent(&format!("door/{number} {is_link}")) else { return false };
+            let to = format!("door/{number} {is_link} {with_entry}");
+            let parent = if with_entry { share.free(&to) } else { share.parent(&to) };
+            let Some(parent) = parent else { return false };
             if parent.stat.uid != USER {
                 return false;
             }
@@ -365,6 +385,44 @@ fn the_right_to_delete_comes_from_the_directory_of_the_file() {
         true
     });
     assert!(succeeded > 0);
+    // The same, found by the open itself.
+    let succeeded = share.exchanging("door", "trap", |_| {
+        let how = OpenHow { wanted: Wanted::NOTHING, link: false };
+        let opened = share.backend.open_asking(&share.actor, &path("door/f"), how, AccessMask::DELETE);
+        let Some(opened) = accepted(opened) else { return false };
+        let Some(NamedIn { directory, is_removable }) = opened.named else { return false };
+        assert_eq!(directory.stat().unwrap().uid, opened.stat.uid);
+        assert_eq!(is_removable, opened.stat.uid == USER);
+        true
+    });
+    assert!(succeeded > 0);
+}
+
+#[test]
+fn a_rename_within_a_directory_stays_in_the_checked_one() {
+    let Some(share) = Share::new(true) else { return };
+    share.directory("door", USER);
+    share.directory("closed", OTHER);
+    symlink("closed", share.disk("trap")).unwrap();
+    share.file("door/first", USER);
+    // A file of the same name, which must not move.
+    share.file("closed/first", OTHER);
+    let opened = share.open("door/first").unwrap();
+    let mut name = String::from("first");
+    let succeeded = share.exchanging("door", "trap", |number| {
+        let next = format!("next {number}");
+        let Some(parent) = share.free(&format!("door/{next}")) else { return false };
+        let from = path(&format!("door/{name}"));
+        let renamed = share.backend.rename_in(&share.actor, &*opened.handle, &from, &parent, None);
+        if accepted(renamed).is_none() {
+            return false;
+        }
+        assert_eq!(parent.stat.uid, USER);
+        name = next;
+        true
+    });
+    assert!(succeeded > 0);
+    assert_eq!(share.names("closed"), ["first"]);
 }
 
 #[test]

@@ -407,12 +407,21 @@ impl OpenFile {
 
     /// The metadata that this open shows.
     pub(crate) fn stat(&self) -> vfs::Result<vfs::Stat> {
-        let mut stat = self.handle.stat()?;
+        self.handle.stat().map(|stat| self.shown(stat))
+    }
+
+    /// The metadata that this open shows, and `EaSize`.
+    pub(crate) fn stat_and_ea_size(&self) -> vfs::Result<(vfs::Stat, u32)> {
+        self.handle.stat_and_ea_size().map(|(stat, ea_size)| (self.shown(stat), ea_size))
+    }
+
+    /// The metadata of the file in the form in which this open shows them.
+    pub(crate) fn shown(&self, mut stat: vfs::Stat) -> vfs::Stat {
         let state = self.state();
         if let Some(reserved) = state.reserved {
             stat.allocation = reserved.max(stat.size).next_multiple_of(ALLOCATION_UNIT);
         }
-        Ok(state.times.shown(stat))
+        state.times.shown(stat)
     }
 
     /// Records the present path of the file.

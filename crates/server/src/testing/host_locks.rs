@@ -269,7 +269,7 @@ async fn a_lock_that_the_file_system_fails_to_take_is_refused() {
     let (other, others) = world.client().await;
     let (file, another) = (opened(&tree).await, opened(&others).await);
     let program = world.real("f").unwrap();
-    world.faults.set_rates(Rates { fails: 1000, ..Rates::NONE });
+    world.faults.set_rates(Rates { fails: 1024, ..Rates::NONE });
     for wanted in [at_once(0..10, EXCLUSIVE), element(0..10, SHARED)] {
         let error = file.lock(&[wanted]).await.unwrap_err();
         assert!(!error.is(NtStatus::LOCK_NOT_GRANTED) && !error.is(NtStatus::INTERNAL_ERROR), "{error}");
@@ -280,7 +280,7 @@ async fn a_lock_that_the_file_system_fails_to_take_is_refused() {
     // A release may fail, too: it counts for clients at once, and for programs at the end of the open at the
     // latest.
     file.lock(&[at_once(0..10, EXCLUSIVE), at_once(20..30, SHARED)]).await.unwrap();
-    world.faults.set_rates(Rates { fails: 1000, ..Rates::NONE });
+    world.faults.set_rates(Rates { fails: 1024, ..Rates::NONE });
     unlock(&file, 0..10).await.unwrap();
     world.faults.set_rates(Rates::NONE);
     assert_eq!(seen(&program, 0..1), "x");

@@ -11,8 +11,8 @@ use super::inode::{self, Purpose};
 use super::metadata;
 use super::modes::{NewMode, OWNER_OF_DIRECTORY, OWNER_OF_FILE};
 use super::new_entry::{initialize, make_directory, undo};
-use super::open::{base_of, finish};
-use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
+use super::open::{base_of, finish_with};
+use super::resolve::{Root, inode_key, on_the_way, open_entry, statx_fd};
 use super::{depot, names, recycle, store, stream, vetoed, xattr};
 use crate::backend::{Actor, Bin, Complete, New, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
@@ -56,11 +56,12 @@ pub(super) fn create_file(
     drop(guard);
     change.done(None, Some(&leaf));
     let attributes = new.attributes | FileAttributes::ARCHIVE;
-    mode.complete(root, actor, parent.fd(), (fd.as_fd(), &raw))
+    let stat = mode
+        .complete(root, actor, parent.node(), (fd.as_fd(), &raw))
         .and_then(|()| initialize(&fd, Kind::File, &raw, attributes, &mut making))
         .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
-    let made = finish(root, actor, fd, wanted, true, joined(&parent.path(), &leaf))?;
+    let made = finish_with(root, actor, fd, wanted, true, joined(&parent.path(), &leaf), stat);
     completed(root, actor, parent, &leaf, made, complete)
 }
 
@@ -109,11 +110,12 @@ pub(super) fn create_directory(
     drop(guard);
     change.done(None, Some(&leaf));
     let (fd, raw) = made?;
-    mode.complete(root, actor, directory.fd(), (fd.as_fd(), &raw))
+    let stat = mode
+        .complete(root, actor, directory.node(), (fd.as_fd(), &raw))
         .and_then(|()| initialize(&fd, Kind::Directory, &raw, new.attributes, &mut making))
         .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
-    let made = finish(root, actor, fd, Wanted::READ, true, joined(&directory.path(), &leaf))?;
+    let made = finish_with(root, actor, fd, Wanted::READ, true, joined(&directory.path(), &leaf), stat);
     completed(root, actor, directory, &leaf, made, complete)
 }
 
@@ -134,15 +136,20 @@ pub(super) fn rename(
     let bin = bin.map(|bin| (bin, recycle::place(root, actor, bin, to_parent)));
     let replaced = replaced.map(|(replaced, _)| replaced);
     let guard = root.credentials.assume(actor)?;
-    let (source_fd, source_path) = root.directory(from_parent)?;
-    let (source_key, target_key) = (directory_key(source_fd.as_fd())?, directory_key(to.fd())?);
+    // Within a directory, the one that was checked is both.
+    let elsewhere = if from_parent == to_parent { None } else { Some(root.directory(from_parent)?) };
+    let (source_fd, source_path) = match &elsewhere {
+        Some((fd, path)) => (fd.as_fd(), path.clone()),
+        None => (to.fd(), to.path()),
+    };
+    let target_key = to.inode();
+    let source_key = elsewhere.as_ref().map_or(Ok(target_key), |(fd, _)| inode_key(fd.as_fd()))?;
     let locks = inode::lock_directories(source_key, target_key);
-    let source = OwnChange::begin(source_fd.as_fd())?;
+    let source = OwnChange::begin(source_fd)?;
     let other = if source_key == target_key { None } else { Some(OwnChange::begin(to.fd())?) };
     let target = other.as_ref().unwrap_or(&source);
     let old = verified(root, &source, &source_path, from_name, handle)?;
     let mut new = Entry::locked(root, target, to_name)?;
-    drop(guard);
     let (old_path, new_path) = (joined(&source_path, &old.leaf), joined(&to.path(), &new.leaf));
     let is_below = new_path.strip_prefix(old_path.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
     if is_below {
@@ -155,11 +162,14 @@ pub(super) fn rename(
             return Ok((names::decode_path(&old_path), Ok(())));
         }
     }
-    let existing = match new.raw {
-        Some(_) => Some(replaceable(target.fd(), &new.leaf, replaced)?),
-        None => None,
+    let (existing, guard) = match new.raw {
+        Some(_) => {
+            drop(guard);
+            let existing = replaceable(target.fd(), &new.leaf, replaced)?;
+            (Some(existing), root.credentials.assume(actor)?)
+        }
+        None => (None, guard),
     };
-    let guard = root.credentials.assume(actor)?;
     let mut kept = Ok(());
     match existing {
         Some(_) if handle.kind() == Kind::Directory => return Err(Error::AccessDenied),
@@ -210,18 +220,17 @@ pub(super) fn link(
     }
     let (_, name) = to.path.split().ok_or(Error::AccessDenied)?;
     let to = own(&*to.handle)?;
-    let lock = inode::lock(Purpose::Entries, directory_key(to.fd())?);
+    let lock = inode::lock(Purpose::Entries, to.inode());
     let change = OwnChange::begin(to.fd())?;
     let guard = root.credentials.assume(actor)?;
     let new = Entry::locked(root, &change, name)?;
-    drop(guard);
     let path = names::decode_path(&joined(&to.path(), &new.leaf));
     if new.raw.is_none() {
-        let _guard = root.credentials.assume(actor)?;
         link_at(handle, &change, &new.leaf)?;
         change.done(None, Some(&new.leaf));
         return Ok(path);
     }
+    drop(guard);
     let own = statx_fd(handle.fd())?;
     if is_same(&replaceable(change.fd(), &new.leaf, replaced)?, &own) {
         return Ok(path);

@@ -213,7 +213,7 @@ impl Place<'_> {
         if !give(self.base, fd, &of)? || self.rights == Rights::Store {
             return Ok(());
         }
-        let acl = xattr::get(self.base.fd(), xattr::POSIX_ACCESS_ACL)?;
+        let acl = xattr::get(self.base.node(), xattr::POSIX_ACCESS_ACL)?;
         if acl.is_none() && xattr::get(fd, xattr::POSIX_ACCESS_ACL)?.is_some() {
             // The ACL is inherited from the depot's directories, or was removed from the file.
             xattr::remove(fd, xattr::POSIX_ACCESS_ACL)?;

@@ -77,9 +77,18 @@ impl DirectoryReports {
         let Some(queue) = &self.0 else { return Ok(()) };
         let mut buffer = [MaybeUninit::uninit(); QUEUE_BUFFER_BYTES];
         let mut reader = Reader::new(&**queue, &mut buffer);
+        let mut events = 0_usize;
         loop {
+            // A buffer that has room for another report has all that there were.
+            if events > 0 && reader.is_buffer_empty() && events < REPORTS_MIN {
+                return Ok(());
+            }
+            if reader.is_buffer_empty() {
+                events = 0;
+            }
             match reader.next() {
                 Ok(event) => {
+                    events = events.saturating_add(1);
                     let name = event.file_name().map(|name| name.to_bytes()).unwrap_or_default();
                     take(Event::of(event.wd(), event.events(), name));
                 }
@@ -148,3 +157,36 @@ const NAMES: WatchFlags = WatchFlags::CREATE
 
 /// The part of the queue that is read at once, in bytes: some hundred reports.
 const QUEUE_BUFFER_BYTES: usize = 8 * 1024;
+
+/// The number of reports that fit into the buffer whatever their names are (inotify(7)).
+const REPORTS_MIN: usize = QUEUE_BUFFER_BYTES / REPORT_BYTES_MAX;
+const REPORT_BYTES_MAX: usize = 16 + 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn all_reports_are_read_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut reports = DirectoryReports::new();
+        let fd = std::fs::File::open(directory.path()).unwrap();
+        reports.watch(fd.as_fd()).unwrap();
+        let longest = "x".repeat(250);
+        // Around the number that fits into the buffer, with the shortest and the longest names.
+        for name in ["", &longest] {
+            for count in
+                [1, REPORTS_MIN - 1, REPORTS_MIN, REPORTS_MIN + 1, 8 * REPORTS_MIN, 100 * REPORTS_MIN]
+            {
+                for number in 0..count {
+                    std::fs::write(directory.path().join(format!("{number}{name}")), "").unwrap();
+                    std::fs::remove_file(directory.path().join(format!("{number}{name}"))).unwrap();
+                }
+                let mut seen = 0;
+                reports.read(|_| seen += 1).unwrap();
+                assert_eq!(seen, 2 * count, "{count} names of {} bytes", name.len());
+            }
+        }
+    }
+}

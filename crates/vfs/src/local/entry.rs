@@ -2,10 +2,11 @@
 
 use super::folded::OwnChange;
 use super::handle::{LocalHandle, permits};
+use super::inode::InodeKey;
 use super::open::{finish, finish_stream};
-use super::resolve::{Root, device, directory_key, open_entry, statx, statx_fd};
-use super::{change, incomplete_files, link, metadata, names, stream};
-use crate::backend::{Actor, NamedIn, Opened, Permits, Wanted};
+use super::resolve::{Root, device, inode_key, open_entry, statx, statx_fd};
+use super::{incomplete_files, link, metadata, names, stream};
+use crate::backend::{Actor, NamedIn, Opened, Parent, Permits, Wanted};
 use crate::error::{Error, Result};
 use crate::path::RelativePath;
 use crate::stat::{Kind, Stat};
@@ -36,6 +37,11 @@ impl Entry {
     /// Looks a name up in a directory.
     fn of(root: &Root, directory: BorrowedFd<'_>, name: &str) -> Result<Self> {
         Self::look_up(directory, name, |name| root.find(directory, name))
+    }
+
+    /// Looks a name up in a directory whose metadata the caller has just read.
+    fn of_read(root: &Root, directory: BorrowedFd<'_>, raw: &Statx, name: &str) -> Result<Self> {
+        Self::look_up(directory, name, |name| root.find_in(directory, raw, name))
     }
 
     fn look_up(
@@ -76,7 +82,7 @@ pub(super) fn verified(
     handle: &LocalHandle,
 ) -> Result<Entry> {
     let entry = Entry::locked(root, change, name)?;
-    check_stands_for(root, directory_path, &entry, handle)?;
+    check_stands_for(root, directory_path, &entry, (handle.present_inode()?, handle.kind()))?;
     Ok(entry)
 }
 
@@ -122,7 +128,38 @@ pub(super) fn open_in(
     let path = names::decode_path(&disk);
     let own = plain(&raw);
     let handle = LocalHandle::new(root, fd, Wanted::NOTHING, false, &own, disk, actor);
-    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default() })
+    Ok(Opened {
+        handle: Arc::new(handle),
+        path,
+        stream: None,
+        stat,
+        permits: Permits::default(),
+        named: None,
+    })
+}
+
+/// The directory of a path without a stream, and the entry that has its name.
+pub(super) fn parent_and_entry(
+    root: &Arc<Root>,
+    actor: &Actor,
+    path: &RelativePath,
+) -> Result<(Parent, Option<Opened>)> {
+    let (parent, name) = path.split().ok_or(Error::InvalidArgument)?;
+    let guard = root.credentials.assume(actor)?;
+    let (fd, disk) = root.directory(parent)?;
+    let raw = statx_fd(fd.as_fd())?;
+    let entry = Entry::of_read(root, fd.as_fd(), &raw, name);
+    drop(guard);
+    // The permissions of an incomplete directory may have been set meanwhile.
+    let is_free = !incomplete_files::wait_for_entry(root, &raw) && entry?.raw.is_none();
+    let stat = plain(&raw);
+    let handle = LocalHandle::new(root, fd, Wanted::NOTHING, false, &stat, disk, actor);
+    let found = if is_free { Err(Error::NotFound) } else { open_in(root, actor, &handle, path, false) };
+    let entry = match found {
+        Err(Error::NotFound) => None,
+        found => Some(found?),
+    };
+    Ok((Parent { handle: Arc::new(handle), stat, path: path.clone() }, entry))
 }
 
 /// The directory in which `path` names `handle`'s file.
@@ -132,21 +169,60 @@ pub(super) fn directory_of(
     path: &RelativePath,
     handle: &LocalHandle,
 ) -> Result<NamedIn> {
-    let (parent, name) = path.split().ok_or(Error::InvalidArgument)?;
+    let named = named_in(root, actor, path, handle)?;
+    Ok(named.finish(root, actor))
+}
+
+/// The directory in which a file has a name.
+pub(super) struct Named {
+    fd: OwnedFd,
+    /// The directory's path on disk.
+    path: Vec<u8>,
+    raw: Statx,
+    is_removable: bool,
+}
+
+impl Named {
+    /// Finds the directory in which `path` names the file `of`, and asks whether its permissions let `actor` remove the
+    /// name; the thread acts as the actor.
+    pub(super) fn find(
+        root: &Root,
+        actor: &Actor,
+        path: &RelativePath,
+        of: (InodeKey, Kind),
+    ) -> Result<Self> {
+        let (parent, name) = path.split().ok_or(Error::InvalidArgument)?;
+        let (fd, path) = root.directory(parent)?;
+        let entry = Entry::of(root, fd.as_fd(), name)?;
+        check_stands_for(root, &path, &entry, of)?;
+        let raw = statx_fd(fd.as_fd())?;
+        let uid = root.credentials.uid(actor);
+        let is_sticky = u32::from(raw.stx_mode) & STICKY != 0;
+        let is_owner = uid == raw.stx_uid || entry.raw.is_some_and(|entry| uid == entry.stx_uid);
+        let is_removable = root.credentials.is_all_powerful(actor)
+            || (permits(fd.as_fd(), Access::WRITE_OK | Access::EXEC_OK) && (!is_sticky || is_owner));
+        Ok(Self { fd, path, raw, is_removable })
+    }
+
+    /// Waits until the directory is complete; false if it was complete before. The thread acts as the process.
+    pub(super) fn wait(&self, root: &Root) -> bool {
+        incomplete_files::wait_for_entry(root, &self.raw)
+    }
+
+    pub(super) fn finish(self, root: &Arc<Root>, actor: &Actor) -> NamedIn {
+        let Self { fd, path, raw, is_removable } = self;
+        let directory = LocalHandle::new(root, fd, Wanted::NOTHING, false, &plain(&raw), path, actor);
+        NamedIn { directory: Arc::new(directory), is_removable }
+    }
+}
+
+fn named_in(root: &Root, actor: &Actor, path: &RelativePath, handle: &LocalHandle) -> Result<Named> {
+    let of = (handle.present_inode()?, handle.kind());
     let guard = root.credentials.assume(actor)?;
-    let (fd, directory_path) = root.directory(parent)?;
-    let entry = Entry::of(root, fd.as_fd(), name)?;
-    check_stands_for(root, &directory_path, &entry, handle)?;
-    let raw = statx_fd(fd.as_fd())?;
-    let uid = root.credentials.uid(actor);
-    let is_sticky = u32::from(raw.stx_mode) & STICKY != 0;
-    let is_owner = uid == raw.stx_uid || entry.raw.is_some_and(|entry| uid == entry.stx_uid);
-    let is_removable = root.credentials.is_all_powerful(actor)
-        || (permits(fd.as_fd(), Access::WRITE_OK | Access::EXEC_OK) && (!is_sticky || is_owner));
+    let named = Named::find(root, actor, path, of)?;
     drop(guard);
-    incomplete_files::wait_for(root, fd.as_fd())?;
-    let directory = LocalHandle::new(root, fd, Wanted::NOTHING, false, &plain(&raw), directory_path, actor);
-    Ok(NamedIn { directory: Arc::new(directory), is_removable })
+    named.wait(root);
+    Ok(named)
 }
 
 /// Predicts, as far as possible, the kernel's error for the removal of a name or a stream (unlink(2)).
@@ -156,11 +232,19 @@ pub(super) fn check_removable(
     path: &RelativePath,
     handle: &LocalHandle,
 ) -> Result<()> {
-    let own = statx_fd(handle.fd())?;
-    let mount = rustix::fs::fstatvfs(handle.fd())?;
-    if mount.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        return Err(Error::ReadOnly);
+    let checked = check_attributes(root, actor, path, handle);
+    // The kernel does not permit a user to write to a directory on a read-only file system.
+    let is_asked = path.stream().is_none() && !root.credentials.is_all_powerful(actor);
+    if checked.is_ok() && is_asked {
+        return Ok(());
     }
+    let mount = rustix::fs::fstatvfs(handle.fd())?;
+    if mount.f_flag.contains(StatVfsMountFlags::RDONLY) { Err(Error::ReadOnly) } else { checked }
+}
+
+/// The reasons against a removal that attributes and permissions give.
+fn check_attributes(root: &Root, actor: &Actor, path: &RelativePath, handle: &LocalHandle) -> Result<()> {
+    let own = statx_fd(handle.fd())?;
     if own.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
         return Err(Error::Undeletable);
     }
@@ -170,10 +254,9 @@ pub(super) fn check_removable(
     if own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
         return Err(Error::Undeletable);
     }
-    let named = directory_of(root, actor, path, handle)?;
-    let directory = change::own(&*named.directory)?;
-    let raw = statx_fd(directory.fd())?;
-    let is_closed = raw.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND);
+    let named = named_in(root, actor, path, handle)?;
+    let attributes = named.raw.stx_attributes;
+    let is_closed = attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND);
     if named.is_removable && !is_closed { Ok(()) } else { Err(Error::AccessDenied) }
 }
 
@@ -186,19 +269,28 @@ pub(super) fn joined(directory: &[u8], leaf: &[u8]) -> Vec<u8> {
 
 /// True if both are the same file.
 pub(super) fn is_same(one: &Statx, other: &Statx) -> bool {
-    (device(one), one.stx_ino) == (device(other), other.stx_ino)
+    key(one) == key(other)
 }
 
-fn check_stands_for(root: &Root, directory_path: &[u8], entry: &Entry, handle: &LocalHandle) -> Result<()> {
+fn key(raw: &Statx) -> InodeKey {
+    (device(raw), raw.stx_ino)
+}
+
+/// Fails unless an entry is the file with this inode and kind, or a symlink to it.
+fn check_stands_for(
+    root: &Root,
+    directory_path: &[u8],
+    entry: &Entry,
+    (own, kind): (InodeKey, Kind),
+) -> Result<()> {
     let mut named = *entry.existing()?;
-    let own = statx_fd(handle.fd())?;
-    let is_followed = root.options.follow_symlinks && metadata::kind(&own) != Kind::Symlink;
+    let is_followed = root.options.follow_symlinks && kind != Kind::Symlink;
     if metadata::kind(&named) == Kind::Symlink && is_followed {
         let path = joined(directory_path, &entry.leaf);
         let fd = root.open_at(&path, OFlags::PATH, Mode::empty())?;
         named = statx_fd(fd.as_fd())?;
     }
-    if is_same(&own, &named) { Ok(()) } else { Err(Error::Replaced) }
+    if own == key(&named) { Ok(()) } else { Err(Error::Replaced) }
 }
 
 /// Opens the target of a symlink in a directory. The kernel resolves it from the share's root, so the
@@ -206,7 +298,7 @@ fn check_stands_for(root: &Root, directory_path: &[u8], entry: &Entry, handle: &
 fn follow(root: &Root, directory: &LocalHandle, path: &RelativePath, leaf: &[u8]) -> Result<OwnedFd> {
     let (parent, _) = path.split().ok_or(Error::InvalidArgument)?;
     let (again, disk) = root.directory(parent)?;
-    if directory_key(again.as_fd())? != directory_key(directory.fd())? {
+    if inode_key(again.as_fd())? != inode_key(directory.fd())? {
         return Err(Error::NotFound);
     }
     Ok(root.open_at(&joined(&disk, leaf), OFlags::PATH, Mode::empty())?)

@@ -6,9 +6,11 @@
 use super::resolve::{device, mount, statx_fd};
 use crate::error::Result;
 use crate::limits::FILE_SYSTEMS_MAX;
-use rustix::fs::{major, minor};
+use rustix::fs::{FsWord, major, minor};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -44,6 +46,26 @@ impl FileSystems {
         self.0.lock()
     }
 }
+
+/// The number of the file system on `device` (statfs(2)); `fd` is of a file in it. `None` if it cannot be queried.
+pub(super) fn kind(device: u64, fd: BorrowedFd<'_>) -> Option<FsWord> {
+    thread_local! {
+        /// The device that the thread has asked about last, the answer, and the time of the question.
+        static LAST: Cell<Option<(u64, Option<FsWord>, Instant)>> = const { Cell::new(None) };
+    }
+    if let Some((last, kind, asked)) = LAST.get()
+        && last == device
+        && asked.elapsed() < DEVICE_AGE_MAX
+    {
+        return kind;
+    }
+    let kind = rustix::fs::fstatfs(fd).ok().map(|it| it.f_type);
+    LAST.set(Some((device, kind, Instant::now())));
+    kind
+}
+
+/// The time after which the file system of a device is queried again: another one may have been mounted.
+const DEVICE_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// True if a file of the root's file system has its inode number as its id.
 pub(super) fn is_plain(inode: u64) -> bool {

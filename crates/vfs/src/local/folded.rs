@@ -38,15 +38,20 @@ pub(super) fn prepare() {
 /// Finds the entry of a directory that equals `wanted` in all but case and the normalization `forms` (the
 /// first by its bytes if there are several), or the one whose short name is `wanted`.
 ///
-/// A directory that the thread may search but not list has only exact names.
-pub(super) fn find(directory: BorrowedFd<'_>, forms: Forms, wanted: &str) -> Result<Option<Vec<u8>>> {
-    let raw = statx_fd(directory)?;
-    let key = key(&raw);
+/// The caller has just read the metadata of the directory, `raw`. A directory that the thread may search but not list has
+/// only exact names.
+pub(super) fn find(
+    directory: BorrowedFd<'_>,
+    raw: &Statx,
+    forms: Forms,
+    wanted: &str,
+) -> Result<Option<Vec<u8>>> {
+    let key = key(raw);
     let counter = own_changes(key);
     let changes = counter.load(Ordering::SeqCst);
     // The directory's lock is not held, so others may change it during the scan.
     let is_undisturbed = || counter.load(Ordering::SeqCst) == changes;
-    find_at(directory, (key, forms), Stamp::of(&raw), wanted, is_undisturbed)
+    find_at(directory, (key, forms), Stamp::of(raw), wanted, is_undisturbed)
 }
 
 fn find_at(

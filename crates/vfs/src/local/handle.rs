@@ -4,8 +4,9 @@ use super::directory::LocalCursor;
 use super::file_end::End;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
-use super::resolve::{Root, statx_fd};
-use super::{clone, closing, depot, flush, link, names, range_lock, rights, stream, xattr};
+use super::resolve::{Root, inode_key, statx_fd};
+use super::xattr::Node;
+use super::{clone, closing, depot, file_system, flush, link, names, range_lock, rights, stream, xattr};
 use crate::backend::{Actor, Permits, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{
@@ -96,9 +97,14 @@ impl LocalHandle {
         self.target().fd.as_fd()
     }
 
+    /// The open file, for its attributes.
+    pub(super) fn node(&self) -> Node<'_> {
+        Node::new(self.fd(), self.has_data())
+    }
+
     /// The metadata of the open file, without those of a symlink's target.
     pub(super) fn stat_now(&self) -> Result<Stat> {
-        metadata::stat_fd(self.fd())
+        metadata::stat_fd(self.node())
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -118,6 +124,14 @@ impl LocalHandle {
     /// The device and inode of the opened file.
     pub(super) fn inode(&self) -> InodeKey {
         self.inode
+    }
+
+    /// The device and inode of the file that the handle refers to now: the opened one, or the symlink that has replaced it.
+    pub(super) fn present_inode(&self) -> Result<InodeKey> {
+        match self.replaced.get() {
+            Some(link) => Ok(inode_key(link.fd.as_fd())?),
+            None => Ok(self.inode),
+        }
     }
 
     /// Serializes changes of the file's extended attributes within this process.
@@ -242,11 +256,22 @@ impl Handle for LocalHandle {
         }
     }
 
+    fn inode(&self) -> Result<(u64, u64)> {
+        self.present_inode()
+    }
+
     fn stat(&self) -> Result<Stat> {
         if self.kind() == Kind::Symlink {
             return Ok(link::stat(&self.root, &self.path(), &statx_fd(self.fd())?));
         }
-        metadata::stat_fd(self.fd())
+        metadata::stat_fd(self.node())
+    }
+
+    fn stat_and_ea_size(&self) -> Result<(Stat, u32)> {
+        if self.kind() == Kind::Symlink {
+            return Ok((self.stat()?, self.ea_size()?));
+        }
+        metadata::stat_and_ea_size(self.node())
     }
 
     fn size(&self) -> Result<u64> {
@@ -357,7 +382,14 @@ impl Handle for LocalHandle {
     }
 
     fn ask_closing(&self) -> Result<()> {
-        if self.has_data() && self.wanted.write { Ok(closing::ask(self.fd())?) } else { Ok(()) }
+        if !self.has_data() || !self.wanted.write {
+            return Ok(());
+        }
+        let (device, _) = self.inode;
+        if file_system::kind(device, self.fd()).is_some_and(closing::is_silent) {
+            return Ok(());
+        }
+        Ok(closing::ask(self.fd())?)
     }
 
     fn set_size(&self, size: u64) -> Result<()> {
@@ -447,7 +479,7 @@ impl Handle for LocalHandle {
         if (times.created.is_none() && times.changed.is_none()) || self.kind() == Kind::Symlink {
             return Ok(());
         }
-        metadata::update(self.fd(), |stat| Stored {
+        metadata::update(self.node(), |stat| Stored {
             attributes: stat.attributes,
             created: times.created.unwrap_or(stat.created),
             changed: times.changed,
@@ -461,7 +493,7 @@ impl Handle for LocalHandle {
             let others = (attributes & SETTABLE_ATTRIBUTES).without(FileAttributes::ARCHIVE);
             return if others.is_none() { Ok(()) } else { Err(Error::NotSupported) };
         }
-        metadata::update(self.fd(), |stat| {
+        metadata::update(self.node(), |stat| {
             let kept = stat.attributes & DERIVED_ATTRIBUTES;
             let attributes = kept | (attributes & SETTABLE_ATTRIBUTES);
             Stored { attributes, created: stat.created, changed: None }
@@ -472,7 +504,7 @@ impl Handle for LocalHandle {
         if self.kind() == Kind::Directory {
             return Err(Error::IsADirectory);
         }
-        metadata::update_kept(self.fd(), |stat| {
+        metadata::update_kept(self.node(), |stat| {
             let others = stat.attributes.without(FileAttributes::SPARSE_FILE);
             let attributes = if sparse { others | FileAttributes::SPARSE_FILE } else { others };
             Stored { attributes, created: stat.created, changed: None }
@@ -495,33 +527,33 @@ impl Handle for LocalHandle {
     }
 
     fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let stored = xattr::stored_name(self.fd(), name)?;
-        xattr::get(self.fd(), &stored)
+        let stored = xattr::stored_name(self.node(), name)?;
+        xattr::get(self.node(), &stored)
     }
 
     fn set_xattr(&self, name: &str, value: &[u8]) -> Result<()> {
         let _lock = self.lock_attributes();
-        let stored = xattr::stored_name(self.fd(), name)?;
+        let stored = xattr::stored_name(self.node(), name)?;
         stream::put_beside(self, &stored, value)
     }
 
     fn remove_xattr(&self, name: &str) -> Result<()> {
         let _lock = self.lock_attributes();
-        let stored = xattr::stored_name(self.fd(), name)?;
-        xattr::remove(self.fd(), &stored)
+        let stored = xattr::stored_name(self.node(), name)?;
+        xattr::remove(self.node(), &stored)
     }
 
     fn xattrs(&self) -> Result<Vec<Xattr>> {
-        xattr::list_visible(self.fd())
+        xattr::list_visible(self.node())
     }
 
     fn security_record(&self) -> Result<Option<Vec<u8>>> {
         if !self.root.credentials.is_privileged()
-            && let Some(record) = xattr::get(self.fd(), xattr::SECURITY_OF_USER)?
+            && let Some(record) = xattr::get(self.node(), xattr::SECURITY_OF_USER)?
         {
             return Ok(Some(record));
         }
-        xattr::get(self.fd(), xattr::SECURITY)
+        xattr::get(self.node(), xattr::SECURITY)
     }
 
     fn lock_security_record(&self) -> Box<dyn Send> {
@@ -569,14 +601,14 @@ impl Handle for LocalHandle {
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
         let raw = statx_fd(self.fd())?;
         let default_acl = match self.kind() {
-            Kind::Directory => xattr::get(self.fd(), xattr::POSIX_DEFAULT_ACL)?,
+            Kind::Directory => xattr::get(self.node(), xattr::POSIX_DEFAULT_ACL)?,
             _ => None,
         };
         Ok(Some(PosixPermissions {
             mode: raw.stx_mode.into(),
             uid: raw.stx_uid,
             gid: raw.stx_gid,
-            access_acl: xattr::get(self.fd(), xattr::POSIX_ACCESS_ACL)?,
+            access_acl: xattr::get(self.node(), xattr::POSIX_ACCESS_ACL)?,
             default_acl,
         }))
     }

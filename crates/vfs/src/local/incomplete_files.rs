@@ -84,10 +84,12 @@ pub(super) fn wait_for(root: &Root, fd: BorrowedFd<'_>) -> Result<bool> {
 }
 
 /// Waits as [`wait_for`] does, for a file whose metadata were read.
-pub(super) fn wait_for_entry(root: &Root, raw: &Statx) {
-    if UNDERWAY.load(Ordering::SeqCst) != 0 {
+pub(super) fn wait_for_entry(root: &Root, raw: &Statx) -> bool {
+    let may_be_incomplete = UNDERWAY.load(Ordering::SeqCst) != 0;
+    if may_be_incomplete {
         wait(root, raw);
     }
+    may_be_incomplete
 }
 
 fn wait(root: &Root, raw: &Statx) {

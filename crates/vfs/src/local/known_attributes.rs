@@ -14,16 +14,15 @@
 use super::directory_reports::is_changed_here_only;
 use super::dosattrib::DosAttrib;
 use super::inode::InodeKey;
-use super::metadata;
 use super::resolve::device;
+use super::{file_system, metadata};
 use crate::limits::KNOWN_ATTRIBUTES_MAX;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::Statx;
-use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wire::FileTime;
 
 /// The attributes that were read; `None` where they were not.
@@ -91,23 +90,8 @@ const SETTLED: Duration = Duration::from_millis(100);
 
 /// True if each change of a file on this device sets a change time by this machine's clock.
 fn has_exact_times(device: u64, fd: BorrowedFd<'_>) -> bool {
-    thread_local! {
-        /// The device that the thread has asked about last, the answer, and the time of the question.
-        static LAST: Cell<Option<(u64, bool, Instant)>> = const { Cell::new(None) };
-    }
-    if let Some((last, has, asked)) = LAST.get()
-        && last == device
-        && asked.elapsed() < DEVICE_AGE_MAX
-    {
-        return has;
-    }
-    let has = rustix::fs::fstatfs(fd).is_ok_and(|it| is_changed_here_only(it.f_type));
-    LAST.set(Some((device, has, Instant::now())));
-    has
+    file_system::kind(device, fd).is_some_and(is_changed_here_only)
 }
-
-/// The time after which the file system of a device is queried again: another one may have been mounted.
-const DEVICE_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The number of tables, so many that threads rarely use the same.
 const SHARDS: usize = 16;
@@ -128,6 +112,7 @@ mod tests {
     use super::super::{dosattrib, xattr};
     use super::*;
     use std::os::fd::AsFd;
+    use std::time::Instant;
     use wire::FileAttributes;
 
     const SOON: Duration = Duration::from_secs(20);

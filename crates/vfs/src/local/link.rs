@@ -26,7 +26,7 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
     }
     let _guard = root.credentials.assume(actor)?;
     let located = root.locate(path)?;
-    if !located.exists {
+    if located.missed_in.is_some() {
         return Err(Error::NotFound);
     }
     let disk = located.path();
@@ -38,7 +38,14 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
     let stat = stat(root, &disk, &raw);
     let path = names::decode_path(&disk);
     let handle = LocalHandle::new(root, fd, wanted, false, &stat, disk, actor);
-    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default() })
+    Ok(Opened {
+        handle: Arc::new(handle),
+        path,
+        stream: None,
+        stat,
+        permits: Permits::default(),
+        named: None,
+    })
 }
 
 /// The first symlink in a path that clients must follow.
@@ -48,7 +55,7 @@ pub(super) fn first(root: &Root, actor: &Actor, path: &RelativePath) -> Result<O
         let (parsed, behind) = components.split_at_checked(index.saturating_add(1)).unwrap_or_default();
         let guard = root.credentials.assume(actor)?;
         let located = root.locate(&RelativePath::new(parsed.join("/"))?)?;
-        if !located.exists {
+        if located.missed_in.is_some() {
             return Err(Error::NotFound);
         }
         let found = |target| Ok(Some(Symlink { components_behind: behind.len(), target }));
@@ -117,10 +124,10 @@ pub(super) fn reparse_point(handle: &LocalHandle) -> Result<Option<ReparsePoint>
         let target = inside(&handle.path(), &target).ok_or(Error::AccessDenied)?;
         return Ok(Some(ReparsePoint::Symlink(target)));
     }
-    if metadata::stat_fd(handle.fd())?.reparse_tag == 0 {
+    if metadata::stat_fd(handle.node())?.reparse_tag == 0 {
         return Ok(None);
     }
-    Ok(xattr::get(handle.fd(), xattr::REPARSE)?.map(ReparsePoint::Data))
+    Ok(xattr::get(handle.node(), xattr::REPARSE)?.map(ReparsePoint::Data))
 }
 
 /// Stores or removes the reparse data of a file.
@@ -135,14 +142,14 @@ pub(super) fn set_data(handle: &LocalHandle, data: Option<&[u8]>) -> Result<()> 
             // A symlink that leads out of the share is refused.
             kept_target(&handle.path(), data)?;
         }
-        xattr::set(handle.fd(), xattr::REPARSE, data)?;
+        xattr::set(handle.node(), xattr::REPARSE, data)?;
     }
-    metadata::update(handle.fd(), |stat| {
+    metadata::update(handle.node(), |stat| {
         let others = stat.attributes.without(FileAttributes::REPARSE_POINT);
         let mark = if data.is_some() { FileAttributes::REPARSE_POINT } else { FileAttributes::NONE };
         Stored { attributes: others | mark, created: stat.created, changed: None }
     })?;
-    if data.is_none() { xattr::remove(handle.fd(), xattr::REPARSE) } else { Ok(()) }
+    if data.is_none() { xattr::remove(handle.node(), xattr::REPARSE) } else { Ok(()) }
 }
 
 /// Replaces an empty file, directory or symlink with a symlink.

@@ -4,8 +4,10 @@ use super::dosattrib::{self, DosAttrib, SetChange};
 use super::inode::{self, Purpose};
 use super::known_attributes::{Known, Version};
 use super::resolve::{device, statx_fd};
+use super::xattr::Node;
 use super::{link, xattr};
 use crate::error::{Error, Result};
+use crate::handle::ea_size;
 use crate::stat::{DERIVED_ATTRIBUTES, Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Statx, StatxFlags, StatxTimestamp};
 use std::os::fd::BorrowedFd;
@@ -19,27 +21,62 @@ const SET_CHANGE_ATTEMPTS: usize = 4;
 const ANY_WRITE: u32 = 0o222;
 
 /// The metadata of an open file.
-pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Stat> {
-    let raw = statx_fd(fd)?;
-    let mut stat = to_stat(&raw, known(fd, &raw)?);
-    link::complete(&mut stat, || Ok(readable(xattr::get(fd, xattr::REPARSE))?.flatten()))?;
-    Ok(stat)
+pub(super) fn stat_fd<'a>(of: impl Into<Node<'a>>) -> Result<Stat> {
+    let of = of.into();
+    let raw = statx_fd(of.fd)?;
+    stat_of(of, &raw)
 }
 
-/// The stored attributes as [`stored`] returns them, from memory if the file has not changed since they were read; empty
-/// if the server's own user may not read the file.
-fn known(fd: BorrowedFd<'_>, raw: &Statx) -> Result<DosAttrib> {
-    let kind = kind(raw);
-    let version = Some(kind).filter(|kind| has_attributes(*kind)).and_then(|_| Version::of(raw, fd));
-    let known = version.map(|version| version.known()).unwrap_or_default();
-    if let Some(dos) = known.dos {
-        return Ok(dos);
+/// The metadata of an open file that the kernel has just returned as `raw`, with the stored attributes. Those come from
+/// memory if the file has not changed since they were read.
+pub(super) fn stat_of(of: Node<'_>, raw: &Statx) -> Result<Stat> {
+    let version = version(of, raw);
+    let mut known = version.map(|version| version.known()).unwrap_or_default();
+    completed(of, raw, version, &mut known)
+}
+
+/// The metadata of an open file as [`stat_fd`] returns them, and its `EaSize`, both from memory if the file has not
+/// changed since they were read.
+pub(super) fn stat_and_ea_size(of: Node<'_>) -> Result<(Stat, u32)> {
+    let raw = statx_fd(of.fd)?;
+    let version = version(of, &raw);
+    let mut known = version.map(|version| version.known()).unwrap_or_default();
+    let stat = completed(of, &raw, version, &mut known)?;
+    if let Some(size) = known.ea_size {
+        return Ok((stat, size));
     }
-    let read = readable(stored(fd, kind))?;
-    if let (Some(version), Some(dos)) = (version, read) {
-        version.keep(Known { dos: Some(dos), ..known });
+    let visible = xattr::list_visible(of)?;
+    let size = ea_size(visible.iter().map(|it| (it.name.len(), it.value.len())));
+    if let Some(version) = version {
+        version.keep(Known { ea_size: Some(size), ..known });
     }
-    Ok(read.unwrap_or_default())
+    Ok((stat, size))
+}
+
+/// The metadata of a new file, whose stored attributes are still those that this thread has written.
+pub(super) fn stat_of_new(of: Node<'_>, stored: DosAttrib) -> Result<Stat> {
+    with_reparse_tag(of, to_stat(&statx_fd(of.fd)?, stored))
+}
+
+fn version(of: Node<'_>, raw: &Statx) -> Option<Version> {
+    if has_attributes(kind(raw)) { Version::of(raw, of.fd) } else { None }
+}
+
+/// Combines the kernel's metadata with the stored attributes, which are read and kept unless they are known.
+fn completed(of: Node<'_>, raw: &Statx, version: Option<Version>, known: &mut Known) -> Result<Stat> {
+    if known.dos.is_none() {
+        // Empty if the server's own user may not read the file.
+        known.dos = readable(stored(of, kind(raw)))?;
+        if let (Some(version), Some(_)) = (version, known.dos) {
+            version.keep(*known);
+        }
+    }
+    with_reparse_tag(of, to_stat(raw, known.dos.unwrap_or_default()))
+}
+
+fn with_reparse_tag(of: Node<'_>, mut stat: Stat) -> Result<Stat> {
+    link::complete(&mut stat, || Ok(readable(xattr::get(of, xattr::REPARSE))?.flatten()))?;
+    Ok(stat)
 }
 
 /// `None` if the server's own user may not read the file. Other errors are returned, because the file must
@@ -53,12 +90,12 @@ fn readable<T>(result: Result<T>) -> Result<Option<T>> {
 
 /// The stored attributes of an open file; empty if there are none, or if the record is malformed. A record
 /// that cannot be read is an error: it may protect the file, and the next change would overwrite it.
-pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> Result<DosAttrib> {
+pub(super) fn stored<'a>(of: impl Into<Node<'a>>, kind: Kind) -> Result<DosAttrib> {
     if !has_attributes(kind) {
         return Ok(DosAttrib::default());
     }
     let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];
-    let record = xattr::get_short(fd, dosattrib::NAME.as_bytes(), &mut buffer)?;
+    let record = xattr::get_short(of, dosattrib::NAME.as_bytes(), &mut buffer)?;
     Ok(record.and_then(DosAttrib::parse).unwrap_or_default())
 }
 
@@ -124,56 +161,58 @@ pub(super) struct Stored {
 
 /// Changes the stored attributes; `change` receives the current metadata. If the file system has no user
 /// attributes, READONLY is stored in the permission bits, and the rest is lost.
-pub(super) fn update(fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
-    update_or(fd, change, |stat, new| {
-        set_readonly_mode(fd, stat, new.attributes.contains(FileAttributes::READONLY))
+pub(super) fn update(of: Node<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
+    update_or(of, change, |stat, new| {
+        set_readonly_mode(of.fd, stat, new.attributes.contains(FileAttributes::READONLY))
     })
 }
 
 /// Changes the stored attributes as [`update`] does, but returns [`Error::NotSupported`] if they cannot be
 /// stored.
-pub(super) fn update_kept(fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
-    update_or(fd, change, |_, _| Err(Error::NotSupported))
+pub(super) fn update_kept(of: Node<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
+    update_or(of, change, |_, _| Err(Error::NotSupported))
 }
 
 fn update_or(
-    fd: BorrowedFd<'_>,
+    of: Node<'_>,
     change: impl FnOnce(&Stat) -> Stored,
     otherwise: impl FnOnce(&Stat, &Stored) -> Result<()>,
 ) -> Result<()> {
-    let raw = statx_fd(fd)?;
+    let raw = statx_fd(of.fd)?;
     let kind = kind(&raw);
     if !has_attributes(kind) {
         return Err(Error::NotSupported);
     }
     let _lock = inode::lock(Purpose::Attributes, (device(&raw), raw.stx_ino));
     // The stored attributes may have changed until now, and the kernel's change time with them.
-    let stat = to_stat(&statx_fd(fd)?, stored(fd, kind)?);
+    let stat = to_stat(&statx_fd(of.fd)?, stored(of, kind)?);
     let new = change(&stat);
-    match store(fd, kind, &new) {
+    match store(of, kind, &new) {
         Err(Error::NotSupported) => otherwise(&stat, &new),
-        result => result,
+        result => result.map(drop),
     }
 }
 
-/// Stores attributes and times.
-pub(super) fn store(fd: BorrowedFd<'_>, kind: Kind, new: &Stored) -> Result<()> {
+/// Stores attributes and times; returns what was stored.
+pub(super) fn store(of: Node<'_>, kind: Kind, new: &Stored) -> Result<DosAttrib> {
     let mut kept = new.attributes & (SETTABLE_ATTRIBUTES | DERIVED_ATTRIBUTES);
     if kind == Kind::Directory {
         kept |= FileAttributes::DIRECTORY;
     }
     let record = DosAttrib { attributes: Some(kept), created: Some(new.created), changed: None };
-    let put = |record: DosAttrib| xattr::set(fd, dosattrib::NAME.as_bytes(), &record.to_record());
+    let put =
+        |record: DosAttrib| xattr::set(of, dosattrib::NAME.as_bytes(), &record.to_record()).map(|()| record);
     let Some(time) = new.changed else { return put(record) };
+    let mut stored = record;
     for _ in 0..SET_CHANGE_ATTEMPTS {
         let set = SetChange { time, at: now() };
-        put(DosAttrib { changed: Some(set), ..record })?;
+        stored = put(DosAttrib { changed: Some(set), ..record })?;
         // If the thread was delayed between the two steps, the kernel's change time may be too late.
-        if set.counts(self::time(&statx_fd(fd)?.stx_ctime)) {
+        if set.counts(self::time(&statx_fd(of.fd)?.stx_ctime)) {
             break;
         }
     }
-    Ok(())
+    Ok(stored)
 }
 
 fn set_readonly_mode(fd: BorrowedFd<'_>, stat: &Stat, readonly: bool) -> Result<()> {

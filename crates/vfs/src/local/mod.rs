@@ -45,8 +45,8 @@ mod vetoed;
 mod xattr;
 
 use crate::backend::{
-    self, Actor, Backend, Bin, BinLimits, Capabilities, Complete, NamedIn, New, OpenHow, Opened, Parent,
-    Space, Symlink, Trimmed, Volume, Wanted,
+    self, Actor, Backend, Bin, BinLimits, Capabilities, Complete, Found, NamedIn, New, OpenHow, Opened,
+    Parent, Space, Symlink, Trimmed, Volume, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::fold::Forms;
@@ -217,6 +217,24 @@ impl Backend for LocalBackend {
         }
     }
 
+    fn open_or_miss(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        how: OpenHow,
+        asked: AccessMask,
+    ) -> Result<Found> {
+        if path.stream().is_some() || how.link && !self.root.options.follow_symlinks {
+            return backend::found(self.open_asking(actor, path, how, asked));
+        }
+        let shown = self.root.check_shown(path);
+        match shown.and_then(|()| open::open_or_miss(&self.root, actor, path, how.wanted, asked)) {
+            // The name is vetoed, or a symlink that leads to nothing.
+            Err(Error::NotFound) => Ok(Found::Missed(None)),
+            found => found,
+        }
+    }
+
     fn first_symlink(&self, actor: &Actor, path: &RelativePath) -> Result<Option<Symlink>> {
         self.root.check_shown(path)?;
         link::first(&self.root, actor, path)
@@ -244,6 +262,14 @@ impl Backend for LocalBackend {
     fn parent(&self, actor: &Actor, path: &RelativePath) -> Result<Parent> {
         self.root.check_shown(path)?;
         open::parent(&self.root, actor, path)
+    }
+
+    fn parent_and_entry(&self, actor: &Actor, path: &RelativePath) -> Result<(Parent, Option<Opened>)> {
+        if path.stream().is_some() {
+            return backend::parent_and_entry(self, actor, path);
+        }
+        self.root.check_shown(path)?;
+        entry::parent_and_entry(&self.root, actor, path)
     }
 
     fn open_in(

@@ -1,7 +1,7 @@
 //! The modes of new files and directories for which the client has not named one.
 
 use super::resolve::Root;
-use super::xattr;
+use super::xattr::{self, Node};
 use crate::backend::Actor;
 use crate::error::Result;
 use crate::stat::Kind;
@@ -72,7 +72,7 @@ impl NewMode {
         self,
         root: &Root,
         actor: &Actor,
-        parent: BorrowedFd<'_>,
+        parent: Node<'_>,
         (fd, raw): (BorrowedFd<'_>, &Statx),
     ) -> Result<()> {
         let Some(exact) = self.exact else { return Ok(()) };
@@ -99,7 +99,7 @@ impl NewMode {
     }
 }
 
-fn has_default_acl(directory: BorrowedFd<'_>) -> Result<bool> {
+fn has_default_acl(directory: Node<'_>) -> Result<bool> {
     Ok(xattr::get(directory, xattr::POSIX_DEFAULT_ACL)?.is_some())
 }
 

@@ -2,14 +2,16 @@
 
 use super::change::temporary_name;
 use super::directory;
+use super::dosattrib::DosAttrib;
 use super::entry::{is_same, plain};
 use super::folded::OwnChange;
 use super::incomplete_files::Making;
 use super::metadata::{self, Stored};
 use super::resolve::{Root, on_the_way, open_entry, statx, statx_fd};
+use super::xattr::Node;
 use crate::backend::Actor;
 use crate::error::{Error, Result};
-use crate::stat::Kind;
+use crate::stat::{Kind, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use wire::FileAttributes;
@@ -46,20 +48,23 @@ pub(super) fn make_directory(
     if is_made { Ok((fd, raw)) } else { Err(Error::Exists) }
 }
 
-/// Stores the attributes and creation time of a new file or directory, whose metadata are `raw`.
+/// Stores the attributes and creation time of a new file or directory, whose metadata are `raw`; returns the metadata that
+/// it has then.
 pub(super) fn initialize(
     fd: &OwnedFd,
     kind: Kind,
     raw: &Statx,
     attributes: FileAttributes,
     making: &mut Making,
-) -> Result<()> {
+) -> Result<Stat> {
     making.is(raw);
+    let of = Node::new(fd.as_fd(), true);
     let created = plain(raw).created;
-    match metadata::store(fd.as_fd(), kind, &Stored { attributes, created, changed: None }) {
-        Err(Error::NotSupported) => Ok(()),
-        result => result,
-    }
+    let stored = match metadata::store(of, kind, &Stored { attributes, created, changed: None }) {
+        Err(Error::NotSupported) => DosAttrib::default(),
+        stored => stored?,
+    };
+    metadata::stat_of_new(of, stored)
 }
 
 /// Removes a new file or directory that could not be completed, with the actor's rights, if the name still

@@ -1,20 +1,22 @@
 //! Opens existing files and streams.
 
+use super::entry::{Named, plain};
 use super::handle::LocalHandle;
 use super::open_stream::LocalStream;
-use super::resolve::{Root, statx_fd};
-use super::stream::{self, Found};
-use super::{change, incomplete_files, metadata, names, rights, xattr};
-use crate::backend::{Actor, Complete, New, Opened, Parent, Permits, Wanted};
+use super::resolve::{Root, device, statx_fd};
+use super::xattr::Node;
+use super::{change, incomplete_files, metadata, names, rights, stream, xattr};
+use crate::backend::{Actor, Complete, Found, New, Opened, Parent, Permits, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
-use crate::stat::Kind;
-use rustix::fs::{Access, Mode, OFlags};
+use crate::stat::{Kind, Stat};
+use rustix::fs::{Access, Mode, OFlags, Statx};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wire::AccessMask;
+use wire::ioctl::ReparseTag;
 
 /// Opens a path, or the stream it names. The kernel is asked for the permissions that decide about the rights `asked`, as
 /// part of the same switch to the actor's identity.
@@ -26,9 +28,10 @@ pub(super) fn open(
     asked: AccessMask,
 ) -> Result<Opened> {
     let Some(wanted_stream) = path.stream() else {
-        let found = open_file(root, actor, path, wanted, asked)?;
-        let opened = finish(root, actor, found.fd, wanted, found.has_data, found.disk)?;
-        return Ok(Opened { permits: found.permits, ..opened });
+        return match open_file(root, actor, path, wanted, asked)? {
+            FoundFile::Open(open) => open.finish(root, actor, wanted),
+            FoundFile::Missed(..) => Err(Error::NotFound),
+        };
     };
     let base = open_base(root, actor, path)?;
     // Holds the lock while the stream is opened: a rename of the stream must reach all its handles.
@@ -37,6 +40,32 @@ pub(super) fn open(
     let opened = finish_stream(base, found, wanted);
     drop(lock);
     opened
+}
+
+/// Opens a path without a stream, or finds the directory that lacks it: see [`crate::Backend::open_or_miss`].
+pub(super) fn open_or_miss(
+    root: &Arc<Root>,
+    actor: &Actor,
+    path: &RelativePath,
+    wanted: Wanted,
+    asked: AccessMask,
+) -> Result<Found> {
+    match open_file(root, actor, path, wanted, asked)? {
+        FoundFile::Open(open) => open.finish(root, actor, wanted).map(Found::File),
+        FoundFile::Missed(directory, path_on_disk, raw) => {
+            incomplete_files::wait_for_entry(root, &raw);
+            let node = Node::new(directory.as_fd(), false);
+            // The root cannot be a symlink.
+            let is_root = (device(&raw), raw.stx_ino) == (root.device, root.inode);
+            let stat = if is_root { plain(&raw) } else { metadata::stat_of(node, &raw)? };
+            if stat.reparse_tag == ReparseTag::SYMLINK.0 {
+                return Err(Error::Loop);
+            }
+            let handle =
+                LocalHandle::new(root, directory, Wanted::NOTHING, false, &stat, path_on_disk, actor);
+            Ok(Found::Missed(Some(Parent { handle: Arc::new(handle), stat, path: path.clone() })))
+        }
+    }
 }
 
 /// Opens the file of `opened` again for `wanted`, through its descriptor and with the kernel's permission
@@ -74,7 +103,14 @@ pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: W
 pub(super) fn file_of(actor: &Actor, file: &LocalHandle) -> Result<Opened> {
     let handle = file.duplicate(actor, Wanted::NOTHING)?;
     let (path, stat) = (names::decode_path(&handle.path()), handle.stat()?);
-    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default() })
+    Ok(Opened {
+        handle: Arc::new(handle),
+        path,
+        stream: None,
+        stat,
+        permits: Permits::default(),
+        named: None,
+    })
 }
 
 /// The parent directory of a path, or the file of a stream.
@@ -87,7 +123,7 @@ pub(super) fn parent(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Re
     let (fd, disk) = root.directory(parent)?;
     drop(guard);
     incomplete_files::wait_for(root, fd.as_fd())?;
-    let stat = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default());
+    let stat = plain(&statx_fd(fd.as_fd())?);
     let handle = LocalHandle::new(root, fd, Wanted::NOTHING, false, &stat, disk, actor);
     Ok(Parent { handle: Arc::new(handle), stat, path: path.clone() })
 }
@@ -141,13 +177,30 @@ pub(super) fn finish(
     has_data: bool,
     disk: Vec<u8>,
 ) -> Result<Opened> {
-    let stat = metadata::stat_fd(fd.as_fd())?;
-    if !metadata::has_attributes(stat.kind) && (wanted.read || wanted.write) {
-        return Err(Error::AccessDenied);
-    }
+    let stat = metadata::stat_fd(Node::new(fd.as_fd(), has_data))?;
+    check_data(&stat, wanted)?;
+    Ok(finish_with(root, actor, fd, wanted, has_data, disk, stat))
+}
+
+/// Refuses access to the data of a special file.
+fn check_data(stat: &Stat, wanted: Wanted) -> Result<()> {
+    let is_special = !metadata::has_attributes(stat.kind);
+    if is_special && (wanted.read || wanted.write) { Err(Error::AccessDenied) } else { Ok(()) }
+}
+
+/// Makes a handle from a descriptor of a file with these metadata.
+pub(super) fn finish_with(
+    root: &Arc<Root>,
+    actor: &Actor,
+    fd: OwnedFd,
+    wanted: Wanted,
+    has_data: bool,
+    disk: Vec<u8>,
+    stat: Stat,
+) -> Opened {
     let path = names::decode_path(&disk);
     let handle = LocalHandle::new(root, fd, wanted, has_data, &stat, disk, actor);
-    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default() })
+    Opened { handle: Arc::new(handle), path, stream: None, stat, permits: Permits::default(), named: None }
 }
 
 /// The handle of a file of this backend, or of the file that a stream handle belongs to.
@@ -156,14 +209,37 @@ pub(super) fn base_of(handle: &dyn Handle) -> Option<&LocalHandle> {
     any.downcast_ref::<LocalHandle>().or_else(|| Some(any.downcast_ref::<LocalStream>()?.base()))
 }
 
+/// The result of a search for a file.
+#[expect(clippy::large_enum_variant, reason = "only one exists at a time, on the stack")]
+enum FoundFile {
+    Open(OpenFile),
+    /// The directory that has no such name, its path on disk, and its metadata.
+    Missed(OwnedFd, Vec<u8>, Statx),
+}
+
 /// A file that was found and opened.
-struct FoundFile {
+struct OpenFile {
     fd: OwnedFd,
     /// False for O_PATH.
     has_data: bool,
     /// The path on disk.
     disk: Vec<u8>,
     permits: Permits,
+    /// The directory and the file's metadata, if the right to delete was asked about.
+    named: Option<(Named, Statx)>,
+}
+
+impl OpenFile {
+    fn finish(self, root: &Arc<Root>, actor: &Actor, wanted: Wanted) -> Result<Opened> {
+        let Self { fd, has_data, disk, permits, named } = self;
+        let Some((named, raw)) = named else {
+            return Ok(Opened { permits, ..finish(root, actor, fd, wanted, has_data, disk)? });
+        };
+        let stat = metadata::stat_of(Node::new(fd.as_fd(), has_data), &raw)?;
+        check_data(&stat, wanted)?;
+        let named = Some(named.finish(root, actor));
+        Ok(Opened { permits, named, ..finish_with(root, actor, fd, wanted, has_data, disk, stat) })
+    }
 }
 
 /// Opens a descriptor: one call for the exact spelling, a search for others.
@@ -175,9 +251,14 @@ fn open_file(
     asked: AccessMask,
 ) -> Result<FoundFile> {
     let mut found = find_file(root, actor, path, wanted, asked)?;
-    if incomplete_files::wait_for(root, found.fd.as_fd())? {
-        // Its permissions may have been set meanwhile.
-        found.permits = Permits::default();
+    if let FoundFile::Open(open) = &mut found {
+        // The permissions of what was incomplete may have been set meanwhile.
+        if incomplete_files::wait_for(root, open.fd.as_fd())? {
+            (open.permits, open.named) = (Permits::default(), None);
+        }
+        if open.named.as_ref().is_some_and(|(named, _)| named.wait(root)) {
+            open.named = None;
+        }
     }
     Ok(found)
 }
@@ -195,8 +276,8 @@ fn find_file(
         Ok(opened) => (opened, exact),
         Err(Errno::NOENT | Errno::NOTDIR) if !path.is_root() => {
             let located = root.locate(path)?;
-            if !located.exists {
-                return Err(Error::NotFound);
+            if let Some(raw) = located.missed_in {
+                return Ok(FoundFile::Missed(located.parent, located.parent_path, raw));
             }
             let disk = located.path();
             (open_descriptor(root, &disk, wanted)?, disk)
@@ -207,7 +288,20 @@ fn find_file(
     // An actor who passes every check need not be asked about.
     let asked = if root.credentials.is_all_powerful(actor) { AccessMask::NONE } else { asked };
     let permits = rights::ask(fd.as_fd(), asked, granted);
-    Ok(FoundFile { fd, has_data, disk, permits })
+    let named = match asked.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED) {
+        true => named_in(root, actor, &disk, fd.as_fd()),
+        false => None,
+    };
+    Ok(FoundFile::Open(OpenFile { fd, has_data, disk, permits, named }))
+}
+
+/// The directory of a file that has just been opened, and the file's metadata; `None` for the root, or if the name
+/// belongs to another file by now.
+fn named_in(root: &Root, actor: &Actor, disk: &[u8], fd: BorrowedFd<'_>) -> Option<(Named, Statx)> {
+    let path = RelativePath::new(names::decode_path(disk)).ok().filter(|path| !path.is_root())?;
+    let raw = statx_fd(fd).ok()?;
+    let of = ((device(&raw), raw.stx_ino), metadata::kind(&raw));
+    Some((Named::find(root, actor, &path, of).ok()?, raw))
 }
 
 /// Opens with the access that is wanted; with O_PATH if that is none, or only writing to a directory. The
@@ -243,17 +337,25 @@ fn data_flags(wanted: Wanted) -> OFlags {
 
 fn open_base(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Result<LocalHandle> {
     let found = open_file(root, actor, path, Wanted::NOTHING, AccessMask::NONE)?;
-    let stat = metadata::stat_fd(found.fd.as_fd())?;
+    let FoundFile::Open(OpenFile { fd, has_data, disk, .. }) = found else { return Err(Error::NotFound) };
+    let stat = metadata::stat_fd(Node::new(fd.as_fd(), has_data))?;
     if stat.kind != Kind::File && stat.kind != Kind::Directory {
         return Err(Error::AccessDenied);
     }
-    Ok(LocalHandle::new(root, found.fd, Wanted::NOTHING, found.has_data, &stat, found.disk, actor))
+    Ok(LocalHandle::new(root, fd, Wanted::NOTHING, has_data, &stat, disk, actor))
 }
 
 /// Makes a handle of a stream of an open file; the caller holds the lock of its attributes.
-pub(super) fn finish_stream(base: LocalHandle, found: Found, wanted: Wanted) -> Result<Opened> {
+pub(super) fn finish_stream(base: LocalHandle, found: stream::Found, wanted: Wanted) -> Result<Opened> {
     let path = names::decode_path(&base.path());
     let handle = LocalStream::new(base, &found, wanted)?;
     let stat = handle.stat()?;
-    Ok(Opened { handle: Arc::new(handle), path, stream: Some(found.name), stat, permits: Permits::default() })
+    Ok(Opened {
+        handle: Arc::new(handle),
+        path,
+        stream: Some(found.name),
+        stat,
+        permits: Permits::default(),
+        named: None,
+    })
 }

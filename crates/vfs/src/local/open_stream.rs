@@ -219,7 +219,7 @@ impl LocalStream {
             let mut changed = stored.clone();
             let done = bytes(&mut changed).and_then(|done| {
                 changed.push(0);
-                xattr::set(self.base.fd(), &full_name(&name), &changed)?;
+                xattr::set(self.base.node(), &full_name(&name), &changed)?;
                 Ok(done)
             });
             match done {
@@ -444,7 +444,7 @@ impl Handle for LocalStream {
 
 /// The data of a stream in an attribute.
 fn read(base: &LocalHandle, attribute: &[u8]) -> Result<Vec<u8>> {
-    let mut data = xattr::get(base.fd(), attribute)?.ok_or(Error::NotFound)?;
+    let mut data = xattr::get(base.node(), attribute)?.ok_or(Error::NotFound)?;
     data.pop();
     Ok(data)
 }

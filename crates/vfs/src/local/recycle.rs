@@ -8,7 +8,7 @@ use super::entry::verified;
 use super::folded::OwnChange;
 use super::inode;
 use super::names;
-use super::resolve::{Root, directory_key, open_entry, statx_fd};
+use super::resolve::{Root, inode_key, open_entry, statx_fd};
 use super::{directory, metadata};
 use crate::backend::{Actor, Bin};
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ pub(super) fn recycle(
     let target_fd = place(root, actor, bin, parent)?;
     let guard = root.credentials.assume(actor)?;
     let (source_fd, source_path) = root.directory(parent)?;
-    let (source_key, target_key) = (directory_key(source_fd.as_fd())?, directory_key(target_fd.as_fd())?);
+    let (source_key, target_key) = (inode_key(source_fd.as_fd())?, inode_key(target_fd.as_fd())?);
     let locks = inode::lock_directories(source_key, target_key);
     let source = OwnChange::begin(source_fd.as_fd())?;
     let entry = verified(root, &source, &source_path, name, handle)?;

@@ -41,8 +41,8 @@ pub(super) struct Located {
     pub(super) parent_path: Vec<u8>,
     /// The last component on disk: the real spelling if it exists, otherwise the requested one.
     pub(super) leaf: Vec<u8>,
-    /// True if the name exists, even as a dangling symlink.
-    pub(super) exists: bool,
+    /// The metadata of the directory if the name does not exist. A dangling symlink exists.
+    pub(super) missed_in: Option<Statx>,
 }
 
 impl Located {
@@ -145,7 +145,7 @@ impl Root {
             if can_be(component, samba_depot::DIRECTORY_NAME)
                 && let Some(above) = path.as_str().get(..start.saturating_sub(1))
                 && let Ok((directory, _)) = self.directory(above)
-                && directory_key(directory.as_fd())? == (self.device, self.inode)
+                && inode_key(directory.as_fd())? == (self.device, self.inode)
             {
                 return Err(Error::AccessDenied);
             }
@@ -156,7 +156,17 @@ impl Root {
 
     /// Finds a name in a directory without regard to case, except for hidden ones.
     pub(super) fn find(&self, directory: BorrowedFd<'_>, name: &str) -> Result<Option<Vec<u8>>> {
-        let found = folded::find(directory, self.options.forms, name)?;
+        self.find_in(directory, &statx_fd(directory)?, name)
+    }
+
+    /// Finds a name as [`Self::find`] does in a directory whose metadata the caller has just read.
+    pub(super) fn find_in(
+        &self,
+        directory: BorrowedFd<'_>,
+        raw: &Statx,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>> {
+        let found = folded::find(directory, raw, self.options.forms, name)?;
         self.shown(directory, found)
     }
 
@@ -170,7 +180,7 @@ impl Root {
             }
             Some(leaf) if leaf == store::DIRECTORY || leaf == handle_directory::DIRECTORY => Ok(None),
             Some(leaf) if leaf == samba_depot::DIRECTORY => {
-                let is_hidden = self.hides(directory_key(directory)?, &leaf);
+                let is_hidden = self.hides(inode_key(directory)?, &leaf);
                 Ok(if is_hidden { None } else { Some(leaf) })
             }
             found => Ok(found),
@@ -190,7 +200,7 @@ impl Root {
     /// Opens and locks a directory.
     pub(super) fn hold(&self, path: &str) -> Result<HeldDirectory> {
         let (fd, path) = self.directory(path)?;
-        let lock = inode::lock(Purpose::Entries, directory_key(fd.as_fd())?);
+        let lock = inode::lock(Purpose::Entries, inode_key(fd.as_fd())?);
         Ok(HeldDirectory { fd, path, _lock: lock })
     }
 
@@ -200,15 +210,16 @@ impl Root {
         let (parent, name) = path.split().ok_or(Error::InvalidArgument)?;
         let leaf = names::encode(name)?;
         let (parent, parent_path) = self.directory(parent)?;
-        let exists = match statx(parent.as_fd(), &leaf, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => true,
-            Err(Errno::NOENT) => false,
+        match statx(parent.as_fd(), &leaf, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => return Ok(Located { parent, parent_path, leaf, missed_in: None }),
+            Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
-        };
-        if !exists && let Some(leaf) = self.find(parent.as_fd(), name)? {
-            return Ok(Located { parent, parent_path, leaf, exists: true });
         }
-        Ok(Located { parent, parent_path, leaf, exists })
+        let raw = statx_fd(parent.as_fd())?;
+        Ok(match self.find_in(parent.as_fd(), &raw, name)? {
+            Some(leaf) => Located { parent, parent_path, leaf, missed_in: None },
+            None => Located { parent, parent_path, leaf, missed_in: Some(raw) },
+        })
     }
 
     fn open_directory(&self, disk: &[u8]) -> std::result::Result<OwnedFd, Errno> {
@@ -285,8 +296,8 @@ pub(super) fn resolve_at(
     Err(Errno::BUSY)
 }
 
-/// The device and inode of a directory.
-pub(super) fn directory_key(fd: BorrowedFd<'_>) -> std::result::Result<InodeKey, Errno> {
+/// The device and inode of an open file.
+pub(super) fn inode_key(fd: BorrowedFd<'_>) -> std::result::Result<InodeKey, Errno> {
     statx_fd(fd).map(|raw| (device(&raw), raw.stx_ino))
 }
 

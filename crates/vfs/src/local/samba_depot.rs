@@ -94,9 +94,9 @@ fn made<'a>(base: &'a LocalHandle, above: BorrowedFd<'_>, id: &[u8], of: &Statx)
 
 /// Marks a file for Samba.
 pub(super) fn mark(base: &LocalHandle) {
-    let marked = xattr::get(base.fd(), MARK).and_then(|mark| match mark {
+    let marked = xattr::get(base.node(), MARK).and_then(|mark| match mark {
         Some(_) => Ok(()),
-        None => xattr::set(base.fd(), MARK, b"1"),
+        None => xattr::set(base.node(), MARK, b"1"),
     });
     if let Err(error) = marked {
         // This server finds the streams without the mark.

@@ -15,7 +15,7 @@
 
 use super::handle::LocalHandle;
 use super::inode::InodeKey;
-use super::resolve::{Root, device, directory_key, mount, open_entry, resolve_at, statx, statx_fd};
+use super::resolve::{Root, device, inode_key, mount, open_entry, resolve_at, statx, statx_fd};
 use super::{Streams, flush, metadata, xattr};
 use crate::backend::Actor;
 use crate::error::{Error, Result};
@@ -60,7 +60,7 @@ impl Mark {
 }
 
 fn value_of_mark(base: &LocalHandle) -> Result<Option<Vec<u8>>> {
-    match xattr::get(base.fd(), MARK) {
+    match xattr::get(base.node(), MARK) {
         // A server without privileges, and a file that it may write but not read.
         Err(Error::AccessDenied) => Ok(None),
         value => value,
@@ -91,7 +91,7 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<OwnedFd>> {
     {
         let is_foreign = |mark: &Mark| mark.id.as_ref().is_some_and(|of_mark| *of_mark != id);
         // The mark may not have fit, or a crash came before it. One that cannot be read is left alone.
-        let is_missing = || matches!(xattr::get(base.fd(), MARK), Ok(None));
+        let is_missing = || matches!(xattr::get(base.node(), MARK), Ok(None));
         if may_move(base) && mark.as_ref().map_or_else(is_missing, is_foreign) {
             point(base, root.fd.as_fd(), &id);
         }
@@ -192,7 +192,7 @@ pub(super) fn make(base: &LocalHandle, of: &Statx) -> Result<OwnedFd> {
 
 /// Marks a file that will have streams in a store, if it is unmarked.
 pub(super) fn mark(base: &LocalHandle) -> Result<()> {
-    match xattr::get(base.fd(), MARK) {
+    match xattr::get(base.node(), MARK) {
         Ok(None) => {}
         Ok(Some(_)) => return Ok(()),
         // The server may not read it, but a file with streams has one.
@@ -201,8 +201,8 @@ pub(super) fn mark(base: &LocalHandle) -> Result<()> {
         Err(error) => return Err(error),
     }
     let path = home(base, &statx_fd(base.fd())?).ok().and_then(|home| path_of(home.as_fd()));
-    match xattr::set(base.fd(), MARK, &path.unwrap_or_default()) {
-        Err(Error::Limitation) => xattr::set(base.fd(), MARK, b""),
+    match xattr::set(base.node(), MARK, &path.unwrap_or_default()) {
+        Err(Error::Limitation) => xattr::set(base.node(), MARK, b""),
         result => result,
     }
 }
@@ -217,12 +217,12 @@ fn point(base: &LocalHandle, home: BorrowedFd<'_>, id: &[u8]) {
             return Ok(());
         }
         for value in [&*whole, &*path] {
-            match xattr::set(base.fd(), MARK, value) {
+            match xattr::set(base.node(), MARK, value) {
                 Err(Error::Limitation) => {}
                 result => return result,
             }
         }
-        xattr::set(base.fd(), MARK, b"")
+        xattr::set(base.node(), MARK, b"")
     };
     if let Err(error) = put() {
         tracing::debug!(file = ?base, %error, "cannot set the mark of a file with streams");
@@ -231,7 +231,7 @@ fn point(base: &LocalHandle, home: BorrowedFd<'_>, id: &[u8]) {
 
 /// Removes the mark of a file; false if that is impossible.
 pub(super) fn unmark(base: &LocalHandle) -> bool {
-    let removed = xattr::remove(base.fd(), MARK);
+    let removed = xattr::remove(base.node(), MARK);
     if let Err(error) = &removed {
         tracing::debug!(file = ?base, %error, "cannot remove the mark of a file without large streams");
     }
@@ -334,7 +334,7 @@ static WARNED: Mutex<BTreeSet<InodeKey>> = Mutex::new(BTreeSet::new());
 
 /// Logs a warning about the store of a directory, unless there was one: clients can repeat the cause.
 fn warn_once(home: BorrowedFd<'_>, message: &str) {
-    let Ok(key) = directory_key(home) else { return };
+    let Ok(key) = inode_key(home) else { return };
     let mut warned = WARNED.lock();
     if warned.len() >= STORE_WARNINGS_MAX || !warned.insert(key) {
         return;

@@ -53,13 +53,13 @@ pub(super) fn list(base: &LocalHandle) -> Result<Vec<StreamInfo>> {
         }
     }
     let in_files = streams.len();
-    for full in xattr::list(base.fd())? {
+    for full in xattr::list(base.node())? {
         let Some(name) = stream_name(&full) else { continue };
         let mut kept = streams.iter().take(in_files);
         if kept.any(|known| wire::eq_ignore_case(&known.name, &name)) {
             continue;
         }
-        let Some(stored) = xattr::get(base.fd(), &full)? else { continue };
+        let Some(stored) = xattr::get(base.node(), &full)? else { continue };
         let size = u64::try_from(stored.len().saturating_sub(1)).unwrap_or(u64::MAX);
         streams.push(StreamInfo { name, size, allocation: size });
     }
@@ -82,10 +82,10 @@ pub(super) fn find(base: &LocalHandle, wanted: &str) -> Result<Option<Found>> {
             return Ok(Some(Found { name, store: Store::Depot }));
         }
     }
-    if xattr::get(base.fd(), &full_name(wanted))?.is_some() {
+    if xattr::get(base.node(), &full_name(wanted))?.is_some() {
         return Ok(Some(Found { name: wanted.to_owned(), store: Store::Attribute }));
     }
-    let names = xattr::list(base.fd())?.into_iter().filter_map(|full| stream_name(&full));
+    let names = xattr::list(base.node())?.into_iter().filter_map(|full| stream_name(&full));
     Ok(names.filter(matching).min().map(|name| Found { name, store: Store::Attribute }))
 }
 
@@ -99,7 +99,7 @@ pub(super) fn create(base: &LocalHandle, name: &str) -> Result<Found> {
 fn put_new(base: &LocalHandle, name: &str, stored: &[u8]) -> Result<Place> {
     let options = &base.root.options;
     if options.streams != Streams::Depot {
-        match xattr::set(base.fd(), &full_name(name), stored) {
+        match xattr::set(base.node(), &full_name(name), stored) {
             Err(Error::Limitation) if options.streams == Streams::Auto => {}
             result => return result.map(|()| Place::Attribute(name.to_owned())),
         }
@@ -132,10 +132,10 @@ fn take(actor: &Actor, base: &LocalHandle, found: &Found) -> Result<()> {
     match found.store {
         Store::Attribute => {
             let _guard = base.root.credentials.assume(actor)?;
-            xattr::remove(base.fd(), &full_name(&found.name))
+            xattr::remove(base.node(), &full_name(&found.name))
         }
         Store::Depot => {
-            xattr::remove(base.fd(), &full_name(&found.name))?;
+            xattr::remove(base.node(), &full_name(&found.name))?;
             let Some(place) = depot::find(base)? else { return Ok(()) };
             place.remove(&found.name)?;
             depot::tidy(&place);
@@ -160,7 +160,7 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
         let Some(existing) = &existing else { return Ok(()) };
         let is_put = |in_store| store == in_store && existing.name == to;
         if !is_put(Store::Attribute) {
-            xattr::remove(base.fd(), &full_name(&existing.name))?;
+            xattr::remove(base.node(), &full_name(&existing.name))?;
         }
         match depot::find(base)? {
             Some(place) if !is_put(Store::Depot) => {
@@ -174,7 +174,7 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
     let mut place = None;
     match from.store {
         Store::Attribute => {
-            let stored = xattr::get(base.fd(), &full_name(&from.name))?.ok_or(Error::NotFound)?;
+            let stored = xattr::get(base.node(), &full_name(&from.name))?.ok_or(Error::NotFound)?;
             let put = put_new(base, to, &stored)?;
             replace(put.store())?;
             // The stream may have been moved into a file to free space.
@@ -182,7 +182,7 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
             place = Some(put);
         }
         Store::Depot => {
-            xattr::remove(base.fd(), &full_name(&from.name))?;
+            xattr::remove(base.node(), &full_name(&from.name))?;
             depot::find(base)?.ok_or(Error::NotFound)?.rename(&from.name, to)?;
             replace(Store::Depot)?;
         }
@@ -213,7 +213,7 @@ pub(super) fn become_data(base: &LocalHandle, from: &str) -> Result<()> {
     let file = base.reopened(Wanted::BOTH)?;
     let copied = match from.store {
         Store::Attribute => {
-            let mut data = xattr::get(base.fd(), &full_name(&from.name))?.ok_or(Error::NotFound)?;
+            let mut data = xattr::get(base.node(), &full_name(&from.name))?.ok_or(Error::NotFound)?;
             data.pop();
             file.write_at(&data, 0).map(|written| written == data.len())
         }
@@ -257,7 +257,7 @@ pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Resu
     }
     let marked = depot::mark(base);
     let file = Arc::new(depot::keep(base, name, data)?);
-    xattr::remove(base.fd(), &full_name(name))?;
+    xattr::remove(base.node(), &full_name(name))?;
     let found = Found { name: name.to_owned(), store: Store::Attribute };
     OPEN.moved(base, &found, |_| Place::Depot(name.to_owned(), file));
     // There is space for the mark now.
@@ -274,7 +274,7 @@ pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Resu
 pub(super) fn put_beside(base: &LocalHandle, name: &[u8], value: &[u8]) -> Result<()> {
     let mut is_tried = false;
     loop {
-        match xattr::set(base.fd(), name, value) {
+        match xattr::set(base.node(), name, value) {
             Err(Error::Limitation) if value.len() <= XATTR_VALUE_BYTES_MAX => {
                 // Nothing is moved for a value that would not fit in any case.
                 if !is_tried && !trial::fits_without_streams(base, name, value) || !move_largest(base)? {
@@ -294,9 +294,9 @@ fn move_largest(base: &LocalHandle) -> Result<bool> {
         return Ok(false);
     }
     let mut largest: Option<(String, Vec<u8>)> = None;
-    for full in xattr::list(base.fd())? {
+    for full in xattr::list(base.node())? {
         let Some(name) = stream_name(&full) else { continue };
-        let Some(mut data) = xattr::get(base.fd(), &full)? else { continue };
+        let Some(mut data) = xattr::get(base.node(), &full)? else { continue };
         data.pop();
         if largest.as_ref().is_none_or(|(_, before)| before.len() < data.len()) {
             largest = Some((name, data));

@@ -16,11 +16,11 @@ fn tried(base: &LocalHandle, name: &[u8], value: &[u8]) -> Result<()> {
     let directory = store::home(base, &statx_fd(base.fd())?).map_err(|_| Error::NotSupported)?;
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = rustix::fs::openat(&directory, c".", flags, Mode::from_raw_mode(0o600))?;
-    for other in xattr::list(base.fd())? {
+    for other in xattr::list(base.node())? {
         if other == name || other.starts_with(xattr::STREAM_PREFIX) {
             continue;
         }
-        if let Some(value) = xattr::get(base.fd(), &other)? {
+        if let Some(value) = xattr::get(base.node(), &other)? {
             // Attributes that only the kernel sets are already set on this file.
             let _ = xattr::set(file.as_fd(), &other, &value);
         }

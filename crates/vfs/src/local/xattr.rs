@@ -27,33 +27,75 @@ pub(super) const POSIX_DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 /// The kernel's XATTR_LIST_MAX, the largest list of names.
 const LIST_BYTES_MAX: usize = 64 * 1024;
 
+/// An open file whose attributes are used.
+#[derive(Clone, Copy)]
+pub(super) struct Node<'a> {
+    pub(super) fd: BorrowedFd<'a>,
+    /// True if the descriptor is known to be of O_PATH, which f*xattr refuse.
+    is_path: bool,
+}
+
+impl<'a> Node<'a> {
+    /// An open file; `has_data` is false if its descriptor may be of O_PATH.
+    pub(super) fn new(fd: BorrowedFd<'a>, has_data: bool) -> Self {
+        Self { fd, is_path: !has_data }
+    }
+
+    /// Calls `act` with the descriptor or, if it is of O_PATH, with a path.
+    fn call<T>(
+        self,
+        mut act: impl FnMut(At<'_>) -> std::result::Result<T, Errno>,
+    ) -> std::result::Result<T, Errno> {
+        if !self.is_path {
+            match act(At::Descriptor(self.fd)) {
+                Err(Errno::BADF) => {}
+                result => return result,
+            }
+        }
+        act(At::Path(&proc_path(self.fd)))
+    }
+}
+
+/// The two ways to the attributes of an open file.
+enum At<'a> {
+    Descriptor(BorrowedFd<'a>),
+    Path(&'a str),
+}
+
+impl<'a> From<BorrowedFd<'a>> for Node<'a> {
+    fn from(fd: BorrowedFd<'a>) -> Self {
+        Self { fd, is_path: false }
+    }
+}
+
 /// A path that refers to the open file; f*xattr and fchmod refuse O_PATH descriptors.
 pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// The value of an attribute; `None` if it does not exist or the file system has no such attributes.
-pub(super) fn get(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>> {
+pub(super) fn get<'a>(of: impl Into<Node<'a>>, name: &[u8]) -> Result<Option<Vec<u8>>> {
+    let of = of.into();
     let mut short = [0; 1024];
-    match read(fd, name, &mut short) {
+    match read(of, name, &mut short) {
         Err(Errno::RANGE) => {}
         result => {
             return Ok(present(result)?.and_then(|length| short.get(..length)).map(<[u8]>::to_vec));
         }
     }
     let mut value = vec![0; XATTR_VALUE_BYTES_MAX];
-    let Some(length) = present(read(fd, name, &mut value))? else { return Ok(None) };
+    let Some(length) = present(read(of, name, &mut value))? else { return Ok(None) };
     value.truncate(length);
     Ok(Some(value))
 }
 
 /// Reads a short attribute without allocating; `None` if there is none or it is longer than `buffer`.
-pub(super) fn get_short<'a>(
-    fd: BorrowedFd<'_>,
+pub(super) fn get_short<'a, 'b>(
+    of: impl Into<Node<'a>>,
     name: &[u8],
-    buffer: &'a mut [u8],
-) -> Result<Option<&'a [u8]>> {
-    match present(read(fd, name, &mut *buffer)) {
+    buffer: &'b mut [u8],
+) -> Result<Option<&'b [u8]>> {
+    match present(read(of.into(), name, &mut *buffer)) {
         Ok(found) => Ok(found.and_then(|length| buffer.get(..length))),
         Err(Error::InvalidArgument) => Ok(None),
         Err(error) => Err(error),
@@ -113,20 +155,21 @@ fn value_bytes_at(path: &[u8], name: &[u8]) -> Option<usize> {
 }
 
 /// Creates or replaces an attribute.
-pub(super) fn set(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> Result<()> {
+pub(super) fn set<'a>(of: impl Into<Node<'a>>, name: &[u8], value: &[u8]) -> Result<()> {
+    let of = of.into();
     if value.len() > XATTR_VALUE_BYTES_MAX {
         return Err(Error::Limitation);
     }
-    let result = match rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()) {
-        Err(Errno::BADF) => rustix::fs::setxattr(proc_path(fd), name, value, XattrFlags::empty()),
-        result => result,
-    };
+    let result = of.call(|at| match at {
+        At::Descriptor(fd) => rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()),
+        At::Path(path) => rustix::fs::setxattr(path, name, value, XattrFlags::empty()),
+    });
     match result {
         // Only the name, not the value, can be out of range here.
         Err(Errno::RANGE) => Err(Error::InvalidName),
         Err(Errno::TOOBIG) => Err(Error::Limitation),
         // ext4 stores all attributes of a file in one block, and also returns ENOSPC if the disk is full.
-        Err(Errno::NOSPC) if has_room(fd) => Err(Error::Limitation),
+        Err(Errno::NOSPC) if has_room(of.fd) => Err(Error::Limitation),
         result => Ok(result?),
     }
 }
@@ -137,28 +180,27 @@ fn has_room(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// Removes an attribute, if it exists.
-pub(super) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    let result = match rustix::fs::fremovexattr(fd, name) {
-        Err(Errno::BADF) => rustix::fs::removexattr(proc_path(fd), name),
-        result => result,
-    };
-    match result {
+pub(super) fn remove<'a>(of: impl Into<Node<'a>>, name: &[u8]) -> Result<()> {
+    let removed = of.into().call(|at| match at {
+        At::Descriptor(fd) => rustix::fs::fremovexattr(fd, name),
+        At::Path(path) => rustix::fs::removexattr(path, name),
+    });
+    match removed {
         Ok(()) | Err(Errno::NODATA) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
 /// All names, including their name spaces.
-pub(super) fn list(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
+pub(super) fn list<'a>(of: impl Into<Node<'a>>) -> Result<Vec<Vec<u8>>> {
+    let of = of.into();
     let mut names = Vec::with_capacity(1024);
     loop {
-        let result = match rustix::fs::flistxattr(fd, rustix::buffer::spare_capacity(&mut names)) {
-            Err(Errno::BADF) => {
-                rustix::fs::listxattr(proc_path(fd), rustix::buffer::spare_capacity(&mut names))
-            }
-            result => result,
-        };
-        match result {
+        let listed = of.call(|at| match at {
+            At::Descriptor(fd) => rustix::fs::flistxattr(fd, rustix::buffer::spare_capacity(&mut names)),
+            At::Path(path) => rustix::fs::listxattr(path, rustix::buffer::spare_capacity(&mut names)),
+        });
+        match listed {
             Err(Errno::RANGE) if names.capacity() < LIST_BYTES_MAX => names.reserve_exact(LIST_BYTES_MAX),
             Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
             result => {
@@ -172,16 +214,17 @@ pub(super) fn list(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
 }
 
 /// The EAs that clients see: all of `user.*` except the private ones of this server and Samba.
-pub(super) fn list_visible(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>> {
+pub(super) fn list_visible<'a>(of: impl Into<Node<'a>>) -> Result<Vec<Xattr>> {
+    let of = of.into();
     let mut visible = Vec::new();
-    for full in list(fd)? {
+    for full in list(of)? {
         let Some(name) = full.strip_prefix(USER).and_then(|name| std::str::from_utf8(name).ok()) else {
             continue;
         };
         if is_private(name) {
             continue;
         }
-        if let Some(value) = get(fd, &full)? {
+        if let Some(value) = get(of, &full)? {
             visible.push(Xattr { name: name.to_owned(), value });
         }
     }
@@ -190,7 +233,7 @@ pub(super) fn list_visible(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>> {
 }
 
 /// The full name of an EA: the stored spelling if it exists, otherwise the requested one.
-pub(super) fn stored_name(fd: BorrowedFd<'_>, name: &str) -> Result<Vec<u8>> {
+pub(super) fn stored_name<'a>(of: impl Into<Node<'a>>, name: &str) -> Result<Vec<u8>> {
     if name.is_empty() || name.contains('\0') {
         return Err(Error::InvalidName);
     }
@@ -198,7 +241,7 @@ pub(super) fn stored_name(fd: BorrowedFd<'_>, name: &str) -> Result<Vec<u8>> {
         return Err(Error::AccessDenied);
     }
     let wanted = [USER, name.as_bytes()].concat();
-    let stored = list(fd)?.into_iter().filter(|stored| stored.eq_ignore_ascii_case(&wanted)).min();
+    let stored = list(of)?.into_iter().filter(|stored| stored.eq_ignore_ascii_case(&wanted)).min();
     Ok(stored.unwrap_or(wanted))
 }
 
@@ -215,11 +258,11 @@ fn is_private(name: &str) -> bool {
         || has_prefix("SAMBA_")
 }
 
-fn read(fd: BorrowedFd<'_>, name: &[u8], buffer: &mut [u8]) -> std::result::Result<usize, Errno> {
-    match rustix::fs::fgetxattr(fd, name, &mut *buffer) {
-        Err(Errno::BADF) => rustix::fs::getxattr(proc_path(fd), name, buffer),
-        result => result,
-    }
+fn read(of: Node<'_>, name: &[u8], buffer: &mut [u8]) -> std::result::Result<usize, Errno> {
+    of.call(|at| match at {
+        At::Descriptor(fd) => rustix::fs::fgetxattr(fd, name, &mut *buffer),
+        At::Path(path) => rustix::fs::getxattr(path, name, &mut *buffer),
+    })
 }
 
 fn present<T>(result: std::result::Result<T, Errno>) -> Result<Option<T>> {

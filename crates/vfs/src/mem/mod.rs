@@ -447,7 +447,7 @@ fn opened(
     let owner = Owner::default();
     let handle = MemHandle { node, parent, path: path.clone(), stream: open_stream, wanted, owner };
     let stat: Stat = handle.stat()?;
-    Ok(Opened { handle: Arc::new(handle), path, stream, stat, permits: Permits::default() })
+    Ok(Opened { handle: Arc::new(handle), path, stream, stat, permits: Permits::default(), named: None })
 }
 
 fn own(handle: &dyn Handle) -> Result<&MemHandle> {

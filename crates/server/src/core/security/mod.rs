@@ -17,7 +17,7 @@ mod token;
 use std::cell::OnceCell;
 
 use domain::ids::Kind;
-use vfs::{Actor, Backend, Handle, Parent, Permits, RelativePath, Stat};
+use vfs::{Actor, Backend, Handle, NamedIn, Parent, Permits, RelativePath, Stat};
 use wire::msg::AdditionalInformation;
 use wire::security::{AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, access_check, inherit};
 use wire::{AccessMask, NtStatus};
@@ -35,6 +35,21 @@ pub(crate) fn check_state(directory: &std::path::Path) -> Result<(), String> {
     let wrong: Vec<_> =
         [Machine::check(directory), UserSids::check(directory)].into_iter().filter_map(Result::err).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+/// The answers of the operating system about a file and its user when the file was opened.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    /// The permissions that it has granted or refused.
+    pub(crate) permits: Permits,
+    /// The directory of the name.
+    pub(crate) named: Option<&'a NamedIn>,
+}
+
+impl<'a> Known<'a> {
+    pub(crate) fn of(opened: &'a vfs::Opened) -> Self {
+        Self { permits: opened.permits, named: opened.named.as_ref() }
+    }
 }
 
 /// A user that accesses files of a share.
@@ -65,20 +80,19 @@ impl<'a> Subject<'a> {
         stat: &Stat,
         interest: AccessMask,
     ) -> AccessMask {
-        self.permitted_with(path, handle, stat, interest, Permits::default())
+        self.permitted_with(path, handle, stat, interest, Known::default())
     }
 
-    /// The rights as in [`Self::permitted`], with the permissions that the operating system has granted or refused for
-    /// this file when it was opened.
+    /// The rights as in [`Self::permitted`], with what was learned about the file when it was opened.
     pub(crate) fn permitted_with(
         &self,
         path: &RelativePath,
         handle: &dyn Handle,
         stat: &Stat,
         interest: AccessMask,
-        permits: Permits,
+        known: Known<'_>,
     ) -> AccessMask {
-        let mut kernel = handle.granted_access(self.actor, stat, interest, permits);
+        let mut kernel = handle.granted_access(self.actor, stat, interest, known.permits);
         if self.token.privileges().contains(Privileges::TAKE_OWNERSHIP) {
             kernel |= AccessMask::WRITE_OWNER;
         }
@@ -88,8 +102,10 @@ impl<'a> Subject<'a> {
         let wants_delete = interest.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED);
         // The directory of this name, found once: its permissions and its descriptor decide about deletes of the name.
         let found = OnceCell::new();
-        let named =
-            || found.get_or_init(|| self.backend.directory_of(self.actor, path, handle).ok()).as_ref();
+        let named = || match known.named {
+            Some(named) => Some(named),
+            None => found.get_or_init(|| self.backend.directory_of(self.actor, path, handle).ok()).as_ref(),
+        };
         if wants_delete
             && !kernel.contains(AccessMask::DELETE)
             && named().is_some_and(|named| named.is_removable)

@@ -117,11 +117,6 @@ pub(crate) fn clear(handle: &dyn Handle) -> Result<(), NtStatus> {
     Ok(())
 }
 
-/// `EaSize` for these attributes.
-pub(crate) fn ea_size_of(xattrs: &[Xattr]) -> u32 {
-    vfs::handle::ea_size(xattrs.iter().map(|xattr| (xattr.name.len(), xattr.value.len())))
-}
-
 /// FILE_NEED_EA (MS-FSCC 2.4.15).
 const NEED_EA: u8 = 0x80;
 

@@ -13,11 +13,11 @@ use crate::smb::connection::{Pending, Request};
 pub(crate) type Asked = Result<(Readiness, Effects<SmbShell>), NtStatus>;
 
 /// Queries the registry until the operation can continue, and waits each time for the breaks that it has
-/// sent. No interim answer is sent: Windows sends none, and smbtorture's smb2.compound_async requires that.
+/// sent. Returns true if it has waited. No interim answer is sent: Windows sends none, and smbtorture's smb2.compound_async requires that.
 pub(crate) async fn wait<'a>(
     request: &mut Request<'a>,
     mut ask: impl FnMut(&mut State<SmbShell>, RequestKey, Time) -> Asked + Send,
-) -> Result<(), NtStatus> {
+) -> Result<bool, NtStatus> {
     let connection = request.connection;
     let server = &connection.server;
     let key = server.waiters.new_key(connection.id);
@@ -29,7 +29,7 @@ pub(crate) async fn wait<'a>(
         server.apply(effects);
         if readiness == Readiness::Ready {
             ticket.give_back();
-            return Ok(());
+            return Ok(pending.is_some());
         }
         if pending.is_none() {
             pending = Some(request.wait_untold()?);

@@ -11,7 +11,6 @@ use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass};
 use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest};
 use wire::{AccessMask, NtStatus};
 
-use super::ea::ea_size_of;
 use super::{check_transact, malformed, posix, put_output};
 use crate::core::files::listing::{Listing, PassedNames};
 use crate::core::open::FileState;
@@ -238,7 +237,7 @@ impl Place<'_> {
         match self.open(self.actor, name) {
             Ok(opened) => {
                 let name = opened.path.rsplit('/').next().unwrap_or(name).to_owned();
-                let ea_size = opened.handle.xattrs().map_or(0, |xattrs| ea_size_of(&xattrs));
+                let ea_size = opened.handle.ea_size().unwrap_or(0);
                 Ok(Some(Entry { name, stat: Some(opened.stat), ea_size }))
             }
             Err(

@@ -10,6 +10,7 @@ mod decode;
 mod durable;
 mod quota;
 mod resolve;
+mod rules;
 mod special_file;
 mod symlink;
 
@@ -172,7 +173,12 @@ fn act(
     let overwriting = resolved.overwrites.then(|| file.begin_write());
     let changed = resolve::change(request, wish, &resolved);
     drop(overwriting);
-    let stat = changed.and_then(|()| file.stat().or_status());
+    // A client that may cache must know the state at the time of the grant, not that before.
+    let is_current = resolved.has_current_stat && granted.oplock == OplockLevel::NONE;
+    let stat = changed.and_then(|()| match is_current {
+        true => Ok(file.shown(resolved.stat.clone())),
+        false => file.stat().or_status(),
+    });
     let stat = match stat {
         Ok(stat) => stat,
         Err(error) => {

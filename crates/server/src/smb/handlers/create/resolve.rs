@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use registry::{FileKey, MoveCount};
 use vfs::{
-    Actor, Backend, Capabilities, Handle, Kind, New, OpenHow, Parent, Permits, RelativePath, Stat, Wanted,
+    Actor, Backend, Capabilities, Found, Handle, Kind, New, OpenHow, Parent, RelativePath, Stat, Wanted,
 };
 use wire::ioctl::ReparseTag;
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
@@ -13,8 +13,9 @@ use wire::security::Privileges;
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::decode::Wish;
+use super::rules::{check_kind, granted, interest, maximal_access, wanted};
 use crate::core::effects::Replacing;
-use crate::core::security::{self, Subject};
+use crate::core::security::{self, Known, Subject};
 use crate::core::status::of_vfs;
 use crate::core::tree::Tree;
 use crate::smb::connection::Request;
@@ -28,6 +29,8 @@ pub(super) struct Resolved {
     /// The path in its spelling on disk, with the stream.
     pub(super) path: RelativePath,
     pub(super) stat: Stat,
+    /// True if this CREATE changes the file no more, so that `stat` is right for its answer.
+    pub(super) has_current_stat: bool,
     /// The access for the open.
     pub(super) access: AccessMask,
     pub(super) maximal_access: AccessMask,
@@ -59,6 +62,8 @@ impl Resolved {
         let looked_up = request.connection.server.registry.moves();
         self.path = self.moved_path(request)?;
         self.looked_up = looked_up;
+        // Others may have changed the file.
+        self.has_current_stat = false;
         let backend = request.tree.as_ref()?.backend()?;
         backend.directory_of(&self.actor, &self.path, &*self.handle).ok()?;
         if self.path.stream().is_some() {
@@ -132,18 +137,21 @@ fn look_up(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
     }
     // Others may create or remove the file between the two attempts.
     for _ in 0..LOOKS {
-        match open_existing(tree, &subject, wish)? {
-            Some(resolved) => return Ok(resolved),
-            None if wish.delete_on_close && wish.attributes.contains(FileAttributes::READONLY) => {
-                return Err(NtStatus::CANNOT_DELETE);
-            }
-            None if wish.encrypted => return Err(NtStatus::ACCESS_DENIED),
-            None => match create_new(tree, &subject, wish) {
-                Ok(resolved) => return check_parent(request, resolved),
-                Err(NotMade::Vfs(vfs::Error::Exists)) => {}
-                Err(NotMade::Vfs(error)) => return Err(status(&error)),
-                Err(NotMade::Refused(status)) => return Err(status),
-            },
+        let directory = match open_existing(tree, &subject, wish)? {
+            Existing::Resolved(resolved) => return Ok(*resolved),
+            Existing::Missed(directory) => directory,
+        };
+        if wish.delete_on_close && wish.attributes.contains(FileAttributes::READONLY) {
+            return Err(NtStatus::CANNOT_DELETE);
+        }
+        if wish.encrypted {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        match create_new(tree, &subject, wish, directory) {
+            Ok(resolved) => return check_parent(request, resolved),
+            Err(NotMade::Vfs(vfs::Error::Exists)) => {}
+            Err(NotMade::Vfs(error)) => return Err(status(&error)),
+            Err(NotMade::Refused(status)) => return Err(status),
         }
     }
     Err(NtStatus::OBJECT_NAME_COLLISION)
@@ -236,21 +244,30 @@ fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Re
     Ok(())
 }
 
-/// Opens an existing file; `None` if there is none and it may be created.
-fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Option<Resolved>, NtStatus> {
+/// The result of a search for an existing file.
+enum Existing {
+    Resolved(Box<Resolved>),
+    /// There is none, and it may be created. The directory in which it was missed, if it is known.
+    Missed(Option<Parent>),
+}
+
+/// Opens an existing file.
+fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Existing, NtStatus> {
     let Subject { backend, actor, .. } = *subject;
     let maximum_allowed = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
     let first_wanted = if maximum_allowed { Wanted::NOTHING } else { wanted(wish.access, wish.overwrites()) };
     let how = OpenHow { wanted: first_wanted, link: wish.opens_reparse_point() };
-    let mut opened = match backend.open_asking(actor, &wish.path, how, interest(wish)) {
-        Ok(opened) => opened,
-        Err(vfs::Error::NotFound) => {
-            check_directory(subject, wish)?;
+    let mut opened = match backend.open_or_miss(actor, &wish.path, how, interest(wish)) {
+        Ok(Found::File(opened)) => opened,
+        Ok(Found::Missed(directory)) => {
+            if directory.is_none() {
+                check_directory(subject, wish)?;
+            }
             return match wish.disposition {
                 CreateDisposition::OPEN | CreateDisposition::OVERWRITE => {
                     Err(NtStatus::OBJECT_NAME_NOT_FOUND)
                 }
-                _ => Ok(None),
+                _ => Ok(Existing::Missed(directory)),
             };
         }
         // A file that exists but cannot be opened with this access still prevents its creation.
@@ -281,7 +298,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         check_eas(backend, &*opened.handle, wish)?;
     }
     let path = real_path(&opened)?;
-    let of = (&*opened.handle, &opened.stat, opened.permits);
+    let of = (&*opened.handle, &opened.stat, Known::of(&opened));
     let maximal_access = maximal_access(tree, subject, wish, &path, of);
     let access = granted(wish, maximal_access, &opened.stat)?;
     if wish.delete_on_close {
@@ -298,10 +315,11 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         }
     }
     let overwrites = wish.overwrites();
-    Ok(Some(Resolved {
+    Ok(Existing::Resolved(Box::new(Resolved {
         handle: opened.handle,
         actor: actor.clone(),
         path,
+        has_current_stat: !overwrites && opened.stat.kind != Kind::Symlink,
         stat: opened.stat,
         access,
         maximal_access,
@@ -314,7 +332,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         with_file: false,
         parent: None,
         looked_up: MoveCount::NEVER_MOVED,
-    }))
+    })))
 }
 
 /// Refuses extended attributes if the file system has none.
@@ -343,13 +361,19 @@ fn check_directory(subject: &Subject<'_>, wish: &Wish) -> Result<(), NtStatus> {
     }
 }
 
-/// Creates the file of the name; there are no opens of it to conflict with.
-fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Resolved, NotMade> {
+/// Creates the file of the name; there are no opens of it to conflict with. `directory` is the one in which it was missed, if
+/// it is known.
+fn create_new(
+    tree: &Tree,
+    subject: &Subject<'_>,
+    wish: &Wish,
+    directory: Option<Parent>,
+) -> Result<Resolved, NotMade> {
     if wish.path.is_root() && wish.path.stream().is_none() {
         return Err(vfs::Error::Exists.into());
     }
     let parent = |path: &RelativePath| subject.backend.parent(subject.actor, path);
-    match parent(&wish.path) {
+    match directory.map_or_else(|| parent(&wish.path), Ok) {
         // The file of a stream is created with it (MS-FSA 2.1.5.1.1).
         Err(vfs::Error::NotFound) if wish.path.stream().is_some() => {
             let file = create(tree, subject, wish, &parent(&wish.path.without_stream())?, None)?;
@@ -384,7 +408,7 @@ fn stream_access(
     wish: &Wish,
     file: &Parent,
 ) -> vfs::Result<(AccessMask, AccessMask)> {
-    let of = (&*file.handle, &file.stat, Permits::default());
+    let of = (&*file.handle, &file.stat, Known::default());
     let maximal = maximal_access(tree, subject, wish, &wish.path, of);
     let access = granted(wish, maximal, &file.stat).map_err(|_| vfs::Error::AccessDenied)?;
     Ok((access, maximal))
@@ -458,7 +482,11 @@ fn create(
     };
     let opened = made.map_err(|error| refused.take().map_or(NotMade::Vfs(error), NotMade::Refused))?;
     let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
-    if let Some(descriptor) = descriptor.take() {
+    let descriptor = descriptor.take();
+    let is_furnished = !wish.eas.is_empty() || wish.allocation_size.is_some();
+    let has_current_stat =
+        path.stream().is_none() && descriptor.is_none() && posix.is_none() && !is_furnished;
+    if let Some(descriptor) = descriptor {
         maximal_access = maximal_access & subject.granted_by(&descriptor);
     }
     Ok(Resolved {
@@ -466,6 +494,7 @@ fn create(
         actor: actor.clone(),
         path,
         stat: opened.stat,
+        has_current_stat,
         access,
         maximal_access,
         action: CreateAction::CREATED,
@@ -474,86 +503,6 @@ fn create(
         parent: parent.path.stream().is_none().then(|| super::file_key(&parent.stat, None)),
         looked_up: MoveCount::NEVER_MOVED,
     })
-}
-
-/// Checks that the file is a directory if one is requested, and the reverse (MS-FSA 2.1.5.1.2).
-fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
-    if stat.kind == Kind::Symlink {
-        return Ok(());
-    }
-    let is_directory = stat.is_directory() && wish.path.stream().is_none();
-    match wish.directory {
-        Some(true) if !is_directory => return Err(NtStatus::NOT_A_DIRECTORY),
-        Some(false) if is_directory => return Err(NtStatus::FILE_IS_A_DIRECTORY),
-        _ => {}
-    }
-    if is_directory && wish.overwrites() {
-        // As in NTFS (MS-FSA 2.1.5.1.2), directories cannot be overwritten.
-        let is_root = wish.path.is_root();
-        return Err(if is_root { NtStatus::ACCESS_DENIED } else { NtStatus::OBJECT_NAME_COLLISION });
-    }
-    // Hidden and system files are overwritten only if the request has the same attributes (MS-FSA 2.1.5.1.2).
-    let guarded = stat.attributes & (FileAttributes::HIDDEN | FileAttributes::SYSTEM);
-    if wish.overwrites() && wish.path.stream().is_none() && !wish.attributes.contains(guarded) {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    if wish.overwrites() && wish.encrypted {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    if wish.delete_on_close && stat.attributes.contains(FileAttributes::READONLY) {
-        return Err(NtStatus::CANNOT_DELETE);
-    }
-    Ok(())
-}
-
-/// The user's maximal access to the file through this share; exact for the rights of [`interest`].
-fn maximal_access(
-    tree: &Tree,
-    subject: &Subject<'_>,
-    wish: &Wish,
-    path: &RelativePath,
-    (handle, stat, permits): (&dyn Handle, &Stat, Permits),
-) -> AccessMask {
-    subject.permitted_with(path, handle, stat, interest(wish), permits) & tree.maximal_access
-}
-
-/// The rights that the open depends on.
-fn interest(wish: &Wish) -> AccessMask {
-    if wish.query_maximal_access || wish.app_instance.is_some() {
-        needed(wish) | AccessMask::MAXIMUM_ALLOWED
-    } else {
-        needed(wish)
-    }
-}
-
-/// The access that an open of an existing file is granted (MS-FSA 2.1.5.1.2.1). READONLY removes write access
-/// from the grant, but not from the maximal access: users who may clear the attribute see that.
-fn granted(wish: &Wish, maximal: AccessMask, stat: &Stat) -> Result<AccessMask, NtStatus> {
-    let is_readonly = stat.attributes.contains(FileAttributes::READONLY) && !stat.is_directory();
-    let written = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
-    let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED);
-    // ACCESS_SYSTEM_SECURITY is granted by the privilege only, not by descriptors.
-    let needed = needed(wish).without(AccessMask::MAXIMUM_ALLOWED | AccessMask::ACCESS_SYSTEM_SECURITY);
-    if !maximal.contains(needed) || is_readonly && needed.intersects(written) {
-        tracing::trace!(?needed, ?maximal, attributes = ?stat.attributes, "access denied");
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    let system = asked & AccessMask::ACCESS_SYSTEM_SECURITY;
-    let most = if is_readonly { maximal.without(written | AccessMask::DELETE_CHILD) } else { maximal };
-    Ok(if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { most | system } else { asked })
-}
-
-/// The access that the open needs.
-fn needed(wish: &Wish) -> AccessMask {
-    if wish.overwrites() { wish.access | AccessMask::WRITE_DATA } else { wish.access }
-}
-
-/// The data access that the handle needs for the open's access.
-fn wanted(access: AccessMask, overwrites: bool) -> Wanted {
-    Wanted {
-        read: access.intersects(AccessMask::READ_DATA | AccessMask::EXECUTE),
-        write: overwrites || access.intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA),
-    }
 }
 
 fn real_path(opened: &vfs::Opened) -> Result<RelativePath, NtStatus> {

@@ -150,7 +150,7 @@ async fn open_once(
     })
     .await;
     let open = match (asked, attached) {
-        (Ok(()), Some(open)) => open,
+        (Ok(_), Some(open)) => open,
         (asked, _) => {
             undo(&*backend, &actor, &path, &*opened.handle, is_new);
             return asked.and(refusal.map_or(Ok(None), Err));

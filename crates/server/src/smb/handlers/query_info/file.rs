@@ -16,7 +16,7 @@ use wire::{AccessMask, Dialect, NtStatus};
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
-use crate::smb::handlers::ea::{self, ea_size_of};
+use crate::smb::handlers::ea;
 use crate::smb::handlers::{display_path, posix, put_output};
 
 /// Answers with one class of a file, directory or stream.
@@ -68,7 +68,7 @@ impl Subject<'_> {
         Ok(match class {
             FileInfoClass::BASIC => encode_fixed(&basic(&self.stat()?), out, max),
             FileInfoClass::STANDARD => encode_fixed(&self.standard(&self.stat()?), out, max),
-            FileInfoClass::INTERNAL => encode_fixed(&self.internal()?, out, max),
+            FileInfoClass::INTERNAL => encode_fixed(&self.internal(&self.stat()?)?, out, max),
             FileInfoClass::EA => encode_fixed(&self.ea()?, out, max),
             FileInfoClass::ACCESS => encode_fixed(&self.access(), out, max),
             FileInfoClass::POSITION => encode_fixed(&self.position(), out, max),
@@ -116,9 +116,12 @@ impl Subject<'_> {
     }
 
     fn stat(&self) -> Result<Stat, NtStatus> {
-        let mut stat = self.file.stat().or_status()?;
+        self.file.stat().or_status().map(|stat| self.shown(stat))
+    }
+
+    fn shown(&self, mut stat: Stat) -> Stat {
         stat.attributes = self.open.tree().shown_attributes(self.file.path().name(), stat.attributes);
-        Ok(stat)
+        stat
     }
 
     /// The path from the share's root, in the form of FileAllInformation (MS-FSCC 2.4.2).
@@ -155,7 +158,7 @@ impl Subject<'_> {
             size: stat.size,
             allocation_size: stat.allocation,
             attributes: stat.attributes,
-            file_id: self.internal()?.index_number,
+            file_id: self.internal(&stat)?.index_number,
             device: posix::device(&stat),
             posix: posix::attributes(&user.token, &stat, self.standard(&stat).number_of_links),
         })
@@ -185,12 +188,13 @@ impl Subject<'_> {
     }
 
     fn all(&self) -> Result<AllInfo, NtStatus> {
-        let stat = self.stat()?;
+        let (stat, ea_size) = self.file.stat_and_ea_size().or_status()?;
+        let stat = self.shown(stat);
         Ok(AllInfo {
             basic: basic(&stat),
             standard: self.standard(&stat),
-            internal: self.internal()?,
-            ea: self.ea()?,
+            internal: self.internal(&stat)?,
+            ea: EaInfo { ea_size },
             access: self.access(),
             position: self.position(),
             mode: self.mode(),
@@ -203,13 +207,13 @@ impl Subject<'_> {
         let volume = backend.volume(&*self.file.handle).or_status()?;
         Ok(IdInfo {
             volume_serial: volume.serial.into(),
-            file_id: u128::from(self.internal()?.index_number).to_le_bytes(),
+            file_id: u128::from(self.internal(&self.stat()?)?.index_number).to_le_bytes(),
         })
     }
 
-    fn internal(&self) -> Result<InternalInfo, NtStatus> {
+    fn internal(&self, stat: &Stat) -> Result<InternalInfo, NtStatus> {
         let backend = self.open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-        Ok(InternalInfo { index_number: backend.file_id(&*self.file.handle, &self.stat()?) })
+        Ok(InternalInfo { index_number: backend.file_id(&*self.file.handle, stat) })
     }
 
     fn xattrs(&self) -> Result<Vec<Xattr>, NtStatus> {
@@ -220,7 +224,7 @@ impl Subject<'_> {
     }
 
     fn ea(&self) -> Result<EaInfo, NtStatus> {
-        Ok(EaInfo { ea_size: ea_size_of(&self.xattrs()?) })
+        Ok(EaInfo { ea_size: self.file.handle.ea_size().or_status()? })
     }
 
     /// MS-FSCC 2.4.49: the data of a file first, then its named streams.

@@ -97,9 +97,10 @@ async fn mark(
 ) -> Result<(), NtStatus> {
     let id = open.file_id();
     for _ in 0..limits::MAX_NAME_ATTEMPTS {
-        clear_handles(request, open).await?;
-        // Files that were closed meanwhile may have left entries.
-        check_deletable(open, file, wish)?;
+        if clear_handles(request, open).await? {
+            // Files that were closed meanwhile may have left entries.
+            check_deletable(open, file, wish)?;
+        }
         let mut registry = request.connection.server.registry.lock("set_delete_pending");
         if !registry.caches_handle(id).map_err(|_| NtStatus::FILE_CLOSED)? {
             let done = registry.set_delete_pending(id, true);

@@ -125,11 +125,11 @@ async fn give_name(
     let mut last = NtStatus::SHARING_VIOLATION;
     for _ in 0..limits::MAX_NAME_ATTEMPTS {
         let looked_up = request.connection.server.registry.moves();
-        let parent = backend.parent(&actor, to).or_status()?;
+        let (parent, entry) = backend.parent_and_entry(&actor, to).or_status()?;
         if change == NameChange::Rename {
             clear_parent(request, &parent).await?;
         }
-        let existing = clear_target(request, open, file, &parent, replace).await?;
+        let existing = clear_target(request, file, entry, replace).await?;
         let server = &request.connection.server;
         // The file may have been marked for deletion meanwhile.
         if change == NameChange::Link && is_deleted(request, open) {
@@ -273,8 +273,8 @@ fn target(name: &str) -> Result<RelativePath, NtStatus> {
     relative_path(path)
 }
 
-/// Waits until other clients have given up their cached handles of the file to be renamed.
-pub(super) async fn clear_handles(request: &mut Request<'_>, open: &Open) -> Result<(), NtStatus> {
+/// Waits until other clients have given up their cached handles of the file to be renamed; returns true if it has waited.
+pub(super) async fn clear_handles(request: &mut Request<'_>, open: &Open) -> Result<bool, NtStatus> {
     let id = open.file_id();
     handle_breaks::wait(request, |registry, key, now| {
         registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
@@ -355,19 +355,14 @@ struct Existing {
     key: Option<FileKey>,
 }
 
-/// Breaks cached handles of the file to be replaced, and returns that file.
+/// Breaks cached handles of the file to be replaced, which has the new name, and returns that file.
 async fn clear_target(
     request: &mut Request<'_>,
-    open: &Open,
     file: &OpenFile,
-    parent: &Parent,
+    entry: Option<Opened>,
     replace: bool,
 ) -> Result<Option<Existing>, NtStatus> {
-    let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let opened = match backend.open_in(&actor(request)?, &*parent.handle, &parent.path, false) {
-        Err(vfs::Error::NotFound) => return Ok(None),
-        opened => opened.or_status()?,
-    };
+    let Some(opened) = entry else { return Ok(None) };
     let own = file.handle.stat().or_status()?;
     if opened.stat.is_same_file(&own) {
         return Ok(replace.then_some(Existing { opened, key: None }));
@@ -419,7 +414,7 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
     let (share, root) = (&open.tree().share.settings.name, open.tree().root());
     let server = &request.connection.server;
     // An administrator may have ended the open meanwhile; other opens of the file still have the old name.
-    let key = file.handle.stat().map(|stat| file_key(&stat, None));
+    let key = file.handle.inode().map(|(device, inode)| FileKey { device, inode, stream: 0 });
     let of_streams = key.as_ref().ok().copied();
     let itself = {
         let mut registry = server.registry.lock("rename");
