@@ -7,7 +7,7 @@
 //! An open of a directory may hang. It is done behind the share's bulkhead, on a thread that no other work needs, one
 //! at a time for each share, and with a limited wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
@@ -235,44 +235,92 @@ impl Directory {
 }
 
 /// Opens directories in parallel, with a limited wait. Returns those that failed, with their errors.
+///
+/// A few threads do that; they become more only while none of them makes progress, because file systems hang.
 pub(crate) fn look_for(directories: &[Arc<Directory>]) -> Vec<(Arc<Directory>, vfs::Error)> {
     let deadline = Instant::now() + limits::SHARE_OPEN_WAIT;
-    let begun = directories.iter().map(|directory| (directory, begin(directory))).collect::<Vec<_>>();
+    let begun: Vec<_> = directories.iter().filter_map(Opening::begin).collect();
+    let mut awaited: HashMap<usize, Arc<Directory>> =
+        begun.iter().map(|opening| Arc::clone(&opening.directory)).enumerate().collect();
+    let queue: Queue = Arc::new(Mutex::new(begun.into_iter().enumerate().collect()));
+    let (says, found) = mpsc::channel();
     let mut missing = Vec::new();
-    for (directory, found) in begun {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let found = found.and_then(|found| {
-            let Some(found) = found else { return Ok(()) };
-            found.recv_timeout(left).unwrap_or_else(|_| {
-                directory.note(Some(HANGS));
-                Err(vfs::Error::Io(std::io::ErrorKind::TimedOut.into()))
-            })
-        });
-        if let Err(error) = found {
-            missing.push((Arc::clone(directory), error));
+    let (mut threads, mut wanted) = (0, FIRST_OPENERS);
+    while !awaited.is_empty() {
+        // There is one thread for each waiting directory at most.
+        let most = threads + queue.lock().len();
+        while threads < wanted.min(most) {
+            let (queue, says) = (Arc::clone(&queue), says.clone());
+            let open = move || open_all(&queue, &says);
+            match std::thread::Builder::new().name(String::from("open share")).spawn(open) {
+                Ok(_) => threads += 1,
+                Err(error) if threads == 0 => {
+                    let kind = error.kind();
+                    let failed = awaited.drain().map(|(_, it)| (it, vfs::Error::Io(kind.into())));
+                    missing.extend(failed);
+                    return missing;
+                }
+                // The threads that there are go on.
+                Err(_) => break,
+            }
         }
+        let left = deadline.saturating_duration_since(Instant::now());
+        match found.recv_timeout(left.min(OPENERS_STALL)) {
+            Ok((number, outcome)) => {
+                let directory = awaited.remove(&number);
+                missing.extend(directory.zip(outcome.err()));
+            }
+            Err(_) if left.is_zero() => break,
+            Err(_) => wanted = threads.saturating_mul(2),
+        }
+    }
+    // Those that no thread has begun are not begun any more.
+    queue.lock().clear();
+    for directory in awaited.into_values() {
+        directory.note(Some(HANGS));
+        missing.push((directory, vfs::Error::Io(std::io::ErrorKind::TimedOut.into())));
     }
     missing
 }
 
-/// Begins to open a directory on a new thread, because there may be no runtime. Returns `None` if another thread is
-/// doing so and will record the result, or if the path has variables.
-fn begin(directory: &Arc<Directory>) -> vfs::Result<Option<mpsc::Receiver<vfs::Result<()>>>> {
-    if has_variables(&directory.share.path) {
-        return Ok(None);
+/// A directory that waits to be opened, and its turn.
+struct Opening {
+    directory: Arc<Directory>,
+    turn: OwnedMutexGuard<()>,
+}
+
+type Queue = Arc<Mutex<VecDeque<(usize, Opening)>>>;
+
+/// The result of the opening with a number.
+type Outcome = (usize, vfs::Result<()>);
+
+impl Opening {
+    /// `None` if another thread opens the directory and will record the result, or if the path has variables.
+    fn begin(directory: &Arc<Directory>) -> Option<Self> {
+        if has_variables(&directory.share.path) {
+            return None;
+        }
+        let turn = Arc::clone(&directory.turn).try_lock_owned().ok()?;
+        Some(Self { directory: Arc::clone(directory), turn })
     }
-    let Ok(turn) = Arc::clone(&directory.turn).try_lock_owned() else { return Ok(None) };
-    let (says, found) = mpsc::channel();
-    let directory = Arc::clone(directory);
-    let look = move || {
+}
+
+/// Opens directories of a queue until it is empty. There may be no runtime.
+fn open_all(queue: &Queue, says: &mpsc::Sender<Outcome>) {
+    loop {
+        let Some((number, Opening { directory, turn })) = queue.lock().pop_front() else { return };
         let found = directory.bulkhead.call_apart(|| directory.find().map(drop));
         drop(turn);
         // The send fails if the caller no longer waits, which is no error.
-        let _ = says.send(found);
-    };
-    std::thread::Builder::new().name(String::from("open share")).spawn(look)?;
-    Ok(Some(found))
+        let _ = says.send((number, found));
+    }
 }
+
+/// The number of threads that begin to open directories.
+const FIRST_OPENERS: usize = 4;
+
+/// The time without progress after which the threads that open directories are doubled.
+const OPENERS_STALL: Duration = Duration::from_millis(50);
 
 impl Files {
     /// The files.
@@ -351,3 +399,63 @@ fn why(error: &vfs::Error) -> String {
 
 /// The reason for a directory that cannot be opened in time.
 const HANGS: &str = "its file system does not answer";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::thread::ThreadId;
+
+    use vfs::MemBackend;
+
+    use super::*;
+
+    /// Directories that `open` opens, with their numbers as names.
+    fn directories(count: usize, open: &Arc<OpenShare>) -> Vec<Arc<Directory>> {
+        let reach = sandbox::Report::off().reach;
+        let directory = |number: usize| {
+            let share = ShareSettings::new(number.to_string(), "/".into());
+            let bulkhead = Bulkhead::new(&share.name, limits::PLACES);
+            Directory::new(&share, open, &bulkhead, &reach)
+        };
+        (0..count).map(directory).collect()
+    }
+
+    #[test]
+    fn many_directories_are_opened_by_a_few_threads() {
+        let threads: Arc<Mutex<HashSet<ThreadId>>> = Arc::default();
+        let seen = Arc::clone(&threads);
+        let open: Arc<OpenShare> = Arc::new(move |share: &ShareSettings| {
+            seen.lock().insert(std::thread::current().id());
+            match share.name.as_str() {
+                "7" => Err(vfs::Error::NotFound),
+                _ => Ok(Arc::new(MemBackend::new()) as Arc<dyn Backend>),
+            }
+        });
+        let directories = directories(500, &open);
+        let missing = look_for(&directories);
+        assert!(matches!(&missing[..], [(directory, vfs::Error::NotFound)] if directory.share.name == "7"));
+        assert_eq!(directories.iter().filter(|it| it.away().is_some()).count(), 1);
+        let threads = threads.lock().len();
+        assert!((1..=FIRST_OPENERS).contains(&threads), "{threads} threads");
+    }
+
+    #[test]
+    fn directories_that_hang_do_not_keep_others_from_being_opened() {
+        let (go, may_go) = mpsc::channel::<()>();
+        let may_go = Mutex::new(may_go);
+        let open: Arc<OpenShare> = Arc::new(move |share: &ShareSettings| {
+            // More of them than the threads at first, and all before the others.
+            if share.name.len() == 1 {
+                let _ = may_go.lock().recv();
+            }
+            Ok(Arc::new(MemBackend::new()) as Arc<dyn Backend>)
+        });
+        let directories = directories(100, &open);
+        let missing = look_for(&directories);
+        assert_eq!(missing.len(), 10);
+        for directory in &directories {
+            assert_eq!(directory.away().is_some(), directory.share.name.len() == 1);
+        }
+        drop(go);
+    }
+}
