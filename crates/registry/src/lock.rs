@@ -116,6 +116,43 @@ impl Drop for Report {
         if held.as_millis() >= HELD_MS_MAX {
             eprintln!("registry lock held {held:?} by {:?}", self.purpose);
         }
+        totals::add(self.purpose, held);
+    }
+}
+
+/// The holds of the lock by purpose, reported once in a while.
+#[cfg(feature = "lock-report")]
+mod totals {
+    use std::collections::BTreeMap;
+    use std::time::{Duration, Instant};
+
+    use parking_lot::Mutex;
+
+    static TOTALS: Mutex<Totals> = Mutex::new(Totals { since: None, by_purpose: BTreeMap::new() });
+
+    struct Totals {
+        since: Option<Instant>,
+        /// The number of holds and their time.
+        by_purpose: BTreeMap<&'static str, (u32, Duration)>,
+    }
+
+    #[expect(clippy::print_stderr, reason = "a debugging aid that must not depend on the logger")]
+    pub(super) fn add(purpose: &'static str, held: Duration) {
+        const EVERY: Duration = Duration::from_secs(2);
+        let mut totals = TOTALS.lock();
+        let (count, time) = totals.by_purpose.entry(purpose).or_default();
+        (*count, *time) = (count.saturating_add(1), time.saturating_add(held));
+        let since = *totals.since.get_or_insert_with(Instant::now);
+        if since.elapsed() < EVERY {
+            return;
+        }
+        let by_purpose = std::mem::take(&mut totals.by_purpose);
+        totals.since = None;
+        drop(totals);
+        for (purpose, (count, time)) in by_purpose {
+            let each = time.checked_div(count).unwrap_or_default();
+            eprintln!("registry lock: {count} holds by {purpose:?}, {each:?} each, {time:?} together");
+        }
     }
 }
 
