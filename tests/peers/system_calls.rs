@@ -210,8 +210,8 @@ async fn calls_of_a_server_with_unix_identities_are_bounded() {
         stat: (11.8, 4.3),
         list: (131.0, 4.3),
         create_write_close: (43.0, 8.3),
-        rename: (54.0, 12.3),
-        delete: (53.0, 12.3),
+        rename: (52.0, 12.3),
+        delete: (50.5, 12.3),
     };
     check_all(RunAs::Root, bounds).await;
 }
@@ -223,8 +223,8 @@ async fn calls_of_a_server_with_one_identity_are_bounded() {
         stat: (7.8, 0.0),
         list: (128.0, 0.0),
         create_write_close: (35.5, 0.0),
-        rename: (45.0, 0.0),
-        delete: (42.0, 0.0),
+        rename: (42.5, 0.0),
+        delete: (39.5, 0.0),
     };
     check_all(RunAs::Ordinary, bounds).await;
 }

@@ -101,7 +101,7 @@ fn is_answered(known: Permits, asked: AccessMask) -> bool {
 /// True for each permission (read, write, execute) that decides about one of these rights.
 fn questions(asked: AccessMask) -> [bool; 3] {
     // Rights beyond those of data depend on several permissions: an owner who may read and write has them all.
-    let others = !asked.without(UNCONDITIONAL | OF_READ | OF_WRITE).is_none();
+    let others = !asked.without(UNCONDITIONAL | OF_READ | OF_WRITE | OF_DIRECTORY).is_none();
     [
         others || asked.intersects(OF_READ),
         others || asked.intersects(OF_WRITE),
@@ -112,6 +112,9 @@ fn questions(asked: AccessMask) -> [bool; 3] {
 /// The rights of everybody who reaches a file.
 const UNCONDITIONAL: AccessMask =
     AccessMask(AccessMask::READ_ATTRIBUTES.0 | AccessMask::READ_CONTROL.0 | AccessMask::SYNCHRONIZE.0);
+
+/// The right that the permissions of the directory alone grant: [`crate::Backend::directory_of`].
+const OF_DIRECTORY: AccessMask = AccessMask::DELETE;
 
 /// The rights that the permission to read grants.
 const OF_READ: AccessMask = AccessMask(AccessMask::READ_DATA.0 | AccessMask::READ_EA.0);

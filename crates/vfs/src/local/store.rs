@@ -108,10 +108,10 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<OwnedFd>> {
 /// The directory of the streams of an unmarked file in a file system below the share's, which a crash can leave
 /// behind. To look for it is expensive.
 pub(super) fn find_unmarked(base: &LocalHandle) -> Result<Option<OwnedFd>> {
-    let of = statx_fd(base.fd())?;
-    if device(&of) == base.root.device || !may_move(base) {
+    if base.inode().0 == base.root.device || !may_move(base) {
         return Ok(None);
     }
+    let of = statx_fd(base.fd())?;
     match (id_of(&of), home(base, &of)) {
         (Some(id), Ok(home)) => look(&base.root, home.as_fd(), device(&of), &id),
         _ => Ok(None),
