@@ -28,8 +28,9 @@ fn main() {
         }
         for (kind, prepare) in KINDS {
             let (open, close) = measured(&mut world, clients[0], prepare);
-            let full = Duration::from_secs(1).as_nanos() / (open + close).as_nanos().max(1);
-            println!("{others:>11} | {kind:<14} | {open:>9.0?} | {close:>9.0?} | {full:>9}");
+            let (open, close) = (open.as_nanos(), close.as_nanos());
+            let full = Duration::from_secs(1).as_nanos() / (open + close).max(1);
+            println!("{others:>11} | {kind:<14} | {open:>6} ns | {close:>6} ns | {full:>9}");
         }
     }
 }
