@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -180,3 +181,45 @@ fn wait_until_asleep(thread: i32) {
 }
 
 const SOON: Duration = Duration::from_secs(20);
+
+/// The kernel's answer about the directory says it for users; for the process, which passes every check, the mount is asked.
+#[test]
+fn a_read_only_mount_is_the_reason_against_a_removal() {
+    let Some(share) = Share::new() else { return };
+    if !testkit::need(&["mount", "umount"]) {
+        return;
+    }
+    let mount = |arguments: &[&str]| {
+        let done = Command::new("mount").args(arguments).status();
+        assert!(done.unwrap().success(), "{arguments:?}");
+    };
+    let place = share.disk("place").display().to_string();
+    std::fs::create_dir(&place).unwrap();
+    chown(&place, Some(OWNER), Some(GROUP)).unwrap();
+    std::fs::write(share.disk("place/file"), "content").unwrap();
+    mount(&["--bind", &place, &place]);
+    let mounted = Mounted(place.clone());
+    let backend = LocalBackend::open(share.disk("place").as_path(), LocalOptions::default()).unwrap();
+    let owner = Actor::user(OWNER, GROUP, vec![]);
+    let other = Actor::user(OWNER + 1, GROUP + 1, vec![]);
+    let asked = |actor: &Actor| {
+        let opened = backend.open(&Actor::Process, &path("file"), Wanted::NOTHING).unwrap();
+        backend.check_removable(actor, &path("file"), &*opened.handle)
+    };
+    assert!(asked(&owner).is_ok() && asked(&Actor::Process).is_ok());
+    assert!(matches!(asked(&other), Err(Error::AccessDenied)));
+    mount(&["-o", "remount,bind,ro", &place]);
+    for actor in [&owner, &other, &Actor::Process] {
+        assert!(matches!(asked(actor), Err(Error::ReadOnly)), "{actor:?}");
+    }
+    drop((backend, mounted));
+}
+
+/// A mount, until it is dropped.
+struct Mounted(String);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
