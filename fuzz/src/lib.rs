@@ -18,6 +18,7 @@ mod registry;
 mod replay;
 mod rpc;
 mod samba;
+mod schedules;
 mod security;
 pub mod seeds;
 mod servers;
@@ -38,6 +39,7 @@ pub use registry::registry;
 pub use replay::{replay, smoke};
 pub use rpc::{lsarpc, rpc_client, rpc_server, samr, srvsvc, wkssvc};
 pub use samba::{passdb, smbconf};
+pub use schedules::schedules;
 pub use security::security;
 pub use servers::servers;
 pub use smb::{smb_body, smb_frame};
@@ -64,6 +66,7 @@ pub const TARGETS: &[Target] = &[
     ("rpc_client", rpc_client),
     ("rpc_server", rpc_server),
     ("samr", samr),
+    ("schedules", schedules),
     ("security", security),
     ("servers", servers),
     ("smb_body", smb_body),

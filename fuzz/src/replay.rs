@@ -42,7 +42,7 @@ pub fn smoke(per_target: usize) {
 }
 
 /// Targets whose inputs take milliseconds, not microseconds, and how many times fewer they get.
-const SLOW: &[&str] = &["connection"];
+const SLOW: &[&str] = &["connection", "schedules"];
 const SLOWNESS: usize = 20;
 
 /// The report about an input on which the target panics, with its bytes for a new file of the corpus.

@@ -13,6 +13,7 @@ mod book;
 mod bounds;
 mod breaks;
 mod changes;
+mod cluster;
 mod cmdlets;
 mod completion;
 mod console;

@@ -76,7 +76,7 @@ pub struct DrainRecord {}
 ///
 /// # Errors
 /// [`Malformed`] if the value is too long, is not the JSON of the type, or breaks a rule of its fields.
-pub(crate) fn read<T: DeserializeOwned + Check>(value: &[u8]) -> Result<T, Malformed> {
+pub fn read<T: DeserializeOwned + Check>(value: &[u8]) -> Result<T, Malformed> {
     if value.len() > VALUE_BYTES_MAX {
         return Err(Malformed::TooLong);
     }
@@ -86,7 +86,7 @@ pub(crate) fn read<T: DeserializeOwned + Check>(value: &[u8]) -> Result<T, Malfo
 }
 
 /// The JSON of a record.
-pub(crate) fn write<T: Serialize>(record: &T) -> Vec<u8> {
+pub fn write<T: Serialize>(record: &T) -> Vec<u8> {
     // The records have no maps with keys other than texts, so that this cannot fail; an empty value is malformed.
     serde_json::to_vec(record).unwrap_or_default()
 }
@@ -115,7 +115,11 @@ pub enum Malformed {
 }
 
 /// The rules for the fields of a record that its types do not express.
-pub(crate) trait Check {
+pub trait Check {
+    /// Checks the fields.
+    ///
+    /// # Errors
+    /// [`Malformed`] with the rule that is broken.
     fn check(&self) -> Result<(), Malformed> {
         Ok(())
     }
@@ -141,7 +145,7 @@ impl Check for ShareRecord {
 }
 
 /// The definition of a share with long lists of users fits; 100,000 shares of this size do not fit into etcd anyway.
-const VALUE_BYTES_MAX: usize = 64 * 1024;
+pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Sums of the weights of all shares stay far below 64 bits.
 pub const WEIGHT_MAX: u32 = 1_000_000;

@@ -1,6 +1,7 @@
 //! The keys of etcd as a node knows them: parsed, and with sums that placement needs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::ids::{Generation, Incarnation, LeaseId, NodeName, Revision, ShareKey};
 use crate::keys::Key;
@@ -41,13 +42,17 @@ pub enum Owner {
     Unreadable,
 }
 
-/// A definition of a share, as far as placement reads it.
+/// A definition of a share.
 #[derive(Clone, Debug)]
 pub struct Definition {
     /// The weight.
     pub weight: u32,
     /// The nodes that reach the storage; all if empty.
     pub nodes: Vec<NodeName>,
+    /// The settings of the share.
+    pub settings: Arc<serde_json::Value>,
+    /// The revision at which it was last written.
+    pub modified: Revision,
 }
 
 /// The number and the weight of the shares of a node.
@@ -111,6 +116,11 @@ impl View {
     /// The node to which an administrator moves the share. Returns `None` if there is no such request.
     pub fn move_target(&self, share: &ShareKey) -> Option<&NodeName> {
         self.moves.get(share)
+    }
+
+    /// The nodes that administrators drain.
+    pub fn drains(&self) -> &BTreeSet<NodeName> {
+        &self.drains
     }
 
     /// True if an administrator drains the node.
@@ -242,7 +252,8 @@ impl View {
         if self.shares.len() >= SHARES_MAX && !self.shares.contains_key(share) {
             return Err(Malformed::TooMany);
         }
-        Ok(Definition { weight: record.weight, nodes: record.nodes })
+        let settings = Arc::new(record.definition);
+        Ok(Definition { weight: record.weight, nodes: record.nodes, settings, modified: entry.modified })
     }
 
     fn read_owner(&self, share: &ShareKey, entry: &Entry) -> Result<Owner, Malformed> {

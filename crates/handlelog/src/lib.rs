@@ -10,6 +10,7 @@
 //! - `frame.rs`: the bytes of a whole log, and what is accepted when it is read: an incomplete last frame is cut, all
 //!   other damage is an error.
 //! - `log.rs`: the file.
+//! - `owner.rs`: the lock and the stamp by which the servers of a cluster own a share one after the other.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -19,11 +20,13 @@
 mod frame;
 mod limits;
 mod log;
+mod owner;
 mod record;
 
 pub use frame::{Damage, Header, Table, append_frame, decode};
 pub use limits::{GROUPS_MAX, LOG_BYTES_MAX};
 pub use log::{Contents, Durability, HandleLog, OpenError, StoredOpen};
+pub use owner::{OwnerError, OwnerLock, OwnerStamp, Stamped, storage_token};
 pub use record::{
     Actor, AppInstance, Birth, Change, Entry, Key, LeaseRecord, LockRecord, OpenFlags, OpenRecord, Owner,
 };

@@ -119,6 +119,7 @@ impl Service {
             .map_err(StartError::Console)?;
         // The opens of the time before hold their files before the first client comes.
         handle_logs::restore_all(&server);
+        crate::core::cluster::start(&server)?;
         let mut tasks = Vec::new();
         if let Some((path, socket)) = sockets.control {
             let task = http::serve(Arc::clone(&server), socket)
@@ -199,6 +200,8 @@ impl Service {
 
     /// Stops the server: accepts no new connections, ends every session, and flushes and closes every file.
     pub async fn stop(self) {
+        // Clients that this sends away find the next owners while the others are still served.
+        self.server.cluster.leave().await;
         for task in &self.tasks {
             task.abort();
         }

@@ -212,7 +212,7 @@ fn negotiate() -> Vec<u8> {
 
 /// A free port. Processes search from different positions of the range, so that concurrent tests rarely choose the
 /// same one; [`Daemon::start`] then tries another.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let span = u32::from(PORTS.end - PORTS.start);
     let first = std::process::id().wrapping_mul(7);

@@ -1,5 +1,6 @@
 //! The configuration of a server under test, for every subject.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,6 +68,8 @@ pub struct Setup {
     /// The host of a domain that our server runs on as root, on port 445 and with the host's name; `None` for this
     /// machine.
     pub host: Option<Arc<Host>>,
+    /// The address and port to listen on; `None` for a free port of 127.0.0.1.
+    pub listen: Option<SocketAddr>,
     /// True to listen on `::1` as well, on the same port.
     pub ipv6: bool,
     /// The limit of descriptors of our server; `None` for the test's own limit.
@@ -116,6 +119,7 @@ impl Default for Setup {
             run_as: RunAs::Ordinary,
             accounts: None,
             host: None,
+            listen: None,
             ipv6: false,
             descriptors: None,
             extra: String::new(),

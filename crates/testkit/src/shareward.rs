@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus};
 
 use tempfile::TempDir;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Place};
 use crate::limits::PEER_MAX;
 use crate::output::{Output, run};
 use crate::samba::Accounts;
@@ -47,12 +47,16 @@ impl Shareward {
             files.user(&["add", &user.name], &format!("{}\n", user.password)).success();
         }
         let log = files.path("server.log");
-        let daemon = match &setup.host {
-            Some(host) => {
+        let daemon = match (&setup.host, setup.listen) {
+            (None, Some(address)) => {
+                files.write_config(address.port());
+                Daemon::start_at("shareward", &log, Place { address, namespace: None }, files.serve())
+            }
+            (Some(host), _) => {
                 files.write_config(445);
                 Daemon::start_at("shareward", &log, host.place(), files.serve())
             }
-            None => Daemon::start("shareward", &log, |port| {
+            (None, None) => Daemon::start("shareward", &log, |port| {
                 files.write_config(port);
                 files.serve()
             }),
@@ -145,6 +149,25 @@ impl Shareward {
     /// Runs `shareward user` with these arguments on its users file.
     pub fn user(&self, words: &[&str], input: &str) -> Output {
         self.files.user(words, input)
+    }
+
+    /// Kills it. Its files stay until this is dropped.
+    pub fn kill(&mut self) {
+        self.daemon.kill();
+    }
+
+    /// Starts it again on the same port, with the same files, after [`Shareward::kill`].
+    ///
+    /// Panics if it does not start.
+    pub fn start_again(&mut self) {
+        self.daemon.start_again(self.files.serve());
+    }
+
+    /// Runs a command of the binary that reads the configuration, as the user that the server runs as.
+    pub fn configured(&self, arguments: &[&str]) -> Output {
+        let mut command = self.files.command();
+        command.args(arguments).arg("--config").arg(self.files.path("shareward.toml"));
+        run(command, b"", PEER_MAX)
     }
 
     /// Runs a command of the binary (`["session"]`, `["file", "7", "/close"]`, ...) against this server, as the user
@@ -257,8 +280,11 @@ impl Files {
             listed(self.setup.users.iter().filter(|u| u.administrator).map(|u| u.name.as_str()).collect());
         let also = if self.setup.ipv6 { format!(", \"[::1]:{port}\"") } else { String::new() };
         let (address, name) = match &self.setup.host {
-            Some(host) => (host.address(), host.name().to_uppercase()),
-            None => (Ipv4Addr::LOCALHOST, String::from("TESTED")),
+            Some(host) => (host.address().into(), host.name().to_uppercase()),
+            None => {
+                let address = self.setup.listen.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |it| it.ip());
+                (address, String::from("TESTED"))
+            }
         };
         let mut text = format!(
             "[server]\nlisten = [\"{address}:{port}\"{also}]\nname = {name:?}\ncontrol_socket = \"{root}/run/control.sock\"\n\

@@ -71,6 +71,9 @@ pub enum Error {
     /// The name now stands for a file other than the handle's; nothing was changed.
     #[error("the name stands for another file")]
     Replaced,
+    /// Another server of the cluster may own the files by now; nothing was changed.
+    #[error("this server does not own the share any more")]
+    Fenced,
     /// Any other error of the operating system.
     #[error(transparent)]
     Io(io::Error),

@@ -16,6 +16,7 @@ pub mod error;
 #[cfg(feature = "testing")]
 pub mod faulty;
 pub mod fold;
+mod gated;
 pub mod handle;
 pub mod limits;
 #[cfg(target_os = "linux")]
@@ -33,6 +34,7 @@ pub use backend::{
 };
 pub use error::{Error, Result};
 pub use fold::Forms;
+pub use gated::{Gate, GatedBackend};
 pub use handle::{
     DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, RangeLock, ReparsePoint, SetTimes,
     StreamInfo, Xattr,

@@ -241,7 +241,11 @@ impl Server {
     fn prepare_shares(&self, settings: &Settings) -> Shares {
         let before = self.configuration.shares.read().clone();
         let mut after = Shares::new();
-        for share in settings.shares.iter().cloned().chain([ShareSettings::ipc()]) {
+        let own = settings.shares.iter().cloned().chain([ShareSettings::ipc()]).map(|share| (share, None));
+        let is_own = |name: &str| settings.shares.iter().any(|share| eq_ignore_case(&share.name, name));
+        let of_cluster = self.cluster.serving().into_iter().filter(|it| !is_own(&it.settings.name));
+        let of_cluster = of_cluster.map(|it| (it.settings, Some(it.gate)));
+        for (share, gate) in own.chain(of_cluster) {
             let key = ShareName::new(&share.name);
             let known = before.get(&key).filter(|known| match &known.content {
                 ShareContent::Disk(directory) => directory.is_of(&share),
@@ -262,6 +266,7 @@ impl Server {
                         &self.configuration.open_share,
                         &bulkhead,
                         &self.configuration.reach,
+                        gate,
                     );
                     (ShareContent::Disk(directory), bulkhead)
                 }
@@ -269,6 +274,13 @@ impl Server {
             after.insert(key, Arc::new(Share { settings: share, content, bulkhead, log }));
         }
         after
+    }
+
+    /// Follows a change of the shares of the cluster that this server serves.
+    pub(crate) fn shares_of_cluster_changed(&self) {
+        let _changing = self.configuration.changing();
+        let shares = self.prepare_shares(&self.settings());
+        self.replace_shares(shares);
     }
 
     fn replace_shares(&self, after: Shares) -> usize {

@@ -8,6 +8,7 @@
 //! at a time for each share, and with a limited wait.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
@@ -17,8 +18,8 @@ use parking_lot::{Mutex, MutexGuard};
 use registry::FileKey;
 use sandbox::Reach;
 use tokio::sync::OwnedMutexGuard;
-use vfs::Backend;
 use vfs::local::{LocalBackend, LocalOptions};
+use vfs::{Backend, Gate, GatedBackend};
 
 use crate::core::bulkhead::Bulkhead;
 use crate::core::config::ShareSettings;
@@ -36,6 +37,8 @@ pub(crate) struct Directory {
     bulkhead: Arc<Bulkhead>,
     /// The directories that the sandbox leaves to the server.
     reach: Reach,
+    /// The permission to use the files of a share of the cluster. `None` for shares of the server's own.
+    gate: Option<Gate>,
     /// Locked while the directory is being opened.
     turn: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
@@ -59,7 +62,7 @@ pub(crate) struct Files {
     /// The path of the directory.
     path: PathBuf,
     /// Keeps the directory of a path with variables known while it is used.
-    _of: Arc<Directory>,
+    of: Arc<Directory>,
     bulkhead: Arc<Bulkhead>,
 }
 
@@ -70,12 +73,14 @@ impl Directory {
         open: &Arc<OpenShare>,
         bulkhead: &Arc<Bulkhead>,
         reach: &Reach,
+        gate: Option<Gate>,
     ) -> Arc<Self> {
         Arc::new(Self {
             share: share.clone(),
             open: Arc::clone(open),
             bulkhead: Arc::clone(bulkhead),
             reach: reach.clone(),
+            gate,
             turn: Arc::default(),
             state: Mutex::default(),
             by_path: Mutex::default(),
@@ -104,7 +109,7 @@ impl Directory {
         }
         by_path.retain(|_, directory| directory.strong_count() != 0);
         let share = ShareSettings { path: path.clone(), trusted: Some(trusted), ..self.share.clone() };
-        let directory = Self::new(&share, &self.open, &self.bulkhead, &self.reach);
+        let directory = Self::new(&share, &self.open, &self.bulkhead, &self.reach, self.gate.clone());
         by_path.insert(path, Arc::downgrade(&directory));
         Ok(directory)
     }
@@ -148,7 +153,10 @@ impl Directory {
     pub(crate) fn find(self: &Arc<Self>) -> vfs::Result<Arc<Files>> {
         let opened = within(&self.reach, &self.share.path).and_then(|()| (self.open)(&self.share));
         let backend = match opened {
-            Ok(backend) => backend,
+            Ok(backend) => match &self.gate {
+                Some(gate) => Arc::new(GatedBackend::new(backend, gate.clone())),
+                None => backend,
+            },
             Err(error) => {
                 self.note(Some(&why(&error)));
                 return Err(error);
@@ -166,7 +174,7 @@ impl Directory {
         }
         let root = FileKey { device: found.device, inode: found.inode, stream: 0 };
         let (path, bulkhead) = (self.share.path.clone(), Arc::clone(&self.bulkhead));
-        let files = Arc::new(Files { backend: Some(backend), root, path, _of: Arc::clone(self), bulkhead });
+        let files = Arc::new(Files { backend: Some(backend), root, path, of: Arc::clone(self), bulkhead });
         state.files = Arc::downgrade(&files);
         Ok(files)
     }
@@ -328,6 +336,17 @@ impl Files {
         self.backend.as_ref()
     }
 
+    /// True if another server of the cluster may own the files by now.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.of.gate.as_ref().is_some_and(|gate| !gate.is_open())
+    }
+
+    /// Makes a change beside the files of the share, such as in the log of its opens, if the server still owns them.
+    pub(crate) fn within_gate<T>(&self, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let Some(gate) = &self.of.gate else { return change() };
+        gate.within(|| Ok(change())).unwrap_or_else(|error| Err(io::Error::other(error.to_string())))
+    }
+
     /// The path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -415,7 +434,7 @@ mod tests {
         let directory = |number: usize| {
             let share = ShareSettings::new(number.to_string(), "/".into());
             let bulkhead = Bulkhead::new(&share.name, limits::PLACES);
-            Directory::new(&share, open, &bulkhead, &reach)
+            Directory::new(&share, open, &bulkhead, &reach, None)
         };
         (0..count).map(directory).collect()
     }

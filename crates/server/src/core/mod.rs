@@ -12,6 +12,7 @@ pub(crate) mod bulkhead;
 pub(crate) mod caller;
 pub(crate) mod certificate;
 pub(crate) mod clock;
+pub(crate) mod cluster;
 pub mod config;
 pub(crate) mod configuration;
 pub(crate) mod connection_link;

@@ -52,6 +52,14 @@ fn places(settings: &Settings) -> Places {
     let certificate = settings.console.certificate.iter().flat_map(|it| [&it.certificate, &it.key]);
     read.extend(certificate.chain(&settings.metrics.token_file).filter_map(|path| directory(path)));
     let mut connect = Vec::new();
+    if let Some(cluster) = &settings.cluster {
+        change.extend(cluster.paths.iter().cloned());
+        connect.extend(cluster.etcd.endpoints.iter().map(|it| it.port));
+        let tls = &cluster.etcd.tls;
+        let files = tls.ca_file.iter().chain(tls.client.iter().flat_map(|(one, other)| [one, other]));
+        let password = cluster.etcd.login.iter().map(|it| &it.password_file);
+        read.extend(files.chain(password).filter_map(|it| directory(it)));
+    }
     for notice in &settings.notices {
         // Commands run in a process of their own, which is started before.
         if let NoticeTarget::Webhook { url, secret_file, ca_file } = &notice.target {

@@ -15,6 +15,7 @@ use wire::{FileTime, Guid};
 use crate::core::admin_slots::AdminSlots;
 use crate::core::bulkhead::{self, Bulkhead};
 use crate::core::clock::{self, Clock};
+use crate::core::cluster::Cluster;
 use crate::core::config::Settings;
 use crate::core::configuration::{Configuration, OpenShare};
 use crate::core::console::Console;
@@ -60,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) signals: Signals,
     pub(crate) notices: Notices,
     pub(crate) history: History,
+    pub(crate) cluster: Cluster,
     /// The restrictions that the server has put on itself.
     pub(crate) sandbox: sandbox::Report,
     clock: Clock,
@@ -215,6 +217,7 @@ impl Server {
             logons: SharedByLogons::default(),
             capacity: Capacity::new(),
             signals,
+            cluster: Cluster::default(),
             notices: Notices::default(),
             sandbox,
             clock,

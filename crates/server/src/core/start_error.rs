@@ -39,6 +39,9 @@ pub enum StartError {
     /// The process that runs the commands of notices cannot be started.
     #[error("cannot start the process that runs the commands of notices: {0}")]
     Notices(io::Error),
+    /// The server cannot be a member of its cluster.
+    #[error("cannot take part in the cluster: {0}")]
+    Cluster(String),
     /// The system has no random bytes.
     #[error("the system has no random bytes")]
     Random,

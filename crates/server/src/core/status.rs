@@ -39,6 +39,8 @@ pub(crate) fn of_vfs(error: &vfs::Error) -> NtStatus {
         Error::NotSupported => NtStatus::NOT_SUPPORTED,
         Error::Busy => NtStatus::SHARING_VIOLATION,
         Error::Replaced => NtStatus::OBJECT_NAME_NOT_FOUND,
+        // The client connects to the share again, and finds its owner.
+        Error::Fenced => NtStatus::NETWORK_NAME_DELETED,
         Error::Io(error) => {
             tracing::warn!(%error, "the file system failed; a client gets STATUS_UNEXPECTED_IO_ERROR");
             NtStatus::UNEXPECTED_IO_ERROR

@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod check;
+mod cluster;
 mod complete;
 mod config;
 mod demo;
@@ -51,6 +52,7 @@ static APPLETS: &[&Applet] = &[
     &accounts::APPLET,
     &audit::APPLET,
     &check::APPLET,
+    &cluster::APPLET,
     &config::APPLET,
     &service::CONTINUE,
     &demo::APPLET,

@@ -1,5 +1,6 @@
 //! File system control codes (MS-FSCC 2.3; MS-SMB2 2.2.31), their requests and answers.
 
+mod dfs;
 mod fsctl;
 mod network;
 mod payload;
@@ -7,6 +8,7 @@ mod reparse;
 mod server_copy;
 mod snapshots;
 
+pub use dfs::{DfsReferral, DfsReferralRequest};
 pub use fsctl::FsctlCode;
 pub use network::{
     InterfaceCapability, NetworkInterface, ValidateNegotiateRequest, ValidateNegotiateResponse,

@@ -1,5 +1,6 @@
 //! The server's settings: the contents of `shareward.toml`, with defaults.
 
+mod cluster_table;
 mod console;
 mod domain;
 mod domain_table;
@@ -23,6 +24,7 @@ use crate::core::domain::Member;
 
 pub use wire::security::ShareRight as GrantRight;
 
+pub use cluster_table::ClusterSettings;
 pub use console::{CertificateFiles, ConsoleSettings, MetricsSettings};
 pub use domain::{DomainSettings, IdRange, IdRule};
 pub use edit::{NotEditable, edit};
@@ -95,6 +97,8 @@ pub struct Settings {
     pub history: HistorySettings,
     /// The domain that the server is a member of; `None` if there is none.
     pub domain: Option<DomainSettings>,
+    /// The cluster that the server is a member of. `None` if there is none.
+    pub cluster: Option<ClusterSettings>,
     /// The roles of users that are not administrators.
     pub roles: Vec<Role>,
     /// The notices of events to webhooks and commands.
@@ -489,6 +493,7 @@ impl Settings {
             metrics: MetricsSettings::default(),
             history: HistorySettings::default(),
             domain: None,
+            cluster: None,
             roles: Vec::new(),
             notices: Vec::new(),
             shares: Vec::new(),

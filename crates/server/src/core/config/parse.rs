@@ -14,6 +14,7 @@ use crate::core::limits::{
     LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX, PASSWORD_DAYS_MAX, PASSWORD_HISTORY_MAX, PASSWORD_LENGTH_MAX,
 };
 
+use super::cluster_table::ClusterTable;
 use super::console::{ConsoleTable, MetricsTable};
 use super::domain_table::DomainTable;
 use super::history::HistoryTable;
@@ -97,6 +98,7 @@ struct File {
     #[serde(default)]
     server: ServerTable,
     domain: Option<DomainTable>,
+    cluster: Option<ClusterTable>,
     discovery: Option<DiscoveryTable>,
     console: Option<ConsoleTable>,
     metrics: Option<MetricsTable>,
@@ -272,6 +274,7 @@ impl Reader<'_> {
             settings.history = self.history(table);
         }
         settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
+        settings.cluster = file.cluster.and_then(|table| self.cluster(table, &settings.name));
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         if let Some(one_more) = file.notices.get(NOTICES_MAX) {
             let message = format!("there are more than {NOTICES_MAX} notices");

@@ -78,6 +78,9 @@ impl OpenLog {
     /// error is the status for the client whose request depends on them.
     pub(crate) async fn commit(self: &Arc<Self>, server: &Arc<Server>) -> Result<(), NtStatus> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
+        if self.files.is_fenced() {
+            return Err(of_vfs(&vfs::Error::Fenced));
+        }
         // Another request may have written the changes, with its own.
         if !self.is_due(server) {
             return Ok(());
@@ -113,7 +116,8 @@ impl OpenLog {
             return Err(io::Error::other("the server has stopped to write the log of opens"));
         };
         let changes = server.registry.lock("log_changes").log_changes(self.id);
-        let written = log.commit(&entries::of_changes(&changes));
+        let entries = entries::of_changes(&changes);
+        let written = self.files.within_gate(|| log.commit(&entries));
         let has_failed = written.is_err();
         if self.failed.swap(has_failed, Ordering::Relaxed) != has_failed {
             match &written {
@@ -170,6 +174,18 @@ impl HandleLogs {
 
     fn all(&self) -> Vec<Arc<OpenLog>> {
         self.open.lock().values().cloned().collect()
+    }
+
+    /// Closes the logs of a share of the cluster that another server may own by now. They have all that was acknowledged;
+    /// the ends of opens that follow are not recorded, so that the next owner has the opens.
+    pub(crate) fn abandon(&self, server: &Server, share: &str) {
+        let share = ShareName::new(share);
+        for log in self.all().into_iter().filter(|log| ShareName::new(&log.share) == share) {
+            server.registry.lock("remove_log").remove_log(log.id);
+            self.leave(log.id);
+            log.failed.store(true, Ordering::Relaxed);
+            log.bulkhead.call_apart(|| *log.log.lock() = None);
+        }
     }
 
     /// Writes the last changes of all logs at a stop of the server, and closes the logs.

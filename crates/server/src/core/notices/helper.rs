@@ -66,7 +66,9 @@ impl StartedHelper {
             NoticeTarget::Command(command) => Some(command.clone()),
             NoticeTarget::Webhook { .. } => None,
         };
-        let commands: Vec<_> = settings.notices.iter().filter_map(|it| of(&it.target)).collect();
+        let mut commands: Vec<_> = settings.notices.iter().filter_map(|it| of(&it.target)).collect();
+        let fence = settings.cluster.as_ref().map(|it| it.fence_command.clone());
+        commands.extend(fence.filter(|it| !it.is_empty()));
         if commands.is_empty() {
             return Ok(None);
         }
@@ -114,10 +116,15 @@ impl Helper {
 
     /// Runs the command with the notice on its standard input, and waits for its end.
     pub(super) async fn run(&self, command: &[String], notice: &Notice) -> Result<(), NotDelivered> {
-        let for_good = |reason: &str| NotDelivered::ForGood(reason.to_owned());
+        let text = serde_json::to_string(notice).map_err(|error| NotDelivered::ForGood(error.to_string()))?;
+        self.run_text(command, notice.event.name(), text).await.map_err(NotDelivered::ForGood)
+    }
+
+    /// Runs the command with a text on its standard input, and waits for its end. The error is the reason of a failure.
+    pub(crate) async fn run_text(&self, command: &[String], event: &str, text: String) -> Result<(), String> {
+        let for_good = |reason: &str| reason.to_owned();
         let place = self.commands.iter().position(|it| it == command);
         let place = place.ok_or_else(|| for_good("a new command runs only after a restart of the server"))?;
-        let text = serde_json::to_string(notice).map_err(|error| for_good(&error.to_string()))?;
         let (sender, receiver) = oneshot::channel();
         let id = {
             let mut last = self.last.lock();
@@ -128,7 +135,7 @@ impl Helper {
             Some(waiting) => waiting.insert(id, sender),
             None => return Err(for_good("the process that runs commands has ended")),
         };
-        let job = Job { id, command: place, event: notice.event.name().to_owned(), notice: text };
+        let job = Job { id, command: place, event: event.to_owned(), notice: text };
         let mut line = serde_json::to_vec(&job).map_err(|error| for_good(&error.to_string()))?;
         line.push(b'\n');
         let input = Arc::clone(&self.input);
@@ -143,7 +150,7 @@ impl Helper {
         }
         match receiver.await {
             Ok(None) => Ok(()),
-            Ok(Some(error)) => Err(NotDelivered::ForGood(error)),
+            Ok(Some(error)) => Err(error),
             Err(_) => Err(for_good("the process that runs commands has ended")),
         }
     }

@@ -45,6 +45,11 @@ struct Counts {
 
 impl Notices {
     /// Begins to deliver the notices of the settings, with the program that runs their commands.
+    /// The process that runs commands. `None` if the settings have none.
+    pub(crate) fn helper(&self) -> Option<Arc<Helper>> {
+        self.helper.lock().clone()
+    }
+
     pub(crate) fn start(&self, settings: &Settings, helper: Option<Helper>) {
         *self.helper.lock() = helper.map(Arc::new);
         self.replace(settings);

@@ -50,7 +50,8 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             negotiate.capabilities,
             cipher,
             connection.server.files.watches.supports_leases(),
-            settings.shares.iter().any(|share| share.continuous),
+            settings.shares.iter().any(|share| share.continuous) || connection.server.cluster.is_member(),
+            connection.server.cluster.is_member(),
         ),
         security_mode: security_mode(settings.signing),
         cipher,
@@ -196,8 +197,12 @@ fn capabilities(
     cipher: Option<Cipher>,
     leases_directories: bool,
     has_continuous_shares: bool,
+    refers: bool,
 ) -> GlobalCapabilities {
     let mut capabilities = GlobalCapabilities::NONE;
+    if refers {
+        capabilities |= GlobalCapabilities::DFS;
+    }
     if dialect >= Dialect::SMB210 {
         capabilities |= GlobalCapabilities::LEASING | GlobalCapabilities::LARGE_MTU;
     }

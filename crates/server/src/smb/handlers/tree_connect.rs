@@ -11,6 +11,7 @@ use super::malformed;
 use crate::core::admission::{Admission, NotAdmitted};
 use crate::core::audit::{Why, share_refused};
 use crate::core::blocking;
+use crate::core::cluster::Elsewhere;
 use crate::core::config::{Caching, ShareSettings};
 use crate::core::directory::Files;
 use crate::core::handle_logs::{self, OpenLog};
@@ -102,12 +103,22 @@ async fn connect(
     let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
-        let share = server.share_of(&user, name).ok_or_else(|| {
-            NotConnected::new(
+        let share = server.share_of(&user, name).ok_or_else(|| match server.cluster.elsewhere(name) {
+            Some(Elsewhere::At(_)) => NotConnected::new(
+                NtStatus::BAD_NETWORK_NAME,
+                "another server of the cluster owns the share",
+                "the client must follow DFS referrals, or connect to the owner",
+            ),
+            Some(Elsewhere::Nowhere) => NotConnected::new(
+                NtStatus::BAD_NETWORK_NAME,
+                "no server of the cluster owns the share at present",
+                "'shareward cluster status' shows the owners",
+            ),
+            None => NotConnected::new(
                 NtStatus::BAD_NETWORK_NAME,
                 "there is no share of this name",
                 "'shareward net share' lists the shares",
-            )
+            ),
         })?;
         let admitted = share.admit(server, &user, peer);
         let Admission { access, forced, directory } =

@@ -3,6 +3,7 @@
 mod clone;
 mod copy;
 mod copy_file;
+mod dfs;
 mod network;
 mod ranges;
 mod reparse;
@@ -70,10 +71,9 @@ fn without_file(
         FsctlCode::VALIDATE_NEGOTIATE_INFO => network::validate_negotiation(request, ioctl)?,
         FsctlCode::QUERY_NETWORK_INTERFACE_INFO => network::interfaces(request, ioctl)?,
         FsctlCode::PIPE_WAIT => wait_for_pipe(request, ioctl)?,
-        // 3.3.5.15.2: DFS is not supported.
-        FsctlCode::DFS_GET_REFERRALS | FsctlCode::DFS_GET_REFERRALS_EX => {
-            return Err(FS_DRIVER_REQUIRED.into());
-        }
+        FsctlCode::DFS_GET_REFERRALS => dfs::referrals(request, ioctl)?,
+        // 3.3.5.15.2: sites are not supported.
+        FsctlCode::DFS_GET_REFERRALS_EX => return Err(FS_DRIVER_REQUIRED.into()),
         _ => return Err(NtStatus::INVALID_DEVICE_REQUEST.into()),
     })
 }

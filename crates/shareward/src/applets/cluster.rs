@@ -1,0 +1,216 @@
+//! `shareward cluster`: the keys of a cluster in etcd.
+
+use server::cluster_operator::{NewShare, Operator, Overview, Refused};
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli;
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, clean_line};
+use crate::setup;
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["cluster"],
+    family: Family::Own,
+    summary: "Set up a cluster of servers, and move its shares",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+SHAREWARD CLUSTER
+{INIT | STATUS | SHARE name[=directory] [key=value ...] | DELETE name |
+MOVE name node | DRAIN node | UNDRAIN node} [--config FILE] [--json]
+",
+    about: "\
+Changes or shows the keys of a cluster in etcd, which the [cluster] table of the
+configuration names. Each server with such a table is a node of the cluster from
+its next start on; a node that stops gives its shares to others.
+
+  INIT      Make the cluster in etcd, once, before the nodes start.
+  STATUS    Show the nodes, the shares and their owners.
+  SHARE     Share a directory, which all nodes must reach under this path, or
+            change a share. Each key is one of a [[share]] table, with its value
+            in TOML: continuous=true remark=\"'Plans'\".
+  DELETE    Stop sharing a directory. Its files stay.
+  MOVE      Have another node own a share.
+  DRAIN     Have a node give all its shares to others, and get none.
+  UNDRAIN   End that.
+  --config  The configuration file; by default, the one that 'shareward serve'
+            reads.
+  --json    Print one JSON document.
+",
+};
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, &[setup::CONFIG, cli::JSON]).map_err(usage)?;
+    let operands: Vec<&str> = words.operands.iter().map(String::as_str).collect();
+    let (verb, rest) =
+        operands.split_first().ok_or_else(|| usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)))?;
+    let act = act_of(&verb.to_ascii_lowercase(), rest)
+        .ok_or_else(|| usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)))?;
+    if words.has(&cli::JSON) {
+        console.set_json();
+    }
+    let settings = setup::read(&setup::config_path(words.value(&setup::CONFIG)))?;
+    let failed = |error: Refused| Failure::Plain(clean_line(&error.to_string()));
+    let operator = Operator::new(settings).map_err(failed)?;
+    let done = administration::run(async { carry_out(&operator, act).await.map_err(failed) })?;
+    match done {
+        Done::Shown(overview) if words.has(&cli::JSON) => console.document("cluster", &overview)?,
+        Done::Shown(overview) => console.write(&text(&overview)),
+        Done::Said(said) if words.has(&cli::JSON) => console.document("cluster", &Said { done: said })?,
+        Done::Said(said) => console.write(&format!("{said}\n")),
+    }
+    Ok(())
+}
+
+/// A verb with its operands.
+enum Act {
+    Delete(String),
+    Drain(String, bool),
+    Init,
+    Move(String, String),
+    Share(NewShare),
+    Status,
+}
+
+enum Done {
+    Said(String),
+    Shown(Overview),
+}
+
+#[derive(serde::Serialize)]
+struct Said {
+    done: String,
+}
+
+/// The act of a command line. Returns `None` if its operands are not those of the verb.
+fn act_of(verb: &str, operands: &[&str]) -> Option<Act> {
+    let text = |it: &&str| String::from(*it);
+    Some(match (verb, operands) {
+        ("init", []) => Act::Init,
+        ("status", []) => Act::Status,
+        ("delete", [name]) => Act::Delete(text(name)),
+        ("move", [name, node]) => Act::Move(text(name), text(node)),
+        ("drain", [node]) => Act::Drain(text(node), true),
+        ("undrain", [node]) => Act::Drain(text(node), false),
+        ("share", [what, keys @ ..]) => {
+            let (name, path) = match what.split_once('=') {
+                Some((name, path)) => (name, Some(path.into())),
+                None => (*what, None),
+            };
+            let mut share = NewShare { name: name.to_owned(), path, ..NewShare::default() };
+            for key in keys {
+                let (key, value) = key.split_once('=')?;
+                match key {
+                    "weight" => share.weight = Some(value.parse().ok()?),
+                    _ => share.keys.push((key.to_owned(), value.to_owned())),
+                }
+            }
+            Act::Share(share)
+        }
+        _ => return None,
+    })
+}
+
+async fn carry_out(operator: &Operator, act: Act) -> Result<Done, Refused> {
+    Ok(Done::Said(match act {
+        Act::Status => return Ok(Done::Shown(operator.overview().await?)),
+        Act::Init => format!("The cluster was made. Its id is {}.", operator.init().await?),
+        Act::Share(share) => {
+            format!("The cluster shares {}.", clean_line(&operator.define(&share).await?))
+        }
+        Act::Delete(name) => {
+            operator.delete(&name).await?;
+            format!("The cluster does not share {} any more.", clean_line(&name))
+        }
+        Act::Move(name, node) => {
+            operator.move_share(&name, &node).await?;
+            format!("{} moves to {}.", clean_line(&name), clean_line(&node))
+        }
+        Act::Drain(node, true) => {
+            operator.drain(&node, true).await?;
+            format!("{} gives its shares to other nodes.", clean_line(&node))
+        }
+        Act::Drain(node, false) => {
+            operator.drain(&node, false).await?;
+            format!("{} gets shares again.", clean_line(&node))
+        }
+    }))
+}
+
+fn text(overview: &Overview) -> String {
+    let mut rows = vec![["Node", "State", "Shares", "Weight", "Addresses"].map(String::from).to_vec()];
+    for node in &overview.nodes {
+        let state = match (node.joined, node.draining) {
+            (false, _) => "away, draining",
+            (true, true) => "draining",
+            (true, false) => "joined",
+        };
+        rows.push(vec![
+            clean_line(&node.name),
+            state.to_owned(),
+            node.shares.to_string(),
+            node.weight.to_string(),
+            clean_line(&node.addresses.join(" ")),
+        ]);
+    }
+    let mut shares = vec![["Share", "Owner", "Moves to", "Weight", "Directory"].map(String::from).to_vec()];
+    for share in &overview.shares {
+        shares.push(vec![
+            clean_line(&share.name),
+            clean_line(share.owner.as_deref().unwrap_or("-")),
+            clean_line(share.moves_to.as_deref().unwrap_or("-")),
+            share.weight.to_string(),
+            clean_line(&share.path),
+        ]);
+    }
+    let id = overview.id.as_deref().unwrap_or("not made yet");
+    let mut text = format!("Cluster {}, id {}\n\n", clean_line(&overview.name), clean_line(id));
+    text.push_str(&aligned(&rows));
+    text.push('\n');
+    text.push_str(&aligned(&shares));
+    for ignored in &overview.ignored {
+        text.push_str(&format!("\nignored key {}\n", clean_line(ignored)));
+    }
+    text
+}
+
+/// Lines with columns of equal width.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max().unwrap_or(0)
+    };
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", width(column)));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_has_keys_of_its_table() {
+        let Some(Act::Share(share)) =
+            act_of("share", &["Data=/srv/data", "continuous=true", "remark='a=b'", "weight=3"])
+        else {
+            panic!()
+        };
+        assert_eq!((share.name.as_str(), share.weight), ("Data", Some(3)));
+        assert_eq!(share.keys[1], (String::from("remark"), String::from("'a=b'")));
+        for wrong in
+            [&["share"][..], &["share", "a", "b"], &["share", "a", "weight=x"], &["move", "a"], &["x"]]
+        {
+            assert!(act_of(wrong[0], &wrong[1..]).is_none(), "{wrong:?}");
+        }
+    }
+}

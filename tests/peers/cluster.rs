@@ -1,0 +1,343 @@
+//! Servers that share directories as a cluster, with a real etcd, on one machine: each has an address of its own in
+//! 127.0.0.0/8. The owner of a share is killed, stopped or asked to stop, and clients go on with the next one.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use auth::Credentials;
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error};
+use tempfile::TempDir;
+use testkit::{Etcd, Output, Setup, Shareward, free_port, need, run};
+use wire::Guid;
+use wire::create_context::{CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2};
+use wire::msg::GlobalCapabilities;
+use wire::{FileId, OplockLevel};
+
+/// The time within which a share is served again: a lease of 3 s, and the rest on a busy machine.
+const BACK_MAX: Duration = Duration::from_secs(20);
+
+struct Cluster {
+    etcd: Etcd,
+    nodes: Vec<Shareward>,
+    storage: TempDir,
+}
+
+impl Cluster {
+    /// Starts etcd and nodes called `a`, `b`, ..., with the share `shared` that keeps its opens.
+    fn start(members: usize, nodes: u8, lines: &str) -> Self {
+        let etcd = Etcd::start(members);
+        let storage = tempfile::tempdir().unwrap();
+        std::fs::create_dir(storage.path().join("shared")).unwrap();
+        for directory in [storage.path().to_owned(), storage.path().join("shared")] {
+            std::fs::set_permissions(directory, PermissionsExt::from_mode(0o777)).unwrap();
+        }
+        let port = free_port();
+        let mut cluster = Self { etcd, nodes: Vec::new(), storage };
+        for index in 0..nodes {
+            let node = char::from(b'a' + index);
+            let lines = lines.replace("NODE", &node.to_string());
+            cluster.add(&node.to_string(), Ipv4Addr::new(127, 0, 77, index + 1), port, &lines);
+            if index == 0 {
+                cluster.nodes[0].configured(&["cluster", "init"]).success().says("The cluster was made");
+                let path = cluster.directory();
+                let what = format!("shared={}", path.display());
+                cluster.nodes[0].configured(&["cluster", "share", &what, "continuous=true"]).success();
+            }
+        }
+        let started = Instant::now();
+        while cluster.status().text().matches("joined").count() < usize::from(nodes) {
+            assert!(started.elapsed() < BACK_MAX, "not all nodes join: {}", cluster.status().text());
+            thread::sleep(Duration::from_millis(100));
+        }
+        cluster
+    }
+
+    fn add(&mut self, node: &str, address: Ipv4Addr, port: u16, lines: &str) {
+        let endpoints: Vec<_> = self.etcd.endpoints().iter().map(|it| format!("{it:?}")).collect();
+        let extra = format!(
+            "unix_identities = false\n[cluster]\nname = \"office\"\nnode = {node:?}\nendpoints = [{}]\n\
+             addresses = [\"{address}\"]\npaths = [{:?}]\n{lines}",
+            endpoints.join(", "),
+            self.storage.path()
+        );
+        let listen = Some(SocketAddr::new(IpAddr::V4(address), port));
+        self.nodes.push(Shareward::start(&Setup { extra, listen, shares: Vec::new(), ..Setup::default() }));
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.storage.path().join("shared")
+    }
+
+    /// The index of the node that owns the share, by what it logs and serves.
+    async fn owner(&self, except: Option<usize>) -> usize {
+        let started = Instant::now();
+        loop {
+            for index in (0..self.nodes.len()).filter(|index| Some(*index) != except) {
+                if connect(&self.nodes[index]).await.is_ok() {
+                    return index;
+                }
+            }
+            assert!(started.elapsed() < BACK_MAX, "nobody serves the share: {}", self.status().text());
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    fn status(&self) -> Output {
+        self.nodes[0].configured(&["cluster", "status"]).success()
+    }
+}
+
+async fn connect(node: &Shareward) -> Result<ClientTree, Error> {
+    let user = node.setup().user("alice");
+    let mut options = ConnectOptions::with_guid(Guid([7; 16]));
+    options.capabilities |= GlobalCapabilities::PERSISTENT_HANDLES;
+    let connection = ClientConnection::connect(node.address(), None, options).await?;
+    let session = connection.logon(Credentials::password(&user.name, "", &user.password)).await?;
+    session.tree_connect(r"\\tested\shared").await
+}
+
+fn persistent(reclaimed: Option<FileId>) -> CreateParameters<'static> {
+    let (flags, create_guid) = (DurableFlags::PERSISTENT.0, Guid([9; 16]));
+    let contexts = match reclaimed {
+        None => CreateContextsRequest {
+            durable_request_v2: Some(DurableRequestV2 { timeout_ms: 60_000, flags, create_guid }),
+            ..CreateContextsRequest::default()
+        },
+        Some(file_id) => CreateContextsRequest {
+            durable_reconnect_v2: Some(DurableReconnectV2 { file_id, create_guid, flags }),
+            ..CreateContextsRequest::default()
+        },
+    };
+    CreateParameters { contexts, oplock: OplockLevel::NONE, ..CreateParameters::read_write("file") }
+}
+
+/// A client with a persistent handle writes and flushes, the owner is killed, and the client goes on with its handle on the
+/// next owner.
+#[tokio::test]
+async fn client_goes_on_with_its_handle_when_the_owner_is_killed() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(3, 2, "");
+    let first = cluster.owner(None).await;
+    let tree = connect(&cluster.nodes[first]).await.unwrap();
+    let file = tree.create(&persistent(None)).await.expect("create");
+    assert!(file.created.contexts.durable_v2.is_some());
+    file.write(0, b"before".to_vec()).await.expect("write");
+    file.flush().await.expect("flush");
+    let id = file.id();
+
+    cluster.nodes[first].kill();
+    // A member of etcd goes with the machine of the owner.
+    cluster.etcd.kill(first);
+    let killed = Instant::now();
+    let second = cluster.owner(Some(first)).await;
+    assert_ne!(second, first);
+    eprintln!("served again after {:?}", killed.elapsed());
+    let tree = connect(&cluster.nodes[second]).await.unwrap();
+    let file = tree.create(&persistent(Some(id))).await.expect("reclaim");
+    assert_eq!(&file.read(0, 16).await.expect("read")[..], b"before");
+    file.write(6, b", after".to_vec()).await.expect("write");
+    file.close().await.expect("close");
+    assert_eq!(std::fs::read(cluster.directory().join("file")).unwrap(), b"before, after");
+
+    // The former owner comes back, and takes no share away.
+    cluster.nodes[first].start_again();
+    thread::sleep(Duration::from_secs(2));
+    assert!(connect(&cluster.nodes[second]).await.is_ok());
+    assert!(connect(&cluster.nodes[first]).await.is_err());
+}
+
+/// A client counts in a file, each number flushed, while its owner is killed or stands still again and again. No flushed
+/// number is lost, and none is written by an owner that was fenced.
+#[tokio::test]
+async fn no_flushed_number_is_lost_when_owners_die_and_stand_still() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(3, 2, "");
+    let (mut flushed, mut id, mut away) = (0_u64, None, None);
+    for round in 0..4 {
+        let owner = cluster.owner(away).await;
+        if let Some(away) = away.take().filter(|_| round % 2 == 1) {
+            cluster.nodes[away].start_again();
+        }
+        let tree = connect(&cluster.nodes[owner]).await.expect("connect");
+        let file = tree.create(&persistent(id)).await.expect("create or reclaim");
+        id = Some(file.id());
+        for number in 0..flushed {
+            let read = file.read(8 * number, 8).await.expect("read");
+            assert_eq!(&read[..], number.to_le_bytes(), "round {round}");
+        }
+        let counted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(flushed));
+        let counter = std::sync::Arc::clone(&counted);
+        let counting = tokio::spawn(async move {
+            loop {
+                let number = counter.load(std::sync::atomic::Ordering::SeqCst);
+                file.write(8 * number, number.to_le_bytes().to_vec()).await?;
+                file.flush().await?;
+                counter.store(number + 1, std::sync::atomic::Ordering::SeqCst);
+            }
+            #[expect(unreachable_code, reason = "names the type of the error")]
+            Ok::<(), Error>(())
+        });
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        match round % 2 {
+            0 => cluster.nodes[owner].kill(),
+            _ => {
+                // It goes on before others could have its lock, which it holds.
+                cluster.nodes[owner].signal("STOP");
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                cluster.nodes[owner].signal("CONT");
+            }
+        }
+        let ended = tokio::time::timeout(BACK_MAX, counting).await.expect("an answer or an end");
+        assert!(ended.unwrap().is_err());
+        let now = counted.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(now > flushed, "nothing was written in round {round}");
+        (flushed, away) = (now, Some(owner));
+    }
+    let bytes = std::fs::read(cluster.directory().join("file")).unwrap();
+    let numbers = bytes.chunks_exact(8).map(|it| u64::from_le_bytes(it.try_into().unwrap()));
+    assert!(numbers.eq(0..bytes.len() as u64 / 8), "a number is missing");
+    // The number that was written when the owner went may be there without having been acknowledged.
+    assert!((flushed..=flushed + 1).contains(&(bytes.len() as u64 / 8)), "{flushed} of {}", bytes.len() / 8);
+    eprintln!("{flushed} numbers");
+}
+
+/// An owner whose process stands still for longer than its lease writes nothing when it goes on. Its lock keeps others out
+/// until then; fence_command can end that.
+#[tokio::test]
+async fn owner_that_was_stopped_is_fenced_before_it_writes() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let cluster = Cluster::start(1, 2, "");
+    let first = cluster.owner(None).await;
+    let tree = connect(&cluster.nodes[first]).await.unwrap();
+    let file = tree.create(&CreateParameters::read_write("late")).await.expect("create");
+    file.write(0, b"in time".to_vec()).await.expect("write");
+    cluster.nodes[first].signal("STOP");
+    // It is in the socket of the owner when that goes on.
+    let late = tokio::spawn(async move { file.write(0, b"too late".to_vec()).await });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    cluster.nodes[first].signal("CONT");
+    let outcome = tokio::time::timeout(BACK_MAX, late).await.unwrap().unwrap();
+    assert!(outcome.is_err(), "the fenced owner has written");
+    assert_eq!(std::fs::read(cluster.directory().join("late")).unwrap(), b"in time");
+    let second = cluster.owner(Some(first)).await;
+    assert!(cluster.nodes[first].log().contains("its lease was not renewed in time"));
+    let tree = connect(&cluster.nodes[second]).await.unwrap();
+    let file = tree.create(&CreateParameters::read_write("late")).await.expect("create");
+    assert_eq!(&file.read(0, 16).await.expect("read")[..], b"in time");
+}
+
+#[tokio::test]
+async fn fence_command_cuts_off_an_owner_that_holds_the_lock() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(scratch.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let script = scratch.path().join("fence");
+    let (told, pids) = (scratch.path().join("told"), scratch.path().join("pids"));
+    let text = format!("#!/bin/sh\ncat > {}\nread pid < {}\nkill -9 $pid\n", told.display(), pids.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let cluster = Cluster::start(1, 2, &format!("fence_command = [{script:?}]\n"));
+    let first = cluster.owner(None).await;
+    std::fs::write(&pids, format!("{}\n", cluster.nodes[first].pid())).unwrap();
+    cluster.nodes[first].signal("STOP");
+    let second = cluster.owner(Some(first)).await;
+    assert_ne!(second, first);
+    let told = std::fs::read_to_string(told).unwrap();
+    let node = if first == 0 { r#""node":"a""# } else { r#""node":"b""# };
+    assert!(told.contains(node) && told.contains(r#""share":"shared""#), "{told}");
+}
+
+/// smbclient follows the referral from any node to the owner, also after a planned move.
+#[tokio::test]
+async fn referrals_lead_to_the_owner_and_operators_move_shares() {
+    if !need(&["etcd", "etcdctl", "smbclient"]) {
+        return;
+    }
+    let cluster = Cluster::start(1, 2, "");
+    let first = cluster.owner(None).await;
+    let put = |node: &Shareward, name: &str| {
+        let mut command = std::process::Command::new("smbclient");
+        let address = node.address();
+        command.arg("-p").arg(address.port().to_string()).arg(format!("//{}/shared", address.ip()));
+        command.args(["-U", &node.setup().user("alice").credentials()]);
+        command.args(["-c", &format!("put /etc/hostname {name}")]);
+        run(command, b"", Duration::from_secs(20))
+    };
+    for node in &cluster.nodes {
+        put(node, "one").success();
+    }
+    let (names, second) = (["a", "b"], 1 - first);
+    cluster.nodes[0].configured(&["cluster", "move", "shared", names[second]]).success();
+    let started = Instant::now();
+    while connect(&cluster.nodes[second]).await.is_err() {
+        assert!(started.elapsed() < BACK_MAX, "it does not move: {}", cluster.status().text());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    eprintln!("moved after {:?}", started.elapsed());
+    for node in &cluster.nodes {
+        put(node, "two").success();
+    }
+    cluster.nodes[0].configured(&["cluster", "drain", names[second]]).success();
+    assert_eq!(cluster.owner(Some(second)).await, first);
+    cluster.status().says("draining").says("shared");
+    cluster.nodes[0].configured(&["cluster", "undrain", names[second]]).success();
+    cluster.nodes[0].configured(&["cluster", "share", "shared", "remark='moved'"]).success();
+    cluster.nodes[0].configured(&["cluster", "delete", "shared"]).success();
+    let started = Instant::now();
+    while connect(&cluster.nodes[first]).await.is_ok() {
+        assert!(started.elapsed() < BACK_MAX, "a deleted share is served");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A node reports the reason for which it does not serve shares of a cluster.
+#[tokio::test]
+async fn wrong_clusters_are_refused_with_their_reason() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(1, 2, "");
+    let first = cluster.owner(None).await;
+    let node = &cluster.nodes[0];
+    node.configured(&["cluster", "init"]).failure().says("exists already");
+    node.configured(&["cluster", "move", "shared", "c"]).failure().says("no member at present");
+    node.configured(&["cluster", "move", "none", "a"]).failure().says("no such share");
+    node.configured(&["cluster", "share", "etc=/etc"]).failure().says("not below a directory of 'paths'");
+    node.configured(&["cluster", "share", "shared", "nonsense=1"]).failure().says("unknown field");
+    // The path leads to another directory on one of the nodes.
+    let other = cluster.storage.path().join("other");
+    let what = format!("other={}", other.display());
+    node.configured(&["cluster", "share", &what]).failure().says("cannot use");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o777)).unwrap();
+    node.configured(&["cluster", "share", &what]).success();
+    // A hostile value, and one of a later version, are reported and ignored.
+    cluster.etcd.ctl(&["put", "/shareward/office/shares/evil", "{\"weight\": 0}"]).success();
+    cluster.etcd.ctl(&["put", "/shareward/office/newer/x", "1"]).success();
+    node.configured(&["cluster", "status"]).success().says("shares/evil").says("newer/x");
+    assert!(connect(&cluster.nodes[first]).await.is_ok());
+    // Another cluster with the same name: whoever has joined this one does not take part.
+    let schema = r#"{"version": 1, "cluster": "another"}"#;
+    cluster.etcd.ctl(&["put", "/shareward/office/schema", schema]).success();
+    let started = Instant::now();
+    while connect(&cluster.nodes[first]).await.is_ok() {
+        assert!(started.elapsed() < BACK_MAX, "the shares of another cluster are served");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.etcd.kill(0);
+    cluster.nodes[first].kill();
+    cluster.nodes[first].start_again();
+    let log = cluster.nodes[first].log();
+    assert!(log.contains("has another cluster of this name"), "{log}");
+}
