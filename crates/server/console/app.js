@@ -4,7 +4,13 @@ import { request, setToken } from "./api.js";
 import { announce, h } from "./dom.js";
 import { live } from "./live.js";
 import { Overview } from "./overview.js";
-import { files, refusals, sessions, Settings, shares, Statistics, users } from "./pages.js";
+import { files } from "./files.js";
+import { refusals } from "./refusals.js";
+import { sessions } from "./sessions.js";
+import { Settings } from "./settings.js";
+import { shares } from "./shares.js";
+import { Statistics } from "./statistics.js";
+import { users } from "./users.js";
 
 const app = document.getElementById("app");
 let page;

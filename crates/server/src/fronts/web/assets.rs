@@ -39,11 +39,19 @@ const ASSETS: &[Asset] = assets! {
     "charts.js": SCRIPT,
     "console.css": CSS,
     "dom.js": SCRIPT,
+    "files.js": SCRIPT,
     "icon.svg": SVG,
+    "list.js": SCRIPT,
     "live.js": SCRIPT,
-    "pages.js": SCRIPT,
     "overview.js": SCRIPT,
+    "parts.js": SCRIPT,
+    "refusals.js": SCRIPT,
+    "sessions.js": SCRIPT,
+    "settings.js": SCRIPT,
+    "shares.js": SCRIPT,
+    "statistics.js": SCRIPT,
     "table.js": SCRIPT,
+    "users.js": SCRIPT,
 };
 
 const INDEX: Asset =

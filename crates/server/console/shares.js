@@ -1,0 +1,35 @@
+// The page of shares.
+
+import { count, h } from "./dom.js";
+import { ListPage } from "./list.js";
+import { dialog, facts } from "./parts.js";
+
+/** The page of shares. */
+export function shares() {
+  const grants = (share) => share.grants?.map((grant) => `${grant.group ? `@${grant.group}` : grant.user}: ${grant.denied ? "no " : ""}${grant.right}`).join(", ");
+  const open = (share) => {
+    const element = dialog(share.name,
+      facts([
+        ["Directory", share.path], ["Not available", share.away], ["Remark", share.comment], ["Kind", share.kind],
+        ["In use by", count(share.uses)], ["At most", share.uses_max], ["Read only", share.read_only ? "yes" : undefined],
+        ["Encryption", share.encrypt ? "required" : undefined], ["Offline caching", share.caching], ["Access", grants(share)],
+      ]),
+      h("p", { class: "buttons" }, h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back")));
+  };
+  return new ListPage({
+    title: "Shares",
+    path: "/v1/shares",
+    key: (share) => share.name,
+    empty: "There are no shares.",
+    kinds: ["tree_up", "tree_down", "share_added", "share_removed"],
+    open,
+    columns: [
+      { label: "Name", text: (share) => share.name },
+      { label: "Directory", text: (share) => share.path ?? "" },
+      { label: "In use by", text: (share) => share.uses, number: true, cell: (share) => count(share.uses) },
+      { label: "Remark", text: (share) => share.comment, wide: true },
+      { label: "Access", text: grants, wide: true },
+      { label: "State", text: (share) => (share.away ? "not available" : share.read_only ? "read only" : ""), class: "state" },
+    ],
+  });
+}
