@@ -5,6 +5,7 @@ import { announce, h } from "./dom.js";
 import { live } from "./live.js";
 import { Overview } from "./overview.js";
 import { files } from "./files.js";
+import { History } from "./history.js";
 import { refusals } from "./refusals.js";
 import { sessions } from "./sessions.js";
 import { Settings } from "./settings.js";
@@ -14,6 +15,7 @@ import { users } from "./users.js";
 
 const app = document.getElementById("app");
 let page;
+let page_name;
 let user;
 let overview;
 
@@ -24,6 +26,7 @@ const PAGES = [
   ["sessions", "Sessions", sessions, () => true],
   ["shares", "Shares", shares, () => true],
   ["users", "Users", users, (user) => user.sees_everything],
+  ["history", "History", (user) => new History(user), () => true],
   ["refusals", "Refusals", refusals, (user) => user.sees_others],
   ["statistics", "Statistics", () => new Statistics(), (user) => user.sees_everything],
   ["settings", "Settings", (user) => new Settings(user), (user) => user.sees_everything],
@@ -41,9 +44,14 @@ function useful() {
 }
 
 function show_page() {
-  const wanted = location.hash.replace("#/", "");
+  const [wanted, parameters] = location.hash.replace("#/", "").split("?");
+  const search = new URLSearchParams(parameters);
   const found = useful().find(([name]) => name === wanted) ?? useful()[0];
+  document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
+  // Another search on the same page leaves the focus where it is.
+  if (page?.show && page_name === found[0]) return page.show(search);
   page?.end();
+  page_name = found[0];
   page = found[2](user);
   document.querySelectorAll("nav a").forEach((link) => {
     if (link.getAttribute("href") === `#/${found[0]}`) link.setAttribute("aria-current", "page");
@@ -53,6 +61,7 @@ function show_page() {
   const main = document.querySelector("main");
   main.replaceChildren(page.element);
   page.begin();
+  page.show?.(search);
   main.focus({ preventScroll: true });
 }
 
@@ -84,7 +93,7 @@ function show_frame() {
 function show_logon(message) {
   page?.end();
   overview?.stop();
-  [page, overview, user] = [undefined, undefined, undefined];
+  [page, page_name, overview, user] = [undefined, undefined, undefined, undefined];
   live.end();
   setToken("");
   document.querySelectorAll("dialog").forEach((dialog) => dialog.remove());

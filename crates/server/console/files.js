@@ -2,6 +2,7 @@
 
 import { address, request } from "./api.js";
 import { bytes, count, duration, h, time, timeElement } from "./dom.js";
+import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
 import { confirm, dialog, facts } from "./parts.js";
 
@@ -50,6 +51,7 @@ export function files(user) {
       ]),
       h("p", { class: "buttons" },
         h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
+        file.share && !file.pipe ? h("a", { class: "button", href: history_of({ path: file.path, share: file.share }) }, "History of this file") : "",
         h("button", { type: "button", class: "danger", onclick: () => (element.close(), close(file, page)) }, "Close file…")));
   };
   return new ListPage({

@@ -1,6 +1,7 @@
 // The page of recent refusals.
 
 import { h, time, timeElement } from "./dom.js";
+import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
 import { dialog, facts } from "./parts.js";
 
@@ -14,7 +15,8 @@ export function refusals() {
         ["Path", refusal.path], ["User", refusal.user], ["Client", refusal.computer],
         ["Wanted", refusal.wanted?.names?.join(" ")], ["In the way", holder(refusal)], ["With the open", refusal.holder_file_id],
       ]),
-      h("p", { class: "buttons" }, h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back")));
+      h("p", { class: "buttons" }, h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
+        refusal.share && refusal.path ? h("a", { class: "button", href: history_of({ path: refusal.path, share: refusal.share }) }, "History of this file") : ""));
   };
   return new ListPage({
     title: "Refusals",

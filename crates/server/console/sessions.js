@@ -2,6 +2,7 @@
 
 import { request } from "./api.js";
 import { count, duration, h, time, timeElement } from "./dom.js";
+import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
 import { confirm, dialog, facts } from "./parts.js";
 
@@ -30,6 +31,7 @@ export function sessions(user) {
       ]),
       h("p", { class: "buttons" },
         h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
+        session.user && user.sees_others ? h("a", { class: "button", href: history_of({ user: session.user, client: session.computer }) }, "History of this user") : "",
         user.ends_sessions || !user.sees_others
           ? h("button", { type: "button", class: "danger", onclick: () => (element.close(), end(session, page)) }, "End session…")
           : ""));

@@ -1,6 +1,7 @@
 // The page of shares.
 
 import { count, h } from "./dom.js";
+import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
 import { dialog, facts } from "./parts.js";
 
@@ -14,7 +15,9 @@ export function shares() {
         ["In use by", count(share.uses)], ["At most", share.uses_max], ["Read only", share.read_only ? "yes" : undefined],
         ["Encryption", share.encrypt ? "required" : undefined], ["Offline caching", share.caching], ["Access", grants(share)],
       ]),
-      h("p", { class: "buttons" }, h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back")));
+      h("p", { class: "buttons" },
+        h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
+        share.kind === "disk" ? h("a", { class: "button", href: history_of({ share: share.name }) }, "History of this share") : ""));
   };
   return new ListPage({
     title: "Shares",

@@ -6,8 +6,8 @@ const ROW_HEIGHT = 34;
 const BEYOND = 12;
 
 /**
- * A column: `label`, `text(row)` for the filter and the order, and optionally `cell(row)` for what is shown, `number` to
- * order by numbers, `wide` to leave it out on narrow screens.
+ * A column: `label`, `text(row)` for the filter and the order, and optionally `cell(row)` for what is shown, `order(row)`
+ * for another order, `number` to order by numbers, `wide` to leave it out on narrow screens.
  */
 export class Table {
   #columns;
@@ -20,9 +20,10 @@ export class Table {
   #key;
   #open;
   #changed;
+  #row_class;
 
-  constructor({ caption, columns, key = (row) => row.id, open, order, empty = "There is nothing to show.", changed }) {
-    [this.#columns, this.#key, this.#open, this.#changed] = [columns, key, open, changed];
+  constructor({ caption, columns, key = (row) => row.id, open, order, empty = "There is nothing to show.", changed, row_class = () => "" }) {
+    [this.#columns, this.#key, this.#open, this.#changed, this.#row_class] = [columns, key, open, changed, row_class];
     this.#order = order ?? { column: 0, down: false };
     this.empty = empty;
     this.body = h("tbody");
@@ -94,11 +95,12 @@ export class Table {
       });
     }
     const column = this.#columns[this.#order.column];
+    const ordering = column.order ?? column.text;
     const sign = this.#order.down ? -1 : 1;
     if (column.number) {
-      rows.sort((one, other) => sign * (Number(column.text(one) ?? -1) - Number(column.text(other) ?? -1)));
+      rows.sort((one, other) => sign * (Number(ordering(one) ?? -1) - Number(ordering(other) ?? -1)));
     } else {
-      const keyed = rows.map((row) => [String(column.text(row) ?? "").toLowerCase(), row]);
+      const keyed = rows.map((row) => [String(ordering(row) ?? "").toLowerCase(), row]);
       keyed.sort((one, other) => (one[0] < other[0] ? -sign : one[0] > other[0] ? sign : 0));
       rows = keyed.map((pair) => pair[1]);
     }
@@ -152,7 +154,7 @@ export class Table {
       "data-key": key,
       "aria-rowindex": number + 2,
       tabindex: key === this.#current ? "0" : "-1",
-      class: open ? "opens" : "",
+      class: `${open ? "opens" : ""} ${this.#row_class(row)}`.trim(),
       onclick: open,
       onfocus: () => this.#became_current(key),
     }, cells);

@@ -2,6 +2,7 @@
 
 import { request } from "./api.js";
 import { announce, count, h, time, timeElement } from "./dom.js";
+import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
 import { dialog, facts } from "./parts.js";
 
@@ -24,6 +25,7 @@ export function users(user) {
       ]),
       h("p", { class: "buttons" },
         h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
+        h("a", { class: "button", href: history_of({ user: account.name }) }, "History of this user"),
         user.changes_settings && account.locked ? button("Unlock", { active: true }, "unlocked") : "",
         user.changes_settings && !account.enabled ? button("Enable", { active: true }, "enabled") : "",
         user.changes_settings && account.enabled ? button("Disable", { active: false }, "disabled; sessions continue", "danger") : ""));

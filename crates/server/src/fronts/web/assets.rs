@@ -40,6 +40,7 @@ const ASSETS: &[Asset] = assets! {
     "console.css": CSS,
     "dom.js": SCRIPT,
     "files.js": SCRIPT,
+    "history.js": SCRIPT,
     "icon.svg": SVG,
     "list.js": SCRIPT,
     "live.js": SCRIPT,
