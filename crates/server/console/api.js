@@ -1,6 +1,10 @@
 // Requests to the control API.
 
 let token = "";
+let ahead_ms = 0;
+
+/** The time of the server in milliseconds, by the clock of this machine and the difference that the last answer had. */
+export const now = () => Date.now() + ahead_ms;
 
 /** Sets the token that requests repeat, which proves that they come from this page. */
 export function setToken(value) {
@@ -35,6 +39,9 @@ export async function request(method, path, { body, automatic } = {}) {
   } catch {
     throw new Refused(0, { message: "The server does not answer." });
   }
+  const date = Date.parse(answer.headers.get("Date") ?? "");
+  // The field has whole seconds: less than that says nothing.
+  if (!Number.isNaN(date)) ahead_ms = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
   const text = await answer.text();
   let content;
   try {

@@ -4,6 +4,7 @@ import { address, request } from "./api.js";
 import { bytes, count, duration, h, time, timeElement } from "./dom.js";
 import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
+import { close_shown, close_words, moment } from "./maintenance.js";
 import { confirm, dialog, facts } from "./parts.js";
 
 const OUTCOMES = {
@@ -21,6 +22,20 @@ function access(file) {
 }
 
 const caching = (file) => [file.lease, file.oplock].find((word) => word && word !== "none") ?? "";
+
+/** True if the open has lost its client's connection, and waits for the client to come back. */
+const waits = (file) => Boolean(file.durable) && (file.session_id === undefined || file.session_id === null);
+
+/** What there is to know about an open at once: what ends it, or that it waits. */
+const state = (file) => [close_words(file), waits(file) ? WAITS : "", file.delete_pending ? DELETED : ""].filter(Boolean).join(", ");
+
+function state_shown(file) {
+  const parts = [close_shown(file), waits(file) ? WAITS : "", file.delete_pending ? DELETED : ""].filter(Boolean);
+  return h("span", {}, parts.flatMap((part, number) => (number ? [", ", part] : [part])));
+}
+
+const WAITS = "waits for its client";
+const DELETED = "is deleted when closed";
 
 /** The page of open files. */
 export function files(user) {
@@ -46,7 +61,8 @@ export function files(user) {
         ["Others may", file.share_access?.join(" ")], ["Caching", caching(file)], ["Locks", file.locks],
         ["Read", bytes(file.bytes_read)], ["Written", bytes(file.bytes_written)],
         ["Opened", timeElement(file.opened_at)], ["Idle", duration(file.idle_seconds)],
-        ["Survives a lost connection", file.durable ? "yes" : undefined],
+        ["Survives a lost connection", file.durable ? (waits(file) ? "yes; the connection is lost, and it waits for its client" : "yes") : undefined],
+        ["Will be closed", moment(file.closing?.at)], ["Announced by", file.closing?.by], ["With the text", file.closing?.text],
         ["Will be deleted", file.delete_pending ? "yes, when it is closed" : undefined], ["Number", file.id],
       ]),
       h("p", { class: "buttons" },
@@ -66,6 +82,7 @@ export function files(user) {
       { label: "Path", text: (file) => file.path, class: "path" },
       { label: "User", text: (file) => file.user },
       { label: "Client", text: (file) => file.computer },
+      { label: "State", text: state, cell: state_shown, class: "state" },
       { label: "Access", text: access, wide: true },
       { label: "Caching", text: caching, wide: true },
       { label: "Locks", text: (file) => file.locks, number: true, cell: (file) => count(file.locks || undefined), wide: true },

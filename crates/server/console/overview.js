@@ -4,6 +4,7 @@ import { address, request } from "./api.js";
 import { Chart } from "./charts.js";
 import { bytes, count, duration, h, timeElement } from "./dom.js";
 import { live } from "./live.js";
+import { drain_line } from "./maintenance.js";
 
 const INTERVAL_MS = 2000;
 const EVENTS_MAX = 60;
@@ -46,11 +47,12 @@ export class Overview {
       new Chart({ title: "In use", series: ["open files", "sessions"], shown: (value) => count(Math.round(value)) }),
       new Chart({ title: "Per second", series: ["files opened", "refusals"], shown: (value) => value.toFixed(value < 10 ? 1 : 0) }),
     ];
+    this.drains = h("ul", { class: "drains", "aria-label": "Drains", hidden: true });
     this.feed = h("ol", { class: "feed", "aria-label": "Latest events", tabindex: "0" });
     this.quiet = h("p", { class: "nothing" }, "Nothing has happened since this page was opened.");
     this.element = h("section", { class: "overview", "aria-labelledby": "heading" },
       h("h1", { id: "heading" }, "Overview"),
-      this.tiles,
+      this.tiles, this.drains,
       user.sees_everything ? h("div", { class: "charts" }, this.charts.map((chart) => chart.element)) : "",
       user.sees_others ? h("section", { "aria-labelledby": "latest" },
         h("h2", { id: "latest" }, "Latest events"), this.quiet, this.feed) : "");
@@ -74,6 +76,11 @@ export class Overview {
 
   async #look(automatic) {
     try {
+      if (this.#user.sees_others) {
+        const { items } = await request("GET", "/v1/drains", { automatic });
+        this.drains.hidden = !items.length;
+        this.drains.replaceChildren(...items.map(drain_line));
+      }
       if (this.#user.sees_everything) {
         const [server, statistics] = await Promise.all([
           request("GET", "/v1/server", { automatic }),

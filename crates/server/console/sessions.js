@@ -4,6 +4,7 @@ import { request } from "./api.js";
 import { count, duration, h, time, timeElement } from "./dom.js";
 import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
+import { drain_facts, drain_shown, drain_words } from "./maintenance.js";
 import { confirm, dialog, facts } from "./parts.js";
 
 /** The page of sessions. */
@@ -28,6 +29,7 @@ export function sessions(user) {
         ["Protection", [session.signed ? `signed ${session.signing ?? ""}` : "", session.encrypted ? `encrypted ${session.cipher ?? ""}` : ""].filter(Boolean).join(", ") || "none"],
         ["Shares", session.shares?.map((share) => share.name).join(", ")], ["Open files", count(session.opens)],
         ["Since", timeElement(session.connected_at)], ["Idle", duration(session.idle_seconds)], ["Number", session.id],
+        ...drain_facts(session.drain),
       ]),
       h("p", { class: "buttons" },
         h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
@@ -49,6 +51,7 @@ export function sessions(user) {
       { label: "Client", text: (session) => session.computer },
       { label: "Open files", text: (session) => session.opens, number: true, cell: (session) => count(session.opens) },
       { label: "Idle", text: (session) => session.idle_seconds, number: true, cell: (session) => duration(session.idle_seconds) },
+      { label: "State", text: (session) => drain_words(session.drain), cell: (session) => drain_shown(session.drain), class: "state" },
       { label: "Since", text: (session) => session.connected_at, cell: (session) => time(session.connected_at), wide: true },
       { label: "Shares", text: (session) => session.shares?.map((share) => share.name).join(", "), wide: true },
       { label: "Dialect", text: (session) => session.dialect, wide: true },

@@ -3,17 +3,20 @@
 import { count, h } from "./dom.js";
 import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
+import { drain_facts, drain_shown, drain_words } from "./maintenance.js";
 import { dialog, facts } from "./parts.js";
 
 /** The page of shares. */
 export function shares() {
   const grants = (share) => share.grants?.map((grant) => `${grant.group ? `@${grant.group}` : grant.user}: ${grant.denied ? "no " : ""}${grant.right}`).join(", ");
+  const plain = (share) => (share.away ? "not available" : share.read_only ? "read only" : "");
   const open = (share) => {
     const element = dialog(share.name,
       facts([
         ["Directory", share.path], ["Not available", share.away], ["Remark", share.comment], ["Kind", share.kind],
         ["In use by", count(share.uses)], ["At most", share.uses_max], ["Read only", share.read_only ? "yes" : undefined],
         ["Encryption", share.encrypt ? "required" : undefined], ["Offline caching", share.caching], ["Access", grants(share)],
+        ...drain_facts(share.drain),
       ]),
       h("p", { class: "buttons" },
         h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
@@ -28,11 +31,15 @@ export function shares() {
     open,
     columns: [
       { label: "Name", text: (share) => share.name },
+      {
+        label: "State", class: "state",
+        text: (share) => drain_words(share.drain) || plain(share),
+        cell: (share) => drain_shown(share.drain) || plain(share),
+      },
       { label: "Directory", text: (share) => share.path ?? "" },
       { label: "In use by", text: (share) => share.uses, number: true, cell: (share) => count(share.uses) },
       { label: "Remark", text: (share) => share.comment, wide: true },
       { label: "Access", text: grants, wide: true },
-      { label: "State", text: (share) => (share.away ? "not available" : share.read_only ? "read only" : ""), class: "state" },
     ],
   });
 }

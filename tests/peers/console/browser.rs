@@ -14,12 +14,12 @@ use super::http::{Console, console, listener};
 use super::webdriver::{BROWSER, Browser, DRIVER};
 use crate::scripted;
 
-fn has_browser() -> bool {
+pub(super) fn has_browser() -> bool {
     need(&[BROWSER, DRIVER])
 }
 
 /// Logs on with the form of the page.
-fn log_on(browser: &Browser, console: &Console, user: &str) {
+pub(super) fn log_on(browser: &Browser, console: &Console, user: &str) {
     browser.open(&console.origin());
     let password = &console.server.setup().user(user).password;
     enter(browser, user, password);
@@ -33,13 +33,13 @@ fn enter(browser: &Browser, user: &str, password: &str) {
 }
 
 /// Opens a page of the console by its link.
-fn page(browser: &Browser, name: &str, title: &str) {
+pub(super) fn page(browser: &Browser, name: &str, title: &str) {
     browser.click(&format!("nav a[href='#/{name}']"));
     browser.wait_for_text("main h1", title);
 }
 
 /// Writes a picture for the documentation, if that is wanted.
-fn picture(browser: &Browser, name: &str) {
+pub(super) fn picture(browser: &Browser, name: &str) {
     if std::env::var_os("SHAREWARD_WRITE_DOCS").is_some_and(|value| value == "1") {
         let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/console"));
         std::fs::create_dir_all(&directory).expect("a directory");
@@ -106,6 +106,7 @@ async fn file_appears_is_filtered_and_closed() {
         ("sessions", "Sessions"),
         ("shares", "Shares"),
         ("users", "Users"),
+        ("history", "History"),
         ("refusals", "Refusals"),
         ("statistics", "Statistics"),
         ("settings", "Settings"),
@@ -181,7 +182,7 @@ async fn ordinary_user_sees_own_files_only() {
     log_on(&browser, &console, "alice");
     let pages = browser
         .script("return [...document.querySelectorAll('nav a')].map((it) => it.textContent)", json!([]));
-    assert_eq!(pages, json!(["Overview", "Open files", "Sessions", "Shares"]));
+    assert_eq!(pages, json!(["Overview", "Open files", "Sessions", "Shares", "History"]));
     page(&browser, "files", "Open files");
     browser.wait_for_text("tbody", "own.txt");
     let shown = browser.script("return document.querySelector('tbody').textContent", json!([]));

@@ -1,7 +1,9 @@
 //! The web console and the metrics, by requests without a browser.
 
 mod browser;
+mod history;
 mod http;
+mod maintenance;
 mod metrics;
 mod webdriver;
 

@@ -143,6 +143,12 @@ impl Browser {
         self.act("/window/rect", &json!({"width": width, "height": height}));
     }
 
+    /// Shows the page as in a window of this width in pixels, which can be less than the least of a real window.
+    pub(super) fn narrow(&self, width: u32) {
+        let size = json!({"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": false});
+        self.act("/goog/cdp/execute", &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": size}));
+    }
+
     /// Writes a picture of the page to a file.
     pub(super) fn picture(&self, file: &Path) {
         let picture =

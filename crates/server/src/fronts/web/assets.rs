@@ -44,6 +44,7 @@ const ASSETS: &[Asset] = assets! {
     "icon.svg": SVG,
     "list.js": SCRIPT,
     "live.js": SCRIPT,
+    "maintenance.js": SCRIPT,
     "overview.js": SCRIPT,
     "parts.js": SCRIPT,
     "refusals.js": SCRIPT,
