@@ -104,7 +104,7 @@ mod tests {
     fn definitions_are_tables_of_shares() {
         let (share, token) =
             of(r#"{"token": "t", "share": {"name": "Data", "path": "/srv/c/data", "continuous": true,
-                "grants": [{"user": "ann", "right": "full"}], "recycle": {"enabled": true}}}"#)
+                "grants": [{"user": "ann", "right": "full"}], "recycle": {"max_age_days": 7}}}"#)
             .unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((share.name.as_str(), token.as_str(), share.continuous), ("Data", "t", true));
         assert_eq!(share.grants.len(), 1);
