@@ -98,6 +98,20 @@ fn parameters_become_settings() {
     assert_eq!(share("posix locking = no\nstrict locking = yes").strict_locking, None);
 }
 
+/// The server refuses the setting for shares without anything to keep.
+#[test]
+fn continuous_availability_is_carried_over_where_the_server_accepts_it() {
+    let lines = "continuous availability = yes";
+    assert!(share(&format!("read only = no\n{lines}")).continuous);
+    assert!(!share("read only = no").continuous);
+    for text in [format!("path = /srv/data\n{lines}"), format!("path = /srv/%U\nread only = no\n{lines}")] {
+        let (verdict, detail) = answer(&format!("[data]\n{text}\n"));
+        assert_eq!(verdict, Verdict::NotYet, "{text}: {detail}");
+    }
+    let (verdict, detail) = answer("[global]\npersistent handles = yes\n");
+    assert_eq!(verdict, Verdict::NotNeeded, "{detail}");
+}
+
 #[test]
 fn settings_of_the_server_are_carried_over() {
     let (_, settings) = of(

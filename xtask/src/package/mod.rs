@@ -1,6 +1,7 @@
 //! `cargo xtask package`: the Debian package, installed, used, upgraded, removed and purged in roots of Debian.
 
 mod checks;
+mod holder;
 mod root;
 mod scenario;
 mod unit;
@@ -94,7 +95,8 @@ fn run(suites: &[&str]) -> Counts {
         checks::pages(&packages.release, &packages.program),
     );
     report("manual pages without warnings", checks::formatting(&packages.release, &packages.directory));
-    report("lintian", checks::lintian(&packages.new));
+    report("lintian on the package", checks::lintian(&packages.new));
+    report("lintian on the package of debug symbols", checks::lintian(&packages.debug));
     report("life of the package on this machine", root::this_machine().and_then(|root| packages.live(&root)));
     for suite in suites {
         let name = format!("life of the package on a fresh Debian {suite}");
@@ -110,6 +112,8 @@ struct Packages {
     release: Release,
     old: PathBuf,
     new: PathBuf,
+    /// The debug symbols of the new one.
+    debug: PathBuf,
 }
 
 impl Packages {
@@ -125,7 +129,8 @@ impl Packages {
         let old = dist::package(&release, &machine, &binary, &directory)?;
         release.version = env!("CARGO_PKG_VERSION").to_owned();
         let new = dist::package(&release, &machine, &binary, &directory)?;
-        Ok(Self { directory, program, release, old, new })
+        let debug = dist::debug_package(&release, &machine, &binary, &directory)?;
+        Ok(Self { directory, program, release, old, new, debug })
     }
 
     /// Runs [`scenario`] in namespaces of its own, so that it can mount, use port 445, and leaves no process.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use super::holder::Holder;
 use super::unit::Unit;
 use crate::shell;
 
@@ -74,6 +75,7 @@ case "$1" in
 start) start ;;
 stop) stop ;;
 restart) stop; start ;;
+reload) if running; then kill -HUP "$(cat $state/pid)"; fi ;;
 try-restart) if running; then stop; start; fi ;;
 is-active) running ;;
 preset | enable) mkdir -p ${enabled%/*}; ln -sf /usr/lib/systemd/system/shareward.service $enabled ;;
@@ -205,23 +207,31 @@ impl Machine {
         check(net_before.is_none_or(|before| before == net), "/usr/bin/net has changed")?;
 
         step("a share serves a file to smbclient");
-        fs::create_dir_all(self.path("srv/data")).map_err(|error| error.to_string())?;
-        self.run(&["useradd", "--create-home", "shareward-alice"])?;
-        self.run(&["chown", "shareward-alice:", "/srv/data"])?;
-        self.run_with(&["shareward", "user", "add", "shareward-alice"], "Pass-4711-word\n")?;
-        self.run(&["shareward", "share", "data=/srv/data", "/GRANT:shareward-alice,FULL"])?;
+        self.run(&["useradd", "--create-home", USER])?;
+        self.run_with(&["shareward", "user", "add", USER], &format!("{PASSWORD}\n"))?;
+        for share in ["data", "vm"] {
+            self.run(&["install", "--directory", "--owner", USER, &format!("/srv/{share}")])?;
+            self.run(&["shareward", "share", &format!("{share}=/srv/{share}"), &format!("/GRANT:{USER},FULL")])?;
+        }
         let file = self.path("run/shareward-test/file");
         fs::write(&file, "content\n").map_err(|error| error.to_string())?;
         smbclient(&format!("put {} kept.txt", file.display()))?;
         let stored = fs::read_to_string(self.path("srv/data/kept.txt")).map_err(|error| error.to_string())?;
         check(stored == "content\n", &format!("the file has {stored:?}"))?;
 
-        step("upgraded: configuration, accounts and state stay, the new version runs");
+        step("upgraded: configuration, accounts, state and durable opens stay, the new version runs");
+        self.keep_opens_over_restarts()?;
+        let holder = Holder::start(USER, PASSWORD)?;
         let kept = self.kept()?;
         self.install(new)?;
         let second = self.wait_for_server()?;
         check(first != second, "the old server still runs")?;
         check(self.kept()? == kept, "configuration, accounts or state have changed")?;
+        holder.reclaim()?;
+        for file in ["srv/data/held.txt", "srv/vm/held.txt"] {
+            let content = fs::read_to_string(self.path(file)).map_err(|error| format!("{file}: {error}"))?;
+            check(content == "after the upgrade ", &format!("{file} has {content:?}"))?;
+        }
         let read = smbclient("get kept.txt -")?;
         check(read.contains("content"), &format!("the file cannot be read: {read}"))?;
 
@@ -261,6 +271,27 @@ impl Machine {
         self.check_nothing_left()?;
         check(self.path("srv/data/kept.txt").exists(), "the shared file is gone")?;
         check(fs::read(self.path("usr/bin/net")).is_ok_and(|now| now == net), "/usr/bin/net has changed")
+    }
+
+    /// Gives both shares the settings with which opens outlive the server.
+    fn keep_opens_over_restarts(&self) -> Result<(), String> {
+        let file = self.path("etc/shareward/shareward.toml");
+        let mut text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
+        for (share, setting) in [("data", "durable_over_restart"), ("vm", "continuous")] {
+            let name = format!("\nname = \"{share}\"\n");
+            check(text.contains(&name), &format!("the configuration has no share {share}: {text}"))?;
+            text = text.replace(&name, &format!("{name}{setting} = true\n"));
+        }
+        fs::write(file, text).map_err(|error| error.to_string())?;
+        self.run(&["shareward", "check"])?;
+        self.run(&["systemctl", "reload", "shareward"])?;
+        // The server reads the file at the signal, and the log of its opens exists from then on.
+        let deadline = Instant::now() + PATIENCE;
+        while ["data", "vm"].iter().any(|share| !self.path("srv").join(share).join(OPENS_LOG).exists()) {
+            check(Instant::now() < deadline, "the shares have no log of their opens")?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// The server's process, once it answers clients and commands.
@@ -329,6 +360,13 @@ impl Machine {
     }
 }
 
+/// The user of the shares.
+const USER: &str = "shareward-alice";
+const PASSWORD: &str = "Pass-4711-word";
+
+/// The directory in a share with the log of opens that outlive the server.
+const OPENS_LOG: &str = ".shareward-handles";
+
 /// The link of an enabled service.
 const ENABLED: &str = "etc/systemd/system/multi-user.target.wants/shareward.service";
 
@@ -352,8 +390,8 @@ fn mount(options: &[&str], place: &Path) -> io::Result<()> {
 
 /// Runs a command of Samba's client on the share.
 fn smbclient(command: &str) -> Result<String, String> {
-    let user = "shareward-alice%Pass-4711-word";
-    expect(&mut shell::command("smbclient", &["//127.0.0.1/data", "-U", user, "-c", command]))
+    let user = format!("{USER}%{PASSWORD}");
+    expect(&mut shell::command("smbclient", &["//127.0.0.1/data", "-U", &user, "-c", command]))
 }
 
 /// Runs to the end and returns what was written, both streams.

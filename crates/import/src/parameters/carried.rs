@@ -9,6 +9,7 @@ pub(super) const CARRIED: &[Parameter] = &[
     carried("bind interfaces only", Global, Kind::Bool, "No", "listen"),
     carried("browseable", Share, Kind::Bool, "Yes", "hidden"),
     carried("comment", Share, Kind::Text, "", "remark"),
+    carried("continuous availability", Share, Kind::Bool, "No", "continuous"),
     carried("copy", Share, Kind::Text, "", "(the settings of that share)"),
     carried("create mask", Share, Kind::Octal, "0744", "file_mode"),
     carried("csc policy", Share, Kind::Enum("manual|documents|programs|disable"), "manual", "caching"),

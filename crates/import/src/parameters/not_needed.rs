@@ -487,8 +487,11 @@ pub(super) const NOT_NEEDED: &[(&str, &[Parameter])] = &[
         ],
     ),
     (
-        "Shareward does not announce itself by mDNS",
-        &[not_needed("mdns name", Global, Kind::Enum("netbios|mdns"), "netbios")],
+        "`[discovery] mdns = true` announces the server by mDNS; it is off until then",
+        &[
+            not_needed("mdns name", Global, Kind::Enum("netbios|mdns"), "netbios"),
+            not_needed("multicast dns register", Global, Kind::Bool, "Yes"),
+        ],
     ),
     (
         "part of 'unix password sync'",
@@ -506,13 +509,16 @@ pub(super) const NOT_NEEDED: &[(&str, &[Parameter])] = &[
         ],
     ),
     (
-        "part of 'persistent handles'",
-        &[not_needed(
-            "persistent handles durability",
-            Global,
-            Kind::Enum("full_outage|partial_outage"),
-            "full_outage",
-        )],
+        "shares with `continuous = true` have persistent handles",
+        &[
+            not_needed("persistent handles", Global, Kind::Bool, "No"),
+            not_needed(
+                "persistent handles durability",
+                Global,
+                Kind::Enum("full_outage|partial_outage"),
+                "full_outage",
+            ),
+        ],
     ),
     (
         "Shareward always accepts these algorithms of SMB 3.1.1, the best first",

@@ -43,7 +43,7 @@ pub(super) fn share(
         close(String::from("another share has the same name"));
     }
     table.set("name", &text::string(&name), &head);
-    path(context, section, &name, &mut table, answers, &mut close);
+    let path = path(context, section, &name, &mut table, answers, &mut close);
     remark(context, section, &name, &mut table, answers);
 
     let guest = section.is("guest ok");
@@ -81,6 +81,7 @@ pub(super) fn share(
         table.set("grants", &format!("[{}]", grants.join(", ")), &of_grants);
     }
     settings(context, section, &mut table, answers);
+    continuous(context, section, access.read_only || path.contains('%'), &mut table, answers);
     modules(context, section, &mut table, answers);
 
     files::settings(context, section, &name, &mut table, answers);
@@ -136,7 +137,7 @@ fn path(
     table: &mut Table,
     answers: &mut Answers,
     close: &mut impl FnMut(String),
-) {
+) -> String {
     let value = section.value("path");
     let bytes = value.map(|value| unquoted(&value.bytes)).unwrap_or_default();
     let bytes = if bytes.is_empty() && is_homes(name) { HOME.as_bytes() } else { bytes };
@@ -162,6 +163,7 @@ fn path(
     if is_homes(name) {
         table.set("homes", "true", "[homes]");
     }
+    written
 }
 
 fn remark(context: &Context<'_>, section: &Section, name: &str, table: &mut Table, answers: &mut Answers) {
@@ -224,6 +226,25 @@ fn settings(context: &Context<'_>, section: &Section, table: &mut Table, answers
                 "local programs do not see locks (posix locking = no)",
             );
         }
+    }
+}
+
+/// `continuous availability`, which the server refuses in read-only shares and in those with variables in their path.
+fn continuous(
+    context: &Context<'_>,
+    section: &Section,
+    is_refused: bool,
+    table: &mut Table,
+    answers: &mut Answers,
+) {
+    let value = section.value("continuous availability");
+    match section.is("continuous availability") {
+        true if is_refused => answers.not_yet(
+            value,
+            "continuous availability of read-only shares, and of paths that depend on the user or the client",
+        ),
+        true => table.set("continuous", "true", &source(context.config, value)),
+        false => {}
     }
 }
 

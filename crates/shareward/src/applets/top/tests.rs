@@ -156,6 +156,31 @@ fn lists_on_a_terminal_of_80_columns() {
     insta::assert_snapshot!(frames.join("\n================\n"));
 }
 
+/// The picture in `docs/top.md`; `SHAREWARD_WRITE_DOCS=1` writes it.
+#[test]
+fn document_shows_the_open_files() {
+    let mut model = model();
+    let files = vec![
+        file(12, "alice", "budget.xlsx", 4096),
+        file(14, "carol", "plans\\2026\\ground floor.dwg", 900_000),
+        file(10, "alice", "report.docx", 8 << 20),
+    ];
+    let snapshot = Snapshot { asked: at(4), sessions: None, files: Some(files) };
+    model.update(Input::Snapshot(0, Box::new(snapshot)), at(4));
+    press(&mut model, "2");
+    let shown = frame(&mut model, PLAIN, 80, 11).replace("hh:mm:ss", "14:02:11");
+
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/top.md");
+    let text = std::fs::read_to_string(document).unwrap();
+    let (before, rest) = text.split_once("```text\n").unwrap();
+    let (picture, after) = rest.split_once("\n```\n").unwrap();
+    if std::env::var_os("SHAREWARD_WRITE_DOCS").is_some_and(|value| value == "1") {
+        std::fs::write(document, format!("{before}```text\n{shown}\n```\n{after}")).unwrap();
+        return;
+    }
+    assert_eq!(picture, shown, "SHAREWARD_WRITE_DOCS=1 writes the picture");
+}
+
 #[test]
 fn lists_of_several_servers_on_a_wide_terminal() {
     let mut model = Model::new(vec![Some("nas1".into()), Some("samba:".into()), Some("gone".into())], at(0));
