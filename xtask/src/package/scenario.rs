@@ -211,7 +211,12 @@ impl Machine {
         self.run_with(&["shareward", "user", "add", USER], &format!("{PASSWORD}\n"))?;
         for share in ["data", "vm"] {
             self.run(&["install", "--directory", "--owner", USER, &format!("/srv/{share}")])?;
-            self.run(&["shareward", "share", &format!("{share}=/srv/{share}"), &format!("/GRANT:{USER},FULL")])?;
+            self.run(&[
+                "shareward",
+                "share",
+                &format!("{share}=/srv/{share}"),
+                &format!("/GRANT:{USER},FULL"),
+            ])?;
         }
         let file = self.path("run/shareward-test/file");
         fs::write(&file, "content\n").map_err(|error| error.to_string())?;
@@ -285,11 +290,13 @@ impl Machine {
         fs::write(file, text).map_err(|error| error.to_string())?;
         self.run(&["shareward", "check"])?;
         self.run(&["systemctl", "reload", "shareward"])?;
-        // The server reads the file at the signal, and the log of its opens exists from then on.
+        // The server reads the file some time after the signal, and opens the log of a share when a client connects.
         let deadline = Instant::now() + PATIENCE;
-        while ["data", "vm"].iter().any(|share| !self.path("srv").join(share).join(OPENS_LOG).exists()) {
-            check(Instant::now() < deadline, "the shares have no log of their opens")?;
-            std::thread::sleep(Duration::from_millis(50));
+        for share in ["data", "vm"] {
+            while !self.path("srv").join(share).join(OPENS_LOG).exists() {
+                check(Instant::now() < deadline, &format!("the share {share} has no log of its opens"))?;
+                smbclient_on(share, "ls")?;
+            }
         }
         Ok(())
     }
@@ -388,10 +395,14 @@ fn mount(options: &[&str], place: &Path) -> io::Result<()> {
     expect(command.arg(place)).map(|_| ()).map_err(io::Error::other)
 }
 
-/// Runs a command of Samba's client on the share.
+/// Runs a command of Samba's client on the share `data`.
 fn smbclient(command: &str) -> Result<String, String> {
-    let user = format!("{USER}%{PASSWORD}");
-    expect(&mut shell::command("smbclient", &["//127.0.0.1/data", "-U", &user, "-c", command]))
+    smbclient_on("data", command)
+}
+
+fn smbclient_on(share: &str, command: &str) -> Result<String, String> {
+    let (service, user) = (format!("//127.0.0.1/{share}"), format!("{USER}%{PASSWORD}"));
+    expect(&mut shell::command("smbclient", &[&service, "-U", &user, "-c", command]))
 }
 
 /// Runs to the end and returns what was written, both streams.
