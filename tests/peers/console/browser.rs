@@ -158,6 +158,37 @@ fn wrong_password_and_expired_session_are_reported() {
     page_without_session(&browser);
 }
 
+/// The pages follow the system until the user chooses, and the choice stays.
+#[test]
+fn colours_are_those_of_the_system_or_of_the_choice() {
+    if !has_browser() {
+        return;
+    }
+    let console = console("");
+    let browser = Browser::start(1000, 700);
+    log_on(&browser, &console, "admin");
+    let ground = || {
+        let script = "return ['--surface', '--text'].map((it) => { const probe = document.body;\
+             probe.style.outlineColor = `var(${it})`; return getComputedStyle(probe).outlineColor; })";
+        browser.script(script, json!([]))
+    };
+    let light = json!(["rgb(255, 255, 255)", "rgb(22, 33, 31)"]);
+    let dark = json!(["rgb(21, 29, 32)", "rgb(223, 232, 232)"]);
+    for (system, own, other) in [("dark", &dark, &light), ("light", &light, &dark)] {
+        browser.prefer(system);
+        browser.script("localStorage.clear()", json!([]));
+        browser.open(&console.origin());
+        browser.wait_for(".top .user");
+        assert_eq!(ground(), *own, "{system}");
+        browser.click(".top button[aria-label='Switch between dark and light']");
+        assert_eq!(ground(), *other, "the choice of the user, not {system}");
+        browser.open(&console.origin());
+        browser.wait_for(".top .user");
+        assert_eq!(ground(), *other, "the choice of the user after a reload");
+    }
+    assert_eq!(browser.problems(), "");
+}
+
 /// Goes to a page after the session has ended.
 fn page_without_session(browser: &Browser) {
     browser.click("nav a[href='#/sessions']");

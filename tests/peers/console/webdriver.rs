@@ -149,6 +149,12 @@ impl Browser {
         self.act("/goog/cdp/execute", &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": size}));
     }
 
+    /// Sets the colours, "light" or "dark", that the system prefers.
+    pub(super) fn prefer(&self, colours: &str) {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": colours}]});
+        self.act("/goog/cdp/execute", &json!({"cmd": "Emulation.setEmulatedMedia", "params": features}));
+    }
+
     /// Writes a picture of the page to a file.
     pub(super) fn picture(&self, file: &Path) {
         let picture =
