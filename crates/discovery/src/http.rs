@@ -1,7 +1,7 @@
 //! The metadata over HTTP.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +23,13 @@ use crate::links;
 use crate::soap::Question;
 
 /// Answers requests for the metadata.
-pub(crate) async fn serve(listener: TcpListener, announced: &Announced) {
+pub(crate) async fn serve(listeners: Vec<TcpListener>, announced: &Announced) {
     let places = Arc::new(Semaphore::new(METADATA_CONNECTIONS));
+    let all = listeners.into_iter().map(|listener| accept(listener, Arc::clone(&places), announced));
+    futures_util::future::join_all(all).await;
+}
+
+async fn accept(listener: TcpListener, places: Arc<Semaphore>, announced: &Announced) {
     let announced = Arc::new(announced.clone());
     let mut tasks = JoinSet::new();
     loop {
@@ -52,8 +57,8 @@ pub(crate) async fn serve(listener: TcpListener, announced: &Announced) {
 
 /// True if the client is on the link whose address it connected to.
 fn is_near(from: SocketAddr, stream: &TcpStream, announced: &Announced) -> bool {
-    let (IpAddr::V4(from), Ok(SocketAddr::V4(to))) = (from.ip(), stream.local_addr()) else { return false };
-    links::current(announced).iter().any(|link| link.address == *to.ip() && link.has(from))
+    let Ok(to) = stream.local_addr() else { return false };
+    links::current(announced).iter().any(|link| link.address == to.ip() && link.has(from.ip()))
 }
 
 async fn converse(stream: TcpStream, announced: Arc<Announced>) {

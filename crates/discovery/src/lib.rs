@@ -12,13 +12,15 @@ mod http;
 mod limits;
 mod links;
 mod mdns;
+mod near;
 pub mod soap;
 mod udp;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 pub use mdns::Mdns;
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// The server as it is announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,17 @@ pub struct Announced {
     pub listening: Vec<IpAddr>,
     /// The names of network interfaces on which the server is silent.
     pub leave_out: Vec<String>,
+    /// The shares that Macs can use for Time Machine.
+    pub disks: Vec<Disk>,
+}
+
+/// A share that Macs can use for Time Machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The name of the share.
+    pub name: String,
+    /// A number by which Macs find the share again, in the usual form of a UUID.
+    pub uuid: String,
 }
 
 /// The group of computers that a server is in.
@@ -49,7 +62,7 @@ pub enum Group {
 /// The sockets for WS-Discovery, which are opened before the process gives up the right to open them.
 #[derive(Debug)]
 pub struct WsdSockets {
-    metadata: TcpListener,
+    metadata: Vec<TcpListener>,
 }
 
 impl WsdSockets {
@@ -59,15 +72,32 @@ impl WsdSockets {
     ///
     /// Those of the system; [`io::ErrorKind::AddrInUse`] if another program announces this machine.
     pub fn open() -> io::Result<Self> {
-        let metadata = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, limits::METADATA_PORT)))?;
-        metadata.set_nonblocking(true)?;
+        let mut metadata = vec![listen((Ipv4Addr::UNSPECIFIED, limits::METADATA_PORT).into())?];
+        match listen((Ipv6Addr::UNSPECIFIED, limits::METADATA_PORT).into()) {
+            Ok(listener) => metadata.push(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) => tracing::debug!(%error, "WS-Discovery without IPv6"),
+        }
         Ok(Self { metadata })
     }
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(limits::METADATA_BACKLOG)?;
+    Ok(socket.into())
+}
+
 /// Announces the server with WS-Discovery until the future is dropped, which says good-bye.
 pub async fn run_wsd(sockets: WsdSockets, announced: Announced) {
-    let metadata = match tokio::net::TcpListener::from_std(sockets.metadata) {
+    let metadata = sockets.metadata.into_iter().map(tokio::net::TcpListener::from_std);
+    let metadata: Vec<_> = match metadata.collect() {
         Ok(metadata) => metadata,
         Err(error) => {
             tracing::warn!(%error, "cannot announce the server with WS-Discovery");

@@ -1,5 +1,6 @@
 //! The messages of WS-Discovery and the metadata (WS-Discovery, April 2005; DPWS, February 2006; MS-PBSD).
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -141,7 +142,7 @@ fn short(space: &ResolveResult<'_>) -> &'static str {
 }
 
 impl Announced {
-    /// The server's answer to a question that was sent to all, where `host` is its address for the client. Returns `None`
+    /// The server's answer to a question that was sent to all, where `host` is its address for the client ([`host`]). Returns `None`
     /// if the question is not about it.
     pub fn answer(&self, question: &Question, host: &str) -> Option<String> {
         let related =
@@ -252,6 +253,14 @@ fn envelope(action: &str, header: &str, body: &str) -> String {
     )
 }
 
+/// An address as the host of a URL. One of IPv6 has no name of an interface, which means something on this machine only.
+pub fn host(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
 /// The local names of the types of the server.
 const TYPES: [&str; 2] = ["Device", "Computer"];
 
@@ -281,6 +290,7 @@ mod tests {
             listening: vec![std::net::Ipv4Addr::UNSPECIFIED.into()],
             uuid: "11111111-2222-4333-8444-555555555555".into(),
             leave_out: Vec::new(),
+            disks: Vec::new(),
         }
     }
 
@@ -348,6 +358,12 @@ mod tests {
         for own in [files().hello("192.0.2.1"), files().bye()] {
             assert_eq!(Question::parse(own.as_bytes()), None, "{own}");
         }
+    }
+
+    #[test]
+    fn address_of_ipv6_is_the_host_of_a_url() {
+        let address: IpAddr = "fe80::1".parse().unwrap();
+        assert!(files().hello(&host(address)).contains("<d:XAddrs>http://[fe80::1]:5357/11111111-"));
     }
 
     #[test]

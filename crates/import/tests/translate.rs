@@ -355,6 +355,25 @@ fn answers_depend_on_the_value() {
 }
 
 #[test]
+fn shares_for_time_machine_are_carried_over() {
+    let text = "fruit:time machine = yes\n[a]\npath=/a\nvfs objects = fruit streams_xattr\nread only = no\n\
+                [b]\npath=/b\nvfs objects = fruit\nfruit:time machine = no\nread only = no\n\
+                [c]\npath=/c\nvfs objects = fruit\n[d]\npath=/d\nread only = no\n\
+                [e]\npath=/e\nvfs objects = fruit\nfruit:time machine max size = 1T\nwrite list = ann\n";
+    let (translation, settings) = of(text);
+    let for_macs: Vec<&str> =
+        settings.shares.iter().filter(|it| it.time_machine).map(|it| it.name.as_str()).collect();
+    assert_eq!(for_macs, ["a", "e"]);
+    let answers: Vec<(u32, Verdict)> = translation
+        .entries
+        .iter()
+        .filter(|it| it.parameter.contains("time machine"))
+        .map(|it| (it.line, it.answer))
+        .collect();
+    assert_eq!(answers, [(1, Verdict::Carried), (9, Verdict::NotNeeded), (20, Verdict::NotYet)]);
+}
+
+#[test]
 fn user_shares_count_if_there_are_any() {
     let text = "usershare allow guests = yes\nusershare path = /shares\n";
     assert!(of(text).0.entries.iter().all(|it| it.answer == Verdict::NotNeeded));

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::core::bulkhead;
 use crate::core::certificate::Certificate;
 use crate::core::config::Settings;
-use crate::core::discovery::announced;
+use crate::core::discovery::{announced, follow};
 use crate::core::guesses;
 use crate::core::handle_logs;
 use crate::core::limits::LEAVING_CONNECTIONS;
@@ -85,7 +85,7 @@ pub struct Service {
     addresses: Vec<SocketAddr>,
     metrics_addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
-    mdns: Option<Mdns>,
+    mdns: Option<Arc<Mdns>>,
     state_directory: PathBuf,
 }
 
@@ -164,6 +164,10 @@ impl Service {
             tasks.push(bulkhead::spawn(run_wsd(sockets, announced.clone())));
         }
         let mdns = if server.settings().discovery.mdns { start_mdns(&announced) } else { None };
+        if let Some(mdns) = &mdns {
+            let task = follow(Arc::clone(&server), Arc::downgrade(mdns), announced.uuid.clone());
+            tasks.push(bulkhead::spawn(task));
+        }
         Ok(Self { server, addresses, metrics_addresses, tasks, mdns, state_directory })
     }
 
@@ -239,12 +243,12 @@ fn open_wsd(settings: &Settings) -> Option<WsdSockets> {
     sockets.ok()
 }
 
-fn start_mdns(announced: &Announced) -> Option<Mdns> {
+fn start_mdns(announced: &Announced) -> Option<Arc<Mdns>> {
     let mdns = Mdns::start(announced);
     if let Err(error) = &mdns {
         tracing::warn!(%error, "cannot use UDP port 5353; the server is not announced by mDNS");
     }
-    mdns.ok()
+    mdns.ok().map(Arc::new)
 }
 
 /// Accepts connections as long as there are places for their sockets: one for each connection in the registry, and some

@@ -9,6 +9,7 @@ mod synonyms;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+pub(crate) use modules::TIME_MACHINE;
 pub use modules::{Module, module, modules, option};
 
 /// A parameter of smb.conf.

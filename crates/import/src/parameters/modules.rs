@@ -127,7 +127,7 @@ const OPTIONS: &[(&str, Answer)] = &[
     ),
     ("fruit:encoding", fine_for("names in Netatalk's encoding", &["native"])),
     ("fruit:locking", fine_for("locks of Netatalk", &["none"])),
-    ("fruit:time machine", fine_for("Time Machine", &["no"])),
+    ("fruit:time machine", Answer::Carried(TIME_MACHINE)),
     ("fruit:time machine max size", fine_for("a limit for Time Machine", &["0"])),
     ("fruit:posix_rename", Answer::NotNeeded("renames of open directories follow the rules of SMB")),
     ("streams_xattr:prefix", fine_for("another prefix than user.DosStream.", &["user.DosStream."])),
@@ -142,6 +142,9 @@ const OPTIONS: &[(&str, Answer)] = &[
     ("recycle:noversions", fine_for("names without versions in the bin", &[""])),
     ("smbd:smb2 lease durable handles", Answer::NotNeeded(ALWAYS)),
 ];
+
+/// The setting for Time Machine.
+pub(crate) const TIME_MACHINE: &str = "time_machine; Macs find it with mdns = true in [discovery]";
 
 const fn fine_for(missing: &'static str, fine: &'static [&'static str]) -> Answer {
     Answer::NotYet { missing, fine }

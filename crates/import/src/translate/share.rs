@@ -8,7 +8,7 @@ use super::text::{self, Table, source, strings};
 use super::{Context, access, files, hosts, names as file_names};
 use crate::parameters::{self, Answer};
 use crate::report::{Answers, Verdict, by_table};
-use crate::smbconf::{Section, Value, integer, list, unquoted};
+use crate::smbconf::{Section, Value, boolean, integer, list, unquoted};
 
 /// The outcome of a section, with its text.
 pub(super) enum Outcome {
@@ -82,7 +82,7 @@ pub(super) fn share(
     }
     settings(context, section, &mut table, answers);
     continuous(context, section, access.read_only || path.contains('%'), &mut table, answers);
-    modules(context, section, &mut table, answers);
+    modules(context, section, access.read_only, &mut table, answers);
 
     files::settings(context, section, &name, &mut table, answers);
     file_names::rules(context, section, &mut table, answers);
@@ -249,7 +249,13 @@ fn continuous(
 }
 
 /// `vfs objects`.
-fn modules(context: &Context<'_>, section: &Section, table: &mut Table, answers: &mut Answers) {
+fn modules(
+    context: &Context<'_>,
+    section: &Section,
+    read_only: bool,
+    table: &mut Table,
+    answers: &mut Answers,
+) {
     let config = context.config;
     let Some(value) = section.value("vfs objects") else { return };
     let names: Vec<String> =
@@ -277,6 +283,27 @@ fn modules(context: &Context<'_>, section: &Section, table: &mut Table, answers:
     }
     if has("fruit") {
         finder_data(context, section, value, answers);
+        time_machine(context, section, read_only, table, answers);
+    }
+}
+
+fn time_machine(
+    context: &Context<'_>,
+    section: &Section,
+    read_only: bool,
+    table: &mut Table,
+    answers: &mut Answers,
+) {
+    let Some(option) = section.option(context.config, "fruit:time machine") else { return };
+    let value = Some(&option.value);
+    if !boolean(&option.value.bytes).unwrap_or(false) {
+        answers.not_needed(value, "the default");
+    } else if read_only {
+        answers.not_needed(value, "Macs write no backups to a share that is read only");
+    } else {
+        table.set("time_machine", "true", &source(context.config, value));
+        // The line may be for several shares.
+        answers.carried(value, parameters::TIME_MACHINE);
     }
 }
 

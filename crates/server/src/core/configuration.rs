@@ -159,6 +159,7 @@ impl Server {
         self.configuration.accounts.replace(accounts);
         self.notices.replace(&settings);
         *self.configuration.settings.write() = Arc::clone(&settings);
+        self.signals.shares_changed.notify_one();
         if let Err(error) = self.console.load(&settings, self.file_time().to_unix().0) {
             tracing::warn!(%error, "the console keeps its certificate, and the metrics their token");
         }
@@ -193,6 +194,7 @@ impl Server {
             domain.prepare(&after);
         }
         *self.configuration.settings.write() = Arc::new(after);
+        self.signals.shares_changed.notify_one();
         self.refresh_users();
         Ok(self.replace_shares(shares))
     }

@@ -140,6 +140,8 @@ pub(crate) struct Capacity {
 pub(crate) struct Signals {
     /// Wakes the task that handles the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
+    /// Notified when the shares have changed.
+    pub(crate) shares_changed: Notify,
     /// Notified when the settings of the domain have changed.
     pub(crate) domain_changed: Notify,
     /// Notified when a removal, replacement or rename ends.

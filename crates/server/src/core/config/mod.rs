@@ -208,6 +208,8 @@ pub struct ShareSettings {
     pub history: bool,
     /// True if users also reach the share by their own names.
     pub homes: bool,
+    /// True if the share is announced to Macs as a disk for Time Machine.
+    pub time_machine: bool,
     /// True if the share is in no file and ends with the server (STYPE_TEMPORARY).
     pub temporary: bool,
     /// [`Settings::autodisconnect`] for sessions that are connected to this share; `None` for the server's setting.
@@ -332,6 +334,7 @@ impl ShareSettings {
             files: FileSettings::default(),
             history: true,
             homes: false,
+            time_machine: false,
             temporary: false,
             autodisconnect: None,
         }

@@ -64,6 +64,7 @@ pub(super) struct ShareTable {
     history: Option<bool>,
     #[serde(default)]
     homes: bool,
+    time_machine: Option<Spanned<bool>>,
 }
 
 /// An entry of `grants`.
@@ -123,6 +124,7 @@ impl Reader<'_> {
             grants,
             history: table.history.unwrap_or(true),
             homes: table.homes,
+            time_machine: self.time_machine(table.time_machine, table.read_only),
             temporary: false,
             caching: caching.unwrap_or_default(),
             autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
@@ -182,6 +184,15 @@ impl Reader<'_> {
         true
     }
 
+    fn time_machine(&mut self, set: Option<Spanned<bool>>, read_only: bool) -> bool {
+        let Some(set) = set.filter(|set| *set.get_ref()) else { return false };
+        if read_only {
+            let message = "time_machine needs a share that is not read_only: Macs write their backups to it";
+            self.error(&set, message.to_owned());
+        }
+        true
+    }
+
     /// The path of a share, which may begin with the variable for the user's home directory.
     fn share_path(&mut self, path: Spanned<PathBuf>) -> PathBuf {
         let text = path.get_ref().to_string_lossy();
@@ -237,6 +248,18 @@ mod tests {
         assert!(variables[0].contains("durable_over_restart needs one directory"), "{variables:?}");
         let read_only = errors(&share("path = \"/srv\"\nread_only = true\ncontinuous = true"));
         assert!(read_only[0].contains("continuous needs a share that is not read_only"), "{read_only:?}");
+    }
+
+    #[test]
+    fn share_for_time_machine_can_be_written() {
+        let share = |lines: &str| format!("[[share]]\nname = \"a\"\npath = \"/srv\"\n{lines}\n");
+        assert!(!read(&share("")).unwrap().shares[0].time_machine);
+        assert!(read(&share("time_machine = true")).unwrap().shares[0].time_machine);
+        let read_only = errors(&share("read_only = true\ntime_machine = true"));
+        assert_eq!(
+            read_only,
+            ["5:16: time_machine needs a share that is not read_only: Macs write their backups to it"]
+        );
     }
 
     #[test]
