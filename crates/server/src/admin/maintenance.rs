@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use control::{Notice, NoticeEvent, Outcome};
 use futures_util::StreamExt as _;
-use parking_lot::Mutex;
 use registry::{AnnouncedClose, Drain, DrainPhase, DrainScope, Drained, FileSnapshot, Time};
 use serde::{Deserialize, Serialize};
 use wire::{FileGlobalId, ShareName};
@@ -120,14 +119,12 @@ pub(super) fn changed(server: &Server, scope: &DrainScope) {
     if !matches!(scope, DrainScope::Share(_)) {
         return;
     }
-    // One at a time, so that the latest state is stored last.
-    let _storing = STORING.lock();
-    let kept: Vec<Kept> = server.registry.lock("drains").drains().iter().filter_map(Kept::of).collect();
     let directory = server.settings().state_directory.clone();
-    let stored = serde_json::to_string(&kept)
-        .map_err(std::io::Error::other)
-        .and_then(|text| state_file::replace(&directory, FILE, &text));
-    if let Err(error) = stored {
+    let text = || {
+        let kept: Vec<Kept> = server.registry.lock("drains").drains().iter().filter_map(Kept::of).collect();
+        serde_json::to_string(&kept).map_err(std::io::Error::other)
+    };
+    if let Err(error) = state_file::replace_by(&directory, FILE, text) {
         tracing::warn!(%error, path = %directory.join(FILE).display(), "cannot store the drains of shares; they end when the server stops");
     }
 }
@@ -270,9 +267,6 @@ pub(super) fn report_closed(server: &Server, file: &FileSnapshot, by: &str, outc
 
 /// The file of the drains of shares, in the state directory.
 const FILE: &str = "drains.json";
-
-/// Held while drains are stored: a drain may end in the moment in which another one begins.
-static STORING: Mutex<()> = Mutex::new(());
 
 /// The size of that file in bytes: a thousand drains.
 const FILE_MAX: u64 = 1024 * 1024;

@@ -1,9 +1,13 @@
 //! Files in the state directory, which outlive a restart.
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use parking_lot::Mutex;
 
 /// Reads a file of the state directory. Fails with NotFound if it does not exist, and with FileTooLarge if it has more
 /// than `most` bytes.
@@ -20,6 +24,19 @@ pub(crate) fn read(state_directory: &Path, name: &str, most: u64) -> io::Result<
 /// the old or the new contents; when this returns, the new ones are on the disk. Only the server's user can read the
 /// file.
 pub(crate) fn replace(state_directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    replace_by(state_directory, name, || Ok(text.to_owned()))
+}
+
+/// As [`replace`], with the text that `text` returns. Of several writers, one is at work at a time, from its call of `text`
+/// on: a text that describes the present state does not take the place of a later one.
+pub(crate) fn replace_by(
+    state_directory: &Path,
+    name: &str,
+    text: impl FnOnce() -> io::Result<String>,
+) -> io::Result<()> {
+    let writer = writer_of(state_directory.join(name));
+    let _writing = writer.lock();
+    let text = &text()?;
     DirBuilder::new().recursive(true).mode(0o700).create(state_directory)?;
     let unfinished = state_directory.join(format!(".{name}.new"));
     // A server that ended here may have left the file.
@@ -38,6 +55,13 @@ pub(crate) fn replace(state_directory: &Path, name: &str, text: &str) -> io::Res
         return Err(error);
     }
     File::open(state_directory)?.sync_all()
+}
+
+/// The lock of the writers of a file, which also have the name of the unfinished file for themselves.
+fn writer_of(path: PathBuf) -> Arc<Mutex<()>> {
+    // The server has a few such files.
+    static WRITERS: LazyLock<Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>> = LazyLock::new(Mutex::default);
+    Arc::clone(WRITERS.lock().entry(path).or_default())
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -69,5 +93,24 @@ mod tests {
         fs::create_dir_all(directory.join("g/full")).unwrap();
         replace(&directory, "g", "text").unwrap_err();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn writers_of_one_file_take_turns() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let scratch = tempfile::tempdir().unwrap();
+        let latest = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let text = || Ok(latest.fetch_add(1, Ordering::Relaxed).to_string());
+                        replace_by(scratch.path(), "f", text).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(read(scratch.path(), "f", 10).unwrap(), "159");
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
     }
 }
