@@ -38,6 +38,7 @@ mod import;
 mod kernel;
 mod kind_close;
 mod late;
+mod local_groups;
 mod logon;
 mod maintenance;
 mod mount_faults;

@@ -5,10 +5,10 @@ use std::pin::Pin;
 
 use control::{
     AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event, EventQuery,
-    FileQuery, History, HistoryQuery, HoldState, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile,
-    PasswordChange, Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
-    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
-    number,
+    FileQuery, Group, GroupChange, History, HistoryQuery, HoldState, Logon, NewDrain, NewGroup, NewHold,
+    NewShare, NewUser, OpenFile, PasswordChange, Rechecked, Refusal, RefusalQuery, ServerInfo, Service,
+    ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User,
+    UserChange, Who, WhoQuery, number,
 };
 use futures_util::Stream;
 
@@ -206,6 +206,26 @@ pub trait Administration {
 
     /// Changes a password. Fails with 2221 if the account does not exist, and with 86 if the old password is wrong.
     fn set_password<'a>(&'a self, _user: &'a str, _change: &'a PasswordChange) -> Answer<'a, User> {
+        unsupported()
+    }
+
+    /// The local groups.
+    fn groups(&self) -> Answer<'_, Vec<Group>> {
+        unsupported()
+    }
+
+    /// Adds a local group. Fails with 1379 if there is one.
+    fn add_group<'a>(&'a self, _group: &'a NewGroup) -> Answer<'a, Group> {
+        unsupported()
+    }
+
+    /// Changes a local group and its members. Fails with 1376 if there is none.
+    fn change_group<'a>(&'a self, _group: &'a str, _change: &'a GroupChange) -> Answer<'a, Group> {
+        unsupported()
+    }
+
+    /// Deletes a local group, and returns its last state. Fails with 1376 if there is none.
+    fn delete_group<'a>(&'a self, _group: &'a str) -> Answer<'a, Group> {
         unsupported()
     }
 

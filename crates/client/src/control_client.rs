@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use control::{
     AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event, EventQuery,
-    FileQuery, History, HistoryQuery, HoldState, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, Page,
-    PasswordChange, Recheck, Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
-    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, StatisticsQuery, User,
-    UserChange, Who, WhoQuery, number, route,
+    FileQuery, Group, GroupChange, History, HistoryQuery, HoldState, Logon, NewDrain, NewGroup, NewHold,
+    NewShare, NewUser, OpenFile, Page, PasswordChange, Recheck, Rechecked, Refusal, RefusalQuery, ServerInfo,
+    Service, ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics,
+    StatisticsQuery, User, UserChange, Who, WhoQuery, number, route,
 };
 use futures_util::stream;
 use hyper::{Method, StatusCode};
@@ -345,6 +345,22 @@ impl<C: Transport> Administration for ControlClient<C> {
         Box::pin(
             async move { self.send(Method::PUT, &route::user_password(user), change, Content::Secret).await },
         )
+    }
+
+    fn groups(&self) -> Answer<'_, Vec<Group>> {
+        Box::pin(async move { Ok(self.request::<Page<Group>>(Method::GET, route::GROUPS).await?.items) })
+    }
+
+    fn add_group<'a>(&'a self, group: &'a NewGroup) -> Answer<'a, Group> {
+        Box::pin(self.send(Method::POST, route::GROUPS, group, Content::Open))
+    }
+
+    fn change_group<'a>(&'a self, group: &'a str, change: &'a GroupChange) -> Answer<'a, Group> {
+        Box::pin(async move { self.send(Method::PATCH, &route::group(group), change, Content::Open).await })
+    }
+
+    fn delete_group<'a>(&'a self, group: &'a str) -> Answer<'a, Group> {
+        Box::pin(async move { self.request(Method::DELETE, &route::group(group)).await })
     }
 
     fn logons(&self) -> Answer<'_, Vec<Logon>> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use control::{
     AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, EventQuery,
-    FileQuery, History, HistoryQuery, Logon, NewDrain, NewHold, NewShare, NewUser, OpenFile, PasswordChange,
-    Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings,
-    SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery, number,
+    FileQuery, Group, GroupChange, History, HistoryQuery, Logon, NewDrain, NewGroup, NewHold, NewShare,
+    NewUser, OpenFile, PasswordChange, Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction,
+    Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who,
+    WhoQuery, number,
 };
 use tokio::sync::OnceCell;
 
@@ -88,6 +89,10 @@ impl Administration for RemoteClient {
         delete_user(user: &'a str) -> User;
         change_user(user: &'a str, change: &'a UserChange) -> User;
         set_password(user: &'a str, change: &'a PasswordChange) -> User;
+        groups() -> Vec<Group>;
+        add_group(group: &'a NewGroup) -> Group;
+        change_group(group: &'a str, change: &'a GroupChange) -> Group;
+        delete_group(group: &'a str) -> Group;
         logons() -> Vec<Logon>;
     }
 

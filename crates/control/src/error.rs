@@ -34,7 +34,7 @@ impl Error {
     /// The HTTP status for the number.
     pub fn http_status(&self) -> u16 {
         match self.code {
-            number::ACCESS_DENIED => 403,
+            number::ACCESS_DENIED | number::SPECIAL_ACCOUNT => 403,
             number::INVALID_PASSWORD
             | number::ACCOUNT_LOCKED_OUT
             | number::PASSWORD_CANT_CHANGE
@@ -45,12 +45,20 @@ impl Error {
             | number::PASSWORD_TOO_SHORT
             | number::INVALID_NAME
             | number::NONE_MAPPED
+            | number::NO_SUCH_MEMBER
+            | number::INVALID_MEMBER
             | number::INVALID_COMPUTER
             | number::UNKNOWN_DEV_DIR => 400,
-            number::DUPLICATE_SHARE | number::FILE_INVALID => 409,
+            number::DUPLICATE_SHARE
+            | number::FILE_INVALID
+            | number::ALIAS_EXISTS
+            | number::MEMBER_IN_ALIAS
+            | number::MEMBER_NOT_IN_ALIAS
+            | number::USER_EXISTS => 409,
             number::NET_NAME_NOT_FOUND
             | number::CLIENT_NAME_NOT_FOUND
             | number::FILE_ID_NOT_FOUND
+            | number::NO_SUCH_ALIAS
             | number::USER_NOT_FOUND => 404,
             number::NOT_SUPPORTED | number::INVALID_LEVEL => 501,
             number::BUSY | number::SERVER_NOT_STARTED => 503,

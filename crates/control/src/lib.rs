@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod file;
 pub mod glob;
+mod group;
 mod history;
 pub mod limits;
 mod logon_hours;
@@ -41,6 +42,7 @@ pub use bound::{Bound, NotABound};
 pub use error::{Error, number};
 pub use event::{Event, EventQuery};
 pub use file::{Access, AccessBits, CloseFile, FileQuery, LockRange, OpenFile, permission};
+pub use group::{Group, GroupChange, GroupMember, NewGroup};
 pub use history::{History, HistoryEntry, HistoryName, HistoryQuery};
 pub use logon_hours::LogonHours;
 pub use maintenance::{

@@ -37,6 +37,10 @@
 //! | GET | [`USERS`] | | [`crate::Page`] of [`crate::User`], always whole | 5 |
 //! | PATCH | [`USER`] | [`crate::UserChange`] | [`crate::User`] | 5, 87, 2221 |
 //! | PUT | [`USER_PASSWORD`] | [`crate::PasswordChange`] | [`crate::User`] | 5, 86, 87, 170, 1909, 2221 |
+//! | GET | [`GROUPS`] | | [`crate::Page`] of [`crate::Group`], always whole | 5 |
+//! | POST | [`GROUPS`] | [`crate::NewGroup`] | [`crate::Group`] | 5, 50, 87, 123, 1006, 1379, 2224 |
+//! | PATCH | [`GROUP`] | [`crate::GroupChange`] | [`crate::Group`] | 5, 50, 87, 1006, 1371, 1376, 1377, 1378, 1387, 1388 |
+//! | DELETE | [`GROUP`] | | [`crate::Group`] | 5, 50, 1006, 1371, 1376 |
 //! | GET | [`LOGONS`] | | [`crate::Page`] of [`crate::Logon`], always whole | 5 |
 //!
 //! Changes are written to the configuration file; its comments are kept. 1006 means that the file was edited since
@@ -107,11 +111,15 @@ pub const USERS: &str = "/v1/users";
 pub const USER: &str = "/v1/users/{name}";
 /// An account's password.
 pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
+/// The local groups.
+pub const GROUPS: &str = "/v1/groups";
+/// One local group, by its name.
+pub const GROUP: &str = "/v1/groups/{name}";
 /// The logons at the machine itself.
 pub const LOGONS: &str = "/v1/logons";
 
 /// Every route with each of its methods.
-pub const ALL: [(&str, &str); 38] = [
+pub const ALL: [(&str, &str); 42] = [
     ("GET", SERVER),
     ("GET", SESSIONS),
     ("GET", SESSION),
@@ -149,6 +157,10 @@ pub const ALL: [(&str, &str); 38] = [
     ("PATCH", USER),
     ("DELETE", USER),
     ("PUT", USER_PASSWORD),
+    ("GET", GROUPS),
+    ("POST", GROUPS),
+    ("PATCH", GROUP),
+    ("DELETE", GROUP),
     ("GET", LOGONS),
 ];
 
@@ -204,6 +216,11 @@ pub fn user(name: &str) -> String {
 /// The URL of the password of the account `name`.
 pub fn user_password(name: &str) -> String {
     format!("{USERS}/{}/password", escaped(name))
+}
+
+/// The URL of the local group `name`.
+pub fn group(name: &str) -> String {
+    format!("{GROUPS}/{}", escaped(name))
 }
 
 /// The URL of the query for a path's opens and refusals.

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use control::{
     Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Connection,
     ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase, DrainScope, EndDrain, Ended, Error,
-    Event, EventQuery, FileQuery, Grant, GrantRight, History, HistoryEntry, HistoryName, HistoryQuery, Hold,
-    HoldState, LockRange, Logon, LogonHours, NewDrain, NewHold, NewShare, NewUser, NoticeState, OpenFile,
-    Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange, Recheck, Rechecked,
-    RecheckedConnection, Refusal, RefusalKind, RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service,
-    ServiceAction, ServiceState, Session, SessionQuery, SessionShare, Settings, SettingsChange, Share,
-    ShareChange, ShareKind, Statistics, StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who,
-    WhoQuery, route,
+    Event, EventQuery, FileQuery, Grant, GrantRight, Group, GroupChange, GroupMember, History, HistoryEntry,
+    HistoryName, HistoryQuery, Hold, HoldState, LockRange, Logon, LogonHours, NewDrain, NewGroup, NewHold,
+    NewShare, NewUser, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules,
+    PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery,
+    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
+    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
+    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -126,6 +126,8 @@ fn answers_fit_their_schemas() {
         }]),
     );
     fits("PageOfUser", &Page::whole(vec![User::default()]));
+    let members = vec![GroupMember::default()];
+    fits("PageOfGroup", &Page::whole(vec![Group { members, ..Group::default() }]));
     fits("PageOfLogon", &Page::whole(vec![Logon::default()]));
     fits("ServerInfo", &ServerInfo::default());
     fits(
@@ -236,6 +238,9 @@ fn request_bodies_fit_their_schemas() {
     fits("UserChange", &settings);
     let new = NewUser { name: "ann".into(), password: "x".into(), settings };
     fits("NewUser", &new);
+    fits("NewGroup", &NewGroup::default());
+    let (comment, add) = (Some(String::new()), vec![String::new()]);
+    fits("GroupChange", &GroupChange { comment, remove: add.clone(), add });
     fits("PasswordRulesChange", &PasswordRulesChange::default());
     fits("PasswordChange", &PasswordChange { old: None, new: "x".into() });
     for action in [ServiceAction::Stop, ServiceAction::Pause, ServiceAction::Continue] {

@@ -88,6 +88,20 @@ win32_errors! {
     NONE_MAPPED = 1332, "ERROR_NONE_MAPPED";
     /// The data is not a security descriptor.
     INVALID_SECURITY_DESCR = 1338, "ERROR_INVALID_SECURITY_DESCR";
+    /// The account is one that every machine has.
+    SPECIAL_ACCOUNT = 1371, "ERROR_SPECIAL_ACCOUNT";
+    /// The local group does not exist.
+    NO_SUCH_ALIAS = 1376, "ERROR_NO_SUCH_ALIAS";
+    /// The account is not in the local group.
+    MEMBER_NOT_IN_ALIAS = 1377, "ERROR_MEMBER_NOT_IN_ALIAS";
+    /// The account is in the local group already.
+    MEMBER_IN_ALIAS = 1378, "ERROR_MEMBER_IN_ALIAS";
+    /// The local group exists already.
+    ALIAS_EXISTS = 1379, "ERROR_ALIAS_EXISTS";
+    /// The member of a local group does not exist.
+    NO_SUCH_MEMBER = 1387, "ERROR_NO_SUCH_MEMBER";
+    /// Such an account cannot be in a local group.
+    INVALID_MEMBER = 1388, "ERROR_INVALID_MEMBER";
     /// The system has no resources left.
     NO_SYSTEM_RESOURCES = 1450, "ERROR_NO_SYSTEM_RESOURCES";
     /// The time limit was reached.

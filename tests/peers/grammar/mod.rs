@@ -64,6 +64,7 @@ async fn commands_that_change() {
     check!("share", stage.play(shares::LISTED));
     check!("share_changes", stage.play(shares::CHANGES));
     check!("config_and_users", stage.play(server::CHANGES));
+    check!("groups", stage.play(server::GROUPS));
     check!("service", stage.play(server::SERVICE));
 }
 

@@ -43,6 +43,32 @@ pub(super) const LISTED: &[Line] = &[
     line("net user alice --json"),
 ];
 
+pub(super) const GROUPS: &[Line] = &[
+    line("net localgroup"),
+    line("net localgroup --json"),
+    line("net localgroup Administrators"),
+    line("net localgroup editors /add /comment:Writers"),
+    line("net localgroup editors alice bob /add"),
+    line("net localgroup editors"),
+    line("net localgroup editors --json"),
+    line("net localgroup editors alice /add"),
+    line("net localgroup editors carol /add"),
+    line("net localgroup editors bob /delete --json"),
+    line("net localgroup editors bob /delete"),
+    line("net localgroup editors /comment:"),
+    line("net localgroup editors /add"),
+    line("net localgroup editors alice"),
+    line("net localgroup editors /delete /comment:x"),
+    line("net localgroup editors alice /add /comment:x"),
+    line("net localgroup /add"),
+    line("net localgroup nothing"),
+    line("net localgroup Users alice /delete"),
+    line("net localgroup").by_alice(),
+    line("net localgroup mine /add").by_alice(),
+    line("net localgroup editors /delete"),
+    line("net localgroup editors /delete"),
+];
+
 pub(super) const WRONG: &[Line] = &[
     line("net config workstation"),
     line("net config server x"),

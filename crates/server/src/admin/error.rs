@@ -76,6 +76,31 @@ pub(crate) enum Error {
     /// The name cannot be that of an account.
     #[error("The specified username is invalid.")]
     BadUserName,
+    /// There is no such local group.
+    #[error("The specified local group does not exist.")]
+    NoSuchGroup,
+    /// A group of this name exists, or a Unix group.
+    #[error("The specified local group already exists.")]
+    GroupExists,
+    /// The group is one that every machine has.
+    #[error("Cannot perform this operation on built-in accounts.")]
+    SpecialGroup,
+    /// The user or group is in the group already.
+    #[error("The specified account name is already a member of the group.")]
+    MemberInGroup,
+    /// The user or group is not in the group.
+    #[error("The specified account name is not a member of the group.")]
+    MemberNotInGroup,
+    /// There is no such user or group.
+    #[error(
+        "A member could not be added to or removed from the local group because the member does not exist."
+    )]
+    NoSuchMember,
+    /// Groups like this cannot be in a group.
+    #[error(
+        "A new member could not be added to a local group because the member has the wrong account type."
+    )]
+    InvalidMember,
     /// The user may not change the password.
     #[error("The password of this user cannot change.")]
     PasswordFixed,
@@ -139,6 +164,13 @@ impl Error {
             Self::WrongPassword => Win32Error::INVALID_PASSWORD,
             Self::LockedOut => Win32Error::ACCOUNT_LOCKED_OUT,
             Self::UserExists => Win32Error::USER_EXISTS,
+            Self::NoSuchGroup => Win32Error::NO_SUCH_ALIAS,
+            Self::GroupExists => Win32Error::ALIAS_EXISTS,
+            Self::SpecialGroup => Win32Error::SPECIAL_ACCOUNT,
+            Self::MemberInGroup => Win32Error::MEMBER_IN_ALIAS,
+            Self::MemberNotInGroup => Win32Error::MEMBER_NOT_IN_ALIAS,
+            Self::NoSuchMember => Win32Error::NO_SUCH_MEMBER,
+            Self::InvalidMember => Win32Error::INVALID_MEMBER,
             Self::BadUserName => Win32Error::BAD_USERNAME,
             Self::PasswordFixed => Win32Error::PASSWORD_CANT_CHANGE,
             Self::PasswordUsed => Win32Error::PASSWORD_HIST_CONFLICT,

@@ -144,6 +144,10 @@ pub(crate) fn add_user(
     let new = NewPassword::Text(Zeroizing::new(password.to_owned()));
     let added = new.check(server, edit.password_required == Some(false)).and_then(|()| {
         server.change_accounts(|accounts| {
+            // The names of accounts and groups are of one kind (MS-SAMR 3.1.1.8.4).
+            if server.settings().local_group(name).is_some() {
+                return Err(Error::GroupExists);
+            }
             accounts.add(name, uid, password, now()).map_err(of_change)?;
             edit.apply(accounts, name)?;
             accounts.user(name).cloned().ok_or(Error::Internal)

@@ -331,6 +331,7 @@ fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, 
     let told = config::parse(&text, &source.base(), defaults);
     let same = told.is_ok_and(|told| {
         told.shares.iter().eq(after.shares.iter().filter(|share| !share.temporary))
+            && told.groups == after.groups
             && (told.comment, told.hidden, told.autodisconnect)
                 == (after.comment.clone(), after.hidden, after.autodisconnect)
     });

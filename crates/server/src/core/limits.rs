@@ -467,6 +467,15 @@ pub(crate) const LOGGED_NAME_MAX: usize = 64;
 /// The maximal minutes in the settings of a lockout, as in Windows' policy.
 pub(crate) const LOCKOUT_MINUTES_MAX: i64 = 99_999;
 
+/// The server's own groups.
+pub(crate) const LOCAL_GROUPS_MAX: usize = 1000;
+
+/// The members of one of them: each logon compares its user with all.
+pub(crate) const LOCAL_GROUP_MEMBERS_MAX: usize = 1000;
+
+/// The longest name of one, in characters, as in Windows.
+pub(crate) const LOCAL_GROUP_NAME_MAX: usize = 256;
+
 /// The longest password, in characters, as in Windows.
 pub(crate) const PASSWORD_LENGTH_MAX: i64 = 256;
 

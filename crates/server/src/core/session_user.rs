@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use auth::{DomainUser, IdentityKind};
 use registry::EndReason;
+use wire::security::Sid;
 
 use crate::core::config::{Allow, Role, Settings};
+use crate::core::domain::Member;
 use crate::core::roles::Roles;
 use crate::core::security::Token;
 use crate::core::server::Server;
@@ -24,7 +26,10 @@ impl Server {
         domain: Option<Arc<DomainUser>>,
     ) -> User {
         let mut user = User { name, kind, actor, domain, token: Token::default(), administrator: false };
-        let administrator = settings.is_administrator(&self.member(settings, &user));
+        let member = self.member(settings, &user);
+        let administrator = settings.is_administrator(&member);
+        let groups = self.local_groups_of(settings, &member);
+        drop(member);
         user.administrator = administrator;
         let ids = self.domain().map(|it| it.ids.clone()).unwrap_or_default();
         user.token = match &user.domain {
@@ -36,8 +41,14 @@ impl Server {
                 Token::new(kind, &user.actor, &of_account, user.administrator)
             }
         };
-        user.token = user.token.with_ids(ids);
+        user.token = user.token.with_ids(ids).with_local_groups(groups);
         user
+    }
+
+    /// The SIDs of the server's own groups with the user. Its Unix groups are looked up if one of them contains groups.
+    fn local_groups_of(&self, settings: &Settings, member: &Member<'_>) -> Vec<Sid> {
+        let groups = settings.groups.iter().filter(|group| member.is_in(&group.name));
+        groups.map(|group| self.machine().local_group(&group.name)).collect()
     }
 
     /// Sets the user of a session. The user was looked up with `settings`.
@@ -45,7 +56,7 @@ impl Server {
         session.set_user(user);
         // From now on a change of the settings finds the user in the session.
         if !Arc::ptr_eq(settings, &self.settings()) {
-            self.refresh_user(session);
+            self.refresh_user(session, Groups::LookUp);
             if !self.refresh_standing(session) {
                 self.refresh_by_group(vec![Arc::clone(session)]);
             }
@@ -56,13 +67,15 @@ impl Server {
     pub(crate) fn refresh_users(&self) {
         let mut by_group = Vec::new();
         let mut last = None;
+        let are_nested = self.settings().has_nested_groups();
+        let groups = if are_nested { Groups::Leave } else { Groups::LookUp };
         loop {
             let batch = self.registry.lock("refresh_users").sessions_after(last, BATCH);
             let Some(end) = batch.last().map(|it| it.0) else { break };
             last = Some(end);
             for (_, session) in batch {
-                self.refresh_user(&session);
-                if !self.refresh_standing(&session) {
+                self.refresh_user(&session, groups);
+                if !self.refresh_standing(&session) || are_nested {
                     by_group.push(session);
                 }
             }
@@ -94,6 +107,7 @@ impl Server {
         let Some(server) = self.this().filter(|_| !sessions.is_empty()) else { return };
         let refresh = move || {
             for session in sessions {
+                server.refresh_user(&session, Groups::LookUp);
                 let Some(user) = session.user() else { continue };
                 loop {
                     let settings = server.settings();
@@ -134,7 +148,7 @@ impl Server {
         }
     }
 
-    fn refresh_user(&self, session: &Session) {
+    fn refresh_user(&self, session: &Session, groups: Groups) {
         loop {
             let Some(before) = session.user() else { return };
             let settings = self.settings();
@@ -142,11 +156,20 @@ impl Server {
                 self.expel(session);
                 return;
             }
-            if before.kind != IdentityKind::User
-                || before.administrator == settings.is_administrator(&self.member(&settings, &before))
-            {
+            if before.kind != IdentityKind::User {
                 return;
             }
+            let member = self.member(&settings, &before);
+            let is_in_same = || match groups {
+                Groups::Leave => true,
+                Groups::LookUp => {
+                    before.token.local_groups(self.machine()) == self.local_groups_of(&settings, &member)
+                }
+            };
+            if before.administrator == settings.is_administrator(&member) && is_in_same() {
+                return;
+            }
+            drop(member);
             let User { name, kind, actor, domain, .. } = User::clone(&before);
             let after = self.user_with(&settings, name, kind, actor, domain);
             // If a logon has changed the user in between, the loop examines the new user.
@@ -158,6 +181,15 @@ impl Server {
             }
         }
     }
+}
+
+/// The treatment of the server's own groups when a session's user is refreshed.
+#[derive(Clone, Copy)]
+enum Groups {
+    /// Determines them again, which may take a while if they contain other groups.
+    LookUp,
+    /// Leaves them as they are.
+    Leave,
 }
 
 /// The number of sessions that are listed under one hold of the registry's lock.

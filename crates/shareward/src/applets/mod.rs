@@ -21,6 +21,7 @@ mod history;
 mod import;
 mod init;
 mod links;
+mod localgroup;
 mod logon_times;
 mod net_use;
 mod openfiles;
@@ -65,6 +66,7 @@ static APPLETS: &[&Applet] = &[
     &import::APPLET,
     &init::APPLET,
     &links::APPLET,
+    &localgroup::APPLET,
     &openfiles::APPLET,
     &psfile::APPLET,
     &psloggedon::APPLET,

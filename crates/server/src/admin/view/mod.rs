@@ -1,6 +1,7 @@
 //! The operations with the plain data of the control API (`control`), and with its filters.
 
 mod event;
+mod groups;
 mod history;
 mod lists;
 mod maintenance;
@@ -18,6 +19,7 @@ use super::{Caller, Error, Explained, Own, Right, Seat, Selection};
 use crate::core::server::Server;
 
 pub(crate) use event::event;
+pub(crate) use groups::{add_group, change_group, delete_group, groups};
 pub(crate) use history::history;
 pub(crate) use lists::{Looked, connections, files, refusals, sessions};
 pub(crate) use maintenance::{

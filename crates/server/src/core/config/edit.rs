@@ -1,9 +1,9 @@
 //! Changes to `shareward.toml` in place, which keep comments and formatting.
 
-use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, RawString, Table, Value};
 use wire::eq_ignore_case;
 
-use super::{Caching, Grant, GrantRight, Grantee, Settings, ShareSettings};
+use super::{Caching, Grant, GrantRight, Grantee, LocalGroup, Settings, ShareSettings};
 
 /// The text is not a configuration, or has a form that cannot be edited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +17,14 @@ impl NotEditable {
 }
 
 /// Changes `text`, which contains the settings `before`, so that it contains `after`. Only settings that administrators
-/// can change while the server runs are considered: the shares, and of the server `comment`, `hidden`,
+/// can change while the server runs are considered: the shares, the groups, and of the server `comment`, `hidden`,
 /// `autodisconnect` and the rules for accounts and passwords. Settings that are the same in both are not touched.
 pub fn edit(text: &str, before: &Settings, after: &Settings) -> Result<String, NotEditable> {
     let mut document: DocumentMut = text.parse().map_err(|error| NotEditable(format!("{error}")))?;
     edit_server(&mut document, before, after)?;
+    if before.groups != after.groups {
+        edit_groups(&mut document, before, after)?;
+    }
     if before.shares != after.shares {
         edit_shares(&mut document, before, after)?;
     }
@@ -67,13 +70,95 @@ fn rules(settings: &Settings) -> [(&'static str, u32); 7] {
     ]
 }
 
+fn edit_groups(document: &mut DocumentMut, before: &Settings, after: &Settings) -> Result<(), NotEditable> {
+    let item = document.entry("group").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let tables = item.as_array_of_tables_mut().ok_or_else(|| not_a("group", "list of [[group]]"))?;
+    tables.retain(|table| after.groups.iter().any(|group| is_called(table, &group.name)));
+    for group in after.groups.iter() {
+        let place = tables.iter().position(|table| is_called(table, &group.name));
+        let known = before.groups.iter().find(|it| eq_ignore_case(&it.name, &group.name));
+        match (place.and_then(|place| tables.get_mut(place)), known) {
+            (Some(table), Some(known)) => edit_group(table, known, group),
+            (Some(_), None) => return Err(NotEditable(format!("group {:?} exists already", group.name))),
+            (None, _) => {
+                let mut table = Table::new();
+                put(&mut table, "name", Some(group.name.as_str().into()));
+                edit_group(&mut table, &LocalGroup::default(), group);
+                tables.push(table);
+            }
+        }
+    }
+    if tables.is_empty() {
+        document.remove("group");
+    }
+    Ok(())
+}
+
+fn edit_group(table: &mut Table, before: &LocalGroup, after: &LocalGroup) {
+    if before.comment != after.comment {
+        let comment = (!after.comment.is_empty()).then(|| Value::from(after.comment.as_str()));
+        put(table, "comment", comment);
+    }
+    for (key, before, after) in
+        [("users", &before.users, &after.users), ("groups", &before.groups, &after.groups)]
+    {
+        if before != after {
+            edit_names(table, key, after);
+        }
+    }
+}
+
+/// Makes a list contain these names. Names that stay keep their comments.
+fn edit_names(table: &mut Table, key: &str, names: &[String]) {
+    let Some(array) = table.get_mut(key).and_then(Item::as_array_mut) else {
+        put(table, key, list(names.iter().map(|name| name.as_str().into())));
+        return;
+    };
+    if names.is_empty() {
+        table.remove(key);
+        return;
+    }
+    // What follows an element on its line is in front of the next one, or at the end of the list.
+    let text = |raw: Option<&RawString>| raw.and_then(RawString::as_str).unwrap_or_default().to_owned();
+    let split = |text: String| {
+        let at = text.find('\n').unwrap_or(0);
+        (text.get(..at).unwrap_or_default().to_owned(), text.get(at..).unwrap_or_default().to_owned())
+    };
+    let mut parts: Vec<(String, String)> =
+        array.iter().map(|value| split(text(value.decor().prefix()))).collect();
+    parts.push(split(text(Some(array.trailing()))));
+    let known = |name: &str| {
+        let place = array.iter().position(|value| value.as_str() == Some(name))?;
+        let behind = parts.get(place.checked_add(1)?)?.0.clone();
+        Some((array.get(place)?.clone(), parts.get(place)?.1.clone(), behind))
+    };
+    let (mut edited, mut indent, mut behind_last) = (Array::new(), String::new(), String::new());
+    for name in names {
+        let (mut value, before, behind) = known(name).unwrap_or_else(|| {
+            let is_in_line = indent.is_empty() && !edited.is_empty();
+            let before = if is_in_line { String::from(" ") } else { indent.clone() };
+            (name.as_str().into(), before, String::new())
+        });
+        indent = before.rfind('\n').and_then(|at| before.get(at..)).unwrap_or_default().to_owned();
+        value.decor_mut().set_prefix(format!("{behind_last}{before}"));
+        value.decor_mut().set_suffix("");
+        edited.push_formatted(value);
+        behind_last = behind;
+    }
+    let end = parts.last().map(|(_, end)| end.as_str()).unwrap_or_default();
+    edited.set_trailing(format!("{behind_last}{end}"));
+    edited.set_trailing_comma(array.trailing_comma());
+    *edited.decor_mut() = array.decor().clone();
+    *array = edited;
+}
+
 fn edit_shares(document: &mut DocumentMut, before: &Settings, after: &Settings) -> Result<(), NotEditable> {
     let item = document.entry("share").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let tables = item.as_array_of_tables_mut().ok_or_else(|| not_a("share", "list of [[share]]"))?;
     let kept = || after.shares.iter().filter(|share| !share.temporary);
-    tables.retain(|table| kept().any(|share| is_of(table, share)));
+    tables.retain(|table| kept().any(|share| is_called(table, &share.name)));
     for share in kept() {
-        let place = tables.iter().position(|table| is_of(table, share));
+        let place = tables.iter().position(|table| is_called(table, &share.name));
         if let Some(table) = place.and_then(|place| tables.get_mut(place)) {
             let known = before.shares.iter().find(|it| eq_ignore_case(&it.name, &share.name));
             let known = known.ok_or_else(|| NotEditable(format!("share {:?} exists already", share.name)))?;
@@ -141,8 +226,8 @@ fn put(table: &mut dyn toml_edit::TableLike, key: &str, value: Option<Value>) {
     }
 }
 
-fn is_of(table: &Table, share: &ShareSettings) -> bool {
-    table.get("name").and_then(Item::as_str).is_some_and(|name| eq_ignore_case(name, &share.name))
+fn is_called(table: &Table, name: &str) -> bool {
+    table.get("name").and_then(Item::as_str).is_some_and(|it| eq_ignore_case(it, name))
 }
 
 fn list(values: impl Iterator<Item = Value>) -> Option<Value> {
@@ -187,6 +272,7 @@ fn not_a(key: &str, form: &str) -> NotEditable {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
 
@@ -225,6 +311,7 @@ path = \"/srv/secret\"
         let edited = edit(text, &before, &after).unwrap();
         let told = read(&edited);
         assert_eq!(told.shares, after.shares, "{edited}");
+        assert_eq!(told.groups, after.groups, "{edited}");
         assert_eq!(
             (told.comment, told.hidden, told.autodisconnect, told.lockout, told.passwords),
             (after.comment, after.hidden, after.autodisconnect, after.lockout, after.passwords),
@@ -252,6 +339,41 @@ path = \"/srv/secret\"
                 .replace("max_users = 3", "max_users = 4")
                 .replace("# what it was called\n", "# what it was called\nautodisconnect = 15\n")
         );
+    }
+
+    #[test]
+    fn groups_are_added_changed_and_removed_with_the_comments_of_others() {
+        const GROUPS: &str = "\n# Those who write.\n[[group]]\nname = \"editors\" # of the paper\nusers = [\n  \
+                              \"ann\", # the chief\n  \"bob\",\n]\n";
+        let file = format!("{FILE}{GROUPS}");
+        let readers = LocalGroup {
+            name: String::from("readers"),
+            comment: String::from("All the others"),
+            users: vec![String::from("carl")],
+            groups: vec![String::from("staff")],
+        };
+        let text = changed(&file, |settings| Arc::make_mut(&mut settings.groups).push(readers));
+        assert_eq!(
+            text,
+            format!(
+                "{file}\n[[group]]\nname = \"readers\"\ncomment = \"All the others\"\nusers = [\"carl\"]\ngroups = [\"staff\"]\n"
+            )
+        );
+        let text = changed(&file, |settings| {
+            Arc::make_mut(&mut settings.groups)[0].users = vec!["ann".into(), "CORP\\dora".into()];
+        });
+        assert_eq!(text, file.replace("  \"bob\",\n", "  'CORP\\dora',\n"));
+        // A name goes with its own comment, and names on one line stay there.
+        let text = changed(&file, |settings| {
+            Arc::make_mut(&mut settings.groups)[0].users = vec!["bob".into()];
+        });
+        assert_eq!(text, file.replace("  \"ann\", # the chief\n", ""));
+        let line = "[[group]]\nname = \"a\"\nusers = [\"ann\", \"bob\"] # two\n";
+        let text = changed(line, |settings| {
+            Arc::make_mut(&mut settings.groups)[0].users = vec!["ann".into(), "carl".into(), "dora".into()];
+        });
+        assert_eq!(text, line.replace("\"bob\"", "\"carl\", \"dora\""));
+        assert_eq!(changed(&file, |settings| Arc::make_mut(&mut settings.groups).clear()), FILE);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod edit_domain;
 mod file_settings;
 mod history;
 mod hosts;
+mod local_group;
 mod notice_table;
 mod parse;
 mod recycle;
@@ -19,6 +20,7 @@ mod source;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::core::domain::Member;
 
@@ -32,6 +34,8 @@ pub use edit_domain::{JoinedDomain, remove_domain, set_domain};
 pub use file_settings::{FileSettings, ForcedGroup};
 pub use history::HistorySettings;
 pub use hosts::{HostList, HostRules};
+pub use local_group::LocalGroup;
+pub(crate) use local_group::{LocalGroups, check_group_name};
 pub use notice_table::{NoticeSettings, NoticeTarget};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
 pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
@@ -101,6 +105,8 @@ pub struct Settings {
     pub cluster: Option<ClusterSettings>,
     /// The roles of users that are not administrators.
     pub roles: Vec<Role>,
+    /// The server's own groups.
+    pub groups: Arc<Vec<LocalGroup>>,
     /// The notices of events to webhooks and commands.
     pub notices: Vec<NoticeSettings>,
     /// The shares, in the order of the file, without IPC$.
@@ -136,7 +142,7 @@ pub struct Role {
     pub allow: Allow,
     /// Names of users, compared without regard to case.
     pub users: Vec<String>,
-    /// Groups of a domain, or Unix groups.
+    /// Groups of the server, of a domain, or Unix groups.
     pub groups: Vec<String>,
     /// Names of the shares that the role is for, compared without regard to case; empty for the whole server.
     pub shares: Vec<String>,
@@ -230,7 +236,8 @@ pub struct Grant {
 pub enum Grantee {
     /// The user, in any case, or [`EVERYONE`].
     User(String),
-    /// The users in this group: `CORP\\staff`, `staff@corp.example` or a SID for one of a domain, else a Unix group.
+    /// The users in this group: `CORP\\staff`, `staff@corp.example` or a SID for one of a domain, else a group of the
+    /// server, else a Unix group.
     Group(String),
 }
 
@@ -498,6 +505,7 @@ impl Settings {
             domain: None,
             cluster: None,
             roles: Vec::new(),
+            groups: Arc::default(),
             notices: Vec::new(),
             shares: Vec::new(),
             source: None,

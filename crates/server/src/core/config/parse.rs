@@ -18,6 +18,7 @@ use super::cluster_table::ClusterTable;
 use super::console::{ConsoleTable, MetricsTable};
 use super::domain_table::DomainTable;
 use super::history::HistoryTable;
+use super::local_group::GroupTable;
 use super::notice_table::{NOTICES_MAX, NoticeTable};
 use super::role_table::RoleTable;
 use super::share_table::ShareTable;
@@ -105,6 +106,8 @@ struct File {
     history: Option<HistoryTable>,
     #[serde(default, rename = "role")]
     roles: Vec<RoleTable>,
+    #[serde(default, rename = "group")]
+    groups: Vec<GroupTable>,
     #[serde(default, rename = "notice")]
     notices: Vec<NoticeTable>,
     #[serde(default, rename = "share")]
@@ -275,6 +278,7 @@ impl Reader<'_> {
         }
         settings.domain = file.domain.map(|table| self.domain(table, &settings.name));
         settings.cluster = file.cluster.and_then(|table| self.cluster(table, &settings.name));
+        settings.groups = self.local_groups(file.groups, &settings.name);
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         if let Some(one_more) = file.notices.get(NOTICES_MAX) {
             let message = format!("there are more than {NOTICES_MAX} notices");

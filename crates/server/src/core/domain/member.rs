@@ -10,7 +10,7 @@ use wire::{AccountName, eq_ignore_case};
 
 use super::unix::{group_names, unix_names};
 use super::{Domain, Written, qualified};
-use crate::core::config::Settings;
+use crate::core::config::{LocalGroups, Settings};
 use crate::core::identity;
 use crate::core::server::Server;
 use crate::core::session::User;
@@ -19,7 +19,7 @@ use crate::core::session::User;
 ///
 /// `CORP\carol`, `carol@corp.example`, the user principal name (if no account has it as its name) and, if there is no local account of that name, `carol`
 /// mean one user of the domain; `SERVER\carol` and `carol` mean the local account. `CORP\staff`, `staff@corp.example`
-/// and a SID mean a group of the domain; other names of groups are Unix groups.
+/// and a SID mean a group of the domain; other names are groups of the server, or else Unix groups.
 pub(crate) struct Member<'a> {
     /// The names that mean the user; empty for a caller without an account.
     names: Vec<AccountName>,
@@ -30,6 +30,8 @@ pub(crate) struct Member<'a> {
     /// The SID of the group Domain Admins of the user's domain, if that is the server's.
     domain_admins: Option<Sid>,
     domain: Option<Arc<Domain>>,
+    /// The server's own groups.
+    own_groups: LocalGroups,
     unix_groups: OnceCell<Vec<String>>,
     find_unix_groups: Box<dyn Fn() -> Vec<String> + 'a>,
 }
@@ -46,7 +48,7 @@ impl<'a> Member<'a> {
             return Self::nobody();
         }
         let full = [name.to_owned(), format!("{}\\{name}", settings.name), format!(".\\{name}")];
-        Self::new(full.iter().map(|it| AccountName::new(it)).collect(), unix_groups)
+        Self::new(full.iter().map(|it| AccountName::new(it)).collect(), unix_groups).with_own_groups(settings)
     }
 
     /// A user of a domain. `is_shadowed` is true if a local account has the plain name.
@@ -90,9 +92,15 @@ impl<'a> Member<'a> {
             sids: Vec::new(),
             domain_admins: None,
             domain: None,
+            own_groups: LocalGroups::default(),
             unix_groups: OnceCell::new(),
             find_unix_groups: Box::new(unix_groups),
         }
+    }
+
+    /// The user as a member of the server's own groups.
+    fn with_own_groups(self, settings: &Settings) -> Self {
+        Self { own_groups: settings.local_groups(), ..self }
     }
 
     /// The user without Unix groups, which may take a while to look up.
@@ -121,11 +129,21 @@ impl<'a> Member<'a> {
         self.principal.as_ref() == Some(name) && !self.domain.as_deref().is_some_and(is_anothers)
     }
 
-    /// True if the user is in the group.
+    /// True if the user is in the group. A group of the server comes before a Unix group of the same name.
     pub(crate) fn is_in(&self, group: &str) -> bool {
         if self.is_nobody() {
             return false;
         }
+        match self.own_groups.find(group) {
+            Some(own) => {
+                own.users.iter().any(|it| self.is(it)) || own.groups.iter().any(|it| self.is_in_others(it))
+            }
+            None => self.is_in_others(group),
+        }
+    }
+
+    /// True if the user is in a group of a domain, or in a Unix group.
+    fn is_in_others(&self, group: &str) -> bool {
         if self.has_sid(group) {
             return true;
         }
@@ -157,7 +175,7 @@ impl Server {
         unix_groups: impl Fn() -> Vec<String> + 'a,
     ) -> Member<'a> {
         let is_shadowed = self.accounts().user(&user.name).is_some();
-        Member::of_domain(domain, user, is_shadowed, unix_groups)
+        Member::of_domain(domain, user, is_shadowed, unix_groups).with_own_groups(&self.settings())
     }
 
     /// The user of a session, as the names in settings are compared with it.
@@ -165,7 +183,7 @@ impl Server {
         if user.kind != IdentityKind::User {
             return Member::nobody();
         }
-        match (&user.domain, self.domain()) {
+        let member = match (&user.domain, self.domain()) {
             (Some(known), Some(domain)) => {
                 let is_shadowed = self.accounts().user(&known.name).is_some();
                 Member::of_domain(&domain, known, is_shadowed, || unix_groups_of(known, &user.actor))
@@ -173,7 +191,8 @@ impl Server {
             // The server has left the domain, so only the qualified name means the user.
             (Some(_), None) => Member::new(vec![AccountName::new(&user.name)], Vec::new),
             (None, _) => Member::local(settings, &user.name, || identity::group_names(&user.name)),
-        }
+        };
+        member.with_own_groups(settings)
     }
 }
 

@@ -108,7 +108,12 @@ fn names_in(settings: &Settings) -> impl Iterator<Item = &str> {
         share.users.iter().chain(granted)
     });
     let of_domain = settings.domain.iter().flat_map(|domain| &domain.logon_groups);
-    settings.administrators.iter().chain(of_roles).chain(of_shares).chain(of_domain).map(String::as_str)
+    let of_groups = settings.groups.iter().flat_map(|group| group.users.iter().chain(&group.groups));
+    let all =
+        settings.administrators.iter().chain(of_roles).chain(of_shares).chain(of_domain).chain(of_groups);
+    // The domain is not asked for the server's own groups.
+    let own = settings.local_groups();
+    all.map(String::as_str).filter(move |name| own.find(name).is_none())
 }
 
 /// Answers questions for names of the domain as long as the server runs.

@@ -78,6 +78,9 @@ impl<'a> Names<'a> {
         if domain_users(sid) == Some(sid) && sid.split_rid()?.0 == self.server.machine().sid() {
             return self.of_domain(sid, PrincipalKind::Group, NONE);
         }
+        if let Some(group) = self.own_group_of(sid) {
+            return self.of_domain(sid, PrincipalKind::Alias, &group);
+        }
         if let Some(account) = self.account_of(sid) {
             return self.of_domain(sid, PrincipalKind::User, &account);
         }
@@ -104,6 +107,9 @@ impl<'a> Names<'a> {
                 local.and_then(|user| self.server.sids_of(user).first().copied()).or_else(|| of_domain(name))
             }
             Grantee::Group(name) => {
+                if let Some(own) = self.server.settings().local_group(name) {
+                    return Some(self.server.machine().local_group(&own.name));
+                }
                 let is_plain = !name.contains(['\\', '@']) && name.parse::<Sid>().is_err();
                 if is_plain { identity::gid_of(name).map(Sid::unix_group) } else { of_domain(name) }
             }
@@ -114,6 +120,7 @@ impl<'a> Names<'a> {
     pub(crate) fn look_up_grantees(&self, grants: &[Grant]) {
         let Some(domain) = self.server.domain() else { return };
         let accounts = self.server.accounts();
+        let own = self.server.settings().local_groups();
         let names =
             grants.iter().filter(|grant| !grant.is_for_everyone()).filter_map(|grant| match &grant.who {
                 Grantee::User(name) => {
@@ -121,7 +128,7 @@ impl<'a> Names<'a> {
                         self.server.local_name(name).is_some_and(|name| accounts.user(name).is_some());
                     (!is_local).then(|| domain.with_domain(name))
                 }
-                Grantee::Group(name) => Some(Cow::Borrowed(name.as_str())),
+                Grantee::Group(name) => own.find(name).is_none().then_some(Cow::Borrowed(name.as_str())),
             });
         let names: Vec<_> = names.collect();
         domain.names.wait_for_names(&self.asker, &domain.settings, names.iter().map(|it| &**it));
@@ -164,6 +171,10 @@ impl<'a> Names<'a> {
                 let sid = self.server.sids_of(account).first().copied()?;
                 return self.of_domain(sid, PrincipalKind::User, &account.name);
             }
+            if let Some(group) = self.server.settings().local_group(name) {
+                let sid = self.server.machine().local_group(&group.name);
+                return self.of_domain(sid, PrincipalKind::Alias, &group.name);
+            }
         }
         let of_domain = |name: &str| of_server.as_ref()?.principal_of_name(&self.asker, name);
         // The name service may know a user or group of the domain, too.
@@ -192,6 +203,14 @@ impl<'a> Names<'a> {
         let Some(domain) = self.server.domain() else { return };
         let names: Vec<_> = names.map(|name| domain.with_domain(name)).collect();
         domain.names.wait_for_names(&self.asker, &domain.settings, names.iter().map(|it| &**it));
+    }
+
+    /// The name of the server's own group with this SID.
+    pub(crate) fn own_group_of(&self, sid: Sid) -> Option<String> {
+        let machine = self.server.machine();
+        let settings = self.server.settings();
+        let is_meant = |name: &str| machine.is_local_group(sid) && machine.local_group(name) == sid;
+        settings.groups.iter().find(|group| is_meant(&group.name)).map(|group| group.name.clone())
     }
 
     /// The account of the users file with this SID.

@@ -100,6 +100,17 @@ impl Token {
         Self { ids, ..self }
     }
 
+    /// The token with these of the server's own groups.
+    pub(crate) fn with_local_groups(mut self, groups: Vec<Sid>) -> Self {
+        self.sids.extend(groups);
+        self
+    }
+
+    /// The server's own groups that the token has.
+    pub(crate) fn local_groups(&self, machine: Machine) -> Vec<Sid> {
+        self.sids.iter().copied().filter(|sid| machine.is_local_group(*sid)).collect()
+    }
+
     /// The token with one more Unix group.
     pub(crate) fn with_unix_group(mut self, gid: u32) -> Self {
         let group = Sid::unix_group(gid);
@@ -245,6 +256,17 @@ impl Machine {
         Sid::of_domain(self.0, rid.unwrap_or_else(|| rid_of_name(name)))
     }
 
+    /// The SID of one of the server's own groups, which is derived from its name. No user has such a SID, and Samba gives
+    /// none to a Unix group.
+    pub(crate) fn local_group(self, name: &str) -> Sid {
+        Sid::of_domain(self.0, FIRST_GROUP_RID | hash_of_name(name))
+    }
+
+    /// True if the SID can be that of one of the server's own groups.
+    pub(crate) fn is_local_group(self, sid: Sid) -> bool {
+        sid.split_rid().is_some_and(|(of, rid)| of == self.sid() && rid >= FIRST_GROUP_RID)
+    }
+
     /// The Unix user that a SID stands for, according to the SID alone.
     pub(crate) fn unix_user(self, sid: Sid) -> Option<u32> {
         if let (UNIX_AUTHORITY, [UNIX_USERS, uid]) = (sid.authority(), sid.sub_authorities()) {
@@ -283,9 +305,12 @@ impl Machine {
 /// A relative id that depends on the name only. Files keep it, so it stays with Unicode's
 /// lower case, whatever names are compared by.
 fn rid_of_name(name: &str) -> u32 {
+    FIRST_NAMED_RID | (hash_of_name(name) & (FIRST_NAMED_RID - 1))
+}
+
+fn hash_of_name(name: &str) -> u32 {
     let hash = digest::digest(&digest::SHA256, name.to_lowercase().as_bytes());
-    let hash = hash.as_ref().first_chunk().copied().map_or(0, u32::from_le_bytes);
-    FIRST_NAMED_RID | (hash & (FIRST_NAMED_RID - 1))
+    hash.as_ref().first_chunk().copied().map_or(0, u32::from_le_bytes)
 }
 
 /// The authority of the SIDs of Unix users and groups, and the first subauthority of users.
@@ -304,6 +329,9 @@ const FIRST_RID: u32 = 1000;
 /// The lowest of the relative ids that are derived from names; a power of two.
 const FIRST_NAMED_RID: u32 = 0x4000_0000;
 
+/// The lowest of the relative ids of the server's own groups; a power of two, above all ids of users.
+const FIRST_GROUP_RID: u32 = 0x8000_0000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,6 +349,24 @@ mod tests {
         for other in [Sid::unix_group(7), Sid::of_domain([1, 2, 3], 1001), Sid::of_domain([1, 2, 4], 1000)] {
             assert_eq!(machine.unix_user(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn own_groups_have_sids_that_no_user_has() {
+        let machine = Machine([1, 2, 3]);
+        let editors = machine.local_group("Editors");
+        assert_eq!(editors, machine.local_group("editors"));
+        assert_ne!(editors, machine.local_group("readers"));
+        assert!(machine.is_local_group(editors) && !Machine([1, 2, 4]).is_local_group(editors));
+        for user in
+            [machine.user("editors", 0), machine.user("root", 0), Sid::of_domain([1, 2, 3], 0x7fff_ffff)]
+        {
+            assert!(!machine.is_local_group(user), "{user}");
+        }
+        assert_eq!(machine.unix_user(editors), None);
+        let token = Token::default().with_local_groups(vec![editors]);
+        assert!(token.is(editors));
+        assert_eq!(token.local_groups(machine), [editors]);
     }
 
     #[test]

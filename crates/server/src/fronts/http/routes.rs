@@ -43,6 +43,8 @@ pub(in crate::fronts) fn router(server: Arc<Server>) -> Router {
         .route(route::SERVICE, get(settings::service).post(settings::control_service))
         .route(route::CLOCK, get(settings::clock))
         .route(route::USERS, get(settings::users).post(settings::add_user))
+        .route(route::GROUPS, get(settings::groups).post(settings::add_group))
+        .route(route::GROUP, patch(settings::change_group).delete(settings::delete_group))
         .route(route::USER, patch(settings::change_user).delete(settings::delete_user))
         .route(route::USER_PASSWORD, put(settings::set_password))
         .route(route::LOGONS, get(settings::logons))

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use control::{
-    Clock, Logon, NewUser, Page, PasswordChange, Service, ServiceAction, Settings, SettingsChange,
-    Statistics, StatisticsQuery, User, UserChange,
+    Clock, Group, GroupChange, Logon, NewGroup, NewUser, Page, PasswordChange, Service, ServiceAction,
+    Settings, SettingsChange, Statistics, StatisticsQuery, User, UserChange,
 };
 
 use super::asked::{Asked, Body, Filters, InPath, Name};
@@ -60,6 +60,26 @@ pub(super) async fn add_user(asked: Asked, Body(new): Body<NewUser>) -> Answer<U
 
 pub(super) async fn delete_user(asked: Asked, InPath(name): Name) -> Answer<User> {
     performed(move || view::delete_user(&asked.server, &asked.caller, &name)).await
+}
+
+pub(super) async fn groups(asked: Asked) -> Answer<Page<Group>> {
+    performed(move || view::groups(&asked.server, &asked.caller).map(Page::whole)).await
+}
+
+pub(super) async fn add_group(asked: Asked, Body(new): Body<NewGroup>) -> Answer<Group> {
+    performed(move || view::add_group(&asked.server, &asked.caller, &new)).await
+}
+
+pub(super) async fn change_group(
+    asked: Asked,
+    InPath(name): Name,
+    Body(change): Body<GroupChange>,
+) -> Answer<Group> {
+    performed(move || view::change_group(&asked.server, &asked.caller, &name, change)).await
+}
+
+pub(super) async fn delete_group(asked: Asked, InPath(name): Name) -> Answer<Group> {
+    performed(move || view::delete_group(&asked.server, &asked.caller, &name)).await
 }
 
 pub(super) async fn logons(asked: Asked) -> Answer<Page<Logon>> {

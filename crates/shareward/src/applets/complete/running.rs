@@ -21,6 +21,7 @@ const WORDS_MAX: usize = 1000;
 enum Kind {
     Computers,
     Files,
+    Groups,
     Shares,
     Users,
 }
@@ -64,6 +65,8 @@ fn wanted(family: Family, words: &[String]) -> Option<(Kind, &str, &str)> {
     let operands = before.iter().filter(|word| !word.starts_with(['-', '/'])).count();
     let kind = match (*applet.names.first()?, applet.family, operands) {
         ("file" | "psfile", _, 0) => Kind::Files,
+        ("localgroup", _, 0) => Kind::Groups,
+        ("localgroup", _, _) => Kind::Users,
         ("session", _, 0) => Kind::Computers,
         ("share", _, 0) => Kind::Shares,
         ("user", Family::Net, 0) => Kind::Users,
@@ -110,6 +113,9 @@ async fn listed(client: &ControlClient, kind: Kind) -> Result<Vec<Candidate>, cl
                 .map(|it| Candidate::new(it.id.to_string(), described(&it.user, &it.path)))
                 .collect()
         }
+        Kind::Groups => {
+            client.groups().await?.into_iter().map(|it| Candidate::new(it.name, it.comment)).collect()
+        }
         Kind::Shares => {
             let shares = client.shares().await?.into_iter().filter(|it| !it.special);
             shares.map(|it| Candidate::new(it.name, it.comment)).collect()
@@ -143,6 +149,8 @@ mod tests {
         assert_eq!(kind("session --user=al"), of(Kind::Users, "--user=", "al"));
         assert_eq!(kind("wait x --share d"), of(Kind::Shares, "", "d"));
         assert_eq!(kind("net share da"), of(Kind::Shares, "", "da"));
+        assert_eq!(kind("net localgroup ed"), of(Kind::Groups, "", "ed"));
+        assert_eq!(kind("net localgroup editors al"), of(Kind::Users, "", "al"));
         assert_eq!(kind("net user al"), of(Kind::Users, "", "al"));
         assert_eq!(kind("user passwd al"), of(Kind::Users, "", "al"));
         assert_eq!(kind("user add al"), None);

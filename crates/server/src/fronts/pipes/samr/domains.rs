@@ -70,7 +70,7 @@ pub(super) fn information(
 
 fn general(server: &Server, caller: &Caller, domain: Domain) -> Result<DomainGeneralInformation, NtStatus> {
     let (users, groups, aliases) = match domain {
-        Domain::Accounts => (accounts::all(server, caller)?.len(), 1, 0),
+        Domain::Accounts => (accounts::all(server, caller)?.len(), 1, server.settings().groups.len()),
         Domain::Builtin => (0, 0, WellKnown::aliases().count()),
     };
     Ok(DomainGeneralInformation {
@@ -139,54 +139,8 @@ pub(super) fn groups(domain: Domain) -> Vec<RidEnumeration> {
     }
 }
 
-/// The local groups of a domain.
-pub(super) fn aliases(domain: Domain) -> Vec<RidEnumeration> {
-    let entry = |it: WellKnown| {
-        let (_, rid) = it.sid.split_rid()?;
-        Some(RidEnumeration { rid, name: it.name.into() })
-    };
-    match domain {
-        Domain::Accounts => Vec::new(),
-        Domain::Builtin => WellKnown::aliases().filter_map(entry).collect(),
-    }
-}
-
 /// The name of the group of all accounts on a machine without a domain.
 const NONE: &str = "None";
-
-/// The RIDs of the local groups that contain some of these SIDs.
-pub(super) fn memberships(
-    server: &Server,
-    caller: &Caller,
-    domain: Domain,
-    sids: &[Option<Sid>],
-) -> Result<Vec<u32>, NtStatus> {
-    if domain != Domain::Builtin {
-        return Ok(Vec::new());
-    }
-    let mut rids = Vec::new();
-    for alias in WellKnown::aliases() {
-        let members = members(server, caller, alias)?;
-        if sids.iter().flatten().any(|sid| members.contains(sid))
-            && let Some((_, rid)) = alias.sid.split_rid()
-        {
-            rids.push(rid);
-        }
-    }
-    Ok(rids)
-}
-
-/// The members of a local group: for Administrators the accounts that the settings name, for Users all accounts.
-pub(super) fn members(server: &Server, caller: &Caller, alias: WellKnown) -> Result<Vec<Sid>, NtStatus> {
-    let is_in = |account: &&Account| match alias.sid {
-        Sid::ADMINISTRATORS => admin::is_administrator(server, &account.user.name),
-        Sid::USERS => true,
-        _ => false,
-    };
-    let domain = server.machine();
-    let accounts = accounts::all(server, caller)?;
-    Ok(accounts.iter().filter(is_in).map(|account| Sid::of_domain(domain.0, account.rid)).collect())
-}
 
 /// The RIDs and kinds of names.
 pub(super) fn rids_of(

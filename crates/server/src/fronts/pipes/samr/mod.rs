@@ -1,6 +1,7 @@
 //! MS-SAMR over the operations of administrators: the accounts, and changes of passwords by their users.
 
 mod accounts;
+mod aliases;
 mod domains;
 mod objects;
 mod passwords;
@@ -11,15 +12,14 @@ use auth::IdentityKind;
 use rpc::Fault;
 use rpc::ndr::{Container, ContextHandle, Enum16, SizedBuffer};
 use rpc::samr::{
-    ALIAS_LIST_MEMBERS, ALIAS_READ_INFORMATION, AliasGeneralInformation, AliasInformation,
-    ChangePasswordUserResponse, CloseHandleResponse, Connect2Response, Connect4Response, Connect5Response,
-    ConnectResponse, DOMAIN_GET_ALIAS_MEMBERSHIP, DOMAIN_LIST_ACCOUNTS, DOMAIN_LOOKUP,
-    DOMAIN_READ_OTHER_PARAMETERS, DOMAIN_READ_PASSWORD_PARAMETERS, EnumerateAliasesResponse,
-    EnumerateDomainsResponse, EnumerateGroupsResponse, EnumerateUsersResponse, GROUP_ATTRIBUTES,
-    GetAliasMembershipResponse, GetDomainPasswordInformationResponse, GetGroupsForUserResponse,
-    GetMembersInAliasResponse, GetUserDomainPasswordInformationResponse, GroupMembership,
-    LookupDomainResponse, LookupIdsResponse, LookupNamesResponse, OpenAliasResponse, OpenDomainResponse,
-    OpenUserResponse, PasswordChangeFailure, QueryDisplayInformation2Response,
+    ALIAS_LIST_MEMBERS, ALIAS_READ_INFORMATION, ChangePasswordUserResponse, CloseHandleResponse,
+    Connect2Response, Connect4Response, Connect5Response, ConnectResponse, DOMAIN_GET_ALIAS_MEMBERSHIP,
+    DOMAIN_LIST_ACCOUNTS, DOMAIN_LOOKUP, DOMAIN_READ_OTHER_PARAMETERS, DOMAIN_READ_PASSWORD_PARAMETERS,
+    EnumerateAliasesResponse, EnumerateDomainsResponse, EnumerateGroupsResponse, EnumerateUsersResponse,
+    GROUP_ATTRIBUTES, GetAliasMembershipResponse, GetDomainPasswordInformationResponse,
+    GetGroupsForUserResponse, GetMembersInAliasResponse, GetUserDomainPasswordInformationResponse,
+    GroupMembership, LookupDomainResponse, LookupIdsResponse, LookupNamesResponse, OpenAliasResponse,
+    OpenDomainResponse, OpenUserResponse, PasswordChangeFailure, QueryDisplayInformation2Response,
     QueryDisplayInformation3Response, QueryDisplayInformationResponse, QueryInformationAliasResponse,
     QueryInformationDomain2Response, QueryInformationDomainResponse, QueryInformationUser2Response,
     QueryInformationUserResponse, QuerySecurityObjectResponse, Request, Response, RevisionInfo,
@@ -28,7 +28,7 @@ use rpc::samr::{
     UnicodeChangePasswordUser2Response, UnicodeChangePasswordUser3Response,
     UnicodeChangePasswordUser4Response, UserInformation,
 };
-use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid, WellKnown};
+use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, NtStatus};
 
 use super::{Called, Sealed};
@@ -212,14 +212,14 @@ fn answer(
             EnumerateGroupsResponse { context, found: Some(Container(part.entries)), count, status }.into()
         }
         Request::EnumerateAliases(it) => {
-            let all = domains::aliases(objects.domain(it.handle, DOMAIN_LIST_ACCOUNTS)?);
+            let all = aliases::aliases(server, objects.domain(it.handle, DOMAIN_LIST_ACCOUNTS)?);
             let part = domains::part(all, it.context, it.preferred_maximum);
             let (count, context, status) = (admin::saturated(part.entries.len()), part.context, part.status);
             EnumerateAliasesResponse { context, found: Some(Container(part.entries)), count, status }.into()
         }
         Request::GetAliasMembership(it) => {
             let domain = objects.domain(it.handle, DOMAIN_GET_ALIAS_MEMBERSHIP)?;
-            let rids = Container(domains::memberships(server, caller, domain, &it.sids.0)?);
+            let rids = Container(aliases::memberships(server, caller, domain, &it.sids.0)?);
             GetAliasMembershipResponse { rids, status }.into()
         }
         Request::LookupNames(it) => {
@@ -236,36 +236,25 @@ fn answer(
             let domain = match objects.get(it.handle, 0)? {
                 Object::Domain(domain) => domain,
                 Object::User(..) => Domain::Accounts,
-                Object::Alias(_) => Domain::Builtin,
+                Object::Alias(alias) => alias.domain(),
                 Object::Server => return Err(NtStatus::OBJECT_TYPE_MISMATCH),
             };
             RidToSidResponse { sid: domains::sid_of(server, domain, it.rid), status }.into()
         }
         Request::OpenAlias(it) => {
             let domain = objects.domain(it.handle, DOMAIN_LOOKUP)?;
-            let sid = domains::sid_of(server, domain, it.rid);
-            let alias = sid.and_then(WellKnown::of_sid).filter(WellKnown::is_alias);
-            let alias = alias.ok_or(NtStatus::NO_SUCH_ALIAS)?;
+            let alias = aliases::with_rid(server, domain, it.rid)?;
             let handle = objects.open(caller, Object::Alias(alias), it.desired_access)?;
             OpenAliasResponse { handle, status }.into()
         }
         Request::QueryInformationAlias(it) => {
             let alias = objects.alias(it.handle, ALIAS_READ_INFORMATION)?;
-            let information = match it.class {
-                Enum16(1) => AliasInformation::General(AliasGeneralInformation {
-                    name: alias.name.into(),
-                    members: admin::saturated(domains::members(server, caller, alias)?.len()),
-                    ..AliasGeneralInformation::default()
-                }),
-                Enum16(2) => AliasInformation::Name(alias.name.into()),
-                Enum16(3) => AliasInformation::Comment("".into()),
-                _ => return Err(NtStatus::INVALID_INFO_CLASS),
-            };
+            let information = aliases::information(server, caller, &alias, it.class)?;
             QueryInformationAliasResponse { information: Some(information), status }.into()
         }
         Request::GetMembersInAlias(it) => {
             let alias = objects.alias(it.handle, ALIAS_LIST_MEMBERS)?;
-            let members = domains::members(server, caller, alias)?;
+            let members = aliases::members(server, caller, &alias)?;
             GetMembersInAliasResponse { sids: Container(members.into_iter().map(Some).collect()), status }
                 .into()
         }

@@ -15,9 +15,10 @@ use rpc::samr::{
     USER_READ_ACCOUNT, USER_READ_GENERAL, USER_READ_GROUP_INFORMATION, USER_READ_LOGON,
     USER_READ_PREFERENCES,
 };
-use wire::security::{Sid, WellKnown};
+use wire::security::Sid;
 use wire::{AccessMask, NtStatus};
 
+use super::aliases::Alias;
 use crate::admin::{self, Caller, Right};
 use crate::core::limits::SAM_HANDLES_MAX;
 use crate::core::server::Server;
@@ -59,7 +60,7 @@ pub(super) enum Object {
     /// An account, by its name and RID.
     User(String, u32),
     /// A local group.
-    Alias(WellKnown),
+    Alias(Alias),
 }
 
 impl Object {
@@ -155,7 +156,7 @@ impl Objects {
     }
 
     /// The local group of a handle.
-    pub(super) fn alias(&self, handle: ContextHandle, access: u32) -> Result<WellKnown, NtStatus> {
+    pub(super) fn alias(&self, handle: ContextHandle, access: u32) -> Result<Alias, NtStatus> {
         match self.get(handle, access)? {
             Object::Alias(alias) => Ok(alias),
             _ => Err(NtStatus::OBJECT_TYPE_MISMATCH),

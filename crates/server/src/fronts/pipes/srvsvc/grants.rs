@@ -57,6 +57,7 @@ fn grantee_of(names: &Names<'_>, sid: Sid) -> Option<Grantee> {
     match (sid.authority(), sid.sub_authorities()) {
         _ if sid == Sid::WORLD => Some(Grantee::User(String::from(EVERYONE))),
         (22, [2, gid]) => group_name(*gid).map(Grantee::Group),
+        _ if let Some(group) = names.own_group_of(sid) => Some(Grantee::Group(group)),
         _ => names.account_of(sid).map(Grantee::User).or_else(|| {
             let Principal { domain, name, kind, .. } = names.of_domain_sid(sid)?;
             let full = format!("{domain}\\{name}");
