@@ -47,7 +47,7 @@ impl Scene {
 
     fn with(directory: tempfile::TempDir, stuck: StuckFs) -> Self {
         let subject = Subject::Shareward(Shareward::start(&setup(directory.path())));
-        let descriptors = descriptors(server(&subject));
+        let descriptors = server(&subject).descriptors();
         Self { subject, stuck, _directory: directory, descriptors }
     }
 
@@ -91,7 +91,7 @@ impl Scene {
         loop {
             let sessions = self.net(&["session", "--csv", "--no-header"]).await.success().stdout;
             let files = self.net(&["file", "--csv", "--no-header"]).await.success().stdout;
-            let open = descriptors(self.server());
+            let open = self.server().descriptors();
             let left = (self.stuck.opens(), self.stuck.hanging());
             if sessions.trim().is_empty()
                 && files.trim().is_empty()
@@ -146,13 +146,6 @@ fn server(subject: &Subject) -> &Shareward {
         Subject::Shareward(server) => server,
         Subject::Samba(_) => panic!("the server is ours"),
     }
-}
-
-/// The number of the server's descriptors, without those of its history, which are opened with the first entry and stay.
-fn descriptors(server: &Shareward) -> usize {
-    let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("descriptors");
-    let files = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    files.filter(|file| !file.to_string_lossy().contains("/history.sqlite")).count()
 }
 
 /// A client of the share that hangs, with a file open there.
@@ -339,7 +332,7 @@ async fn a_killed_file_system_ends_all_waits() {
         scene.server().net(&["session", "--csv", "--no-header"]).success().stdout.trim().is_empty()
     })
     .await;
-    until("no descriptor is left", || descriptors(scene.server()) <= scene.descriptors).await;
+    until("no descriptor is left", || scene.server().descriptors() <= scene.descriptors).await;
 }
 
 /// Also for a client that uses the share that hangs and another one on one connection.
@@ -401,7 +394,7 @@ async fn a_server_starts_and_stops_with_a_hanging_share() {
     tokio::task::block_in_place(|| server.restart());
     let subject = Subject::Shareward(server);
     let scene =
-        Scene { descriptors: descriptors(self::server(&subject)), subject, stuck, _directory: directory };
+        Scene { descriptors: self::server(&subject).descriptors(), subject, stuck, _directory: directory };
     let neighbour = tree(&scene.subject, "bob", "data").await;
     scene.others_go_on(&neighbour).await;
     let session = logged_on(&scene.subject, "alice", ConnectOptions::new().expect("options")).await;

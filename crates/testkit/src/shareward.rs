@@ -74,6 +74,13 @@ impl Shareward {
         self.daemon.pid()
     }
 
+    /// The number of its descriptors, without those of its history, which are opened with the first entry and stay.
+    pub fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten().flatten();
+        let files = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        files.filter(|file| !file.to_string_lossy().contains("/history.sqlite")).count()
+    }
+
     /// The users and shares it was started with.
     pub fn setup(&self) -> &Setup {
         &self.files.setup

@@ -32,7 +32,13 @@ impl Idle {
         world.net(&["session"]);
         let pid = world.server().pid();
         thread::sleep(Duration::from_millis(500));
-        Self { pid, descriptors: open_files(pid), threads: count(pid, "task"), rounds: 0, warm: 0 }
+        Self {
+            pid,
+            descriptors: world.server().descriptors(),
+            threads: count(pid, "task"),
+            rounds: 0,
+            warm: 0,
+        }
     }
 }
 
@@ -133,16 +139,9 @@ fn is_waiting_for_its_client(open: &Value) -> bool {
     open["session_id"].is_null()
 }
 
-/// The number of the server's descriptors, without those of its history, which are opened with the first entry and stay.
-fn open_files(pid: u32) -> usize {
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let files = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-    files.filter(|file| !file.to_string_lossy().contains("/history.sqlite")).count()
-}
-
 fn descriptors(world: &World, idle: &Idle) -> Vec<String> {
     let pid = world.server().pid();
-    if soon(REST_MAX, || open_files(pid) <= idle.descriptors) {
+    if soon(REST_MAX, || world.server().descriptors() <= idle.descriptors) {
         return Vec::new();
     }
     let mut kinds = BTreeMap::<String, usize>::new();
@@ -150,7 +149,7 @@ fn descriptors(world: &World, idle: &Idle) -> Vec<String> {
         let target = fs::read_link(entry.path()).map(|it| it.display().to_string()).unwrap_or_default();
         *kinds.entry(target.split(":[").next().unwrap_or_default().to_owned()).or_default() += 1;
     }
-    vec![format!("{} descriptors, not {}: {kinds:?}", open_files(pid), idle.descriptors)]
+    vec![format!("{} descriptors, not {}: {kinds:?}", world.server().descriptors(), idle.descriptors)]
 }
 
 fn memory(world: &World, idle: &mut Idle) -> Vec<String> {
