@@ -329,12 +329,26 @@ async fn recheck_lists_and_ends_connections_with_more_rights_than_now() {
     let (alice, bob) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
     let (of_alice, of_bob) = (create(&alice, "a.txt").await, create(&bob, "b.txt").await);
     server.net(&["share", "data", "/recheck"]).success().says("No connection has more rights");
+    of_bob.write(0, &b"still"[..]).await.expect("nothing is ended yet");
+    // Fewer rights are no reason to end what needs no more.
+    let read = bob.create(&CreateParameters::open("b.txt")).await.expect("open");
+    server.net(&["share", "data", "/grant:bob,READ", "/grant:alice,FULL"]).success();
+    let said = server.net(&["share", "data", "/recheck", "/yes"]).success();
+    assert!(said.stdout.contains("1 connection reduced"), "{}", said.text());
+    assert!(of_bob.write(0, &b"late"[..]).await.is_err());
+    assert_eq!(&read.read(0, 5).await.expect("it is still open")[..], b"still");
+    bob.create(&CreateParameters::open("b.txt")).await.expect("the connection stays");
+    assert!(bob.create(&CreateParameters::read_write("b.txt")).await.is_err());
+    server.net(&["share", "data", "/recheck"]).success().says("No connection has more rights");
+    server.net(&["share", "data", "/grant:bob,FULL", "/grant:alice,FULL"]).success();
+    let bob = tree(&subject, "bob", "data").await;
+    let of_bob = create(&bob, "b.txt").await;
     server.net(&["share", "data", "/grant:alice,FULL"]).success();
     let listed = server.net(&["share", "data", "/recheck", "/no"]).failure();
     assert_ne!(listed.status, Some(0));
     of_bob.write(0, &b"still"[..]).await.expect("nothing is ended without a yes");
     let said = server.net(&["share", "data", "/recheck", "/yes"]).success();
-    assert!(said.stdout.contains("1 connection ended"), "{}", said.text());
+    assert!(said.stdout.contains("2 connections ended"), "{}", said.text());
     assert!(of_bob.write(0, &b"late"[..]).await.is_err());
     of_alice.write(0, &b"x"[..]).await.expect("alice keeps hers");
     assert_eq!(

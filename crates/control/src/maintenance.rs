@@ -184,7 +184,7 @@ pub struct Rechecked {
     pub share: String,
     /// The connections with rights that the share does not give any more.
     pub connections: Vec<RecheckedConnection>,
-    /// True if they were ended.
+    /// True if these rights were taken away.
     pub ended: bool,
 }
 
@@ -193,8 +193,8 @@ pub struct Rechecked {
 pub struct RecheckedConnection {
     /// The connection.
     pub connection: Connection,
-    /// True if the user may connect again, with fewer rights.
+    /// True if the user may still connect: the connection stays, with fewer rights. Otherwise it ends.
     pub may_return: bool,
-    /// The files that are open over it, all of which end with it, at most [`crate::limits::HOLDERS_SHOWN_MAX`].
+    /// The open files that have more rights than that, which are closed, at most [`crate::limits::HOLDERS_SHOWN_MAX`].
     pub files: Vec<OpenFile>,
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use auth::IdentityKind;
@@ -78,8 +78,8 @@ pub(crate) struct Tree {
     files: Option<Arc<Files>>,
     /// The directory for watches, once it is needed.
     pub(crate) watch_root: OnceLock<Arc<WatchRoot>>,
-    /// `TreeConnect.MaximalAccess`.
-    pub(crate) maximal_access: AccessMask,
+    /// `TreeConnect.MaximalAccess`, which an administrator can reduce.
+    maximal_access: AtomicU32,
     /// The address of the client that connected.
     pub(crate) peer: IpAddr,
     /// The identity of the user in the share's files; `None` if it is the user's own.
@@ -102,7 +102,18 @@ impl Tree {
     ) -> Self {
         let (ended, apple) = (AtomicBool::new(false), AtomicU64::new(0));
         let watch_root = OnceLock::new();
+        let maximal_access = AtomicU32::new(maximal_access.0);
         Self { id, share, files, watch_root, maximal_access, peer, forced, log: None, ended, apple }
+    }
+
+    /// `TreeConnect.MaximalAccess`.
+    pub(crate) fn maximal_access(&self) -> AccessMask {
+        AccessMask(self.maximal_access.load(Ordering::Acquire))
+    }
+
+    /// Takes rights away that are not among these. Opens keep what they have.
+    pub(crate) fn reduce_access(&self, to: AccessMask) {
+        self.maximal_access.fetch_and(to.0, Ordering::AcqRel);
     }
 
     /// The tree connect with the log of its share.

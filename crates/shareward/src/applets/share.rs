@@ -67,8 +67,8 @@ exists.
                   first. The share stays drained until /UNDRAIN, also after a
                   restart
   /RECHECK        list the connections that have more rights than the grants
-                  now give, ask, and end them; clients connect again with the
-                  rights that they have
+                  now give, ask, and take these away: close the files that
+                  have more, and end connections that are not allowed at all
   --server        the server to ask; by default, the local one
   --kerberos      log on there only with a Kerberos ticket
   --ntlm          log on there only with a password, by NTLM
@@ -366,7 +366,7 @@ fn end(
     Ok(())
 }
 
-/// Lists the connections with more rights than the share gives now, asks, and ends them.
+/// Lists the connections with more rights than the share gives now, asks, and takes these rights away.
 fn recheck(
     server: &dyn Administration,
     name: &str,
@@ -385,7 +385,7 @@ fn recheck(
     let mut text = String::from("These connections have more rights than the share gives:\n\n");
     for RecheckedConnection { connection, may_return, files } in &found.connections {
         let whose = crate::open_files::by(&connection.user, connection.computer.as_deref());
-        let may = if *may_return { "may connect again with fewer rights" } else { "may not connect again" };
+        let may = if *may_return { "stays connected with fewer rights" } else { "may not connect any more" };
         text.push_str(&clean_line(&format!("{whose}: {may}")));
         text.push('\n');
         for file in files {
@@ -393,14 +393,19 @@ fn recheck(
             text.push('\n');
         }
     }
-    text.push_str("\nThey will be ended, and their files closed.\n\n");
+    text.push_str("\nThese files will be closed, and connections that are not allowed any more ended.\n\n");
     prompt::confirm(console, &text, DefaultAnswer::No, options.preset)?;
     let ended = administration::run(async { Ok(server.recheck(name, true).await?) })?;
     if options.json {
         return console.document("recheck", &ended);
     }
-    let count = crate::open_files::number(ended.connections.len(), "connection", "connections");
-    console.line(&format!("{count} ended.\n"));
+    let (stay, gone): (Vec<_>, Vec<_>) = ended.connections.iter().partition(|it| it.may_return);
+    for (connections, what) in [(stay, "reduced"), (gone, "ended")] {
+        if !connections.is_empty() {
+            let count = crate::open_files::number(connections.len(), "connection", "connections");
+            console.line(&format!("{count} {what}.\n"));
+        }
+    }
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
 }

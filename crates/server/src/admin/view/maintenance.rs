@@ -174,7 +174,7 @@ pub(crate) async fn recheck(
     let reduced = admin::recheck(server, caller, share, end).await?;
     let connections = reduced.iter().map(|it| RecheckedConnection {
         connection: shown::connection(server, &it.tree),
-        may_return: it.may_return,
+        may_return: it.left.is_some(),
         files: it
             .files
             .iter()

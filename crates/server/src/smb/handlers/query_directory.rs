@@ -87,7 +87,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         viewer: open.tree().share.settings.access_based_enum.then_some(&viewer),
         apple: (class == FileInfoClass::ID_BOTH_DIRECTORY
             && open.tree().apple().contains(AaplServerCaps::READ_DIR_ATTR))
-        .then_some((&viewer, open.tree().maximal_access)),
+        .then_some((&viewer, open.tree().maximal_access())),
         posix: (class == FileInfoClass::POSIX).then_some(&user.token),
     };
     let single = query.flags.contains(QueryDirectoryFlags::RETURN_SINGLE_ENTRY);

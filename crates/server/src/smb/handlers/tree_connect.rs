@@ -66,7 +66,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         } else {
             ShareCapabilities::NONE
         },
-        maximal_access: tree.maximal_access,
+        maximal_access: tree.maximal_access(),
     }
     .encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)

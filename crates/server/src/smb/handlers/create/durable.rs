@@ -116,7 +116,7 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
         },
     };
     let sequence = request.header.channel_sequence();
-    let (owner, maximal_access) = (Arc::clone(&session), tree.maximal_access);
+    let (owner, maximal_access) = (Arc::clone(&session), tree.maximal_access());
     let attach = |file_id, open: &Arc<Open>| Arc::new(open.reclaimed(file_id, owner, tree, sequence));
     let found = server.registry.lock("reconnect").reconnect(&reconnect, attach, server.now());
     let found = found.map_err(|error| match error {
@@ -196,7 +196,7 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
         extras.durable = extras.durable.filter(|_| persists || wish.oplock == OplockLevel::BATCH);
     }
     let stat = open.file().ok_or(NtStatus::INTERNAL_ERROR)?.handle.stat().or_status()?;
-    let (maximal_access, action) = (tree.maximal_access, open.action);
+    let (maximal_access, action) = (tree.maximal_access(), open.action);
     Ok(Some((extras, Opened { open, granted, maximal_access, action, stat })))
 }
 

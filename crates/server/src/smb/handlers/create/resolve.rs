@@ -424,13 +424,13 @@ fn create(
     granted: Option<(AccessMask, AccessMask)>,
 ) -> Result<Resolved, NotMade> {
     let Subject { backend, actor, .. } = *subject;
-    if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
+    if !tree.maximal_access().contains(AccessMask::WRITE_DATA) {
         return Err(vfs::Error::AccessDenied.into());
     }
     // The creator of a file has all rights to it, but not more than the share allows (3.3.5.9).
     // ACCESS_SYSTEM_SECURITY depends on a privilege, not on the share.
     let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED | AccessMask::ACCESS_SYSTEM_SECURITY);
-    if !tree.maximal_access.contains(asked) {
+    if !tree.maximal_access().contains(asked) {
         return Err(vfs::Error::AccessDenied.into());
     }
     check_eas(backend, &*parent.handle, wish).map_err(NotMade::Refused)?;
@@ -446,7 +446,7 @@ fn create(
     let inherited = subject.may_create(parent, wish.directory == Some(true))?;
     let attributes = wish.attributes.without(FileAttributes::NORMAL);
     let everything = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
-    let as_creator = (if everything { tree.maximal_access } else { wish.access }, tree.maximal_access);
+    let as_creator = (if everything { tree.maximal_access() } else { wish.access }, tree.maximal_access());
     let (access, mut maximal_access) = granted.unwrap_or(as_creator);
     let (descriptor, refused) = (Cell::new(None), Cell::new(None));
     // The descriptor and the attributes are set before others can open the file.

@@ -45,7 +45,7 @@ pub(super) fn maximal_access(
     path: &RelativePath,
     (handle, stat, known): (&dyn Handle, &Stat, Known<'_>),
 ) -> AccessMask {
-    subject.permitted_with(path, handle, stat, interest(wish), known) & tree.maximal_access
+    subject.permitted_with(path, handle, stat, interest(wish), known) & tree.maximal_access()
 }
 
 /// The rights that the open depends on.

@@ -94,7 +94,7 @@ fn current(file: &OpenFile) -> Result<Option<Vec<u8>>, NtStatus> {
 /// MS-FSA 2.1.5.10.38: requires FILE_WRITE_DATA or FILE_WRITE_ATTRIBUTES, and a writable share.
 fn check_access(open: &Open) -> Result<(), NtStatus> {
     let writes = AccessMask::WRITE_DATA | AccessMask::WRITE_ATTRIBUTES;
-    if open.access().intersects(writes) && open.tree().maximal_access.contains(AccessMask::WRITE_DATA) {
+    if open.access().intersects(writes) && open.tree().maximal_access().contains(AccessMask::WRITE_DATA) {
         Ok(())
     } else {
         Err(NtStatus::ACCESS_DENIED)

@@ -73,7 +73,7 @@ pub(super) async fn link(
         return Err(NtStatus::INVALID_PARAMETER);
     }
     // The open itself needs no right for this, but the share must be writable.
-    if !open.tree().maximal_access.contains(AccessMask::WRITE_DATA) {
+    if !open.tree().maximal_access().contains(AccessMask::WRITE_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
     // MS-FSA 2.1.5.15.6: a file that is being deleted gets no other name.
