@@ -1,11 +1,11 @@
 //! `shareward top` in a terminal of tmux, which draws what a user sees.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use client::smb::CreateParameters;
-use testkit::{Setup, Shareward, need, shareward_binary};
+use testkit::{Samba, Setup, Shareward, is_root, need, shareward_binary};
 
 use crate::control_pipe::tree;
 
@@ -16,7 +16,11 @@ struct Terminal {
 
 impl Terminal {
     fn start(server: &Shareward) -> Self {
-        let terminal = Self { socket: server.config().with_file_name("tmux.sock") };
+        Self::start_in(&server.config().with_file_name("tmux.sock"))
+    }
+
+    fn start_in(socket: &Path) -> Self {
+        let terminal = Self { socket: socket.to_owned() };
         let shell = "PS1='ready$ ' exec sh";
         terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", shell]);
         terminal.expect("ready$");
@@ -125,6 +129,38 @@ async fn top_shows_an_open_file_closes_it_and_gives_the_terminal_back() {
     terminal.type_in("stty -a | grep -o ' icanon\\| echo ' | tr -d '\\n'; echo .");
     terminal.press("Enter");
     terminal.expect(" icanon echo .");
+}
+
+/// Samba has no events and no rates, and its lists need an administrator.
+#[tokio::test(flavor = "multi_thread")]
+async fn top_shows_the_lists_of_samba_and_why_it_has_none() {
+    if !need(&["tmux", "smbd", "pdbedit", "unshare"]) || !is_root() {
+        return;
+    }
+    let setup = Setup::default();
+    let samba = Samba::start(&setup);
+    samba.make_administrator("admin");
+    let (_connection, tree) = tree(samba.address(), &setup, "alice", "data").await;
+    let _held = tree.create(&CreateParameters::read_write("held.txt")).await.expect("create");
+    let directory = tempfile::tempdir().expect("a directory");
+    let terminal = Terminal::start_in(&directory.path().join("tmux.sock"));
+    let top = |user: &str| {
+        let password = &setup.users.iter().find(|it| it.name == user).expect("the user").password;
+        let (binary, address) = (shareward_binary(), samba.address());
+        terminal.type_in(&format!(
+            "clear; SHAREWARD_PASSWORD='{password}' {} top --server {address} --login {user}",
+            binary.display()
+        ));
+        terminal.press("Enter");
+    };
+    top("admin");
+    terminal.expect("alice");
+    terminal.press("2");
+    terminal.expect("held.txt");
+    terminal.press("q");
+    terminal.expect("ready$");
+    top("bob");
+    terminal.expect("only administrators");
 }
 
 #[test]

@@ -23,13 +23,13 @@ pub(super) async fn collect(number: usize, server: &dyn Administration, refresh:
 async fn lists(number: usize, server: &dyn Administration, refresh: &Notify, inputs: &Inputs) {
     let mut events = feed(server);
     let mut link = Link::Connecting;
-    let mut is_live = false;
+    let (mut has_events, mut is_live) = (true, false);
     let mut again = Instant::now();
     let mut took = Duration::ZERO;
     loop {
         let due = sleep_until(again);
         tokio::select! {
-            item = events.next() => match item {
+            item = events.next(), if has_events => match item {
                 Some(FeedItem::Begun) => {
                     is_live = true;
                     again = Instant::now();
@@ -49,11 +49,7 @@ async fn lists(number: usize, server: &dyn Administration, refresh: &Notify, inp
                     again = Instant::now();
                 }
                 // Without events, only the lists are left.
-                None => {
-                    is_live = false;
-                    tokio::select! { () = sleep_until(again) => {} () = refresh.notified() => {} }
-                    again = Instant::now();
-                }
+                None => (has_events, is_live) = (false, false),
             },
             () = refresh.notified() => again = Instant::now(),
             () = due => {
