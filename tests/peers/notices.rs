@@ -245,17 +245,135 @@ async fn command_gets_notices_although_the_sandbox_executes_nothing() {
         std::fs::remove_file(&written).expect("remove");
         server.signal("HUP");
         await_that("no warning", || server.log().contains("runs only after a restart"));
-        let helper = helper_of(server.pid());
-        assert!(helper.is_some(), "the helper runs");
+        let problem = json(server, &["config", "server"])["settings"]["notices"][0]["problem"].clone();
+        assert!(problem.as_str().is_some_and(|it| it.contains("after a restart")), "{problem}");
+        let helpers = helpers_of(server.pid());
+        assert_eq!(helpers.len(), 2, "the helper runs");
         drop(file);
         drop(subject);
         await_that("the helper outlives the server", || {
-            helper.is_none_or(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
+            helpers.iter().all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
         });
     }
 }
 
-/// The child of the server.
+#[test]
+fn helper_that_dies_is_started_again_and_its_notice_delivered() {
+    let (place, _secret) = place();
+    let (begun, written) = (place.path().join("begun"), place.path().join("written"));
+    // The first one does not come to an end.
+    let hook = script(
+        place.path(),
+        "hook",
+        &format!(
+            "if mkdir {}; then exec sleep 300; fi; echo $SHAREWARD_EVENT >> {}",
+            begun.display(),
+            written.display()
+        ),
+    );
+    let notices = format!("[[notice]]\nevents = ['drain_begun', 'drain_ended']\ncommand = [{hook:?}]\n");
+    let subject = start(&notices, "sandbox = 'strict'");
+    let server = of(&subject);
+    await_that("the helper does not run", || helpers_of(server.pid()).len() == 2);
+    let [first, second] = helpers_of(server.pid())[..] else { panic!("two processes") };
+    server.net(&["share", "data", "/drain"]).success();
+    await_that("the command has not begun", || begun.exists());
+    kill(second);
+    let has = |words: &[&str]| {
+        let text = std::fs::read_to_string(&written).unwrap_or_default();
+        text.split_whitespace().eq(words.iter().copied())
+    };
+    await_that("the notice is not delivered again", || has(&["drain_begun"]));
+    assert!(server.log().contains("died and is started again"), "{}", server.log());
+    server.net(&["share", "data", "/undrain"]).success();
+    await_that("the helper does not go on", || has(&["drain_begun", "drain_ended"]));
+    let state = json(server, &["config", "server"])["settings"]["notices"][0].clone();
+    assert_eq!((&state["delivered"], &state["problem"]), (&2.into(), &Value::Null), "{state}");
+
+    // Without the first process, the second one goes on. Without both, the server says so.
+    kill(first);
+    server.net(&["share", "data", "/drain"]).success();
+    await_that("the second process does not go on", || has(&["drain_begun", "drain_ended", "drain_begun"]));
+    await_that("no second process", || !processes_with("notice-helper", server.pid()).is_empty());
+    for process in processes_with("notice-helper", server.pid()) {
+        kill(process);
+    }
+    await_that("the log does not have it", || server.log().contains("commands run again after a restart"));
+    server.net(&["config", "server"]).success().says("needs a restart of the server");
+}
+
+#[test]
+fn webhook_on_a_new_port_needs_a_restart_under_the_strict_sandbox() {
+    let (_place, secret) = place();
+    let old = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let new = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let [old_port, port] = [&old, &new].map(|it| it.local_addr().expect("an address").port());
+    let notice = |port: u16| {
+        format!(
+            "[[notice]]\nevents = ['drain_begun']\nurl = 'http://127.0.0.1:{port}/hook?token=x'\nsecret_file = {secret:?}\n"
+        )
+    };
+    let mut subject = start(&notice(old_port), "sandbox = 'strict'");
+    let Subject::Shareward(server) = &mut subject else { panic!("the server is ours") };
+    if json(server, &["config", "server"])["settings"]["sandbox"]["landlock"]
+        .as_str()
+        .is_some_and(|it| it.starts_with("none"))
+    {
+        return testkit::skip("the kernel has no Landlock");
+    }
+    let config = std::fs::read_to_string(server.config()).expect("the configuration");
+    std::fs::write(server.config(), config.replace(&format!(":{old_port}/"), &format!(":{port}/")))
+        .expect("write");
+    server.signal("HUP");
+    await_that("the reload is not refused", || {
+        server.log().contains("the previous one stays in force")
+            && server.log().contains(&format!("port {port} "))
+    });
+    let posted = listen(old, vec![200]);
+    server.net(&["share", "data", "/drain"]).success();
+    assert_eq!(posted.recv_timeout(SOON).expect("a request").notice()["event"], "drain_begun");
+    server.restart();
+    let posted = listen(new, vec![200]);
+    server.net(&["share", "other", "/drain"]).success();
+    assert_eq!(posted.recv_timeout(SOON).expect("a request").notice()["share"], "other");
+}
+
+fn kill(process: u32) {
+    let said = Command::new("kill").args(["-9", &process.to_string()]).status();
+    assert!(said.expect("kill").success());
+}
+
+/// The processes of the helper: the child of the server, and its child.
+fn helpers_of(server: u32) -> Vec<u32> {
+    let first = helper_of(server);
+    first.into_iter().chain(first.and_then(helper_of)).collect()
+}
+
+/// The processes with this argument that write to a pipe of the server, also if their parent has gone.
+fn processes_with(argument: &str, server: u32) -> Vec<u32> {
+    let exe = std::fs::read_link(format!("/proc/{server}/exe")).expect("the executable");
+    let ends = pipes_of(server);
+    let all = std::fs::read_dir("/proc").expect("processes").flatten();
+    let numbers = all.filter_map(|it| it.file_name().to_str().and_then(|it| it.parse::<u32>().ok()));
+    numbers
+        .filter(|pid| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let has_argument = words.split(|it| *it == 0).any(|it| it == argument.as_bytes());
+            has_argument
+                && std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|it| it == exe)
+                && std::fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|it| ends.contains(&it))
+        })
+        .collect()
+}
+
+/// The pipes that a process has open.
+fn pipes_of(process: u32) -> Vec<PathBuf> {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).expect("descriptors").flatten();
+    let targets = open.filter_map(|it| std::fs::read_link(it.path()).ok());
+    targets.filter(|it| it.to_string_lossy().starts_with("pipe:")).collect()
+}
+
+/// The first child of a process.
 fn helper_of(server: u32) -> Option<u32> {
     let children = std::fs::read_to_string(format!("/proc/{server}/task/{server}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()

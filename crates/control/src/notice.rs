@@ -149,6 +149,9 @@ pub struct NoticeState {
     pub failed: u64,
     /// Notices that were left out because too many were waiting.
     pub dropped: u64,
+    /// The reason why nothing can be delivered until the server is restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 #[cfg(test)]

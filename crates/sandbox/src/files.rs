@@ -12,16 +12,26 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 
 use crate::{Layer, Places};
 
-/// The directories that the process can change.
+/// The directories that the process can change, and the ports that it can connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reach(Option<Arc<[Node]>>);
+pub struct Reach {
+    /// `None` for all.
+    nodes: Option<Arc<[Node]>>,
+    /// `None` for all.
+    ports: Option<Arc<[u16]>>,
+}
 
 /// A directory by device and inode: the same object that the kernel's rule is about.
 type Node = (u32, u32, u64);
 
 impl Reach {
     pub(crate) fn everything() -> Self {
-        Self(None)
+        Self { nodes: None, ports: None }
+    }
+
+    /// True if the rules let the process connect to a TCP port.
+    pub fn has_port(&self, port: u16) -> bool {
+        self.ports.as_ref().is_none_or(|ports| ports.contains(&port))
     }
 
     /// True if the rules give access to a directory and all below it. Like the kernel, this walks up to the root of the
@@ -31,7 +41,7 @@ impl Reach {
     ///
     /// Those of opening the directory.
     pub fn covers(&self, directory: &Path) -> std::io::Result<bool> {
-        let Some(nodes) = &self.0 else { return Ok(true) };
+        let Some(nodes) = &self.nodes else { return Ok(true) };
         let mut fd = open(directory)?;
         let mut at = identity(&fd)?;
         for _ in 0..DEPTH_MAX {
@@ -68,11 +78,22 @@ pub(crate) fn restrict(strict: bool, places: &Places) -> (Layer, Reach) {
             (Layer::Missing(missing(&status.landlock)), Reach::everything())
         }
         Ok(status) => {
-            let reach = if strict { Reach(Some(nodes.into())) } else { Reach::everything() };
+            let reach = if strict {
+                Reach { nodes: Some(nodes.into()), ports: ports(places, &status.landlock) }
+            } else {
+                Reach::everything()
+            };
             (Layer::Active(described(strict, &status.landlock)), reach)
         }
         Err(error) => (Layer::Missing(format!("{NEEDS}: {error}")), Reach::everything()),
     }
+}
+
+/// The ports to which the process can connect; `None` if the kernel does not restrict that.
+fn ports(places: &Places, status: &LandlockStatus) -> Option<Arc<[u16]>> {
+    let is_restricted =
+        matches!(status, LandlockStatus::Available { effective_abi, .. } if *effective_abi >= ABI::V4);
+    is_restricted.then(|| DIRECTORY_SERVICES.iter().chain(&places.connect).copied().collect())
 }
 
 fn ruleset(strict: bool, places: &Places, nodes: &mut Vec<Node>) -> Result<RulesetCreated, RulesetError> {

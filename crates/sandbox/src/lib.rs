@@ -92,7 +92,7 @@ pub struct Report {
     pub calls: Layer,
     /// The capabilities; `None` if the process is not root.
     pub capabilities: Option<Held>,
-    /// The directories that the process can change.
+    /// The directories that the process can change, and the ports that it can connect to.
     pub reach: Reach,
 }
 

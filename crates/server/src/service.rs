@@ -191,6 +191,12 @@ impl Service {
         &self.metrics_addresses
     }
 
+    /// A sentence about what the sandbox keeps from the server that these settings would need; `None` if there is nothing.
+    /// They are in force after a restart.
+    pub fn out_of_reach(&self, settings: &Settings) -> Option<String> {
+        self.server.out_of_reach(settings)
+    }
+
     /// Replaces shares and users by those that `read` returns. Sessions continue; tree connects to shares that were
     /// removed end. Changes of other settings need a restart.
     pub fn reload<E>(&self, read: impl FnOnce() -> Result<(Settings, UserDb), E>) -> Result<(), E> {

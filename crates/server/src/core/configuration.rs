@@ -16,6 +16,7 @@ use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettin
 use crate::core::directory::{self, Directory};
 use crate::core::domain::Domain;
 use crate::core::limits;
+use crate::core::sandbox::webhook_out_of_reach;
 use crate::core::security::UserSids;
 use crate::core::server::Server;
 use crate::core::session::User;
@@ -133,6 +134,15 @@ impl Server {
     /// All shares, in no particular order.
     pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
         self.configuration.shares.read().values().map(Arc::clone).collect()
+    }
+
+    /// A sentence about what the sandbox keeps from the server that these settings would need; `None` if there is nothing.
+    /// The sandbox of a process cannot be widened.
+    pub(crate) fn out_of_reach(&self, settings: &Settings) -> Option<String> {
+        let (target, port) = webhook_out_of_reach(settings, &self.configuration.reach)?;
+        Some(format!(
+            "the sandbox in force does not let the server connect to port {port} of the webhook {target}; restart the server"
+        ))
     }
 
     /// Replaces shares, users and administrators. A share with another directory is a new share: its tree connects end.

@@ -5,10 +5,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use auth::UserDb;
-use sandbox::{Places, Report};
+use sandbox::{Places, Reach, Report};
 
 use crate::core::config::{NoticeTarget, Settings};
 use crate::core::identity::home_of;
+use crate::core::notices::shown;
 use crate::core::path_variables::constant_part;
 
 /// Puts the restrictions of the settings on the process, which must not have started a thread yet, and logs those that
@@ -64,11 +65,26 @@ fn places(settings: &Settings) -> Places {
         // Commands run in a process of their own, which is started before.
         if let NoticeTarget::Webhook { url, secret_file, ca_file } = &notice.target {
             read.extend([secret_file, ca_file].into_iter().filter_map(|it| directory(it)));
-            let usual = if url.scheme_str() == Some("https") { 443 } else { 80 };
-            connect.push(url.port_u16().unwrap_or(usual));
+            connect.push(port_of(url));
         }
     }
     Places { read, change, connect }
+}
+
+/// The port of a webhook.
+fn port_of(url: &hyper::Uri) -> u16 {
+    url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 })
+}
+
+/// The first webhook of the settings to whose port the sandbox does not let the server connect: its URL without the path,
+/// and the port.
+pub(crate) fn webhook_out_of_reach(settings: &Settings, reach: &Reach) -> Option<(String, u16)> {
+    settings.notices.iter().find_map(|notice| match &notice.target {
+        NoticeTarget::Webhook { url, .. } if !reach.has_port(port_of(url)) => {
+            Some((shown(&notice.target), port_of(url)))
+        }
+        NoticeTarget::Webhook { .. } | NoticeTarget::Command(_) => None,
+    })
 }
 
 /// The home directories of the accounts that are not in the usual place. Those of accounts that are added later can be

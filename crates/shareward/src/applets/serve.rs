@@ -138,6 +138,9 @@ fn reload(service: &Service, path: &Path, words: &Words, console: &mut Console) 
     let mut warning = None;
     let read = || {
         let settings = with_switches(setup::read(path)?, words)?;
+        if let Some(reason) = service.out_of_reach(&settings) {
+            return Err(Failure::Plain(reason));
+        }
         let (users, of_users) = setup::users(&settings.users_file)?;
         warning = of_users;
         Ok((settings, users))

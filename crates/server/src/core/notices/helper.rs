@@ -1,6 +1,9 @@
 //! The helper process that runs the commands of notices. The server's sandbox lets it execute no program, so this process
 //! is started before the server enters the sandbox. It gets the list of commands at its start, and the server names one
 //! of them by its number: a client that takes over the server cannot run other programs through the helper.
+//!
+//! It is two processes: the first one only starts the second one, which does the work, and starts it again if it dies. Both
+//! have the server's pipes. If both die, nothing can start them again, because the server itself cannot; the server says so.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read as _, Write};
@@ -20,6 +23,9 @@ use crate::core::config::{NoticeTarget, Settings};
 /// The only argument of the helper process.
 pub const HELPER_WORD: &str = "notice-helper";
 
+/// The variable with the commands, for the second process. Only the same user and root can read it.
+const COMMANDS_VARIABLE: &str = "SHAREWARD_NOTICE_COMMANDS";
+
 /// A request to the helper, on a line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
@@ -33,14 +39,19 @@ struct Job {
 
 /// An answer of the helper, on a line.
 #[derive(Debug, Serialize, Deserialize)]
-struct Done {
-    id: u64,
-    /// The reason of a failure.
-    error: Option<String>,
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    /// A command has ended; with the reason of a failure.
+    Done { id: u64, error: Option<String> },
+    /// The process that runs the commands has died and is started again; what it was doing is lost.
+    Restarted { reason: String },
 }
 
+/// The outcome of a command.
+type Outcome = Result<(), NotDelivered>;
+
 /// The deliveries that wait for the end of their command; `None` when the helper has ended.
-type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Option<String>>>>>>;
+type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Outcome>>>>>;
 
 /// The server's end of the helper process, which ends when this is dropped.
 pub(crate) struct Helper {
@@ -92,39 +103,68 @@ impl StartedHelper {
         let answered = Arc::clone(&waiting);
         std::thread::Builder::new().name(String::from("notices")).spawn(move || {
             for line in BufReader::new(output).lines() {
-                let done = line.ok().and_then(|line| serde_json::from_str::<Done>(&line).ok());
-                let Some(Done { id, error }) = done else { break };
-                let sender = answered.lock().as_mut().and_then(|all| all.remove(&id));
-                if let Some(sender) = sender {
-                    // The delivery may have given up.
-                    let _ = sender.send(error);
-                }
+                let Ok(line) = line else { break };
+                // A process that died may have left a part of a line.
+                let Ok(answer) = serde_json::from_str(&line) else { continue };
+                take_answer(&answered, answer);
             }
             // Those that wait learn that nobody answers.
             *answered.lock() = None;
+            tracing::error!(
+                "the process that runs the commands of notices has ended; commands run again after a restart of the server"
+            );
         })?;
         let input = Arc::new(Mutex::new(input));
         Ok(Helper { commands, input, waiting, last: Mutex::new(0), _child: child })
     }
 }
 
+/// Passes an answer to the deliveries that it is for.
+fn take_answer(waiting: &Waiting, answer: Answer) {
+    let mut waiting = waiting.lock();
+    let Some(all) = waiting.as_mut() else { return };
+    match answer {
+        Answer::Done { id, error } => {
+            if let Some(sender) = all.remove(&id) {
+                // The delivery may have given up.
+                let _ = sender.send(error.map_or(Ok(()), |error| Err(NotDelivered::ForGood(error))));
+            }
+        }
+        Answer::Restarted { reason } => {
+            tracing::warn!(reason, "the process that runs the commands of notices died and is started again");
+            for (_, sender) in all.drain() {
+                let reason = String::from("the process that runs commands has died");
+                let _ = sender.send(Err(NotDelivered::ForNow(reason)));
+            }
+        }
+    }
+}
+
 impl Helper {
-    /// True if the helper can run the command.
-    pub(super) fn knows(&self, command: &[String]) -> bool {
-        self.commands.iter().any(|it| it == command)
+    /// The reason why the command cannot run before the server is restarted; `None` if it can.
+    pub(super) fn problem(&self, command: &[String]) -> Option<&'static str> {
+        match self.commands.iter().any(|it| it == command) {
+            false => Some(NEW_COMMAND),
+            true => self.waiting.lock().is_none().then_some(HELPER_ENDED),
+        }
     }
 
     /// Runs the command with the notice on its standard input, and waits for its end.
     pub(super) async fn run(&self, command: &[String], notice: &Notice) -> Result<(), NotDelivered> {
         let text = serde_json::to_string(notice).map_err(|error| NotDelivered::ForGood(error.to_string()))?;
-        self.run_text(command, notice.event.name(), text).await.map_err(NotDelivered::ForGood)
+        self.try_to_run(command, notice.event.name(), text).await
     }
 
     /// Runs the command with a text on its standard input, and waits for its end. The error is the reason of a failure.
     pub(crate) async fn run_text(&self, command: &[String], event: &str, text: String) -> Result<(), String> {
-        let for_good = |reason: &str| reason.to_owned();
+        let ran = self.try_to_run(command, event, text).await;
+        ran.map_err(|(NotDelivered::ForNow(reason) | NotDelivered::ForGood(reason))| reason)
+    }
+
+    async fn try_to_run(&self, command: &[String], event: &str, text: String) -> Result<(), NotDelivered> {
+        let for_good = |reason: &str| NotDelivered::ForGood(reason.to_owned());
         let place = self.commands.iter().position(|it| it == command);
-        let place = place.ok_or_else(|| for_good("a new command runs only after a restart of the server"))?;
+        let place = place.ok_or_else(|| for_good(NEW_COMMAND))?;
         let (sender, receiver) = oneshot::channel();
         let id = {
             let mut last = self.last.lock();
@@ -133,7 +173,7 @@ impl Helper {
         };
         match self.waiting.lock().as_mut() {
             Some(waiting) => waiting.insert(id, sender),
-            None => return Err(for_good("the process that runs commands has ended")),
+            None => return Err(for_good(HELPER_ENDED)),
         };
         let job = Job { id, command: place, event: event.to_owned(), notice: text };
         let mut line = serde_json::to_vec(&job).map_err(|error| for_good(&error.to_string()))?;
@@ -143,29 +183,58 @@ impl Helper {
         let written = crate::core::blocking::run(move || input.lock().write_all(&line)).await;
         match written {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                return Err(for_good(&format!("the process that runs commands has ended: {error}")));
-            }
+            Ok(Err(error)) => return Err(for_good(&format!("{HELPER_ENDED}: {error}"))),
             Err(_) => return Err(for_good("the server stops")),
         }
-        match receiver.await {
-            Ok(None) => Ok(()),
-            Ok(Some(error)) => Err(error),
-            Err(_) => Err(for_good("the process that runs commands has ended")),
-        }
+        receiver.await.unwrap_or_else(|_| Err(for_good(HELPER_ENDED)))
     }
 }
 
-/// Runs the helper process: reads the commands and then requests from standard input, until that ends.
+/// Runs the helper process, until standard input ends.
 pub fn run_helper() -> io::Result<()> {
-    let mut lines = io::stdin().lock().lines();
-    let commands: Vec<Vec<String>> = match lines.next() {
-        Some(line) => serde_json::from_str(&line?)?,
-        None => return Ok(()),
-    };
+    match std::env::var(COMMANDS_VARIABLE) {
+        Ok(commands) => run_commands(&serde_json::from_str::<Vec<Vec<String>>>(&commands)?),
+        Err(_) => keep_running(),
+    }
+}
+
+/// Reads the commands from standard input and runs the process for them, again whenever it dies.
+fn keep_running() -> io::Result<()> {
+    let commands = first_line()?;
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let program = std::env::current_exe()?;
+    loop {
+        // It has the same standard input and output.
+        let status = Command::new(&program).arg(HELPER_WORD).env(COMMANDS_VARIABLE, &commands).status()?;
+        if status.success() {
+            return Ok(());
+        }
+        answer(&Answer::Restarted { reason: status.to_string() });
+        std::thread::sleep(RESTART_PAUSE);
+    }
+}
+
+/// The first line of standard input, of which nothing else is read: the rest is for another process.
+fn first_line() -> io::Result<String> {
+    let mut line = Vec::new();
+    let input = io::stdin();
+    loop {
+        let mut byte = [0];
+        if rustix::io::read(&input, &mut byte)? == 0 || byte == *b"\n" {
+            return String::from_utf8(line).map_err(io::Error::other);
+        }
+        line.extend(byte);
+    }
+}
+
+/// Reads requests from standard input and runs their commands, until it ends.
+fn run_commands(commands: &[Vec<String>]) -> io::Result<()> {
     let running = Arc::new((Mutex::new(0_usize), Condvar::new()));
-    for line in lines {
-        let job: Job = serde_json::from_str(&line?)?;
+    for line in io::stdin().lock().lines() {
+        // A process that died may have read the first part of a line. The server sends that request again.
+        let Ok(job) = serde_json::from_str::<Job>(&line?) else { continue };
         let command = commands.get(job.command).cloned();
         let (count, freed) = &*running;
         let mut now = count.lock();
@@ -180,7 +249,7 @@ pub fn run_helper() -> io::Result<()> {
                 Some(command) => run_command(&command, &job).err(),
                 None => Some(String::from("there is no such command")),
             };
-            answer(&Done { id: job.id, error });
+            answer(&Answer::Done { id: job.id, error });
             let (count, freed) = &*running;
             let mut now = count.lock();
             *now = now.saturating_sub(1);
@@ -191,8 +260,8 @@ pub fn run_helper() -> io::Result<()> {
 }
 
 /// Writes an answer; if the server is gone, nobody needs it.
-fn answer(done: &Done) {
-    let Ok(mut line) = serde_json::to_vec(done) else { return };
+fn answer(answer: &Answer) {
+    let Ok(mut line) = serde_json::to_vec(answer) else { return };
     line.push(b'\n');
     let mut output = io::stdout().lock();
     let _ = output.write_all(&line).and_then(|()| output.flush());
@@ -252,6 +321,15 @@ fn run_command(command: &[String], job: &Job) -> Result<(), String> {
     let said = heard.recv_timeout(SAID_TIME).ok().filter(|it| !it.is_empty());
     Err(format!("{program} ended with {status}{}", said.map(|it| format!(": {it}")).unwrap_or_default()))
 }
+
+/// The reason why a command does not run: the helper was started without it.
+pub(super) const NEW_COMMAND: &str = "a new command runs only after a restart of the server";
+
+/// The reason why no command runs.
+const HELPER_ENDED: &str = "the process that runs commands has ended; it needs a restart of the server";
+
+/// The pause before a helper that died is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// The commands that run at the same time: enough that one that hangs does not delay the others.
 const COMMANDS_AT_ONCE: usize = 4;

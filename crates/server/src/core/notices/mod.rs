@@ -68,13 +68,9 @@ impl Notices {
             let (sender, receiver) = channel(QUEUE);
             let queue = Arc::new(Queue { settings: notice.clone(), sender, counts: Counts::default() });
             let helper = self.helper.lock().clone();
-            if let NoticeTarget::Command(command) = &notice.target
-                && !helper.as_ref().is_some_and(|it| it.knows(command))
-            {
-                tracing::warn!(
-                    program = command.first(),
-                    "a new command of a notice runs only after a restart of the server; its notices are dropped until then"
-                );
+            if let Some(problem) = problem(&notice.target, helper.as_deref()) {
+                let target = shown(&notice.target);
+                tracing::warn!(target, problem, "notices cannot be delivered; they are dropped");
             }
             // The queue is not kept by its task: it ends when the settings no longer have it.
             bulkhead::spawn(deliver_all(notice.target.clone(), helper, Arc::downgrade(&queue), receiver));
@@ -96,7 +92,12 @@ impl Notices {
 
     /// The state of each notice of the settings.
     pub(crate) fn states(&self) -> Vec<NoticeState> {
-        self.queues.read().iter().map(|it| it.state()).collect()
+        let helper = self.helper.lock().clone();
+        let of = |queue: &Arc<Queue>| NoticeState {
+            problem: problem(&queue.settings.target, helper.as_deref()).map(str::to_owned),
+            ..queue.state()
+        };
+        self.queues.read().iter().map(of).collect()
     }
 
     /// Queues the notice where the settings want it. `is_meant` has the last word on each queue's settings.
@@ -142,13 +143,23 @@ impl Queue {
             delivered: self.counts.delivered.load(Relaxed),
             failed: self.counts.failed.load(Relaxed),
             dropped: self.counts.dropped.load(Relaxed),
+            problem: None,
         }
+    }
+}
+
+/// The reason why nothing can be delivered before the server is restarted; `None` if there is none.
+fn problem(target: &NoticeTarget, helper: Option<&Helper>) -> Option<&'static str> {
+    match (target, helper) {
+        (NoticeTarget::Webhook { .. }, _) => None,
+        (NoticeTarget::Command(command), Some(helper)) => helper.problem(command),
+        (NoticeTarget::Command(_), None) => Some(helper::NEW_COMMAND),
     }
 }
 
 /// The receiver for logs and lists: the program, or the host. The path of a URL is often the secret by which a chat lets
 /// others write to it.
-fn shown(target: &NoticeTarget) -> String {
+pub(crate) fn shown(target: &NoticeTarget) -> String {
     match target {
         NoticeTarget::Webhook { url, .. } => {
             let authority = url.authority().map(ToString::to_string).unwrap_or_default();
@@ -220,7 +231,7 @@ async fn deliver(target: &NoticeTarget, helper: Option<&Helper>, notice: &Notice
             }
             NoticeTarget::Command(command) => match helper {
                 Some(helper) => helper.run(command, notice).await,
-                None => Err(NotDelivered::ForGood(String::from("commands need a restart of the server"))),
+                None => Err(NotDelivered::ForGood(String::from(helper::NEW_COMMAND))),
             },
         };
         match outcome {
