@@ -235,6 +235,83 @@ async fn acts_are_chained_and_a_changed_act_is_found() {
     drop(server);
 }
 
+#[tokio::test]
+async fn a_file_that_a_rename_replaces_is_a_deletion_with_who_and_by_what() {
+    if !need(&["smbclient"]) {
+        return;
+    }
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let server = server(&subject);
+    do_as(&subject, "alice", "put /etc/hostname plan.odt");
+    do_as(&subject, "bob", "put /etc/hostname plan.tmp; rename plan.tmp plan.odt -f");
+    let words = ["plan.odt", "--share", "data", "--deleted"];
+    history_with(server, &words, &["plan.odt", "bob", "replaced by plan.tmp"]);
+    let json = history_with(server, &[&words[..], &["--json"]].concat(), &["replaced_by"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let deleted = &json["history"]["items"][0];
+    assert_eq!((&deleted["reason"], &deleted["replaced_by"]), (&"replaced".into(), &"plan.tmp".into()));
+    assert_eq!(deleted["new_path"], serde_json::Value::Null);
+    // A rename to a free name replaces nothing.
+    do_as(&subject, "bob", "rename plan.odt free.odt");
+    history_with(server, &["--renamed"], &["to free.odt"]);
+    server.net(&["net", "history", "free.odt", "--share", "data", "--deleted"]).success().never_says("free");
+}
+
+#[tokio::test]
+async fn drains_are_in_the_history_of_their_share() {
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let server = server(&subject);
+    let tree = tree(&subject, "alice", "data").await;
+    let _held = tree.create(&CreateParameters::read_write("held.txt")).await.expect("create");
+    server.net(&["share", "data", "/drain:1s", "/strict"]).success();
+    history_with(server, &["--drains"], &["begun", "done, 1 file closed", "data\\"]);
+    server.net(&["share", "data", "/undrain"]).success();
+    server.net(&["share", "other", "/drain"]).success();
+    let said = history_with(server, &["--share", "data", "--drains", "--csv"], &[",ended,"]);
+    said.never_says("other");
+    // Administrators' acts have them, too.
+    history_with(server, &["--acts"], &["begin drain: done", "end drain: done"]);
+}
+
+#[tokio::test]
+async fn histories_of_several_servers_are_merged_and_a_silent_server_is_named() {
+    if !need(&["smbclient"]) {
+        return;
+    }
+    let subjects = [(); 2].map(|()| Subject::Shareward(Shareward::start(&Setup::default())));
+    do_as(&subjects[0], "alice", "mkdir first");
+    do_as(&subjects[1], "alice", "mkdir second");
+    do_as(&subjects[0], "alice", "mkdir third");
+    for (subject, part) in [(&subjects[0], "third"), (&subjects[1], "second")] {
+        history_with(server(subject), &["--opened"], &[part]);
+    }
+    let [one, other] = [0, 1].map(|it| server(&subjects[it]).address().to_string());
+    let ask = |servers: &[&str], words: &[&str]| {
+        let user = subjects[0].user("admin");
+        let mut command = Command::new(testkit::shareward_binary());
+        command.args(["net", "history", "--opened", "--login", &user.name]);
+        for server in servers {
+            command.args(["--server", server]);
+        }
+        command.args(words).env("SHAREWARD_PASSWORD", &user.password);
+        run(command, b"", LIMIT)
+    };
+    let said = ask(&[&one, &other], &[]).success();
+    let places = ["first", "second", "third"].map(|it| said.stdout.find(it).expect("the directory"));
+    assert!(places.is_sorted(), "{}", said.text());
+    said.says("Server").says(&format!("The history of {one} begins"));
+    let csv = ask(&[&one, &other], &["--csv", "--no-header"]).success().stdout;
+    assert!(csv.lines().any(|it| it.starts_with(&format!("{other},")) && it.contains("second")), "{csv}");
+    let json: serde_json::Value =
+        serde_json::from_str(&ask(&[&one, &other], &["--json"]).success().stdout).expect("JSON");
+    assert_eq!(json["history"]["servers"][1]["server"], other, "{json}");
+    // Of both servers' entries, these are the latest.
+    let said = ask(&[&one, &other], &["--limit", "1"]).success();
+    said.says("third").never_says("second").says("There are earlier entries");
+    let silent = ask(&[&one, "127.0.0.1:1"], &[]).failure();
+    assert!(silent.stdout.contains("third") && silent.stderr.contains("127.0.0.1:1"), "{}", silent.text());
+}
+
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it == part)
 }

@@ -26,8 +26,9 @@ pub struct Event {
     /// The time.
     pub at: Option<Timestamp>,
     /// The kind: "connection_up", "connection_down", "session_up", "session_down", "tree_up", "tree_down", "opened",
-    /// "closed", "orphaned", "reclaimed", "locked", "refused", "deleted", "renamed", "break_sent", "break_timed_out",
-    /// "share_added", "share_changed", "share_removed". "lost" stands for events that are no longer available, and
+    /// "closed", "orphaned", "reclaimed", "locked", "refused", "deleted", "renamed", "break_sent",
+    /// "break_acknowledged", "break_timed_out", "drain_begun", "drain_done", "drain_ended", "share_added",
+    /// "share_changed", "share_removed". "lost" stands for events that are no longer available, and
     /// "begin" is the first line of every stream: its `id` is the number after which the stream begins.
     pub kind: String,
     /// The session's `SessionGlobalId`.
@@ -40,9 +41,9 @@ pub struct Event {
     pub path: Option<String>,
     /// The old path, for "renamed".
     pub from: Option<String>,
-    /// The account.
+    /// The account; the administrator of a drain.
     pub user: Option<String>,
-    /// The client's address.
+    /// The client's address; for a drain of one client, that client.
     pub computer: Option<String>,
     /// The reason that it ended or was refused.
     pub reason: Option<String>,
@@ -66,4 +67,10 @@ pub struct Event {
     /// The client of that open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder_computer: Option<String>,
+    /// The path of the file that took the name, for "deleted".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
+    /// The opens that were closed at the deadline, for "drain_done".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed: Option<u64>,
 }

@@ -36,8 +36,8 @@ pub struct HistoryQuery {
 pub struct HistoryEntry {
     /// The number of the entry; of an act, its number in the chain of acts.
     pub id: u64,
-    /// The kind: "session", "open", "deleted", "renamed", "refused", "logon_refused", "act"; "gap" stands for entries
-    /// that are missing.
+    /// The kind: "session", "open", "deleted", "renamed", "refused", "logon_refused", "drain", "act"; "gap" stands for
+    /// entries that are missing.
     pub kind: String,
     /// The time, or the beginning of a session or open.
     pub at: Timestamp,
@@ -49,9 +49,9 @@ pub struct HistoryEntry {
     pub path: Option<String>,
     /// The new path of a rename.
     pub new_path: Option<String>,
-    /// The account. In "logon_refused" anybody can have claimed it.
+    /// The account; the administrator of a drain. In "logon_refused" anybody can have claimed it.
     pub user: Option<String>,
-    /// The client's address; of an act, the place from which it was asked for.
+    /// The client's address; the client that is drained; of an act, the place from which it was asked for.
     pub computer: Option<String>,
     /// The `SessionGlobalId`, as it was then.
     pub session_id: Option<u32>,
@@ -63,7 +63,8 @@ pub struct HistoryEntry {
     pub bytes_read: Option<u64>,
     /// The bytes that were written through an open.
     pub bytes_written: Option<u64>,
-    /// The reason of the end, of the refusal or of the gap.
+    /// The reason of the end, of the refusal or of the gap; "replaced" for a file of which another one took the name;
+    /// "begun", "done" or "ended" for a drain.
     pub reason: Option<String>,
     /// The `FileGlobalId` of the open that stood in the way.
     pub holder_file_id: Option<u32>,
@@ -79,6 +80,10 @@ pub struct HistoryEntry {
     pub object: Option<String>,
     /// The outcome of an act.
     pub outcome: Option<String>,
+    /// The path of the file that took the name, for "deleted".
+    pub replaced_by: Option<String>,
+    /// The opens that were closed at the deadline of a drain.
+    pub closed: Option<u64>,
 }
 
 /// Another name of the file in the query.
@@ -116,6 +121,26 @@ pub struct History {
     /// The reason why nothing can be recorded at present; `None` if all is well, or for a caller who may not see
     /// everything.
     pub failure: Option<String>,
+}
+
+/// The state of the history of a server: what is written, and what had to be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryState {
+    /// True if the settings turn the history on.
+    pub enabled: bool,
+    /// The reason why nothing can be recorded at present; `None` if all is well.
+    pub failure: Option<String>,
+    /// The records that were written since the server started.
+    pub written: u64,
+    /// The events and records that wait for being written.
+    pub waiting: u64,
+    /// The records that were left out since the server started. The history has gaps where they are missing.
+    pub left_out: u64,
+    /// The bytes of the file, without its write-ahead log; `None` if it cannot be used.
+    pub bytes: Option<u64>,
+    /// The time of the oldest entry; `None` if there is none.
+    pub oldest: Option<Timestamp>,
 }
 
 impl Default for History {

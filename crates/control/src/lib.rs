@@ -43,7 +43,7 @@ pub use error::{Error, number};
 pub use event::{Event, EventQuery};
 pub use file::{Access, AccessBits, CloseFile, FileQuery, LockRange, OpenFile, permission};
 pub use group::{Group, GroupChange, GroupMember, NewGroup};
-pub use history::{History, HistoryEntry, HistoryName, HistoryQuery};
+pub use history::{History, HistoryEntry, HistoryName, HistoryQuery, HistoryState};
 pub use logon_hours::LogonHours;
 pub use maintenance::{
     AnnounceClose, AnnouncedClose, Drain, DrainPhase, DrainScope, EndDrain, Hold, HoldState, NewDrain,

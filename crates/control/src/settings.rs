@@ -45,6 +45,9 @@ pub struct Settings {
     /// The web console; `None` if the server has none, or if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub console: Option<ConsoleState>,
+    /// The history; `None` if unknown, or for a caller who may not read the statistics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<crate::HistoryState>,
 }
 
 /// The web console of a server.
@@ -175,6 +178,9 @@ pub struct Statistics {
     pub big_buffers_exhausted: Option<u64>,
     /// The number of times that request buffers ran out.
     pub request_buffers_exhausted: Option<u64>,
+    /// The history; `None` if the server does not report it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<crate::HistoryState>,
     /// Opens refused because of another open or of a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opens_refused: Option<u64>,

@@ -6,12 +6,12 @@ use control::{
     Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Connection,
     ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase, DrainScope, EndDrain, Ended, Error,
     Event, EventQuery, FileQuery, Grant, GrantRight, Group, GroupChange, GroupMember, History, HistoryEntry,
-    HistoryName, HistoryQuery, Hold, HoldState, LockRange, Logon, LogonHours, NewDrain, NewGroup, NewHold,
-    NewShare, NewUser, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules,
-    PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery,
-    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
-    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
-    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
+    HistoryName, HistoryQuery, HistoryState, Hold, HoldState, LockRange, Logon, LogonHours, NewDrain,
+    NewGroup, NewHold, NewShare, NewUser, NoticeState, OpenFile, Outcome, Page, PasswordChange,
+    PasswordRules, PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind,
+    RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session,
+    SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
+    StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -87,6 +87,7 @@ fn file() -> OpenFile {
         lock_ranges: vec![LockRange { offset: 0, length: u64::MAX, exclusive: true }],
         opened_at: Some(Timestamp(0)),
         realm: Some(String::new()),
+        waits_until: Some(Timestamp(0)),
         closing: Some(AnnouncedClose::default()),
         ..OpenFile::default()
     }
@@ -149,18 +150,34 @@ fn answers_fit_their_schemas() {
         bytes_written: Some(1),
         holder_user: Some(String::new()),
         holder_computer: Some(String::new()),
+        replaced_by: Some(String::new()),
+        closed: Some(1),
         ..Event::default()
     };
     fits("Event", &event);
     let (sandbox, password_rules) = (Some(Sandbox::default()), Some(PasswordRules::default()));
     let console = Some(ConsoleState::default());
-    let (drain, notices) = (Some(Drain::default()), vec![NoticeState::default()]);
-    fits("Settings", &Settings { sandbox, password_rules, console, drain, notices, ..Settings::default() });
+    let (drain, notices) = (
+        Some(Drain::default()),
+        vec![NoticeState { problem: Some(String::new()), ..NoticeState::default() }],
+    );
+    let history = Some(HistoryState { bytes: Some(1), ..HistoryState::default() });
+    let settings = Settings {
+        sandbox,
+        password_rules,
+        console,
+        drain,
+        notices,
+        history: history.clone(),
+        ..Settings::default()
+    };
+    fits("Settings", &settings);
     let times = vec![TimeClass { microseconds_max: Some(50), count: 1 }, TimeClass::default()];
     let requests = vec![RequestStatistics { times, ..RequestStatistics::default() }];
     let current = Some(CurrentCounts::default());
     let counter = Some(0);
     let statistics = Statistics {
+        history,
         opens_refused: counter,
         lock_conflicts: counter,
         breaks_sent: counter,

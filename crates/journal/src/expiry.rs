@@ -60,7 +60,7 @@ pub(crate) fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(u64::try_from(pages.saturating_mul(ask("PRAGMA page_size")?)).unwrap_or_default())
 }
 
-fn first_entry(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn first_entry(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     let first: Option<i64> = connection.query_row("SELECT min(id) FROM entry", [], |row| row.get(0))?;
     Ok(first.map(|id| EntryId(id).time_ms()))
 }

@@ -1,6 +1,8 @@
 //! The files of the journal: opening them, and moving damaged ones aside.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::Error;
-use crate::limits::{BUSY, DAMAGED_KEPT};
-use crate::schema::{APPLICATION, FORMAT, schema};
+use crate::limits::{BUSY, DAMAGED_KEPT, READER_CACHE_KIB};
+use crate::schema::{APPLICATION, FORMAT, SCHEMA, VIEWS, indices};
 
 /// The name of the journal in the state directory.
 pub const FILE: &str = "history.sqlite";
@@ -50,6 +52,8 @@ pub(crate) fn open_to_read(directory: &Path) -> Result<(Connection, PathBuf), Er
     let connection = Connection::open_with_flags(&path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))
         .map_err(|error| Error::of(&path, &error))?;
     connection.busy_timeout(BUSY).map_err(|error| Error::of(&path, &error))?;
+    let cache = format!("PRAGMA cache_size = -{READER_CACHE_KIB}");
+    connection.execute_batch(&cache).map_err(|error| Error::of(&path, &error))?;
     check(&connection, &path)?;
     Ok((connection, path))
 }
@@ -77,16 +81,46 @@ fn open_or_make(directory: &Path, path: &Path) -> Result<Connection, Error> {
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(broken)?;
     if version == 0 && tables == 0 {
-        let schema = schema();
         connection
             .execute_batch(&format!(
-                "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; {schema} COMMIT;"
+                "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; {SCHEMA} COMMIT;"
             ))
             .map_err(broken)?;
-        return Ok(connection);
     }
     check(&connection, path)?;
+    make_derived(&connection).map_err(broken)?;
     Ok(connection)
+}
+
+/// Makes the indices and views that are missing, and makes those anew that an older version made otherwise.
+fn make_derived(connection: &Connection) -> rusqlite::Result<()> {
+    let mut made: HashMap<String, String> = connection
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'view') AND sql IS NOT NULL")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut changes = String::new();
+    let indices = indices().into_iter().map(|(name, on)| ("INDEX", name, format!("ON {on}")));
+    let views = VIEWS.iter().map(|(name, select)| ("VIEW", *name, format!("AS {select}")));
+    for (what, name, definition) in indices.chain(views) {
+        let wanted = format!("CREATE {what} {name} {definition}");
+        match made.remove(name) {
+            Some(is) if is == wanted => {}
+            is => {
+                if is.is_some() {
+                    let _ = write!(changes, "DROP {what} {name}; ");
+                }
+                let _ = write!(changes, "{wanted}; ");
+            }
+        }
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let changed = connection.execute_batch(&format!("BEGIN IMMEDIATE; {changes} COMMIT;"));
+    if changed.is_err() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    changed
 }
 
 fn check(connection: &Connection, path: &Path) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use wire::{AccountName, FoldedName};
 
 use crate::limits::NAMES_REMEMBERED;
@@ -84,15 +84,25 @@ impl Interned {
             return Ok(*id);
         }
         let key = FoldedName::new(path);
-        connection
-            .prepare_cached(
-                "INSERT INTO place (share, path_key, path) VALUES (?1, ?2, ?3) \
-                 ON CONFLICT (share, path_key) DO UPDATE SET path = ?3",
-            )?
-            .execute(params![share, key.as_str(), path])?;
-        let id = connection
-            .prepare_cached("SELECT id FROM place WHERE share = ?1 AND path_key = ?2")?
-            .query_row(params![share, key.as_str()], |row| row.get(0))?;
+        let known = connection
+            .prepare_cached("SELECT id, path = ?3 FROM place WHERE share = ?1 AND path_key = ?2")?
+            .query_row(params![share, key.as_str(), path], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let id = match known {
+            Some((id, true)) => id,
+            Some((id, false)) => {
+                connection
+                    .prepare_cached("UPDATE place SET path = ?2 WHERE id = ?1")?
+                    .execute(params![id, path])?;
+                id
+            }
+            None => {
+                connection
+                    .prepare_cached("INSERT INTO place (share, path_key, path) VALUES (?1, ?2, ?3)")?
+                    .execute(params![share, key.as_str(), path])?;
+                connection.last_insert_rowid()
+            }
+        };
         self.make_room();
         self.places.entry(share).or_default().insert(path.into(), id);
         Ok(id)

@@ -18,6 +18,7 @@ mod query;
 mod reader;
 mod record;
 mod schema;
+mod search;
 mod writer;
 
 pub use chain::{Fault, Head, Verified, verify};
@@ -28,4 +29,4 @@ pub use names::FormerName;
 pub use query::{ClientCondition, Found, Kinds, Place, Query, UserCondition, Visible, Within};
 pub use reader::{Answer, Reader};
 pub use record::{Act, Blocker, Entry, EntryId, Finish, Kind, Person, PersonKind};
-pub use writer::{Batch, Writer};
+pub use writer::{Batch, Writer, Written};

@@ -29,9 +29,22 @@ pub const FOUND_MAX: usize = 10_000;
 /// names.
 pub const NAMES_FOLLOWED: usize = 64;
 
-/// The names below a directory that are looked up one by one. If there are more, the entries of the time are read and
-/// those of other directories left out.
+/// The names below a directory that are looked up one by one, in some milliseconds. If there are more, the latest entries
+/// of all names are read first.
 pub const NAMES_BELOW_MAX: usize = 2_000;
+
+/// The names below a directory that are looked up one by one after that. If there are more, the entries of all names are
+/// read and those of other directories left out.
+pub const NAMES_LOOKED_UP_MAX: usize = 25_000;
+
+/// The entries by which a query estimates how many it would have to read, for each way to them.
+pub const ESTIMATED_BY: usize = 30_000;
+
+/// The users or clients that are looked up one by one. If the query means more, the others are left out.
+pub const INDEX_VALUES_MAX: usize = 64;
+
+/// The memory for the pages that a query reads, in KiB: an entry and its names are read again and again.
+pub const READER_CACHE_KIB: usize = 32_768;
 
 /// The time that a query may take, in which some ten million entries are read. A query that takes longer fails.
 pub const QUERY_TIME_MAX: Duration = Duration::from_secs(10);

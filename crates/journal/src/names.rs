@@ -5,6 +5,7 @@ use wire::FoldedName;
 
 use crate::limits::NAMES_FOLLOWED;
 use crate::record::{EntryId, Kind};
+use crate::schema::IS_RARE;
 
 /// Another name that a file had before, or got later.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub(crate) fn follow(connection: &Connection, share: i64, path: &str) -> rusqlit
                 enter(
                     &mut spans,
                     Span {
-                        first: first.max(if span.direction == Direction::Former { span.first } else { 0 }),
+                        first,
                         last: it.id,
                         direction: Direction::Former,
                         share,
@@ -104,11 +105,12 @@ fn enter(spans: &mut Vec<Span>, span: Span) {
 /// The renames to a name (`into`) or away from it, in its time, the latest first.
 fn moves(connection: &Connection, span: &Span, into: bool) -> rusqlite::Result<Vec<Move>> {
     let (near, far) = if into { ("to_place", "place") } else { ("place", "to_place") };
-    let index = if into { "entry_to_place" } else { "entry_place" };
+    let index = if into { "entry_to_place" } else { "entry_place_rare" };
+    let is_rare = format!("e.{IS_RARE}");
     let question = format!(
         "SELECT e.id, far.path_key, far.path FROM entry e INDEXED BY {index} JOIN place far ON far.id = e.{far} \
          WHERE e.{near} = (SELECT id FROM place WHERE share = ?1 AND path_key = ?2) AND e.kind = ?3 \
-         AND e.id BETWEEN ?4 AND ?5 ORDER BY e.id DESC LIMIT ?6"
+         AND {is_rare} AND e.id BETWEEN ?4 AND ?5 ORDER BY e.id DESC LIMIT ?6"
     );
     let mut statement = connection.prepare_cached(&question)?;
     let mut found = Vec::new();
@@ -145,9 +147,9 @@ fn boundary(
 ) -> rusqlite::Result<Option<i64>> {
     let (relation, order) = if before { ("<", "DESC") } else { (">", "ASC") };
     let question = format!(
-        "SELECT e.id FROM entry e INDEXED BY entry_place \
+        "SELECT e.id FROM entry e INDEXED BY entry_place_rare \
          WHERE e.place = (SELECT id FROM place WHERE share = ?1 AND path_key = ?2) \
-         AND e.kind IN (3, 4) AND e.id {relation} ?3 ORDER BY e.id {order} LIMIT 1"
+         AND e.{IS_RARE} AND e.kind IN (3, 4) AND e.id {relation} ?3 ORDER BY e.id {order} LIMIT 1"
     );
     let found = connection
         .prepare_cached(&question)?

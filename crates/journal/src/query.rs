@@ -107,7 +107,7 @@ pub struct Found {
     pub share: Option<String>,
     /// The path in the share; the old one of a rename.
     pub path: Option<String>,
-    /// The new path of a rename.
+    /// The new path of a rename; of a deletion, the path of the file that took the name.
     pub to: Option<String>,
     /// The user.
     pub user: Option<String>,
@@ -123,7 +123,7 @@ pub struct Found {
     pub file: Option<u32>,
     /// The granted or requested access.
     pub access: Option<u32>,
-    /// The reason of the end or of the refusal.
+    /// The reason of the end, of the refusal or of the deletion; the step of a drain.
     pub reason: Option<String>,
     /// The bytes that were read.
     pub read: Option<u64>,
@@ -135,7 +135,7 @@ pub struct Found {
     pub blocker_client: Option<String>,
     /// The open that stood in the way.
     pub blocker_file: Option<u32>,
-    /// The number of missing entries, of a gap.
+    /// The number of missing entries, of a gap; of a drain, that of the opens that were closed.
     pub count: Option<u64>,
     /// The act.
     pub act: Option<String>,

@@ -42,11 +42,13 @@ pub enum Kind {
     LogonRefused = 6,
     /// Entries are missing.
     Gap = 7,
+    /// A drain has begun or ended.
+    Drain = 8,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Session,
         Self::Open,
         Self::Deleted,
@@ -54,6 +56,7 @@ impl Kind {
         Self::Refused,
         Self::LogonRefused,
         Self::Gap,
+        Self::Drain,
     ];
 
     pub(crate) fn of(number: i64) -> Option<Self> {
@@ -132,7 +135,7 @@ pub struct Entry<'a> {
     pub kind: Kind,
     /// The share and the path in it, with backslashes. The path of a rename is the old one.
     pub place: Option<(&'a str, &'a str)>,
-    /// The new path of a rename.
+    /// The new path of a rename; of a deletion, the path of the file that took the name.
     pub to: Option<&'a str>,
     /// The user.
     pub person: Option<Person<'a>>,
@@ -144,11 +147,11 @@ pub struct Entry<'a> {
     pub file: Option<u32>,
     /// The granted or requested access (MS-SMB2 2.2.13.1).
     pub access: Option<u32>,
-    /// The reason of a refusal or a gap.
+    /// The reason of a refusal, a deletion or a gap; the step of a drain.
     pub reason: Option<&'a str>,
     /// The open that stood in the way.
     pub blocker: Option<Blocker<'a>>,
-    /// The number of missing entries, of a gap.
+    /// The number of missing entries, of a gap; of a drain, that of the opens that were closed.
     pub count: Option<u64>,
     /// The end of a session, an open or a gap; `None` while it lasts.
     pub finish: Option<Finish<'a>>,

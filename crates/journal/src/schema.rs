@@ -1,20 +1,67 @@
 //! The format of the file. `docs/history.md` describes the views, which later formats keep.
 
+use std::fmt::Write as _;
+
 /// The format of the file (`PRAGMA user_version`).
 pub(crate) const FORMAT: i64 = 1;
 /// The file's owner (`PRAGMA application_id`): "ShwH".
 pub(crate) const APPLICATION: i64 = 0x5368_7748;
 
-/// The condition of the index of long entries, as queries have to repeat it.
+/// The condition of the indices of long entries, as queries have to repeat it.
 pub(crate) const IS_LONG: &str = "(kind <= 2 AND (finish IS NULL OR finish - id / 1000 >= 60000))";
 
-/// The condition of the index of rare entries, as queries have to repeat it.
+/// The condition of the indices of rare entries, as queries have to repeat it.
 pub(crate) const IS_RARE: &str = "kind >= 3";
 
-/// The tables, indices and views of the format.
-pub(crate) fn schema() -> String {
-    format!(
-        "
+/// The longest entries of the classes of long ones, in milliseconds: 4 minutes to half a year, each four times the one
+/// before. Class 0 is of entries without an end, and the one behind the last has no bound. A query for one time reads only
+/// the part of a class that can reach that time.
+pub(crate) const CLASSES_MS: [i64; 9] = [
+    240_000,
+    960_000,
+    3_840_000,
+    15_360_000,
+    61_440_000,
+    245_760_000,
+    983_040_000,
+    3_932_160_000,
+    15_728_640_000,
+];
+
+/// The class of a long entry, on the columns with this prefix.
+pub(crate) fn class_of(prefix: &str) -> String {
+    let mut text = format!("(CASE WHEN {prefix}finish IS NULL THEN 0");
+    for (class, most) in (1..).zip(CLASSES_MS) {
+        let _ = write!(text, " WHEN {prefix}finish - {prefix}id / 1000 < {most} THEN {class}");
+    }
+    let _ = write!(text, " ELSE {} END)", CLASSES_MS.len().saturating_add(1));
+    text
+}
+
+/// The names of the indices and what they are on. They are no part of the format: those of an older version are replaced
+/// when a journal is opened for writing.
+pub(crate) fn indices() -> Vec<(&'static str, String)> {
+    let of = |column: &str| format!("entry ({column}) WHERE {column} IS NOT NULL");
+    let rare_of = |column: &str| format!("entry ({column}) WHERE {column} IS NOT NULL AND {IS_RARE}");
+    vec![
+        ("entry_place", of("place")),
+        ("entry_place_rare", rare_of("place")),
+        ("entry_to_place", of("to_place")),
+        ("entry_person", of("person")),
+        ("entry_person_rare", rare_of("person")),
+        ("entry_by_person", of("by_person")),
+        ("entry_client", of("client")),
+        ("entry_client_rare", rare_of("client")),
+        ("entry_by_client", of("by_client")),
+        ("entry_rare", format!("entry (kind) WHERE {IS_RARE}")),
+        ("entry_long", format!("entry (place, finish) WHERE {IS_LONG}")),
+        ("entry_class", format!("entry ({}) WHERE {IS_LONG}", class_of(""))),
+        ("act_at", "act (at)".to_owned()),
+    ]
+}
+
+/// The tables of the format.
+pub(crate) const SCHEMA: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE text (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE person (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, domain TEXT NOT NULL, name TEXT NOT NULL,
@@ -25,47 +72,76 @@ CREATE TABLE place (id INTEGER PRIMARY KEY, share INTEGER NOT NULL, path_key TEX
 CREATE TABLE entry (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, place INTEGER, to_place INTEGER, person INTEGER,
     client INTEGER, session INTEGER, file INTEGER, access INTEGER, finish INTEGER, reason INTEGER, read INTEGER,
     written INTEGER, by_person INTEGER, by_client INTEGER, by_file INTEGER, count INTEGER) STRICT;
-CREATE INDEX entry_place ON entry (place, kind) WHERE place IS NOT NULL;
-CREATE INDEX entry_to_place ON entry (to_place) WHERE to_place IS NOT NULL;
-CREATE INDEX entry_long ON entry (place) WHERE {IS_LONG};
-CREATE INDEX entry_rare ON entry (kind) WHERE {IS_RARE};
 CREATE TABLE act (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, user TEXT NOT NULL, origin TEXT NOT NULL,
     act TEXT NOT NULL, object TEXT NOT NULL, outcome TEXT NOT NULL, hash BLOB NOT NULL) STRICT;
-CREATE INDEX act_at ON act (at);
+";
 
-CREATE VIEW history_sessions AS SELECT e.id, e.id / 1000 AS began_ms, e.finish AS ended_ms, r.text AS reason,
+/// The views and what they are on. As with indices, those of an older version are replaced.
+pub(crate) const VIEWS: &[(&str, &str)] = &[
+    (
+        "history_sessions",
+        "SELECT e.id, e.id / 1000 AS began_ms, e.finish AS ended_ms, r.text AS reason,
     u.name AS user, u.domain AS domain, c.text AS client, e.session AS session_id
     FROM entry e LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client
-    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 1;
-CREATE VIEW history_opens AS SELECT e.id, e.id / 1000 AS began_ms, e.finish AS ended_ms, r.text AS reason,
+    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 1",
+    ),
+    (
+        "history_opens",
+        "SELECT e.id, e.id / 1000 AS began_ms, e.finish AS ended_ms, r.text AS reason,
     s.name AS share, p.path AS path, u.name AS user, c.text AS client, e.session AS session_id, e.file AS file_id,
     e.access AS access, e.read AS bytes_read, e.written AS bytes_written
     FROM entry e LEFT JOIN place p ON p.id = e.place LEFT JOIN share s ON s.id = p.share
     LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client
-    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 2;
-CREATE VIEW history_deletions AS SELECT e.id, e.id / 1000 AS at_ms, s.name AS share, p.path AS path, u.name AS user,
-    c.text AS client, e.file AS file_id
+    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 2",
+    ),
+    (
+        "history_deletions",
+        "SELECT e.id, e.id / 1000 AS at_ms, s.name AS share, p.path AS path, u.name AS user,
+    c.text AS client, e.file AS file_id, r.text AS reason, q.path AS replaced_by
     FROM entry e LEFT JOIN place p ON p.id = e.place LEFT JOIN share s ON s.id = p.share
-    LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client WHERE e.kind = 3;
-CREATE VIEW history_renames AS SELECT e.id, e.id / 1000 AS at_ms, s.name AS share, p.path AS old_path,
+    LEFT JOIN place q ON q.id = e.to_place LEFT JOIN text r ON r.id = e.reason
+    LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client WHERE e.kind = 3",
+    ),
+    (
+        "history_renames",
+        "SELECT e.id, e.id / 1000 AS at_ms, s.name AS share, p.path AS old_path,
     q.path AS new_path, u.name AS user, c.text AS client, e.file AS file_id
     FROM entry e LEFT JOIN place p ON p.id = e.place LEFT JOIN share s ON s.id = p.share
     LEFT JOIN place q ON q.id = e.to_place
-    LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client WHERE e.kind = 4;
-CREATE VIEW history_refusals AS SELECT e.id, e.id / 1000 AS at_ms, r.text AS reason, s.name AS share, p.path AS path,
+    LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client WHERE e.kind = 4",
+    ),
+    (
+        "history_refusals",
+        "SELECT e.id, e.id / 1000 AS at_ms, r.text AS reason, s.name AS share, p.path AS path,
     u.name AS user, c.text AS client, e.access AS access, v.name AS holder_user, d.text AS holder_client,
     e.by_file AS holder_file_id
     FROM entry e LEFT JOIN place p ON p.id = e.place LEFT JOIN share s ON s.id = p.share
     LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client LEFT JOIN text r ON r.id = e.reason
-    LEFT JOIN person v ON v.id = e.by_person LEFT JOIN text d ON d.id = e.by_client WHERE e.kind = 5;
-CREATE VIEW history_logon_refusals AS SELECT e.id, e.id / 1000 AS at_ms, u.name AS user, u.domain AS domain,
+    LEFT JOIN person v ON v.id = e.by_person LEFT JOIN text d ON d.id = e.by_client WHERE e.kind = 5",
+    ),
+    (
+        "history_logon_refusals",
+        "SELECT e.id, e.id / 1000 AS at_ms, u.name AS user, u.domain AS domain,
     c.text AS client, r.text AS reason
     FROM entry e LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client
-    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 6;
-CREATE VIEW history_gaps AS SELECT e.id, e.id / 1000 AS began_ms, e.finish AS ended_ms, e.count AS missing,
-    r.text AS reason FROM entry e LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 7;
-CREATE VIEW history_acts AS SELECT number, at AS at_ms, user, origin, act, object, outcome, lower(hex(hash)) AS hash
-    FROM act;
-"
-    )
-}
+    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 6",
+    ),
+    (
+        "history_gaps",
+        "SELECT e.id, e.id / 1000 AS began_ms, e.finish AS ended_ms, e.count AS missing,
+    r.text AS reason FROM entry e LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 7",
+    ),
+    (
+        "history_acts",
+        "SELECT number, at AS at_ms, user, origin, act, object, outcome, lower(hex(hash)) AS hash
+    FROM act",
+    ),
+    (
+        "history_drains",
+        "SELECT e.id, e.id / 1000 AS at_ms, r.text AS step, s.name AS share, c.text AS client, u.name AS user,
+    e.count AS closed
+    FROM entry e LEFT JOIN place p ON p.id = e.place LEFT JOIN share s ON s.id = p.share
+    LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client
+    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 8",
+    ),
+];

@@ -11,6 +11,7 @@ use crate::files::{self, Opened};
 use crate::intern::Interned;
 use crate::limits::LOG_BYTES_MAX;
 use crate::record::{Act, Entry, EntryId, Finish, Kind, PER_MS};
+use crate::schema::{IS_LONG, class_of};
 
 /// The writer of a journal. There is one for each journal.
 #[derive(Debug)]
@@ -52,12 +53,12 @@ impl Writer {
         Ok((writer, Opened { moved_aside: Some((aside, damage.to_string())), ..opened }))
     }
 
-    /// Writes a batch, all of it or nothing, and returns the head of the chain of acts if the batch has acts.
+    /// Writes a batch, all of it or nothing.
     pub fn write(
         &mut self,
         now_ms: i64,
         fill: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
-    ) -> Result<Option<Head>, Error> {
+    ) -> Result<Written, Error> {
         let log = files::beside(&self.path, "-wal");
         if std::fs::metadata(log).is_ok_and(|it| it.len() > LOG_BYTES_MAX) {
             // The log begins anew if nobody holds it open any more.
@@ -83,7 +84,7 @@ impl Writer {
         &mut self,
         now_ms: i64,
         fill: impl FnOnce(&mut Batch<'_>) -> Result<(), Error>,
-    ) -> Result<Option<Head>, Error> {
+    ) -> Result<Written, Error> {
         let path = &self.path;
         let broken = |error: rusqlite::Error| Error::of(path, &error);
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(broken)?;
@@ -93,9 +94,11 @@ impl Writer {
             interned: &mut self.interned,
             last: &mut self.last,
             acts: Vec::new(),
+            inserted: 0,
         };
         fill(&mut batch)?;
         let acts = std::mem::take(&mut batch.acts);
+        let records = batch.inserted.saturating_add(acts.len());
         let head = chain::append(&self.connection, &acts).map_err(broken)?;
         self.connection
             .prepare_cached("INSERT INTO meta (name, value) VALUES ('written_ms', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1")
@@ -106,7 +109,7 @@ impl Writer {
             // Acts are on the disk before anything else is written.
             self.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").map_err(broken)?;
         }
-        Ok(head)
+        Ok(Written { head, records })
     }
 
     /// Deletes what is older than the bounds allow, a part at a time. The caller calls again while there is more.
@@ -127,15 +130,23 @@ impl Writer {
         expiry::used_bytes(&self.connection).map_err(|error| self.broken(&error))
     }
 
+    /// The time of the oldest entry, in milliseconds since the Unix epoch; `None` if there is none.
+    pub fn oldest_ms(&self) -> Result<Option<i64>, Error> {
+        expiry::first_entry(&self.connection).map_err(|error| self.broken(&error))
+    }
+
     /// Gives an end to all sessions and opens that have none: the time at which something was last written.
     fn finish_all(&self) -> Result<usize, Error> {
         let finish = || {
             self.connection.execute("INSERT OR IGNORE INTO text (text) VALUES (?1)", [SERVER_LOST])?;
+            let is_lasting = format!("{IS_LONG} AND {} = 0", class_of(""));
             self.connection.execute(
-                "UPDATE entry INDEXED BY entry_long SET \
-                 finish = max(id / 1000, coalesce((SELECT value FROM meta WHERE name = 'written_ms'), 0)), \
-                 reason = (SELECT id FROM text WHERE text = ?1) \
-                 WHERE (kind <= 2 AND (finish IS NULL OR finish - id / 1000 >= 60000)) AND finish IS NULL",
+                &format!(
+                    "UPDATE entry SET \
+                     finish = max(id / 1000, coalesce((SELECT value FROM meta WHERE name = 'written_ms'), 0)), \
+                     reason = (SELECT id FROM text WHERE text = ?1) \
+                     WHERE id IN (SELECT id FROM entry INDEXED BY entry_class WHERE {is_lasting})"
+                ),
                 [SERVER_LOST],
             )
         };
@@ -156,6 +167,15 @@ impl Writer {
 /// The reason of an end that nobody has recorded: the server was killed, or the machine stopped.
 const SERVER_LOST: &str = "server_lost";
 
+/// A batch that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The head of the chain of acts, if the batch has acts.
+    pub head: Option<Head>,
+    /// The number of entries and acts that were added.
+    pub records: usize,
+}
+
 /// A batch that is being written.
 pub struct Batch<'a> {
     connection: &'a Connection,
@@ -163,6 +183,8 @@ pub struct Batch<'a> {
     interned: &'a mut Interned,
     last: &'a mut EntryId,
     acts: Vec<Act>,
+    /// The number of entries that were added.
+    inserted: usize,
 }
 
 impl Batch<'_> {
@@ -192,7 +214,9 @@ impl Batch<'_> {
 
     /// Adds an entry.
     pub fn insert(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
-        self.try_insert(entry).map_err(|error| Error::of(self.path, &error))
+        self.try_insert(entry).map_err(|error| Error::of(self.path, &error))?;
+        self.inserted = self.inserted.saturating_add(1);
+        Ok(())
     }
 
     fn try_insert(&mut self, entry: &Entry<'_>) -> rusqlite::Result<()> {

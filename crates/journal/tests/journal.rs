@@ -71,6 +71,7 @@ impl Journal {
                 Ok(())
             })
             .unwrap()
+            .head
             .unwrap()
     }
 
@@ -387,4 +388,85 @@ fn views_have_the_documented_columns() {
     for view in ["sessions", "deletions", "refusals", "logon_refusals", "gaps"] {
         assert_eq!(ask(&format!("SELECT '' || count(*) FROM history_{view}")), "0");
     }
+}
+
+#[test]
+fn a_file_that_another_one_replaced_is_found_by_its_own_name_only() {
+    let mut journal = Journal::new();
+    journal.open("early", "plan.tmp", START - 5, Some(START - 4));
+    journal.open("earlier", "plan.odt", START - 3, Some(START - 2));
+    journal.change(Kind::Deleted, "plan.odt", Some("plan.tmp"), START);
+    journal.change(Kind::Renamed, "plan.tmp", Some("plan.odt"), START + 1);
+    let deleted = Kinds { entries: vec![Kind::Deleted], acts: false };
+    assert_eq!(journal.find(&Query { kinds: deleted, ..at("plan.odt") }), ["Deleted plan.odt alice"]);
+    let found = Reader::open(journal.path()).unwrap().answer(&at("plan.odt")).unwrap().found;
+    let deleted = found.iter().find(|it| it.kind == Some(Kind::Deleted)).unwrap();
+    assert_eq!(deleted.to.as_deref(), Some("plan.tmp"));
+    // The file of before is not the one that has the name now.
+    journal.change(Kind::Renamed, "plan.odt", Some("kept.odt"), START + 2);
+    let found = Reader::open(journal.path()).unwrap().answer(&at("kept.odt")).unwrap().found;
+    let users: Vec<_> =
+        found.iter().filter(|it| it.kind == Some(Kind::Open)).map(|it| it.user.clone()).collect();
+    assert_eq!(users, [Some("early".to_owned())]);
+}
+
+#[test]
+fn a_journal_that_turns_out_to_be_damaged_is_replaced() {
+    let mut journal = Journal::new();
+    journal.open("alice", "a", START, Some(START + 1));
+    let Journal { directory, writer } = journal;
+    drop(writer);
+    let path = directory.path().join(journal::FILE);
+    let garbage = "garbage".repeat(1_000);
+    fs::write(&path, &garbage).unwrap();
+    fs::write(directory.path().join("history.sqlite-wal"), "log").unwrap();
+    let damage = Error::Damaged { path, reason: "a page is malformed".into() };
+    let (writer, opened) = Writer::replace_damaged(directory.path(), START + 7, &damage).unwrap();
+    let (aside, reason) = opened.moved_aside.expect("moved aside");
+    assert_eq!(fs::read_to_string(&aside).unwrap(), garbage);
+    assert!(aside.to_string_lossy().ends_with(&format!("history.sqlite.damaged-{}", START + 7)), "{aside:?}");
+    assert!(reason.contains("a page is malformed"), "{reason}");
+    let log = format!("{}-wal", aside.display());
+    assert_eq!(fs::read_to_string(log).unwrap(), "log", "what belongs to it is kept with it");
+    let mut journal = Journal { directory, writer };
+    journal.open("bob", "b", START + 10, Some(START + 11));
+    assert_eq!(journal.find(&at("")), ["Open b bob"]);
+}
+
+#[test]
+fn indices_and_views_of_an_older_version_are_made_anew() {
+    let mut journal = Journal::new();
+    journal.open("alice", "a", START, Some(START + 1));
+    let Journal { directory, writer } = journal;
+    drop(writer);
+    let file = directory.path().join(journal::FILE);
+    let connection = Connection::open(&file).unwrap();
+    connection
+        .execute_batch(
+            "DROP INDEX entry_person; DROP INDEX entry_place; CREATE INDEX entry_place ON entry (place, kind); \
+             DROP VIEW history_deletions; CREATE VIEW history_deletions AS SELECT id FROM entry WHERE kind = 3; \
+             CREATE INDEX mine ON entry (count);",
+        )
+        .unwrap();
+    let definitions = || {
+        let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<rusqlite::Result<Vec<(String, Option<String>)>>>().unwrap()
+    };
+    let before = definitions();
+    let (writer, opened) = Writer::open(directory.path(), START + 5).unwrap();
+    assert_eq!(opened.moved_aside, None);
+    let after = definitions();
+    assert_ne!(before, after);
+    let own = |all: &[(String, Option<String>)]| -> Vec<_> {
+        all.iter().filter(|(name, _)| name != "mine").cloned().collect()
+    };
+    let fresh = Journal::new();
+    let other = Connection::open(fresh.path().join(journal::FILE)).unwrap();
+    let mut statement = other.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let fresh: Vec<(String, Option<String>)> = rows.collect::<rusqlite::Result<_>>().unwrap();
+    assert_eq!(own(&after), fresh);
+    assert!(after.iter().any(|(name, _)| name == "mine"), "those of others stay");
+    assert_eq!(Journal { directory, writer }.find(&at("")), ["Open a alice"]);
 }

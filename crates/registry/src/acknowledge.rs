@@ -66,7 +66,10 @@ impl<S: Shell> State<S> {
             return Err(AcknowledgeLeaseError::BadState);
         }
         lease.breaking = None;
-        let file = lease.file;
+        let (file, open) = (lease.file, lease.opens.first().copied());
+        if let Some(open) = open {
+            self.report_acknowledged(open, now);
+        }
         self.deadlines.clear(breaking.deadline, Deadline::LeaseBreak(id));
         self.set_lease_state(id, state);
         let mut effects = Effects::none();
@@ -118,6 +121,7 @@ impl<S: Shell> State<S> {
         let Caching::Oplock { breaking: Some(breaking), .. } = caching else {
             return Err(NotBreaking);
         };
+        self.report_acknowledged(info.global_id, now);
         if level != OplockLevel::LEVEL_II && level != OplockLevel::NONE {
             // The client has answered, although wrongly, so requests that wait for the break continue.
             self.finish_oplock_break(info.global_id, OplockLevel::NONE, effects);
@@ -135,6 +139,12 @@ impl<S: Shell> State<S> {
         self.set_oplock(id, level, None);
         if let Some(file) = self.opens.get(&id).and_then(|open| open.target.file()) {
             self.wake(file, effects);
+        }
+    }
+
+    fn report_acknowledged(&mut self, id: FileGlobalId, now: Time) {
+        if let Some(open) = self.opens.get(&id) {
+            self.events.push(now, EventKind::BreakAcknowledged { open: open.event(id) });
         }
     }
 

@@ -44,6 +44,7 @@
 //! | snapshots of sessions, files, tree connects | the requested part; entries with many locks or tree connects make it shorter |
 //! | `refusals` | the refusals that are remembered ([`REFUSALS`](crate::limits::REFUSALS)) |
 //! | `events_after` | the requested number, up to those that are remembered ([`EVENTS`](crate::limits::EVENTS)) |
+//! | `opens_of_share` | the directories that the share has had while files are open |
 //! | `share_snapshots`, `shares`, `connections_of`, `connection_snapshots` | administrators only: shares, connections |
 //! | `sessions_after` (the server's `refresh_users`) | the requested number: 256 by the server |
 //! | `set_administrator` | channels of a session ([`CHANNELS_PER_SESSION`](crate::limits::CHANNELS_PER_SESSION)) |

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wire::{AccessMask, FileGlobalId, SessionGlobalId, TreeGlobalId};
 
-use crate::{CloseReason, ConnectionId, EndReason, Owner, Refusal, Removal, Shell, State, Time};
+use crate::{CloseReason, ConnectionId, EndReason, OpenRef, Owner, Refusal, Removal, Shell, State, Time};
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,20 +77,51 @@ pub enum EventKind {
     Locked { open: EventOpen },
     /// An open, a lock or a transfer was refused.
     Refused { refusal: Arc<Refusal> },
-    /// A file, directory or stream was deleted. The open is that which requested the delete; it may have ended before.
-    Deleted { open: EventOpen },
+    /// A file, directory or stream was deleted, or another file took its name. The open is that which requested it, with
+    /// the path of the file that is gone; it may have ended before. `replaced_by` is the file that took the name.
+    Deleted { open: EventOpen, replaced_by: Option<Arc<str>> },
     /// A file, directory or stream was renamed: `open` has the new path.
     Renamed { open: EventOpen, from: Arc<str> },
     /// A break was sent to a client.
     BreakSent { open: EventOpen },
+    /// A client has acknowledged a break.
+    BreakAcknowledged { open: EventOpen },
     /// A client did not answer a break in time.
     BreakTimedOut { open: EventOpen },
+    /// A drain has begun or ended.
+    Drain { drain: Arc<DrainEvent> },
     /// A share was added.
     ShareAdded { share: Arc<str> },
     /// The definition of a share was changed.
     ShareChanged { share: Arc<str> },
     /// A share was removed.
     ShareRemoved { share: Arc<str> },
+}
+
+/// A step of a drain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainEvent {
+    /// The step.
+    pub step: DrainStep,
+    /// The share that is drained, by its name.
+    pub share: Option<Arc<str>>,
+    /// The client that is drained. Without a share and a client, it is the whole server.
+    pub client: Option<Arc<str>>,
+    /// The administrator.
+    pub by: Arc<str>,
+    /// The number of opens that were closed at the deadline.
+    pub closed: usize,
+}
+
+/// The steps of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainStep {
+    /// No new opens are admitted.
+    Begun,
+    /// Nothing is open any more.
+    Done,
+    /// An administrator has ended it.
+    Ended,
 }
 
 /// A part of the event stream.
@@ -142,7 +173,21 @@ impl<S: Shell> State<S> {
 
     /// Adds the event that a [`Removal`] was carried out.
     pub fn deleted(&mut self, removal: &Removal<S>, now: Time) {
-        self.events.push(now, EventKind::Deleted { open: removal.of.clone() });
+        self.events.push(now, EventKind::Deleted { open: removal.of.clone(), replaced_by: None });
+    }
+
+    /// Adds the event that the file of this open takes the name of another one, which is gone.
+    pub fn replaced(&mut self, open: impl Into<OpenRef>, path: &str, now: Time) {
+        let Ok(id) = self.open_global(open.into()) else { return };
+        let Some(open) = self.opens.get(&id) else { return };
+        let replaced_by = Some(open.path.clone());
+        let open = EventOpen { path: path.into(), is_directory: false, ..open.event(id) };
+        self.events.push(now, EventKind::Deleted { open, replaced_by });
+    }
+
+    /// Adds the event of a step of a drain.
+    pub fn drain_event(&mut self, drain: DrainEvent, now: Time) {
+        self.events.push(now, EventKind::Drain { drain: Arc::new(drain) });
     }
 
     /// The number of the latest event. A reader that starts there gets later events only.

@@ -94,7 +94,7 @@ pub use effects::{
     BreakKind, BreakNotice, Cancelled, CloseReason, Dropped, Effects, EndReason, Outcome, SessionEnded,
     TreeEnded,
 };
-pub use events::{Event, EventKind, EventOpen, EventUse, Events};
+pub use events::{DrainEvent, DrainStep, Event, EventKind, EventOpen, EventUse, Events};
 pub use file::{FileKey, FileShared, FileSummary, OpenTarget};
 pub use holds::{HOLDS, Hold, HoldId, HoldPlace, HoldRefused};
 pub use ids::{ConnectionId, LeaseId, RequestKey};

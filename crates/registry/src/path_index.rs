@@ -36,6 +36,12 @@ impl Paths {
         }
     }
 
+    /// The number of opens in a share.
+    pub(crate) fn count_of_share(&self, id: u32) -> usize {
+        let places = self.0.range((id, FileKey::MIN)..=(id, FileKey::MAX));
+        places.map(|(_, opens)| opens.len()).fold(0, usize::saturating_add)
+    }
+
     /// The opens by exactly this folded path, after the one that was last seen.
     fn at<'a>(
         &'a self,

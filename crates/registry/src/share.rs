@@ -142,6 +142,11 @@ impl<S: Shell> State<S> {
         self.removed_shares.remove(&id);
     }
 
+    /// The number of opens in the share with this number, known from the index of paths.
+    pub fn opens_of_share(&self, id: u32) -> usize {
+        self.paths.count_of_share(id)
+    }
+
     /// A share's definition.
     pub fn share(&self, name: &str) -> Option<&ShareDefinition> {
         self.shares.get(&ShareName::new(name)).map(|it| &it.definition)

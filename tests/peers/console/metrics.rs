@@ -43,6 +43,14 @@ async fn figures_follow_the_server() {
     assert_eq!(value(&after, "shareward_sessions"), 1.0);
     assert_eq!(value(&after, "shareward_tree_connects"), 1.0);
     assert!(after.contains("shareward_share_tree_connects{share=\"data\"} 1"), "{after}");
+    assert!(after.contains("shareward_share_opens{share=\"data\"} 0"), "{after}");
+    let file = tree.create(&client::smb::CreateParameters::read_write("x")).await.expect("create");
+    let text = with_history(&console);
+    assert!(text.contains("shareward_share_opens{share=\"data\"} 1"), "{text}");
+    assert_eq!(value(&text, "shareward_history_failing"), 0.0);
+    assert_eq!(value(&text, "shareward_history_records_left_out_total"), 0.0);
+    assert!(value(&text, "shareward_history_size_bytes") > 4096.0);
+    drop(file);
     assert_eq!(value(&after, "shareward_logon_failures_total"), failures);
     let connects = "shareward_requests_total{command=\"tree_connect\",result=\"success\"}";
     assert_eq!((value(&before.body, connects), value(&after, connects)), (0.0, 1.0));
@@ -81,6 +89,20 @@ fn metrics_of_the_console_need_a_token_or_a_right() {
     assert_eq!(console.get_as(&console.log_on("alice"), "/metrics").status, 403);
 }
 
+/// The metrics, once the history has records.
+fn with_history(console: &Console) -> String {
+    let begun = Instant::now();
+    loop {
+        let text = console.get("/metrics").body;
+        let written = text.lines().find_map(|it| it.strip_prefix("shareward_history_records_written_total "));
+        if written.is_some_and(|it| it != "0") {
+            return text;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// The names of metrics that a text uses.
 fn names(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -96,7 +118,13 @@ fn dashboard_and_alerts_use_metrics_that_exist() {
     );
     let server = Shareward::start(&Setup { extra, ..Setup::default() });
     let console = Console { address: listener(&server, "metrics on http://"), server };
-    let text = console.get("/metrics").body;
+    // The history has a size when its file is there.
+    let begun = Instant::now();
+    let mut text = console.get("/metrics").body;
+    while !text.contains("shareward_history_size_bytes ") && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+        text = console.get("/metrics").body;
+    }
     let samples: BTreeSet<_> = text
         .lines()
         .filter(|line| !line.starts_with('#'))

@@ -129,6 +129,14 @@ fn without_times(line: &str) -> String {
 
 /// `N` for the values of JSON's fields that only grow with time.
 fn without_counts(line: &str) -> String {
+    // The line about the history.
+    if line.contains(" written, ") && line.ends_with(" left out") {
+        let words = line.split(' ').map(|word| {
+            let is_number = word.starts_with(|it: char| it.is_ascii_digit());
+            if is_number { "N" } else { word }
+        });
+        return words.collect::<Vec<_>>().join(" ");
+    }
     let mut done = line.to_owned();
     for field in GROWING {
         let name = format!("\"{field}\":");
@@ -189,7 +197,7 @@ fn without_askers(line: &str) -> String {
     format!("{before}*{}{after}", " ".repeat(space))
 }
 
-const GROWING: [&str; 15] = [
+const GROWING: [&str; 18] = [
     "idle_seconds",
     "active_seconds",
     "ActiveTime",
@@ -205,4 +213,7 @@ const GROWING: [&str; 15] = [
     "ConnectionID",
     "files_per_session_max",
     "users_max",
+    "written",
+    "waiting",
+    "bytes",
 ];

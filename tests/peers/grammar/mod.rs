@@ -40,6 +40,7 @@ async fn commands_that_list() {
     check!("file_forms", stage.play(files::FORMS));
     check!("file_wrong", stage.play(files::WRONG));
     check!("who_and_wait", stage.play(server::WHO));
+    check!("history", stage.play(server::HISTORY));
     check!("server", stage.play(server::LISTED));
     check!("server_wrong", stage.play(server::WRONG));
     check!("openfiles", stage.play(programs::OPENFILES));

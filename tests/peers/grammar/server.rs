@@ -25,6 +25,24 @@ pub(super) const WHO: &[Line] = &[
     line("net wait --json"),
 ];
 
+pub(super) const HISTORY: &[Line] = &[
+    line("net history //server/data/plan/cached.docx --opened"),
+    line("net history cached.docx --share data"),
+    line("net history //server/data/nothing.txt --json"),
+    line("net history //server/data/nothing.txt --deleted --csv"),
+    line("net history //server/nothing/a.txt"),
+    line("net history a.txt --share nothing"),
+    line("net history a b"),
+    line("net history --at noonish"),
+    line("net history --at 2999-01-01"),
+    line("net history --at now --since 1h"),
+    line("net history --since '1h ago' --until '2h ago'"),
+    line("net history --limit 0"),
+    line("net history --user"),
+    line("net history --foo"),
+    line("net history --json=wmi"),
+];
+
 pub(super) const LISTED: &[Line] = &[
     line("net config"),
     line("net config server"),

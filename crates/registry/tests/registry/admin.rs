@@ -457,7 +457,7 @@ fn renames_and_deletes_that_were_carried_out_are_events() {
         .map(|event| match &event.kind {
             EventKind::Renamed { open, from } => format!("renamed {from} {}", open.path),
             EventKind::Closed { .. } => String::from("closed"),
-            EventKind::Deleted { open } => format!("deleted by {}", open.owner.user),
+            EventKind::Deleted { open, .. } => format!("deleted by {}", open.owner.user),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry::{CLIENT_DRAINS, Drain, DrainPhase, DrainScope, FileSnapshot, SHARE_DRAINS, ShareKind};
+use registry::{
+    CLIENT_DRAINS, Drain, DrainPhase, DrainScope, DrainStep, FileSnapshot, SHARE_DRAINS, ShareKind,
+};
 
 use super::walk::walk;
 use super::{Caller, Ended, Error, Explained, Own, Right, audit, check, maintenance, scope};
@@ -78,6 +80,7 @@ pub(crate) fn begin_drain(
     audit::act(server, caller, "begin drain", &object, &Ok(Ended::default()));
     maintenance::changed(server, &drain.scope);
     let state = left(server, drain);
+    maintenance::add_event(server, &state.drain, DrainStep::Begun, &caller.user, 0);
     maintenance::report_begun(server, &state);
     Ok(state)
 }
@@ -101,6 +104,7 @@ pub(crate) fn end_drain(
     audit::act(server, caller, "end drain", &described(&drain), &Ok(Ended::default()));
     maintenance::changed(server, scope);
     let state = left(server, drain);
+    maintenance::add_event(server, &state.drain, DrainStep::Ended, &caller.user, 0);
     maintenance::report_lifted(server, caller, &state);
     Ok(state)
 }

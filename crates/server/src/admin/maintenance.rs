@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use control::{Notice, NoticeEvent, Outcome};
 use futures_util::StreamExt as _;
-use registry::{AnnouncedClose, Drain, DrainPhase, DrainScope, Drained, FileSnapshot, Time};
+use registry::{
+    AnnouncedClose, Drain, DrainEvent, DrainPhase, DrainScope, DrainStep, Drained, FileSnapshot, Time,
+};
 use serde::{Deserialize, Serialize};
 use wire::{FileGlobalId, ShareName};
 
@@ -102,6 +104,7 @@ async fn close_rest(server: &Arc<Server>, drain: Drain) {
         &Ok(Ended { sessions: 0, files, outcome: None }),
     );
     changed(server, &done.scope);
+    add_event(server, &done, DrainStep::Done, &done.by, files);
     report_done(server, &done, drained);
     if done.then_stop {
         server.running.stop();
@@ -191,17 +194,29 @@ impl Kept {
     }
 }
 
-/// A notice about a drain.
-fn about_drain(server: &Server, event: NoticeEvent, drain: &Drain) -> Notice {
-    let (mut share, mut computer) = (None, None);
+/// The share and the client that a drain is about.
+fn subject(server: &Server, drain: &Drain) -> (Option<String>, Option<String>) {
     match &drain.scope {
-        DrainScope::Server => {}
+        DrainScope::Server => (None, None),
         DrainScope::Share(name) => {
             let served = server.share(name.as_str()).map(|it| it.settings.name.clone());
-            share = Some(served.unwrap_or_else(|| name.as_str().to_owned()));
+            (Some(served.unwrap_or_else(|| name.as_str().to_owned())), None)
         }
-        DrainScope::Client(name) => computer = Some(name.as_str().to_owned()),
+        DrainScope::Client(name) => (None, Some(name.as_str().to_owned())),
     }
+}
+
+/// Adds a step of a drain to the events, and with them to the history.
+pub(super) fn add_event(server: &Server, drain: &Drain, step: DrainStep, by: &str, closed: usize) {
+    let (share, client) = subject(server, drain);
+    let (share, client) = (share.map(Arc::from), client.map(Arc::from));
+    let event = DrainEvent { step, share, client, by: by.into(), closed };
+    server.registry.lock("drain_event").drain_event(event, server.now());
+}
+
+/// A notice about a drain.
+fn about_drain(server: &Server, event: NoticeEvent, drain: &Drain) -> Notice {
+    let (share, computer) = subject(server, drain);
     let deadline = drain.deadline.map(super::view::timestamp);
     Notice { share, computer, deadline, by: Some(drain.by.to_string()), ..Notice::of(event) }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Metrics {
     /// The shares; empty if the settings do not ask for them.
     pub(crate) by_share: Vec<ShareMetrics>,
     pub(crate) is_paused: bool,
+    /// The age of the oldest record of the history, in seconds.
+    pub(crate) oldest_record_age: i64,
 }
 
 /// The figures of a share.
@@ -33,6 +35,7 @@ pub(crate) struct Metrics {
 pub(crate) struct ShareMetrics {
     pub(crate) name: String,
     pub(crate) tree_connects: usize,
+    pub(crate) opens: usize,
 }
 
 /// The figures.
@@ -42,8 +45,12 @@ pub(crate) fn metrics(server: &Server, reader: MetricsReader<'_>) -> Result<Metr
     }
     let settings = server.settings();
     let by_share = if settings.metrics.per_share { of_shares(server) } else { Vec::new() };
+    let measured = server::measure(server);
+    let oldest = measured.history.status.extent.and_then(|it| it.oldest_ms);
+    let now = i64::try_from(server.now().0).unwrap_or(i64::MAX);
     Ok(Metrics {
-        measured: server::measure(server),
+        oldest_record_age: oldest.map_or(0, |oldest| now.saturating_sub(oldest).max(0) / 1000),
+        measured,
         users: server.accounts().users().count(),
         certificate_expires: server.console.certificate().map(|certificate| certificate.expires),
         by_share,
@@ -52,9 +59,14 @@ pub(crate) fn metrics(server: &Server, reader: MetricsReader<'_>) -> Result<Metr
 }
 
 fn of_shares(server: &Server) -> Vec<ShareMetrics> {
-    let all = server.registry.lock("metrics").share_snapshots(None, SHARES_MAX);
+    let state = server.registry.lock("metrics");
+    let all = state.share_snapshots(None, SHARES_MAX);
     all.into_iter()
-        .map(|share| ShareMetrics { name: share.definition.name.to_string(), tree_connects: share.uses })
+        .map(|share| ShareMetrics {
+            name: share.definition.name.to_string(),
+            tree_connects: share.uses,
+            opens: state.opens_of_share(share.id),
+        })
         .collect()
 }
 

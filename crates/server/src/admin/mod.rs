@@ -52,7 +52,9 @@ pub(crate) use metrics::{Metrics, MetricsReader, metrics};
 pub(crate) use recheck::recheck;
 pub(crate) use rights::{Own, Right, Scope, check, may, may_somewhere, scope};
 pub(crate) use selection::Selection;
-pub(crate) use server::{Counts, Measurements, counts, measurements, refusals, statistics};
+pub(crate) use server::{
+    Counts, HistoryFigures, Measurements, counts, history_figures, measurements, refusals, statistics,
+};
 pub(crate) use sessions::{end_session, end_sessions, protection, session, sessions};
 pub(crate) use settings::{
     ServerSettings, ServiceAction, ServiceState, SettingsEdit, change_settings, clock, control_service,

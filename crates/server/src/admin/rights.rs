@@ -115,14 +115,16 @@ impl Scope {
             | EventKind::Orphaned { open }
             | EventKind::Reclaimed { open, .. }
             | EventKind::Locked { open }
-            | EventKind::Deleted { open }
+            | EventKind::Deleted { open, .. }
             | EventKind::Renamed { open, .. }
             | EventKind::BreakSent { open }
+            | EventKind::BreakAcknowledged { open }
             | EventKind::BreakTimedOut { open } => has_open(open),
             EventKind::Refused { refusal } => {
                 self.has_share(&refusal.share)
                     || self.is_own(refusal.user_kind, &refusal.user, refusal.user_sid)
             }
+            EventKind::Drain { drain } => drain.share.as_ref().is_some_and(|share| self.has_share(share)),
             EventKind::ShareAdded { share }
             | EventKind::ShareChanged { share }
             | EventKind::ShareRemoved { share } => self.has_share(share),

@@ -3,6 +3,7 @@
 use registry::{Refusal, StatisticsSnapshot, TableSizes};
 
 use super::{Caller, Error, Own, Right, check, scope};
+use crate::core::history;
 use crate::core::request_counters::CommandCounts;
 use crate::core::server::Server;
 
@@ -40,6 +41,22 @@ pub(crate) struct Measurements {
     pub(crate) sizes: TableSizes,
     /// The logons that are delayed after wrong passwords.
     pub(crate) delayed_logons: usize,
+    /// The history.
+    pub(crate) history: HistoryFigures,
+}
+
+/// The state of the history, with what is not written yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HistoryFigures {
+    pub(crate) status: history::Status,
+    /// The number of events and records that wait for the recorder.
+    pub(crate) waiting: u64,
+}
+
+/// The figures of the history. Does not check rights: part of an operation.
+pub(crate) fn history_figures(server: &Server) -> HistoryFigures {
+    let last_event = server.registry.lock("last_event").last_event();
+    HistoryFigures { status: server.history.status(), waiting: server.history.waiting(last_event) }
 }
 
 /// The counters, with the counts of requests and the sizes of the tables.
@@ -56,6 +73,7 @@ pub(super) fn measure(server: &Server) -> Measurements {
         requests: server.requests.snapshot(),
         sizes,
         delayed_logons: server.logons.delayed.count(),
+        history: history_figures(server),
     }
 }
 

@@ -1,14 +1,14 @@
 //! `net config`: the server's settings, and its name in the network.
 
 use client::Administration;
-use control::{ConsoleState, NoticeState, Sandbox, Settings, SettingsChange, number};
+use control::{ConsoleState, HistoryState, NoticeState, Sandbox, Settings, SettingsChange, number};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli::{self, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Console, labelled, local_time, yes_or_no};
+use crate::output::{Console, bytes, labelled, local_time, yes_or_no};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["config"],
@@ -174,6 +174,12 @@ fn shown(settings: &Settings) -> String {
         let NoticeState { queued, delivered, failed, dropped, .. } = notice;
         let counts = format!("{delivered} delivered, {queued} queued, {failed} failed, {dropped} dropped");
         text.push_str(&line("", &counts));
+        if let Some(problem) = &notice.problem {
+            text.push_str(&line("", problem));
+        }
+    }
+    if let Some(history) = &settings.history {
+        text.push_str(&state_of_history(history));
     }
     if let Some(sandbox) = &settings.sandbox {
         text.push_str(&restrictions(sandbox));
@@ -224,6 +230,24 @@ fn web_console(console: &ConsoleState) -> String {
     }
     if let Some(expires) = console.certificate_expires {
         text.push_str(&line("Certificate expires", &local_time(expires)));
+    }
+    text
+}
+
+fn state_of_history(history: &HistoryState) -> String {
+    let mut text = String::from("\n");
+    text.push_str(&line("History", if history.enabled { "on" } else { "off" }));
+    if !history.enabled {
+        return text;
+    }
+    if let Some(oldest) = history.oldest {
+        text.push_str(&line("", &format!("since {}", local_time(oldest))));
+    }
+    let HistoryState { written, waiting, left_out, .. } = history;
+    let size = history.bytes.map(|it| format!("{}, ", bytes(it))).unwrap_or_default();
+    text.push_str(&line("", &format!("{size}{written} written, {waiting} waiting, {left_out} left out")));
+    if let Some(failure) = &history.failure {
+        text.push_str(&line("", &format!("nothing is written: {failure}")));
     }
     text
 }

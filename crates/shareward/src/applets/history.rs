@@ -1,15 +1,17 @@
 //! `net history`: shows what was open, changed, refused and administered.
 
-use control::{History, HistoryEntry, HistoryQuery};
+use client::Administration;
+use control::{History, HistoryEntry, HistoryName, HistoryQuery, Timestamp};
+use serde::Serialize;
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli::{self, Format, Switch, Takes, Words, format, time_words};
 use crate::failure::{Failure, Numbered};
-use crate::listing;
+use crate::listing::{self, gather_now};
 use crate::messages;
 use crate::open_files::{by, number};
-use crate::output::{Align, Column, Console, Csv, Cut, Table, clean_line, local_time};
+use crate::output::{Align, Column, Console, Csv, Cut, Of, Table, clean_line, local_time};
 use crate::who_query;
 
 pub(super) static APPLET: Applet = Applet {
@@ -25,16 +27,16 @@ static HELP: Help = Help {
 NET HISTORY
 [path [--share NAME]] [--at TIME | [--since TIME] [--until TIME]]
 [--user NAME] [--client COMPUTER]
-[--opened] [--deleted] [--renamed] [--refused] [--sessions] [--acts]
+[--opened] [--deleted] [--renamed] [--refused] [--sessions] [--drains] [--acts]
 [--limit N] [--json | --ndjson | --csv[=bom] [--no-header]]
-[--server NAME] [--login USER] [--credentials FILE] [--socket PATH]
+[--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
 [--kerberos | --ntlm]
 ",
     about: "\
 Shows the history of a file, of everything below a directory, or of the whole
 server, the latest entries last: opens with the bytes that were read and
 written, deletions, renames, refusals with the open that stood in the way,
-sessions, refused logons and the acts of administrators. A renamed file is
+sessions, refused logons, drains and the acts of administrators. A renamed file is
 followed: its entries under its other names are shown, too. Administrators see
 everything, other users their own entries.
 
@@ -45,12 +47,13 @@ everything, other users their own entries.
   --until     only what had begun at this time
   --user      only entries of this user, or that this user stood in the way of
   --client    only entries of this computer
-  --opened, --deleted, --renamed, --refused, --sessions, --acts
+  --opened, --deleted, --renamed, --refused, --sessions, --drains, --acts
               only entries of these kinds
   --limit     show at most N entries, up to 5000: the latest; 1000 by default
   --json      print one JSON document; --ndjson: one for each entry
   --csv       print comma-separated values
-  --server    ask this server instead of the local one
+  --server    ask these servers instead of the local one; with several, the
+              entries are in the order of time and name their servers
   --socket    path of the local server's control socket
 
 TIME is 14:02, 'yesterday 14:02', 2026-11-30T14:02, 2026-11-30 or '2h ago'.
@@ -78,12 +81,13 @@ const CLIENT: Switch = Switch::own("CLIENT", Takes::Value);
 const LIMIT: Switch = Switch::own("LIMIT", Takes::Value);
 
 /// The switches of kinds, with the kinds.
-const KINDS: [(Switch, &str); 6] = [
+const KINDS: [(Switch, &str); 7] = [
     (Switch::own("OPENED", Takes::Nothing), "open"),
     (Switch::own("DELETED", Takes::Nothing), "deleted"),
     (Switch::own("RENAMED", Takes::Nothing), "renamed"),
     (Switch::own("REFUSED", Takes::Nothing), "refused,logon_refused"),
     (Switch::own("SESSIONS", Takes::Nothing), "session"),
+    (Switch::own("DRAINS", Takes::Nothing), "drain"),
     (Switch::own("ACTS", Takes::Nothing), "act"),
 ];
 
@@ -111,6 +115,8 @@ const CSV: Csv = Csv {
         ("act", "/act"),
         ("object", "/object"),
         ("outcome", "/outcome"),
+        ("replaced_by", "/replaced_by"),
+        ("closed", "/closed"),
     ],
     more: &[],
 };
@@ -127,33 +133,43 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let form = form.map_err(usage)?;
     form.announce(console);
     let query = question(&words, &options.target).map_err(usage)?;
-    let server = administration::of(&options.target)?;
-    let history = administration::run(async { Ok(server.history(&query).await?) })?;
+    let servers = administration::all_of(&options.target)?;
+    let gathered =
+        gather_now(&servers, async |server: &dyn Administration| Ok(vec![server.history(&query).await?]))?;
+    if gathered.is_nothing(&servers) {
+        return gathered.conclude(console);
+    }
+    let limit = query.limit.unwrap_or(control::limits::HISTORY_DEFAULT);
+    let history = Merged::of(&gathered.entries, usize::try_from(limit).unwrap_or(usize::MAX));
     match form {
-        Format::Json => return console.document("history", &history),
+        Format::Json => match gathered.entries.as_slice() {
+            [Of { server: None, entry }] => console.document("history", entry)?,
+            _ => console.document("history", &history)?,
+        },
         Format::Ndjson => {
             for entry in &history.items {
                 listing::write_line("history", entry, console)?;
             }
-            return Ok(());
         }
         Format::Csv { header, mark } => {
             if mark {
                 console.write(listing::BYTE_ORDER_MARK);
             }
             if header {
-                console.write(&CSV.header(false));
+                console.write(&CSV.header(gathered.several));
             }
             let clean = console.width().is_some();
-            history.items.iter().for_each(|entry| console.write(&CSV.row(None, entry, clean)));
-            return Ok(());
+            for Of { server, entry } in &history.items {
+                console.write(&CSV.row(server.as_deref(), entry, clean));
+            }
         }
-        Format::Text | Format::Wmi => {}
+        Format::Text | Format::Wmi => {
+            let text = for_people(&history, console.width());
+            console.write(&text);
+            console.line(&format!("{}\n", messages::COMPLETED));
+        }
     }
-    let text = for_people(&history, console.width());
-    console.write(&text);
-    console.line(&format!("{}\n", messages::COMPLETED));
-    Ok(())
+    gathered.conclude(console)
 }
 
 fn known() -> Vec<Switch> {
@@ -210,10 +226,58 @@ fn question(words: &Words, target: &administration::ServerTarget) -> Result<Hist
     })
 }
 
-fn for_people(history: &History, width: Option<usize>) -> String {
+/// The answers of all servers as one.
+#[derive(Debug, Serialize)]
+struct Merged {
+    schema: u32,
+    /// The entries of all servers, in the order of their beginnings.
+    items: Vec<Of<HistoryEntry>>,
+    names: Vec<Of<HistoryName>>,
+    has_earlier: bool,
+    /// What the servers say about their histories.
+    servers: Vec<Of<Extent>>,
+}
+
+/// The extent of one server's history.
+#[derive(Debug, Serialize)]
+struct Extent {
+    begins: Option<Timestamp>,
+    left_out: Option<u64>,
+    failure: Option<String>,
+}
+
+impl Merged {
+    /// The latest entries of the answers, at most `limit`: older ones may be missing in some answers.
+    fn of(answers: &[Of<History>], limit: usize) -> Self {
+        let mut all = Self {
+            schema: control::SCHEMA,
+            items: Vec::new(),
+            names: Vec::new(),
+            has_earlier: false,
+            servers: Vec::new(),
+        };
+        for Of { server, entry } in answers {
+            let of = || server.clone();
+            all.items.extend(entry.items.iter().map(|it| Of { server: of(), entry: it.clone() }));
+            all.names.extend(entry.names.iter().map(|it| Of { server: of(), entry: it.clone() }));
+            all.has_earlier |= entry.has_earlier;
+            let History { begins, left_out, failure, .. } = entry;
+            let extent = Extent { begins: *begins, left_out: *left_out, failure: failure.clone() };
+            all.servers.push(Of { server: of(), entry: extent });
+        }
+        all.items.sort_by_key(|it| it.entry.at);
+        let more = all.items.len().saturating_sub(limit);
+        all.has_earlier |= more > 0;
+        all.items.drain(..more);
+        all
+    }
+}
+
+fn for_people(history: &Merged, width: Option<usize>) -> String {
     let mut text = String::new();
-    for name in &history.names {
-        let path = clean_line(&format!("{} on {}", name.path, name.share));
+    for Of { server, entry: name } in &history.names {
+        let place = server.as_ref().map(|server| format!(" of {server}")).unwrap_or_default();
+        let path = clean_line(&format!("{} on {}{place}", name.path, name.share));
         let line = match (name.later, name.until, name.since) {
             (false, Some(until), _) => format!("It was called {path} until {}.\n", local_time(until)),
             (true, Some(until), Some(since)) => {
@@ -227,40 +291,48 @@ fn for_people(history: &History, width: Option<usize>) -> String {
     if !history.names.is_empty() {
         text.push('\n');
     }
-    if history.items.is_empty() {
-        text.push_str("The history has nothing that matches.\n");
-    } else {
-        let column = |title, width| Column { title, width, align: Align::Left, cut: Cut::Never };
-        let columns = [
+    text.push_str(&table(&history.items, width));
+    text.push('\n');
+    if history.has_earlier {
+        text.push_str("There are earlier entries: use --since, --until or --limit.\n");
+    }
+    for Of { server, entry: Extent { begins, left_out, failure } } in &history.servers {
+        let of = server.as_ref().map(|server| format!(" of {}", clean_line(server))).unwrap_or_default();
+        if let Some(begins) = begins {
+            text.push_str(&format!("The history{of} begins at {}.\n", local_time(*begins)));
+        }
+        if let Some(left_out @ 1..) = left_out {
+            let entries = number(usize::try_from(*left_out).unwrap_or(usize::MAX), "entry", "entries");
+            text.push_str(&format!(
+                "{entries}{of} could not be recorded since the server started; gaps show where.\n"
+            ));
+        }
+        if let Some(failure) = failure {
+            text.push_str(&format!("Nothing{of} is recorded at present: {}\n", clean_line(failure)));
+        }
+    }
+    text
+}
+
+fn table(items: &[Of<HistoryEntry>], width: Option<usize>) -> String {
+    if items.is_empty() {
+        return String::from("The history has nothing that matches.\n");
+    }
+    let column = |title, width| Column { title, width, align: Align::Left, cut: Cut::Never };
+    let of_server = items.iter().any(|it| it.server.is_some()).then(|| column("Server", 15));
+    let columns: Vec<Column> = of_server
+        .into_iter()
+        .chain([
             column("Time", 19),
             column("What", 8),
             Column { cut: Cut::Middle, ..column("Path", 24) },
             column("By", 12),
             column("Details", 7),
-        ];
-        let rows: Vec<Vec<String>> = history.items.iter().map(row).collect();
-        text.push_str(
-            &Table { columns: &columns, rows: rows.iter().map(|row| row.iter().collect()) }
-                .text(false, width),
-        );
-    }
-    text.push('\n');
-    if history.has_earlier {
-        text.push_str("There are earlier entries: use --since, --until or --limit.\n");
-    }
-    if let Some(begins) = history.begins {
-        text.push_str(&format!("The history begins at {}.\n", local_time(begins)));
-    }
-    if let Some(left_out @ 1..) = history.left_out {
-        text.push_str(&format!(
-            "{} could not be recorded since the server started; gaps show where.\n",
-            number(usize::try_from(left_out).unwrap_or(usize::MAX), "entry", "entries")
-        ));
-    }
-    if let Some(failure) = &history.failure {
-        text.push_str(&format!("Nothing is recorded at present: {}\n", clean_line(failure)));
-    }
-    text
+        ])
+        .collect();
+    let rows: Vec<Vec<String>> =
+        items.iter().map(|it| it.server.iter().cloned().chain(row(&it.entry)).collect()).collect();
+    Table { columns: &columns, rows: rows.iter().map(|row| row.iter().collect()) }.text(false, width)
 }
 
 /// The values of a row: time, kind, path, user and details.
@@ -297,6 +369,17 @@ fn details(entry: &HistoryEntry) -> String {
         }
         "session" if entry.ended_at.is_none() => String::from("still connected"),
         "session" => ended(),
+        "deleted" => match &entry.replaced_by {
+            Some(other) => format!("replaced by {other}"),
+            None => reason,
+        },
+        "drain" => match entry.closed {
+            Some(closed @ 1..) => {
+                let closed = usize::try_from(closed).unwrap_or(usize::MAX);
+                format!("{reason}, {} closed", number(closed, "file", "files"))
+            }
+            _ => reason,
+        },
         "renamed" => format!("to {}", entry.new_path.as_deref().unwrap_or("-")),
         "refused" => match (entry.holder_file_id, &entry.holder_user) {
             (None, None) => reason,

@@ -1,6 +1,6 @@
 //! `net statistics`: the server's counters.
 
-use control::{RequestStatistics, Statistics};
+use control::{HistoryState, RequestStatistics, Statistics};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
@@ -29,8 +29,11 @@ Shows what the Server service has counted since it started. A counter that the
 server does not keep is left empty.
 
   --verbose  also show what Shareward counts beyond that: requests by command
-             with their results and times, refusals, breaks, and the numbers
-             of sessions and open files at this moment
+             with their results and times, refusals, breaks, the numbers of
+             sessions and open files at this moment, and the records of the
+             history
+
+Records that the history had to leave out are shown in any case.
 
 Exit codes: 0 success; the number of a system error up to 255, such as 5
 (access denied); 2 for all others, such as 2114 (no server is running). The
@@ -55,6 +58,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         return console.document("statistics", &statistics);
     }
     console.write(&shown(&statistics));
+    if let Some(history) = &statistics.history {
+        console.write(&missing(history, options.verbose));
+    }
     if options.verbose {
         console.write(&more(&statistics, console.width()));
     }
@@ -104,6 +110,21 @@ fn shown(statistics: &Statistics) -> String {
     text
 }
 
+/// A fault of the history, which is shown even if nobody asks for more than other servers have.
+fn missing(history: &HistoryState, has_all: bool) -> String {
+    let mut text = String::new();
+    if history.left_out > 0 && !has_all {
+        text.push_str(&line("History records left out", Some(history.left_out)));
+    }
+    if let Some(failure) = &history.failure {
+        text.push_str(&labelled(LABEL_WIDTH, "History cannot be written", failure));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
 /// The counters that only Shareward has.
 fn more(statistics: &Statistics, width: Option<usize>) -> String {
     let current = statistics.current;
@@ -120,7 +141,15 @@ fn more(statistics: &Statistics, width: Option<usize>) -> String {
         ("Opens that wait for their client", now(|it| it.orphans)),
         ("Waiting requests now", now(|it| it.waiting_requests)),
     ];
-    let mut text: String = lines.iter().map(|(label, value)| line(label, *value)).collect();
+    let history = statistics.history.as_ref();
+    let recorded = [
+        ("History records written", history.map(|it| it.written)),
+        ("History records waiting", history.map(|it| it.waiting)),
+        ("History records left out", history.map(|it| it.left_out)),
+        ("History in kilobytes", history.and_then(|it| it.bytes).map(|bytes| bytes / 1024)),
+    ];
+    let lines = lines.iter().chain(&recorded);
+    let mut text: String = lines.map(|(label, value)| line(label, *value)).collect();
     let requests = statistics.requests.iter().filter(|it| it.total() != 0);
     let rows: Vec<Vec<String>> = requests.map(row).collect();
     if !rows.is_empty() {

@@ -79,10 +79,11 @@ impl Options {
             (false, true) => Preset::No,
             (false, false) => Preset::Ask,
         };
+        let servers: Vec<&str> = words.values(&SERVER).collect();
         Ok(Self {
             target: ServerTarget {
                 socket: words.value(&SOCKET).map(PathBuf::from),
-                server: words.value(&SERVER).map(str::to_owned),
+                server: (!servers.is_empty()).then(|| servers.join(",")),
                 login: words.value(&LOGIN).map(str::to_owned),
                 credentials: words.value(&CREDENTIALS).map(PathBuf::from),
                 password: None,

@@ -47,6 +47,20 @@ pub(crate) fn local_time(time: control::Timestamp) -> String {
     zoned.map_or_else(|_| time.to_string(), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
+/// A number of bytes in at most nine columns.
+pub(crate) fn bytes(value: u64) -> String {
+    let mut unit = "B";
+    let (mut whole, mut tenths) = (value, 0);
+    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if whole < 1024 {
+            break;
+        }
+        tenths = whole % 1024 * 10 / 1024;
+        (whole, unit) = (whole / 1024, larger);
+    }
+    if unit == "B" { format!("{whole} B") } else { format!("{whole}.{tenths} {unit}") }
+}
+
 /// A line of a block: the label, padded to `width` columns, and the value.
 pub(crate) fn labelled(width: usize, label: &str, value: &str) -> String {
     format!("{}\n", format!("{}{}", pad(label, width), clean_line(value)).trim_end())

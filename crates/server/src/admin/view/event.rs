@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use control::Event;
-use registry::{EventKind, EventOpen, Owner};
+use registry::{DrainStep, EventKind, EventOpen, Owner};
 
-use crate::core::history::{close_word, end_word, refusal_word};
+use crate::core::history::{close_word, drain_word, end_word, refusal_word};
 
 /// The event in the form of the control API.
 pub(crate) fn event(event: &registry::Event) -> Event {
@@ -83,10 +83,20 @@ pub(crate) fn event(event: &registry::Event) -> Event {
             ..about("refused")
         },
         EventKind::Locked { open } => of_open("locked", open),
-        EventKind::Deleted { open } => of_open("deleted", open),
+        EventKind::Deleted { open, replaced_by } => {
+            Event { replaced_by: replaced_by.as_ref().and_then(text), ..of_open("deleted", open) }
+        }
         EventKind::Renamed { open, from } => Event { from: text(from), ..of_open("renamed", open) },
         EventKind::BreakSent { open } => of_open("break_sent", open),
+        EventKind::BreakAcknowledged { open } => of_open("break_acknowledged", open),
         EventKind::BreakTimedOut { open } => of_open("break_timed_out", open),
+        EventKind::Drain { drain } => Event {
+            share: drain.share.as_ref().and_then(text),
+            computer: drain.client.as_ref().and_then(text),
+            user: text(&drain.by),
+            closed: (drain.step == DrainStep::Done).then(|| u64::try_from(drain.closed).unwrap_or(u64::MAX)),
+            ..about(&format!("drain_{}", drain_word(drain.step)))
+        },
         EventKind::ShareAdded { share } => Event { share: text(share), ..about("share_added") },
         EventKind::ShareChanged { share } => Event { share: text(share), ..about("share_changed") },
         EventKind::ShareRemoved { share } => Event { share: text(share), ..about("share_removed") },

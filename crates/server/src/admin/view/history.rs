@@ -100,6 +100,8 @@ fn shown(past: Past) -> History {
 }
 
 fn entry(found: Found) -> HistoryEntry {
+    let is_deletion = found.kind == Some(Kind::Deleted);
+    let is_drain = found.kind == Some(Kind::Drain);
     HistoryEntry {
         id: u64::try_from(found.id.0).unwrap_or_default(),
         kind: String::from(found.kind.map_or(ACT, word)),
@@ -107,7 +109,7 @@ fn entry(found: Found) -> HistoryEntry {
         ended_at: found.end_ms.map(Timestamp),
         share: found.share,
         path: found.path,
-        new_path: found.to,
+        new_path: found.to.clone().filter(|_| !is_deletion),
         user: found.user,
         computer: found.client,
         session_id: found.session,
@@ -119,10 +121,12 @@ fn entry(found: Found) -> HistoryEntry {
         holder_file_id: found.blocker_file,
         holder_user: found.blocker_user,
         holder_computer: found.blocker_client,
-        missing: found.count,
+        missing: found.count.filter(|_| !is_drain),
         act: found.act,
         object: found.object,
         outcome: found.outcome,
+        replaced_by: found.to.filter(|_| is_deletion),
+        closed: found.count.filter(|_| is_drain),
     }
 }
 
@@ -136,6 +140,7 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Refused => "refused",
         Kind::LogonRefused => "logon_refused",
         Kind::Gap => "gap",
+        Kind::Drain => "drain",
     }
 }
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use control::{
-    Clock, ConsoleState, CurrentCounts, Logon, LogonHours, NewUser, PasswordChange, PasswordRules,
-    PasswordRulesChange, RequestStatistics, Sandbox, Service, ServiceAction, ServiceState, Settings,
-    SettingsChange, Statistics, StatisticsQuery, TimeClass, Timestamp, User, UserChange,
+    Clock, ConsoleState, CurrentCounts, HistoryState, Logon, LogonHours, NewUser, PasswordChange,
+    PasswordRules, PasswordRulesChange, RequestStatistics, Sandbox, Service, ServiceAction, ServiceState,
+    Settings, SettingsChange, Statistics, StatisticsQuery, TimeClass, Timestamp, User, UserChange,
 };
 use tokio::time::Instant;
 use wire::FileTime;
 
 use super::shown::timestamp;
 use crate::admin::{
-    self, Caller, Error, Measurements, NotSet, Right, ServerSettings, SettingsEdit, StatisticsSnapshot,
-    UserEdit,
+    self, Caller, Error, HistoryFigures, Measurements, NotSet, Right, ServerSettings, SettingsEdit,
+    StatisticsSnapshot, UserEdit,
 };
 use crate::core::config::{self, Lockout, PasswordPolicy};
 use crate::core::limits;
@@ -22,7 +22,8 @@ use crate::core::server::Server;
 
 /// The settings.
 pub(crate) fn settings(server: &Server, caller: &Caller) -> Result<Settings, Error> {
-    Ok(shown(server, &admin::settings(server, caller, Right::ReadServer)?))
+    let settings = admin::settings(server, caller, Right::ReadServer)?;
+    Ok(shown(server, caller, &settings))
 }
 
 /// Changes the settings.
@@ -40,7 +41,7 @@ pub(crate) fn change_settings(
         let rules = change.password_rules.map(|change| rules(&before.settings, &change));
         Ok(Some(SettingsEdit { comment: change.comment, hidden: change.hidden, autodisconnect, rules }))
     };
-    Ok(shown(server, &admin::change_settings(server, caller, edit)?))
+    Ok(shown(server, caller, &admin::change_settings(server, caller, edit)?))
 }
 
 /// The rules of the settings with a change.
@@ -66,7 +67,10 @@ pub(crate) fn statistics(
     caller: &Caller,
     query: StatisticsQuery,
 ) -> Result<Statistics, Error> {
-    let statistics = counters(server, &admin::statistics(server, caller)?);
+    let statistics = Statistics {
+        history: Some(history(&admin::history_figures(server))),
+        ..counters(server, &admin::statistics(server, caller)?)
+    };
     if query.detail != Some(true) {
         return Ok(statistics);
     }
@@ -176,7 +180,8 @@ pub(crate) fn logons(caller: &Caller) -> Result<Vec<Logon>, Error> {
     Ok(admin::logons(caller)?.into_iter().map(Logon::from).collect())
 }
 
-fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) -> Settings {
+fn shown(server: &Server, caller: &Caller, ServerSettings { settings, limits }: &ServerSettings) -> Settings {
+    let may_read = admin::check(caller, Right::ReadStatistics).is_ok();
     Settings {
         name: settings.name.clone(),
         comment: settings.comment.clone(),
@@ -202,6 +207,19 @@ fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) 
         drain: super::maintenance::drain_of_server(server),
         sandbox: Some(restrictions(&server.sandbox)),
         console: console(server),
+        history: may_read.then(|| history(&admin::history_figures(server))),
+    }
+}
+
+fn history(HistoryFigures { status, waiting }: &HistoryFigures) -> HistoryState {
+    HistoryState {
+        enabled: status.enabled,
+        failure: status.failure.clone(),
+        written: status.written,
+        waiting: *waiting,
+        left_out: status.left_out,
+        bytes: status.extent.map(|it| it.bytes),
+        oldest: status.extent.and_then(|it| it.oldest_ms).map(Timestamp),
     }
 }
 

@@ -10,6 +10,7 @@ mod words;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use journal::Act;
@@ -20,13 +21,15 @@ use crate::core::server::Server;
 
 use recorder::Recorder;
 
-pub(crate) use words::{close_word, end_word, refusal_word};
+pub(crate) use words::{close_word, drain_word, end_word, refusal_word};
 
 /// The history of a server.
 pub(crate) struct History {
     waiting: Mutex<Waiting>,
     recorder: Mutex<Recorder>,
     status: Mutex<Status>,
+    /// The number of the last event that the recorder has read.
+    read: AtomicU64,
     /// Notified when something was added to what waits.
     added: Notify,
     readers: Semaphore,
@@ -56,6 +59,19 @@ pub(crate) struct Status {
     pub(crate) failure: Option<String>,
     /// The number of records that were left out since the server started.
     pub(crate) left_out: u64,
+    /// The number of records that were written since the server started.
+    pub(crate) written: u64,
+    /// The extent of the journal, as it was when something was last written.
+    pub(crate) extent: Option<Extent>,
+}
+
+/// The extent of the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The bytes on the disk.
+    pub(crate) bytes: u64,
+    /// The time of the oldest entry, in milliseconds since the Unix epoch.
+    pub(crate) oldest_ms: Option<i64>,
 }
 
 impl History {
@@ -65,6 +81,7 @@ impl History {
             waiting: Mutex::default(),
             recorder: Mutex::new(Recorder::new(state_directory)),
             status: Mutex::default(),
+            read: AtomicU64::new(0),
             added: Notify::new(),
             readers: Semaphore::new(READERS),
         }
@@ -106,6 +123,13 @@ impl History {
     /// The state of the history.
     pub(crate) fn status(&self) -> Status {
         self.status.lock().clone()
+    }
+
+    /// The number of events and records that the recorder has not read. `last_event` is the number of the last event.
+    pub(crate) fn waiting(&self, last_event: u64) -> u64 {
+        let events = last_event.saturating_sub(self.read.load(Ordering::Relaxed));
+        let records = self.waiting.lock().records.len();
+        events.saturating_add(u64::try_from(records).unwrap_or(u64::MAX))
     }
 
     /// A place for a query; `None` if there are too many.

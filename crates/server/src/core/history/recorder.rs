@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use journal::{
-    Batch, Blocker, Bounds, Entry, EntryId, Error, Finish, Head, Kind, Person, PersonKind, Writer,
+    Batch, Blocker, Bounds, Entry, EntryId, Error, Finish, Kind, Person, PersonKind, Writer, Written,
 };
 use registry::{
-    CloseReason, Event, EventKind, EventOpen, EventUse, Owner, Refusal, RefusalOpen, Time, UserKind,
+    CloseReason, DrainEvent, DrainStep, Event, EventKind, EventOpen, EventUse, Owner, Refusal, RefusalOpen,
+    Time, UserKind,
 };
 use wire::{FileGlobalId, SessionGlobalId};
 
-use super::words::{close_word, end_word, refusal_word};
-use super::{History, Record};
+use super::words::{close_word, drain_word, end_word, refusal_word};
+use super::{Extent, History, Record};
 use crate::core::config::{HistorySettings, ShareSettings};
 use crate::core::server::Server;
 
@@ -88,6 +90,7 @@ impl Recorder {
         let shares = RecordedShares::of(server);
         loop {
             let (events, lost) = self.next_events(server);
+            history.read.store(self.after, Ordering::Relaxed);
             let records: Vec<Record> = {
                 let mut waiting = history.waiting.lock();
                 let left_out = std::mem::take(&mut waiting.left_out);
@@ -110,6 +113,15 @@ impl Recorder {
             }
         }
         self.expire(server, history, &settings);
+        self.measure(history);
+    }
+
+    /// Notes the extent of the journal.
+    fn measure(&self, history: &History) {
+        let extent = self.writer.as_ref().and_then(|writer| {
+            Some(Extent { bytes: writer.size().ok()?, oldest_ms: writer.oldest_ms().ok()? })
+        });
+        history.status.lock().extent = extent;
     }
 
     /// Passes over all events while the history is off.
@@ -118,7 +130,9 @@ impl Recorder {
         self.after = server.registry.lock("last_event").last_event();
         (self.writer, self.gap, self.told, self.retry) = (None, None, None, Time(0));
         self.lasting = Lasting::default();
-        history.status.lock().failure = None;
+        history.read.store(self.after, Ordering::Relaxed);
+        let mut status = history.status.lock();
+        (status.failure, status.extent) = (None, None);
     }
 
     /// The next events, and the number of those that the stream no longer has.
@@ -166,10 +180,10 @@ impl Recorder {
             }
         };
         match written {
-            Ok(head) => {
+            Ok(written) => {
                 self.gap = None;
                 self.lasting.written();
-                self.succeeded(history, head);
+                self.succeeded(history, written);
             }
             Err(error) => {
                 let count = events.iter().filter(|event| shares.has_event(event)).count();
@@ -251,11 +265,14 @@ impl Recorder {
         }
     }
 
-    fn succeeded(&mut self, history: &History, head: Option<Head>) {
+    fn succeeded(&mut self, history: &History, Written { head, records }: Written) {
         if self.told.take().is_some() {
             tracing::warn!("the history is written again; a gap in it has the number of missing records");
         }
-        history.status.lock().failure = None;
+        let mut status = history.status.lock();
+        status.failure = None;
+        status.written = status.written.saturating_add(u64::try_from(records).unwrap_or(u64::MAX));
+        drop(status);
         if let Some(head) = head {
             // The log is another place, perhaps on another machine: a chain that was cut or made anew does not end so.
             tracing::info!(target: "audit", number = head.number, hash = head.hex(), "acts recorded in the history");
@@ -335,11 +352,14 @@ impl Lasting {
                     }
                 }
             }
-            EventKind::Deleted { open } => insert_change(batch, at, Kind::Deleted, open, &open.path, None),
+            EventKind::Deleted { open, replaced_by } => {
+                insert_change(batch, at, Kind::Deleted, open, &open.path, replaced_by.as_deref())
+            }
             EventKind::Renamed { open, from } => {
                 insert_change(batch, at, Kind::Renamed, open, from, Some(&open.path))
             }
             EventKind::Refused { refusal } => insert_refusal(batch, at, refusal),
+            EventKind::Drain { drain } => insert_drain(batch, at, drain),
             _ => Ok(()),
         }
     }
@@ -426,9 +446,10 @@ impl<'a> RecordedShares<'a> {
             EventKind::SessionUp { .. } | EventKind::SessionDown { .. } => true,
             EventKind::Opened { open, .. }
             | EventKind::Closed { open, .. }
-            | EventKind::Deleted { open }
+            | EventKind::Deleted { open, .. }
             | EventKind::Renamed { open, .. } => self.has(&open.share),
             EventKind::Refused { refusal } => self.has(&refusal.share),
+            EventKind::Drain { drain } => drain.share.as_ref().is_none_or(|share| self.has(share)),
             _ => false,
         }
     }
@@ -486,6 +507,7 @@ fn insert_change(
         batch.insert(&Entry {
             place: Some((&open.share, path)),
             to,
+            reason: (kind == Kind::Deleted && to.is_some()).then_some(REPLACED),
             person: Some(person),
             client: Some(&open.owner.client),
             file: Some(open.file.value()),
@@ -507,6 +529,18 @@ fn insert_refusal(batch: &mut Batch<'_>, at: i64, refusal: &Refusal) -> Result<(
         reason: Some(refusal_word(refusal.kind)),
         blocker: refusal.blocker.as_ref().map(blocker_of),
         ..Entry::new(id, Kind::Refused)
+    })
+}
+
+fn insert_drain(batch: &mut Batch<'_>, at: i64, drain: &DrainEvent) -> Result<(), Error> {
+    let id = batch.next_id(at);
+    batch.insert(&Entry {
+        place: drain.share.as_ref().map(|share| (&**share, "")),
+        person: Some(Person { name: &drain.by, ..Person::default() }),
+        client: drain.client.as_deref(),
+        reason: Some(drain_word(drain.step)),
+        count: (drain.step == DrainStep::Done).then(|| u64::try_from(drain.closed).unwrap_or(u64::MAX)),
+        ..Entry::new(id, Kind::Drain)
     })
 }
 
@@ -571,6 +605,9 @@ const NOT_WRITTEN: &str = "not_written";
 
 /// The reason of an end that is not known, because its event was left out.
 const NOT_RECORDED: &str = "not_recorded";
+
+/// The reason of a deletion: another file took the name.
+const REPLACED: &str = "replaced";
 
 /// The events of one transaction: a reader of the journal sees new entries after some milliseconds.
 const BATCH_EVENTS: usize = 4_096;

@@ -1,6 +1,6 @@
 //! The words for reasons, in events and in the history.
 
-use registry::{CloseReason, EndReason, RefusalKind};
+use registry::{CloseReason, DrainStep, EndReason, RefusalKind};
 
 /// The word for the reason of a close.
 pub(crate) const fn close_word(reason: CloseReason) -> &'static str {
@@ -31,6 +31,15 @@ pub(crate) const fn end_word(reason: EndReason) -> &'static str {
         EndReason::Expired => "expired",
         EndReason::LogonFailed => "logon_failed",
         EndReason::Shutdown => "shutdown",
+    }
+}
+
+/// The word for a step of a drain.
+pub(crate) const fn drain_word(step: DrainStep) -> &'static str {
+    match step {
+        DrainStep::Begun => "begun",
+        DrainStep::Done => "done",
+        DrainStep::Ended => "ended",
     }
 }
 

@@ -11,7 +11,7 @@ use control::number;
 
 use super::openmetrics::{Format, Text, Times};
 use super::{Remote, Web, identity};
-use crate::admin::{self, Measurements, Metrics, MetricsReader};
+use crate::admin::{self, HistoryFigures, Measurements, Metrics, MetricsReader};
 use crate::core::process_figures;
 use crate::core::request_counters::{CommandCounts, ResultClass, TIME_BOUNDS_US};
 use crate::fronts::http::Refused;
@@ -137,6 +137,7 @@ fn of_server(text: &mut Text, metrics: &Metrics) {
     ] {
         text.counter(name, help, value);
     }
+    of_history(text, metrics);
     of_requests(text, &metrics.measured.requests);
     if !metrics.by_share.is_empty() {
         let labels: Vec<_> = metrics.by_share.iter().map(|share| [("share", share.name.as_str())]).collect();
@@ -144,7 +145,44 @@ fn of_server(text: &mut Text, metrics: &Metrics) {
         text.gauges(
             "shareward_share_tree_connects",
             "Connections of sessions to the share.",
-            samples.map(|(labels, share)| (&labels[..], share.tree_connects.to_string())),
+            samples.clone().map(|(labels, share)| (&labels[..], share.tree_connects.to_string())),
+        );
+        text.gauges(
+            "shareward_share_opens",
+            "Opens of files, directories and pipes in the share.",
+            samples.map(|(labels, share)| (&labels[..], share.opens.to_string())),
+        );
+    }
+}
+
+/// The history, if it is on. Its extent is missing while its file cannot be used.
+fn of_history(text: &mut Text, metrics: &Metrics) {
+    let HistoryFigures { status, waiting } = &metrics.measured.history;
+    if !status.enabled {
+        return;
+    }
+    text.counter("shareward_history_records_written", "Records written to the history.", status.written);
+    text.counter(
+        "shareward_history_records_left_out",
+        "Records that are missing in the history because it could not be written.",
+        status.left_out,
+    );
+    text.gauge(
+        "shareward_history_waiting_records",
+        "Events and records that wait for being written to the history.",
+        waiting,
+    );
+    text.gauge(
+        "shareward_history_failing",
+        "1 while the history cannot be written.",
+        usize::from(status.failure.is_some()),
+    );
+    if let Some(extent) = status.extent {
+        text.gauge("shareward_history_size_bytes", "Bytes of the file of the history.", extent.bytes);
+        text.gauge(
+            "shareward_history_oldest_record_age_seconds",
+            "The age of the oldest record of the history; 0 if it is empty.",
+            metrics.oldest_record_age,
         );
     }
 }

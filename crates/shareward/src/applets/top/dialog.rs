@@ -4,10 +4,10 @@ use control::{CloseFile, Session};
 
 use super::model::Command;
 use super::server_state::{FileId, ServerState};
-use super::table::{RowKey, bytes, session_key};
+use super::table::{RowKey, session_key};
 use crate::applets::session::shown;
 use crate::open_files;
-use crate::output::{Of, clean_line, local_time};
+use crate::output::{Of, bytes, clean_line, local_time};
 
 /// A window.
 #[derive(Clone, Debug, PartialEq, Eq)]

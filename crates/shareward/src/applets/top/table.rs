@@ -8,7 +8,7 @@ use wire::names::upper;
 
 use super::server_state::{FileId, Refused, ServerState, file_id, moved};
 use crate::open_files;
-use crate::output::{clean_line, local_time, or_unknown, span};
+use crate::output::{bytes, clean_line, local_time, or_unknown, span};
 
 /// A list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,20 +191,6 @@ fn seconds(value: Option<u64>) -> (String, Order) {
 
 fn size(value: Option<u64>) -> (String, Order) {
     (or_unknown(value.map(bytes)), Order::Number(value))
-}
-
-/// A number of bytes in at most nine columns.
-pub(super) fn bytes(value: u64) -> String {
-    let mut unit = "B";
-    let (mut whole, mut tenths) = (value, 0);
-    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
-        if whole < 1024 {
-            break;
-        }
-        tenths = whole % 1024 * 10 / 1024;
-        (whole, unit) = (whole / 1024, larger);
-    }
-    if unit == "B" { format!("{whole} B") } else { format!("{whole}.{tenths} {unit}") }
 }
 
 /// The rows of a list: those that have the text of the filter, sorted by a column.

@@ -10,8 +10,8 @@ use ratatui::style::{Color, Modifier, Style};
 use super::dialog::{self, Dialog};
 use super::model::{Link, Mode, Model};
 use super::server_state::{Rates, ServerState};
-use super::table::{Column, SERVER, Tab, bytes, time_of_day};
-use crate::output::{clean_line, columns, cut_end, cut_middle, pad};
+use super::table::{Column, SERVER, Tab, time_of_day};
+use crate::output::{bytes, clean_line, columns, cut_end, cut_middle, pad};
 
 /// The abilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

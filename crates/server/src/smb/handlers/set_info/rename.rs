@@ -192,6 +192,10 @@ async fn give_name(
         match done {
             Ok(real) => {
                 let real = RelativePath::new(real).or_status()?;
+                if existing.is_some_and(|it| it.key.is_some()) {
+                    let now = server.now();
+                    server.registry.lock("replaced").replaced(open.file_id(), &display_path(&real), now);
+                }
                 if let Some(moving) = &mut moving {
                     moving.moved_to(&real);
                 }
