@@ -184,14 +184,15 @@ fn searches() -> Vec<(String, Query)> {
         // Of many files over all time, those of one user are as many as the entries that have to be read for them.
         let is_large = what.contains(",000");
         let (since_ms, until_ms) = if is_large { (since_ms, until_ms) } else { (None, None) };
+        let time = if is_large { " in a day" } else { "" };
         for user in ["user7", "rare", "nobody"] {
             add(
-                &format!("{what} by {user}{}", if is_large { " in a day" } else { "" }),
+                &format!("{what} by {user}{time}"),
                 Query { within: within(), since_ms, until_ms, user: is_user(user), ..Query::default() },
             );
         }
         add(
-            &format!("deletions of {what} by a user"),
+            &format!("deletions of {what} by a user{time}"),
             Query {
                 within: within(),
                 since_ms,
@@ -202,7 +203,7 @@ fn searches() -> Vec<(String, Query)> {
             },
         );
         add(
-            &format!("{what} by a client"),
+            &format!("{what} by a client{time}"),
             Query { within: within(), since_ms, until_ms, client: is_client(), ..Query::default() },
         );
     }

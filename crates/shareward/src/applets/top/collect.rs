@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use client::Administration;
 use control::{FileQuery, SessionQuery, Timestamp};
-use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -26,8 +27,17 @@ async fn lists(number: usize, server: &dyn Administration, refresh: &Notify, inp
     let (mut has_events, mut is_live) = (true, false);
     let mut again = Instant::now();
     let mut took = Duration::ZERO;
+    // Polled beside the events: to some servers both need the same connection, and wait for each other.
+    let mut asking: Option<(Instant, LocalBoxFuture<'_, Result<Snapshot, client::Error>>)> = None;
     loop {
         let due = sleep_until(again);
+        let is_asking = asking.is_some();
+        let answered = async {
+            match &mut asking {
+                Some((_, question)) => question.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             item = events.next(), if has_events => match item {
                 Some(FeedItem::Begun) => {
@@ -52,9 +62,9 @@ async fn lists(number: usize, server: &dyn Administration, refresh: &Notify, inp
                 None => (has_events, is_live) = (false, false),
             },
             () = refresh.notified() => again = Instant::now(),
-            () = due => {
-                let begun = Instant::now();
-                let now_link = match snapshot(server).await {
+            answer = answered => {
+                took = asking.take().map(|(begun, _)| begun.elapsed()).unwrap_or_default();
+                let now_link = match answer {
                     Ok(snapshot) => {
                         if inputs.send(Input::Snapshot(number, Box::new(snapshot))).await.is_err() {
                             return;
@@ -63,15 +73,19 @@ async fn lists(number: usize, server: &dyn Administration, refresh: &Notify, inp
                     }
                     Err(error) => Link::Down(error.hint().unwrap_or_else(|| error.to_string())),
                 };
-                took = begun.elapsed();
                 let every = if is_live { EVERY_WITH_EVENTS } else { EVERY };
-                again = Instant::now() + every.max(took * REST);
+                again = again.min(Instant::now() + every.max(took * REST));
                 if now_link != link {
                     link = now_link.clone();
                     if inputs.send(Input::Link(number, now_link)).await.is_err() {
                         return;
                     }
                 }
+            }
+            () = due, if !is_asking => {
+                asking = Some((Instant::now(), snapshot(server).boxed_local()));
+                // What happens meanwhile may ask for the next list.
+                again = Instant::now() + NEVER;
             }
         }
     }
@@ -125,6 +139,9 @@ async fn counters(number: usize, server: &dyn Administration, inputs: &Inputs) {
         sleep(pause).await;
     }
 }
+
+/// A time that no list takes.
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// The time between two lists of a server without events.
 const EVERY: Duration = Duration::from_secs(2);
