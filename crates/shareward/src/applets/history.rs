@@ -27,7 +27,8 @@ static HELP: Help = Help {
 NET HISTORY
 [path [--share NAME]] [--at TIME | [--since TIME] [--until TIME]]
 [--user NAME] [--client COMPUTER]
-[--opened] [--deleted] [--renamed] [--refused] [--sessions] [--drains] [--acts]
+[--opened] [--deleted] [--renamed] [--refused] [--sessions] [--drains]
+[--acts]
 [--limit N] [--json | --ndjson | --csv[=bom] [--no-header]]
 [--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
 [--kerberos | --ntlm]
@@ -36,9 +37,9 @@ NET HISTORY
 Shows the history of a file, of everything below a directory, or of the whole
 server, the latest entries last: opens with the bytes that were read and
 written, deletions, renames, refusals with the open that stood in the way,
-sessions, refused logons, drains and the acts of administrators. A renamed file is
-followed: its entries under its other names are shown, too. Administrators see
-everything, other users their own entries.
+sessions, refused logons, drains and the acts of administrators. A renamed file
+is followed: its entries under its other names are shown, too. Administrators
+see everything, other users their own entries.
 
   path        a path on this machine, or //server/share/path
   --share     the path is relative to this share
