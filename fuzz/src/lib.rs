@@ -7,6 +7,7 @@
 mod config;
 mod connection;
 mod control;
+mod dns;
 mod fscc;
 
 mod input;
@@ -23,12 +24,15 @@ mod security;
 pub mod seeds;
 mod servers;
 mod smb;
+mod soap;
 mod tickets;
 mod users;
+mod wrap;
 
 pub use config::config;
 pub use connection::connection;
 pub use control::control;
+pub use dns::dns;
 pub use fscc::{fscc, names};
 
 pub use ioctl::ioctl;
@@ -43,8 +47,10 @@ pub use schedules::schedules;
 pub use security::security;
 pub use servers::servers;
 pub use smb::{smb_body, smb_frame};
+pub use soap::soap;
 pub use tickets::tickets;
 pub use users::users;
+pub use wrap::wrap;
 
 /// A target: its name, which is also that of its corpus and binary, and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -54,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     ("config", config),
     ("connection", connection),
     ("control", control),
+    ("dns", dns),
     ("fscc", fscc),
     ("ioctl", ioctl),
     ("logon", logon),
@@ -72,9 +79,11 @@ pub const TARGETS: &[Target] = &[
     ("smb_body", smb_body),
     ("smb_frame", smb_frame),
     ("smbconf", smbconf),
+    ("soap", soap),
     ("srvsvc", srvsvc),
     ("tickets", tickets),
     ("tokens", tokens),
     ("users", users),
     ("wkssvc", wkssvc),
+    ("wrap", wrap),
 ];

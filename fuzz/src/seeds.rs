@@ -59,6 +59,7 @@ pub fn seeds() -> Vec<Seed> {
     servers(&mut all);
     opens::opens(&mut all);
     operations(&mut all);
+    network(&mut all);
     all.0
 }
 
@@ -429,6 +430,19 @@ fn logons(all: &mut Seeds) {
     all.add("tokens", "offer", Acceptor::offer(false));
     for (name, bytes) in crate::tickets::seeds() {
         all.add("tickets", name, bytes);
+    }
+}
+
+/// Messages of the local network and of name servers, and those of a Kerberos context.
+fn network(all: &mut Seeds) {
+    for (name, bytes) in crate::dns::seeds() {
+        all.add("dns", name, bytes);
+    }
+    for (name, bytes) in crate::soap::seeds() {
+        all.add("soap", name, bytes);
+    }
+    for (name, bytes) in crate::wrap::seeds() {
+        all.add("wrap", name, bytes);
     }
 }
 

@@ -534,15 +534,21 @@ impl ClientSeal {
     /// Encrypts a whole message with this much padding, and returns its token.
     pub fn seal(&mut self, message: &mut [u8], extra: u8) -> Vec<u8> {
         let header = self.header([5, 4], 2, [0, extra, 0, 0]);
-        let plain = [&*message, &vec![0xff; extra.into()], &header].concat();
-        let mut cipher = encrypt(&self.key, KeyUsage::INITIATOR_SEAL, &plain);
-        let rotation = 16 + self.key.enctype().checksum_len();
-        cipher.rotate_right(rotation + usize::from(extra));
-        let (token, sealed) = cipher.split_at(cipher.len() - message.len());
-        message.copy_from_slice(sealed);
+        let rotation = (16 + self.key.enctype().checksum_len()) as u16;
         let (id, numbers) = header.split_at(6);
         let (_, number) = numbers.split_at(2);
-        [id, &(rotation as u16).to_be_bytes(), number, token].concat()
+        let front = [id, &rotation.to_be_bytes(), number].concat();
+        self.seal_between(&front, message, &[&vec![0xff; extra.into()], header.as_slice()].concat())
+    }
+
+    /// Encrypts a whole message and what the client says behind it, and returns a token that begins with this header:
+    /// only a client with the key can make one with other contents than [`seal`](Self::seal).
+    pub fn seal_between(&self, front: &[u8], message: &mut [u8], behind: &[u8]) -> Vec<u8> {
+        let mut cipher = encrypt(&self.key, KeyUsage::INITIATOR_SEAL, &[&*message, behind].concat());
+        cipher.rotate_right(behind.len() + self.key.enctype().checksum_len());
+        let (token, sealed) = cipher.split_at(cipher.len() - message.len());
+        message.copy_from_slice(sealed);
+        [front, token].concat()
     }
 
     /// Decrypts the server's next message, all of which is encrypted. Returns false if it was altered.
