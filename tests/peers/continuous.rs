@@ -163,6 +163,39 @@ async fn persistent_open_outlives_a_killed_server_with_its_lock_and_lease() {
     tree.create(&CreateParameters::read_write("file")).await.expect("nobody has it open");
 }
 
+/// Until its client is back, an open is listed with the time left, and an administrator can close it for good.
+#[tokio::test]
+async fn open_that_waits_for_its_client_is_shown_and_closed() {
+    let mut subject = started("continuous");
+    let handle = Handle { create: guid(3), lease: None, persistent: true };
+    let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+    let file = tree.create(&handle.open("file")).await.expect("create");
+    let server = server(&mut subject);
+    let shown = server.net(&["file", "--waiting"]).success().text();
+    assert!(shown.contains("There are no entries in the list."), "{shown}");
+
+    server.kill_and_restart();
+
+    let shown = server.net(&["file", "--waiting"]).success().text();
+    assert!(shown.contains("waits for its client until") && shown.contains("from now"), "{shown}");
+    let shown = server.net(&["session"]).success().text();
+    assert!(shown.contains("1 open file of alice from 127.0.0.1 waits for the client"), "{shown}");
+    let listed = server.net(&["file", "--json", "--waiting"]).success().text();
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let open = &listed["files"][0];
+    assert!(open["waits_until"].is_string() && open["session_id"].is_null(), "{listed}");
+    let id = open["id"].to_string();
+    server.net(&["file", &id, "/close", "/yes"]).success();
+    let shown = server.net(&["session"]).success().text();
+    assert!(!shown.contains("waits for the client"), "{shown}");
+
+    // It is gone from the log as well.
+    server.kill_and_restart();
+    let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+    refused(tree.create(&handle.reclaim("file", file.id())).await, NtStatus::OBJECT_NAME_NOT_FOUND);
+    tree.create(&CreateParameters::read_write("file")).await.expect("nobody has it open");
+}
+
 /// A stop of the service keeps the opens, and the files that are to be deleted on close.
 #[tokio::test]
 async fn durable_open_outlives_a_restart_of_the_service_if_the_share_keeps_it() {

@@ -66,6 +66,9 @@ pub struct OpenFile {
     pub lease: Option<Word>,
     /// True if the open survives a lost connection.
     pub durable: Option<bool>,
+    /// The end of an open whose client is gone, unless it comes back before; `None` if the client is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Timestamp>,
     /// True for a directory.
     pub directory: Option<bool>,
     /// True if the file will be deleted when its last open is closed.
@@ -162,6 +165,8 @@ pub struct FileQuery {
     pub locked: Option<bool>,
     /// True for opens with write access, false for those without.
     pub writing: Option<bool>,
+    /// True for opens that wait for their clients to come back, false for the others.
+    pub waiting: Option<bool>,
     /// True for the caller's own opens only, which every user may list.
     pub mine: Option<bool>,
     /// Only entries with higher ids.
@@ -192,6 +197,7 @@ impl FileQuery {
             && self.idle.is_none_or(|bound| file.idle_seconds.is_some_and(|idle| bound.allows(idle)))
             && self.age.is_none_or(|bound| age().is_some_and(|age| bound.allows(age)))
             && self.locked.is_none_or(|locked| file.locks.is_some_and(|locks| (locks > 0) == locked))
+            && self.waiting.is_none_or(|waiting| file.waits_until.is_some() == waiting)
             && self.writing.is_none_or(|writing| {
                 file.permissions.is_some_and(|bits| (bits & permission::WRITE != 0) == writing)
             })

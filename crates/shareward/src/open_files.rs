@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use control::{AnnouncedClose, Event, OpenFile, address, permission};
+use control::{AnnouncedClose, Event, OpenFile, Timestamp, address, permission};
 
 use crate::listing::{Listed, TableForm};
 use crate::output::{
@@ -64,6 +64,7 @@ impl Listed for OpenFile {
             ("bytes_written", "/bytes_written"),
             ("pipe", "/pipe"),
             ("guest", "/guest"),
+            ("waits_until", "/waits_until"),
         ],
         more: &[],
     };
@@ -131,7 +132,21 @@ pub(crate) fn table(files: &[Of<OpenFile>], several: bool, form: TableForm) -> S
         Some(format!("{} is closed at {}{}\n", file.id, local_time(closing.at), said(&closing.text)))
     });
     let closing: String = closing.map(|line| clean_line(line.trim_end()) + "\n").collect();
-    if closing.is_empty() { table } else { format!("{table}\n{closing}") }
+    let waiting: String = files.iter().filter_map(|file| waiting(&file.entry)).collect();
+    if closing.is_empty() && waiting.is_empty() { table } else { format!("{table}\n{closing}{waiting}") }
+}
+
+/// The line about an open whose client is gone.
+pub(crate) fn waiting(file: &OpenFile) -> Option<String> {
+    let until = file.waits_until?;
+    let line = format!("{} waits for its client until {}, {} from now", file.id, local_time(until), left(until));
+    Some(clean_line(&line) + "\n")
+}
+
+/// The time from now until then; nothing if it is over.
+fn left(until: Timestamp) -> String {
+    let millis = until.0.saturating_sub(Timestamp::now().0);
+    span(u64::try_from(millis).unwrap_or_default().div_ceil(1000))
 }
 
 /// The message of an announced close, behind its time.
@@ -227,6 +242,9 @@ pub(crate) fn detail(file: &OpenFile) -> String {
         label("Path", shown_path(file)),
         label("Permissions", &or_unknown(file.permissions.map(letters))),
         file.closing.iter().map(closing).collect(),
+        file.waits_until
+            .map(|until| label("Waits until", &format!("{}, {} from now", local_time(until), left(until))))
+            .unwrap_or_default(),
     ]
     .concat()
 }

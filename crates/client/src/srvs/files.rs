@@ -32,6 +32,12 @@ impl<R: Rpc> SrvsClient<R> {
         check_supported(query.age.is_some(), &files, |it| it.opened_at.is_some(), "the open times of files")?;
         check_supported(query.locked.is_some(), &files, |it| it.locks.is_some(), "the locks of files")?;
         check_supported(
+            query.waiting.is_some(),
+            &files,
+            |it| it.waits_until.is_some(),
+            "the opens that wait for their clients",
+        )?;
+        check_supported(
             query.writing.is_some(),
             &files,
             |it| it.permissions.is_some(),

@@ -14,10 +14,14 @@ const IDLE: Switch = Switch::own("IDLE", Takes::Value);
 const AGE: Switch = Switch::own("AGE", Takes::Value);
 const LOCKED: Switch = Switch::own("LOCKED", Takes::Optional);
 const WRITING: Switch = Switch::own("WRITING", Takes::Optional);
+const WAITING: Switch = Switch::own("WAITING", Takes::Optional);
 const MINE: Switch = Switch::own("MINE", Takes::Nothing);
 
 /// The switches of a [`Filter`].
 pub(crate) const SWITCHES: [Switch; 9] = [USER, CLIENT, SHARE, PATH, IDLE, AGE, LOCKED, WRITING, MINE];
+
+/// The switches of a filter that selects opens only.
+pub(crate) const FILE_SWITCHES: [Switch; 1] = [WAITING];
 
 /// A filter for opens, or for sessions by their opens. All conditions that are given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +40,7 @@ impl Filter {
             age: bound(words, &AGE)?,
             locked: yes_or_no(words, &LOCKED)?,
             writing: yes_or_no(words, &WRITING)?,
+            waiting: yes_or_no(words, &WAITING)?,
             mine: words.has(&MINE).then_some(true),
             ..FileQuery::default()
         }))
@@ -55,6 +60,13 @@ impl Filter {
     pub(crate) fn sessions(&self) -> SessionQuery {
         let FileQuery { user, client, share, idle, age, mine, .. } = self.files();
         SessionQuery { user, client, share, idle, age, mine, ..SessionQuery::default() }
+    }
+
+    /// The query for opens of selected users, computers and shares that wait for their clients; `None` if conditions on
+    /// sessions select no such open.
+    pub(crate) fn waiting_opens(&self) -> Option<FileQuery> {
+        let has_session_conditions = self.0.idle.is_some() || self.0.age.is_some();
+        (!has_session_conditions).then(|| FileQuery { waiting: Some(true), ..self.files() })
     }
 
     /// The query for opens of which a selected session has at least one; `None` if no condition concerns opens.

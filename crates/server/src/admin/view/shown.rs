@@ -77,6 +77,7 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
         oplock: Some(oplock(file.oplock)),
         lease: (file.oplock == OplockLevel::LEASE).then(|| lease(file.lease).as_str().into()),
         durable: Some(file.durable),
+        waits_until: file.expires.map(timestamp),
         directory: Some(file.is_directory),
         delete_pending: Some(file.delete_pending),
         opened_at: Some(timestamp(file.opened)),

@@ -30,7 +30,7 @@ static HELP: Help = Help {
 NET FILE
 [id] [/CLOSE] [/YES | /NO]
 [--user NAME] [--client COMPUTER] [--share NAME] [--path PATTERN]
-[--idle BOUND] [--age BOUND] [--locked] [--writing] [--mine]
+[--idle BOUND] [--age BOUND] [--locked] [--writing] [--waiting] [--mine]
 [/NOTICE:DEADLINE [\"text\"] | /NOTICE:CANCEL]
 [--force | --grace SECONDS] [--expect-user NAME] [--expect-path PATH]
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
@@ -62,6 +62,8 @@ Filters (an open is selected if it matches all of them):
   --age      opens that have existed for this time
   --locked   opens with byte-range locks; --locked=no: without
   --writing  opens with write access; --writing=no: without
+  --waiting  opens that wait for their clients to come back after a lost
+             connection or a restart of the server; --waiting=no: the others
   --mine     your own opens
 
 With /CLOSE:
@@ -120,6 +122,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         SWITCHES.as_slice(),
         &OF_CLOSE,
         &cli::filter::SWITCHES,
+        &cli::filter::FILE_SWITCHES,
         &cli::format::SWITCHES,
         &watch::SWITCHES,
         &cli::TARGET,

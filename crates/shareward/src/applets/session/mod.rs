@@ -218,6 +218,7 @@ impl Shown<'_> {
         }
         if gathered.entries.is_empty() {
             console.line(&format!("{}\n", messages::NO_ENTRIES));
+            console.write(&self.waiting(servers)?);
             return gathered.conclude(console);
         }
         if self.as_list || self.selection.computer.is_some() {
@@ -227,8 +228,30 @@ impl Shown<'_> {
             console.write(&shown::table(&gathered.entries, gathered.several, self.form(None)));
         }
         console.write(&shown::drains(&gathered.entries));
+        console.write(&self.waiting(servers)?);
         console.line(&format!("{}\n", messages::COMPLETED));
         gathered.conclude(console)
+    }
+
+    /// The lines about opens whose clients are gone, which have no session.
+    fn waiting(&self, servers: &Servers) -> Result<String, Failure> {
+        let Some(query) = self.selection.filter.waiting_opens().filter(|_| self.selection.id.is_none()) else {
+            return Ok(String::new());
+        };
+        let gathered = gather_now(servers, async |server: &dyn Administration| {
+            match server.files(&query).await {
+                // Servers of other makes do not report them.
+                Err(client::Error::Refused(error)) if error.code == number::NOT_SUPPORTED => Ok(Vec::new()),
+                files => files,
+            }
+        })?;
+        let mut files = gathered.entries;
+        if let Some(computer) = &self.selection.computer {
+            files.retain(|it| {
+                it.entry.computer.as_deref().is_some_and(|it| address::same_computer(it, computer))
+            });
+        }
+        Ok(shown::waiting(&files))
     }
 
     /// WMI has one class for sessions and another for their connections to shares.

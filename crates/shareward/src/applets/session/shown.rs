@@ -1,12 +1,15 @@
 //! Sessions in the output of commands.
 
-use control::{Connection, Event, Session, address};
+use std::collections::BTreeMap;
+
+use control::{Connection, Event, OpenFile, Session, Timestamp, address};
 use serde::Serialize;
 
 use crate::listing::{Listed, TableForm};
 use crate::messages;
+use crate::open_files;
 use crate::output::{
-    Align, Column, Csv, Cut, Of, Table, labelled, labelled_if_any, local_time, or_unknown, span, yes_or_no,
+    Align, Column, Csv, Cut, Of, Table, clean_line, labelled, labelled_if_any, local_time, or_unknown, span, yes_or_no,
 };
 use crate::watch::Watched;
 use crate::wmi::{ServerConnection, ServerSession};
@@ -145,6 +148,33 @@ pub(super) fn drains(sessions: &[Of<Session>]) -> String {
         }
     }
     if lines.is_empty() { String::new() } else { format!("\n{}", lines.concat()) }
+}
+
+/// The lines about opens that wait for their clients: users, computers, and the times at which the first and the last of
+/// them end.
+pub(super) fn waiting(files: &[Of<OpenFile>]) -> String {
+    let mut groups: BTreeMap<(Option<&str>, String), (usize, Timestamp, Timestamp)> = BTreeMap::new();
+    for file in files {
+        let Some(until) = file.entry.waits_until else { continue };
+        let group = groups.entry((file.server.as_deref(), open_files::whose(&file.entry)));
+        let (count, first, last) = group.or_insert((0, until, until));
+        (*count, *first, *last) = (count.saturating_add(1), until.min(*first), until.max(*last));
+    }
+    let lines: String = groups
+        .into_iter()
+        .map(|((server, whose), (count, first, last))| {
+            let server = server.map(|server| format!("{server}: ")).unwrap_or_default();
+            let (opens, waits) = if count == 1 { ("open file", "waits") } else { ("open files", "wait") };
+            let until = match first == last {
+                true => local_time(first),
+                false => format!("{} to {}", local_time(first), local_time(last)),
+            };
+            clean_line(&format!(
+                "{server}{count} {opens} of {whose} {waits} for the client, until {until}: net file --waiting"
+            )) + "\n"
+        })
+        .collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// NET's table.
