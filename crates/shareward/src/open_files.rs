@@ -139,7 +139,8 @@ pub(crate) fn table(files: &[Of<OpenFile>], several: bool, form: TableForm) -> S
 /// The line about an open whose client is gone.
 pub(crate) fn waiting(file: &OpenFile) -> Option<String> {
     let until = file.waits_until?;
-    let line = format!("{} waits for its client until {}, {} from now", file.id, local_time(until), left(until));
+    let line =
+        format!("{} waits for its client until {}, {} from now", file.id, local_time(until), left(until));
     Some(clean_line(&line) + "\n")
 }
 

@@ -70,7 +70,11 @@ impl<R: Reader> LocalClient<R> {
         know(query.age.is_some(), |it| it.opened_at.is_some(), "the open times of opens")?;
         know(query.locked.is_some(), |it| it.locks.is_some(), "the locks of opens")?;
         know(query.writing.is_some(), |it| it.permissions.is_some(), "the access of opens")?;
-        know(query.waiting.is_some(), |it| it.waits_until.is_some(), "the opens that wait for their clients")?;
+        know(
+            query.waiting.is_some(),
+            |it| it.waits_until.is_some(),
+            "the opens that wait for their clients",
+        )?;
         let now = Timestamp::now();
         files.retain(|file| query.matches(file, now));
         Ok(files)

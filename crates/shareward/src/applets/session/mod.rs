@@ -235,7 +235,8 @@ impl Shown<'_> {
 
     /// The lines about opens whose clients are gone, which have no session.
     fn waiting(&self, servers: &Servers) -> Result<String, Failure> {
-        let Some(query) = self.selection.filter.waiting_opens().filter(|_| self.selection.id.is_none()) else {
+        let Some(query) = self.selection.filter.waiting_opens().filter(|_| self.selection.id.is_none())
+        else {
             return Ok(String::new());
         };
         let gathered = gather_now(servers, async |server: &dyn Administration| {

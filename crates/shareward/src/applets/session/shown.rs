@@ -9,7 +9,8 @@ use crate::listing::{Listed, TableForm};
 use crate::messages;
 use crate::open_files;
 use crate::output::{
-    Align, Column, Csv, Cut, Of, Table, clean_line, labelled, labelled_if_any, local_time, or_unknown, span, yes_or_no,
+    Align, Column, Csv, Cut, Of, Table, clean_line, labelled, labelled_if_any, local_time, or_unknown, span,
+    yes_or_no,
 };
 use crate::watch::Watched;
 use crate::wmi::{ServerConnection, ServerSession};
