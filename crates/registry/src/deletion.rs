@@ -363,7 +363,10 @@ impl<S: Shell> State<S> {
         let pending = self.deletions.get_mut(&key.base())?;
         let (old_link, new_link) = (Link::new(share.clone(), old), Link::new(share.clone(), new));
         pending.all.get(&old_link).filter(|it| it.path == without_stream(old))?;
-        pending.rename(&old_link, new_link, without_stream(new))
+        let attached = pending.rename(&old_link, new_link, without_stream(new))?;
+        // Opens that had the new name before are deleted with it from now on.
+        self.touch_logs_of(key.base());
+        Some(attached)
     }
 
     /// The server's part of the open that requested the delete of a stream. The open may have ended.

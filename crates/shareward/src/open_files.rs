@@ -379,7 +379,7 @@ mod tests {
     fn csv_has_the_make_of_other_servers_only() {
         let file = OpenFile { make: Some(Word::known("nfs")), ..OpenFile::default() };
         let csv = OpenFile::CSV.with_make(true);
-        assert!(csv.header(false).trim_end().ends_with(",guest,make"));
+        assert!(csv.header(false).trim_end().ends_with(",guest,waits_until,make"));
         assert!(csv.row(None, &file, false).trim_end().ends_with(",nfs"));
         assert!(!OpenFile::CSV.with_make(false).header(false).contains("make"));
     }

@@ -25,15 +25,15 @@ SHAREWARD CLUSTER
 MOVE name node | DRAIN node | UNDRAIN node} [--config FILE] [--json]
 ",
     about: "\
-Changes or shows the keys of a cluster in etcd, which the [cluster] table of the
-configuration names. Each server with such a table is a node of the cluster from
-its next start on; a node that stops gives its shares to others.
+Changes or shows the keys of a cluster in etcd, which the [cluster] table of
+the configuration names. Each server with such a table is a node of the cluster
+from its next start on; a node that stops gives its shares to others.
 
   INIT      Make the cluster in etcd, once, before the nodes start.
   STATUS    Show the nodes, the shares and their owners.
   SHARE     Share a directory, which all nodes must reach under this path, or
-            change a share. Each key is one of a [[share]] table, with its value
-            in TOML: continuous=true remark=\"'Plans'\".
+            change a share. Each key is one of a [[share]] table, with its
+            value in TOML: continuous=true remark=\"'Plans'\".
   DELETE    Stop sharing a directory. Its files stay.
   MOVE      Have another node own a share.
   DRAIN     Have a node give all its shares to others, and get none.

@@ -24,8 +24,9 @@ pub(crate) fn history(
     if query.since.zip(query.until).is_some_and(|(since, until)| since > until) {
         return Err(malformed("since is later than until"));
     }
-    if query.at.is_some() && (query.since.is_some() || query.until.is_some()) {
-        return Err(malformed("at is one time, and since and until are a span; give one of both"));
+    // With `until`, a page of the entries of one time begins before it.
+    if query.at.is_some() && query.since.is_some() {
+        return Err(malformed("at is one time, and since begins a span; give one of both"));
     }
     let within = match (&query.path, &query.share) {
         (None, None) => Within::Everything,

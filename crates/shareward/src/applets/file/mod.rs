@@ -30,7 +30,8 @@ static HELP: Help = Help {
 NET FILE
 [id] [/CLOSE] [/YES | /NO]
 [--user NAME] [--client COMPUTER] [--share NAME] [--path PATTERN]
-[--idle BOUND] [--age BOUND] [--locked] [--writing] [--waiting] [--mine]
+[--idle BOUND] [--age BOUND] [--locked] [--writing] [--waiting]
+[--mine]
 [/NOTICE:DEADLINE [\"text\"] | /NOTICE:CANCEL]
 [--force | --grace SECONDS] [--expect-user NAME] [--expect-path PATH]
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]

@@ -241,8 +241,8 @@ impl Shown<'_> {
         };
         let gathered = gather_now(servers, async |server: &dyn Administration| {
             match server.files(&query).await {
-                // Servers of other makes do not report them.
-                Err(client::Error::Refused(error)) if error.code == number::NOT_SUPPORTED => Ok(Vec::new()),
+                // Servers of other makes and older ones do not report them, and not everybody may list files.
+                Err(client::Error::Refused(_)) => Ok(Vec::new()),
                 files => files,
             }
         })?;
