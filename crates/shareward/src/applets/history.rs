@@ -235,7 +235,7 @@ struct Merged {
     items: Vec<Of<HistoryEntry>>,
     names: Vec<Of<HistoryName>>,
     has_earlier: bool,
-    /// What the servers say about their histories.
+    /// The extents of the histories, one for each server.
     servers: Vec<Of<Extent>>,
 }
 
