@@ -57,7 +57,7 @@ fn with_key(
     let whole = 0..message.len();
     let is_whole = part.end > message.len();
     if server.open_part(message, if is_whole { whole } else { part }, &token) {
-        // What is accepted has the header twice, and between them no more than a block.
+        // An accepted token ends with a copy of its header, with no more than a block of padding before it.
         let header = behind.get(behind.len().saturating_sub(16)..).unwrap_or_default();
         assert_eq!((&front[..6], &front[8..]), (&header[..6], &header[8..]));
         assert!(behind.len() <= 32);

@@ -221,7 +221,7 @@ async fn owner_that_was_stopped_is_fenced_before_it_writes() {
     let file = tree.create(&CreateParameters::read_write("late")).await.expect("create");
     file.write(0, b"in time".to_vec()).await.expect("write");
     cluster.nodes[first].signal("STOP");
-    // It is in the socket of the owner when that goes on.
+    // The request waits in the owner's socket until the owner goes on.
     let late = tokio::spawn(async move { file.write(0, b"too late".to_vec()).await });
     tokio::time::sleep(Duration::from_secs(5)).await;
     cluster.nodes[first].signal("CONT");

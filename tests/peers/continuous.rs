@@ -189,7 +189,7 @@ async fn open_that_waits_for_its_client_is_shown_and_closed() {
     let shown = server.net(&["session"]).success().text();
     assert!(!shown.contains("waits for the client"), "{shown}");
 
-    // It is gone from the log as well.
+    // The closed open is gone from the log as well.
     server.kill_and_restart();
     let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
     refused(tree.create(&handle.reclaim("file", file.id())).await, NtStatus::OBJECT_NAME_NOT_FOUND);

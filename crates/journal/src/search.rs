@@ -381,7 +381,7 @@ impl<'a> Search<'a> {
         }
         for value in values {
             statement.raw_bind_parameter(1, value)?;
-            // What is older than all that was found is not needed.
+            // Entries older than all that were found are not needed.
             let first = match self.ids.first() {
                 Some(oldest) if self.ids.len() >= most => first.max(*oldest),
                 _ => first,

@@ -118,7 +118,7 @@ fn edit_names(table: &mut Table, key: &str, names: &[String]) {
         table.remove(key);
         return;
     }
-    // What follows an element on its line is in front of the next one, or at the end of the list.
+    // The parser keeps the comment behind an element in front of the next element, or at the end of the list.
     let text = |raw: Option<&RawString>| raw.and_then(RawString::as_str).unwrap_or_default().to_owned();
     let split = |text: String| {
         let at = text.find('\n').unwrap_or(0);

@@ -84,7 +84,7 @@ async fn lists(number: usize, server: &dyn Administration, refresh: &Notify, inp
             }
             () = due, if !is_asking => {
                 asking = Some((Instant::now(), snapshot(server).boxed_local()));
-                // What happens meanwhile may ask for the next list.
+                // Events that arrive meanwhile may set an earlier time for the next list.
                 again = Instant::now() + NEVER;
             }
         }
