@@ -1,10 +1,8 @@
-//! The fuzz targets: exploring with cargo-fuzz, and replaying the corpus without it.
+//! The fuzz targets: exploring with cargo-fuzz. The step `fuzz-corpus` replays the corpora without it.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::shell;
-use crate::test::Counts;
 
 /// The directory of the fuzz package.
 fn directory() -> std::path::PathBuf {
@@ -48,23 +46,6 @@ pub(crate) fn main(arguments: &[String]) -> bool {
     crashed.is_empty()
 }
 
-/// Replays the corpus through the same functions, in an ordinary test of the fuzz package.
-pub(crate) fn replay() -> Counts {
-    let manifest = directory().join("Cargo.toml");
-    if !manifest.exists() {
-        println!("there are no fuzz targets");
-        return Counts { skipped: 1, ..Counts::default() };
-    }
-    let files = corpus_size();
-    let started = Instant::now();
-    let mut command = shell::cargo(&["test", "--quiet", "--locked", "--manifest-path"]);
-    // The library and its replay test only: a target's binary wants cargo-fuzz's runtime.
-    command.arg(manifest).args(["--lib", "--tests"]).env("CARGO_TARGET_DIR", shell::target_directory());
-    let good = shell::succeeds(command);
-    println!("{files} inputs in {:.1} s", started.elapsed().max(Duration::from_millis(1)).as_secs_f64());
-    Counts { passed: if good { files.max(1) } else { 0 }, failed: usize::from(!good), skipped: 0 }
-}
-
 fn targets() -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory().join("fuzz_targets"))
         .into_iter()
@@ -76,7 +57,8 @@ fn targets() -> Vec<String> {
     names
 }
 
-fn corpus_size() -> usize {
+/// The number of inputs that the corpora have as files.
+pub(crate) fn corpus_size() -> usize {
     let inputs =
         |directory: fs::DirEntry| fs::read_dir(directory.path()).into_iter().flatten().flatten().count();
     fs::read_dir(directory().join("corpus")).into_iter().flatten().flatten().map(inputs).sum()

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check there is, in order of cost, with one line of counts at the end.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -41,9 +42,9 @@ const STEPS: &[Step] = &[
     Step { name: "book", about: "the documents as a book, where mdbook is installed", run: book },
     Step { name: "clippy", about: "clippy with warnings as errors, all targets", run: clippy },
     Step { name: "deny", about: "cargo-deny, where it is installed", run: deny },
-    Step { name: "build", about: "the binaries that the later steps test", run: build },
+    Step { name: "build", about: "the binaries and the tests of the later steps", run: build },
     Step { name: "unit", about: "the crates' own tests", run: unit },
-    Step { name: "fuzz-corpus", about: "what fuzzing has found, again", run: fuzz::replay },
+    Step { name: "fuzz-corpus", about: "what fuzzing has found, again", run: fuzz_corpus },
     Step { name: "peers", about: "smbclient, rpcclient, impacket, the kernel client", run: peers },
     Step { name: "rust-clients", about: "the crates smb2 and smb", run: rust_clients },
     Step { name: "package", about: "the Debian package, in a copy of this root", run: package::quick },
@@ -121,16 +122,37 @@ fn deny() -> Counts {
 }
 
 pub(crate) fn build() -> Counts {
-    // The whole workspace, so that shared dependencies are built once, with the features that tests use.
-    Counts::one(shell::succeeds(shell::cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"])))
+    // The whole workspace with its tests, as the later steps want it: cargo chooses the features of a crate by what is
+    // built together, and each other choice would build everything once more.
+    let arguments = ["build", "--quiet", "--locked", "--workspace", "--bins", "--tests"];
+    Counts::one(shell::succeeds(shell::cargo(&arguments)))
 }
 
 fn unit() -> Counts {
-    tests(&["--workspace", "--exclude", "peers"], false)
+    if nextest() {
+        tests(&["--workspace", "-E", "not (package(peers) or package(shareward-fuzzing))"], false)
+    } else {
+        tests(&["--workspace", "--exclude", "peers", "--exclude", "shareward-fuzzing"], false)
+    }
+}
+
+fn fuzz_corpus() -> Counts {
+    println!("{} inputs in files", fuzz::corpus_size());
+    tests(&of_package("shareward-fuzzing"), false)
 }
 
 fn peers() -> Counts {
-    tests(&["--package", "peers"], true)
+    tests(&of_package("peers"), true)
+}
+
+/// The arguments that select one package's tests and, where nextest can do that, build it with the whole workspace's
+/// features.
+fn of_package(name: &str) -> Vec<String> {
+    if nextest() {
+        vec!["--workspace".to_owned(), "-E".to_owned(), format!("package({name})")]
+    } else {
+        vec!["--package".to_owned(), name.to_owned()]
+    }
 }
 
 /// The kernel client's tests, the long ones too. True when nothing failed.
@@ -138,14 +160,16 @@ pub(crate) fn kernel(words: &[String]) -> bool {
     if build().failed > 0 {
         return false;
     }
-    let mut selection = vec!["--package", "peers"];
+    let mut selection = of_package("peers");
     let (prefixed, options): (Vec<_>, Vec<_>) = words.iter().partition(|word| !word.starts_with('-'));
     if let Some(option) = options.first() {
         eprintln!("xtask: {option}? `cargo xtask kernel` takes words of tests' names");
         return false;
     }
-    let names: Vec<&str> = prefixed.iter().map(|word| word.as_str()).collect();
-    selection.extend(if names.is_empty() { vec!["kernel::"] } else { names });
+    if prefixed.is_empty() {
+        selection.push("kernel::".to_owned());
+    }
+    selection.extend(prefixed.into_iter().cloned());
     // Side by side, the machines of two tests would each wait for the other.
     let long = if nextest() {
         ["--run-ignored=all", "--test-threads=1"]
@@ -153,9 +177,9 @@ pub(crate) fn kernel(words: &[String]) -> bool {
         ["--include-ignored", "--test-threads=1"]
     };
     if !nextest() {
-        selection.push("--");
+        selection.push("--".to_owned());
     }
-    selection.extend(long);
+    selection.extend(long.map(str::to_owned));
     let Counts { passed, failed, skipped } = tests(&selection, true);
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     failed == 0
@@ -178,7 +202,7 @@ fn rust_clients_manifest() -> PathBuf {
 
 /// Runs tests, with nextest if it is installed, and counts them. A test that reported a skip (`testkit::skip`) counts
 /// as skipped.
-fn tests(selection: &[&str], of_the_binary: bool) -> Counts {
+fn tests<S: AsRef<OsStr>>(selection: &[S], of_the_binary: bool) -> Counts {
     let nextest = nextest();
     let run: &[&str] = if nextest {
         &["nextest", "run", "--no-fail-fast", "--status-level", "retry", "--no-tests", "pass", "--locked"]

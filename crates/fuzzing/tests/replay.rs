@@ -15,7 +15,7 @@ fn inputs_near_the_corpus() {
 /// Each target has a binary and a corpus of its name.
 #[test]
 fn targets_are_complete() {
-    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
     let mut binaries: Vec<_> = std::fs::read_dir(here.join("fuzz_targets"))
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())

@@ -67,12 +67,9 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     files.into_iter().filter_map(read).chain(generated.map(|seed| (seed.name, seed.bytes))).collect()
 }
 
-/// The directory of the corpora.
+/// The directory of the corpora, where cargo-fuzz expects them.
 pub(crate) fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .find(|top| top.join("fuzz/corpus").is_dir())
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"), |top| top.join("fuzz/corpus"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus")
 }
 
 /// A small generator (splitmix64) with the same output everywhere.

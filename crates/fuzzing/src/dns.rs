@@ -39,10 +39,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("none", answer(0x8183, &[])),
         ("one", answer(0x8180, &[record(&pointer, &labels("dc1.corp.example"))])),
-        (
-            "two",
-            answer(0x8580, &[record(&pointer, &labels("dc1.corp.example")), record(&pointer, &corp)]),
-        ),
+        ("two", answer(0x8580, &[record(&pointer, &labels("dc1.corp.example")), record(&pointer, &corp)])),
         ("other", answer(0x8180, &[record(&labels("www.example"), &labels("dc1.corp.example"))])),
         ("gone", answer(0x8180, &[record(&pointer, &[0])])),
         ("refused", answer(0x8185, &[])),

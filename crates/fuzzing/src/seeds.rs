@@ -92,7 +92,7 @@ impl Seeds {
 
 fn messages(all: &mut Seeds) {
     // The messages of Samba and its client, one of each kind.
-    for (number, line) in include_str!("../../crates/wire/tests/frames/samba.hex").lines().enumerate() {
+    for (number, line) in include_str!("../../wire/tests/frames/samba.hex").lines().enumerate() {
         let frame = unhex(line);
         for (part, (header, message)) in Compound::new(&frame).flatten().enumerate() {
             let whose = if header.is_response() { "response" } else { "request" };
@@ -328,7 +328,7 @@ fn texts(all: &mut Seeds) {
     {
         all.add("names", format!("pair-{number}"), text);
     }
-    all.add("config", "example", include_str!("../../packaging/shareward.toml"));
+    all.add("config", "example", include_str!("../../../packaging/shareward.toml"));
     all.add("config", "minimal", "[[share]]\nname = \"data\"\npath = \"/srv/data\"\n");
     all.add(
         "config",
@@ -447,7 +447,7 @@ fn network(all: &mut Seeds) {
 }
 
 fn calls(all: &mut Seeds) {
-    let stubs = include_str!("../../crates/rpc/tests/fixtures/stubs.txt");
+    let stubs = include_str!("../../rpc/tests/fixtures/stubs.txt");
     let client = ClientAssociation::new(rpc::srvsvc::INTERFACE);
     let bind = client.bind();
     let ack = {

@@ -8,7 +8,7 @@ use std::path::Path;
 const FILES_MAX: usize = 24;
 
 fn main() -> std::io::Result<()> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     let mut of_target: BTreeMap<&str, Vec<targets::seeds::Seed>> = BTreeMap::new();
     for seed in targets::seeds::seeds() {
         of_target.entry(seed.target).or_default().push(seed);
