@@ -1,5 +1,5 @@
 //! `cargo xtask bench --history`: the cost of writing the history, and the time of searches in one of ten million entries.
-//! It makes the journal directly, below the temporary directory, and takes some minutes and two gigabytes.
+//! It makes the journal directly, below the temporary directory, and takes some minutes and a gigabyte.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -57,6 +57,7 @@ pub(crate) fn fill(directory: &Path) -> Result<(), Error> {
         writer.write(START_MS + last * PACE_MS, |batch| {
             (number..last).try_for_each(|number| insert(batch, number))
         })?;
+        writer.index()?;
         number = last;
     }
     let micros = begin.elapsed().as_micros();

@@ -1,10 +1,12 @@
 //! The end of old entries: the journal is bounded by age and by size.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::chain;
-use crate::limits::{DELETED_AT_ONCE, NAMES_EXAMINED_AT_ONCE};
+use crate::limits::DELETED_AT_ONCE;
 use crate::record::EntryId;
+use crate::runs;
+use crate::sweep::Sweep;
 
 /// The bounds of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(crate) fn expire(
     connection: &Connection,
     bounds: Bounds,
     now_ms: i64,
-    examined: &mut i64,
+    sweep: &mut Sweep,
 ) -> rusqlite::Result<Expired> {
     let mut expired = Expired::default();
     let oldest = now_ms.saturating_sub(bounds.keep_ms);
@@ -45,8 +47,11 @@ pub(crate) fn expire(
     let acts_before = if is_too_large { oldest } else { now_ms.saturating_sub(bounds.keep_ms) };
     let acts = chain::expire(connection, acts_before, DELETED_AT_ONCE)?;
     expired.entries = expired.entries.saturating_add(acts);
-    if expired.entries > 0 || *examined > 0 {
-        expired.names = delete_unused_places(connection, examined)?;
+    if expired.entries > 0 {
+        sweep.deleted();
+    }
+    if sweep.is_due() {
+        expired.names = sweep.go_on(connection)?;
     }
     connection.execute_batch("COMMIT")?;
     expired.is_more = expired.entries > 0 && (expired.entries >= DELETED_AT_ONCE || is_too_large);
@@ -61,42 +66,27 @@ pub(crate) fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 pub(crate) fn first_entry(connection: &Connection) -> rusqlite::Result<Option<i64>> {
-    let first: Option<i64> = connection.query_row("SELECT min(id) FROM entry", [], |row| row.get(0))?;
+    let first: Option<i64> = connection.query_row(
+        "SELECT min(id) FROM (SELECT min(id) AS id FROM entry UNION ALL SELECT min(id) FROM brief \
+         UNION ALL SELECT min(id) FROM lasting)",
+        [],
+        |row| row.get(0),
+    )?;
     Ok(first.map(|id| EntryId(id).time_ms()))
 }
 
 /// Deletes the oldest entries with numbers below this one. Sessions and opens that have no end stay.
 fn delete_before(connection: &Connection, id: i64) -> rusqlite::Result<usize> {
     let most = i64::try_from(DELETED_AT_ONCE).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached(
-            "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE id < ?1 AND (kind > 2 OR finish IS NOT NULL) \
-             ORDER BY id LIMIT ?2)",
-        )?
-        .execute(params![id, most])
-}
-
-/// Deletes those of the next places that no entry has, and begins again after the last place.
-fn delete_unused_places(connection: &Connection, examined: &mut i64) -> rusqlite::Result<usize> {
-    let most = i64::try_from(NAMES_EXAMINED_AT_ONCE).unwrap_or(i64::MAX);
     let last: Option<i64> = connection
-        .query_row(
-            "SELECT max(id) FROM (SELECT id FROM place WHERE id > ?1 ORDER BY id LIMIT ?2)",
-            params![*examined, most],
-            |row| row.get(0),
-        )
-        .optional()?
-        .flatten();
-    let Some(last) = last else {
-        *examined = 0;
-        return Ok(0);
-    };
-    let deleted = connection.execute(
-        "DELETE FROM place WHERE id > ?1 AND id <= ?2 \
-         AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.place = place.id) \
-         AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.to_place = place.id)",
-        params![*examined, last],
-    )?;
-    *examined = last;
-    Ok(deleted)
+        .prepare_cached(
+            "SELECT max(id) FROM (SELECT id FROM (SELECT id FROM entry WHERE id < ?1 ORDER BY id LIMIT ?2) \
+             UNION ALL SELECT id FROM (SELECT id FROM brief WHERE id < ?1 ORDER BY id LIMIT ?2) ORDER BY id LIMIT ?2)",
+        )?
+        .query_row(params![id, most], |row| row.get(0))?;
+    let Some(last) = last else { return Ok(0) };
+    let others = connection.prepare_cached("DELETE FROM entry WHERE id <= ?1")?.execute([last])?;
+    let brief = connection.prepare_cached("DELETE FROM brief WHERE id <= ?1")?.execute([last])?;
+    runs::remove(connection, last)?;
+    Ok(others.saturating_add(brief))
 }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::Error;
 use crate::limits::{BUSY, DAMAGED_KEPT, READER_CACHE_KIB};
-use crate::schema::{APPLICATION, FORMAT, SCHEMA, VIEWS, indices};
+use crate::schema::{APPLICATION, FORMAT, FORMAT_OF_ONE_TABLE, SCHEMA, SCHEMA_OF_OPENS, VIEWS, indices};
 
 /// The name of the journal in the state directory.
 pub const FILE: &str = "history.sqlite";
@@ -43,7 +43,7 @@ pub(crate) fn open(directory: &Path, now_ms: i64) -> Result<(Connection, PathBuf
     }
 }
 
-/// Opens the journal of a directory for reading.
+/// Opens the journal of a directory for reading. It may have an older format, which only a writer changes.
 pub(crate) fn open_to_read(directory: &Path) -> Result<(Connection, PathBuf), Error> {
     let path = directory.join(FILE);
     if !path.try_exists().map_err(|error| Error::Io { path: path.clone(), error })? {
@@ -83,11 +83,20 @@ fn open_or_make(directory: &Path, path: &Path) -> Result<Connection, Error> {
     if version == 0 && tables == 0 {
         connection
             .execute_batch(&format!(
-                "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; {SCHEMA} COMMIT;"
+                "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; {SCHEMA} \
+                 {SCHEMA_OF_OPENS} COMMIT;"
             ))
             .map_err(broken)?;
     }
-    check(&connection, path)?;
+    if check(&connection, path)? == FORMAT_OF_ONE_TABLE {
+        let changed = connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {SCHEMA_OF_OPENS} PRAGMA user_version = {FORMAT}; COMMIT;"
+        ));
+        if changed.is_err() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        changed.map_err(broken)?;
+    }
     make_derived(&connection).map_err(broken)?;
     Ok(connection)
 }
@@ -123,7 +132,8 @@ fn make_derived(connection: &Connection) -> rusqlite::Result<()> {
     changed
 }
 
-fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
+/// Fails if the file is no journal of a known format; returns the format.
+fn check(connection: &Connection, path: &Path) -> Result<i64, Error> {
     let ask = |question: &str| {
         connection
             .query_row(question, [], |row| row.get::<_, i64>(0))
@@ -137,18 +147,21 @@ fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     if version > FORMAT {
         return Err(Error::Newer { path: path.to_owned(), version });
     }
-    if version < FORMAT {
+    if version < FORMAT_OF_ONE_TABLE {
         return Err(damaged("it has no format"));
     }
     // A glance at each table: the whole file is too large to be checked at each start.
-    for table in ["meta", "text", "person", "share", "place", "entry", "act"] {
+    let tables = ["meta", "text", "person", "share", "place", "entry", "act"];
+    let of_opens =
+        ["lasting", "brief", "run", "posting"].into_iter().filter(|_| version > FORMAT_OF_ONE_TABLE);
+    for table in tables.into_iter().chain(of_opens) {
         let glance = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)");
         ask(&glance).map_err(|error| match error {
             Error::Sqlite { path, reason } => Error::Damaged { path, reason },
             other => other,
         })?;
     }
-    Ok(())
+    Ok(version)
 }
 
 /// Gives the files of a damaged journal another name, and removes the oldest of such files.

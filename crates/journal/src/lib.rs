@@ -14,11 +14,14 @@ mod files;
 mod intern;
 pub mod limits;
 mod names;
+mod postings;
 mod query;
 mod reader;
 mod record;
+mod runs;
 mod schema;
 mod search;
+mod sweep;
 mod writer;
 
 pub use chain::{Fault, Head, Verified, verify};

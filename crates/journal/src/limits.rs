@@ -55,3 +55,21 @@ pub const BUSY: Duration = Duration::from_secs(2);
 /// The time from which on an open or a session counts as long, in milliseconds. Long ones have an index of their own, so
 /// that a query for one time reads only the entries of the minute before it and the long ones.
 pub const LONG_MS: i64 = 60_000;
+
+/// The brief opens of a run. Its index is made in some 30 ms, for which records wait, and a search looks into each run.
+pub const RUN_ENTRIES: usize = 65_536;
+
+/// The brief opens that wait for an index, at which the older ones get theirs. A search reads all that wait, in some 20 ms
+/// at most. An open that began before the last of those with an index is written among the entries that SQLite has indices
+/// for, so that some wait longer than they would have to.
+pub const UNINDEXED_MAX: usize = 98_304;
+
+/// The entries of a run that are found by user or client, up to which their names are compared one by one instead of being
+/// looked up.
+pub const COMPARED_MAX: usize = 256;
+
+/// The runs that are examined in one transaction for the names that they use.
+pub const RUNS_EXAMINED_AT_ONCE: usize = 16;
+
+/// The numbers of the names that are examined together for whether an entry uses them: a bit for each is in memory.
+pub const NAMES_EXAMINED_TOGETHER: i64 = 1 << 23;

@@ -9,11 +9,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use wire::{AccountName, FoldedName};
 
 use crate::error::Error;
+use crate::expiry;
 use crate::files;
 use crate::limits::{FOUND_MAX, QUERY_TIME_MAX};
 use crate::names::{self, Direction, FormerName, Span};
 use crate::query::{Found, Place, Query, Visible, Within};
 use crate::record::{EntryId, Kind, PersonKind};
+use crate::schema::{BRIEF, FORMAT_OF_ONE_TABLE, LASTING};
 use crate::search::{Conditions, Search, list};
 
 /// A reader of a journal.
@@ -59,8 +61,11 @@ impl Reader {
 
     fn find(&self, query: &Query) -> rusqlite::Result<Answer> {
         let limit = query.limit.clamp(1, FOUND_MAX);
-        let conditions = self.conditions(query, limit)?;
-        let mut answer = Answer { begins_ms: self.begins()?, ..Answer::default() };
+        let is_of_one_table = self
+            .connection
+            .query_row("PRAGMA user_version", [], |row| Ok(row.get::<_, i64>(0)? == FORMAT_OF_ONE_TABLE))?;
+        let conditions = self.conditions(query, limit, is_of_one_table)?;
+        let mut answer = Answer { begins_ms: self.begins(is_of_one_table)?, ..Answer::default() };
         let mut ids = BTreeSet::new();
         if let Some(conditions) = conditions {
             let own = match &query.visible {
@@ -81,7 +86,7 @@ impl Reader {
         answer.has_earlier = ids.len() > limit;
         let mut names = Names::default();
         for id in ids.into_iter().rev().take(limit) {
-            answer.found.extend(self.entry(id, &mut names)?);
+            answer.found.extend(self.entry(id, &mut names, is_of_one_table)?);
         }
         answer.found.reverse();
         if query.kinds.acts
@@ -101,7 +106,12 @@ impl Reader {
     }
 
     /// The conditions of a query; `None` if no entry can fulfil them.
-    fn conditions(&self, query: &Query, limit: usize) -> rusqlite::Result<Option<Conditions>> {
+    fn conditions(
+        &self,
+        query: &Query,
+        limit: usize,
+        is_of_one_table: bool,
+    ) -> rusqlite::Result<Option<Conditions>> {
         let mut kinds = query.kinds.entries.clone();
         if query.at_ms.is_some() {
             kinds.retain(|kind| matches!(kind, Kind::Session | Kind::Open));
@@ -144,6 +154,7 @@ impl Reader {
             most: limit.saturating_add(1),
             persons,
             clients,
+            is_of_one_table,
         }))
     }
 
@@ -242,18 +253,32 @@ impl Reader {
         spans.iter().try_for_each(|span| search.below(span, &condition, own))
     }
 
-    fn begins(&self) -> rusqlite::Result<Option<i64>> {
+    fn begins(&self, is_of_one_table: bool) -> rusqlite::Result<Option<i64>> {
+        if !is_of_one_table {
+            return expiry::first_entry(&self.connection);
+        }
         let first: Option<i64> =
             self.connection.query_row("SELECT min(id) FROM entry", [], |row| row.get(0))?;
         Ok(first.map(|id| EntryId(id).time_ms()))
     }
 
-    fn entry(&self, id: i64, names: &mut Names) -> rusqlite::Result<Option<Found>> {
-        let mut statement = self.connection.prepare_cached(
+    fn entry(&self, id: i64, names: &mut Names, is_of_one_table: bool) -> rusqlite::Result<Option<Found>> {
+        let tables = if is_of_one_table { &["entry e"][..] } else { &[BRIEF, "entry e", LASTING] };
+        for table in tables {
+            let found = self.entry_of(table, id, names)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn entry_of(&self, table: &str, id: i64, names: &mut Names) -> rusqlite::Result<Option<Found>> {
+        let mut statement = self.connection.prepare_cached(&format!(
             "SELECT e.kind, e.finish, p.share, p.path, q.path, e.person, e.client, e.session, e.file, e.access, e.reason, \
              e.read, e.written, e.by_person, e.by_client, e.by_file, e.count \
-             FROM entry e LEFT JOIN place p ON p.id = e.place LEFT JOIN place q ON q.id = e.to_place WHERE e.id = ?1",
-        )?;
+             FROM {table} LEFT JOIN place p ON p.id = e.place LEFT JOIN place q ON q.id = e.to_place WHERE e.id = ?1"
+        ))?;
         let mut rows = statement.query([id])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let bytes = |column| -> rusqlite::Result<Option<u64>> {

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 /// The format of the file (`PRAGMA user_version`).
-pub(crate) const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 2;
+
+/// The format that had no table but `entry` for sessions and opens.
+pub(crate) const FORMAT_OF_ONE_TABLE: i64 = 1;
 /// The file's owner (`PRAGMA application_id`): "ShwH".
 pub(crate) const APPLICATION: i64 = 0x5368_7748;
 
@@ -60,7 +63,7 @@ pub(crate) fn indices() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The tables of the format.
+/// The tables that the format has had from the beginning. `entry` has everything but what [`SCHEMA_OF_OPENS`] has.
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) WITHOUT ROWID, STRICT;
 CREATE TABLE text (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -76,23 +79,65 @@ CREATE TABLE act (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, user TEXT NOT
     act TEXT NOT NULL, object TEXT NOT NULL, outcome TEXT NOT NULL, hash BLOB NOT NULL) STRICT;
 ";
 
+/// The tables of what is written with nearly every request, and therefore without an index of SQLite, which costs more
+/// than the row. They came with format 2: a journal of format 1 gets them, and keeps its entries where they are.
+///
+/// - `lasting` has the sessions and opens that have no end yet. There are as many as the server allows, so it is read as
+///   a whole.
+/// - `brief` has the opens that ended within [`LONG_MS`](crate::limits::LONG_MS). A `run` is a part of them, in the order
+///   of their numbers, that has an index of its own in `posting`; what is behind the last run is read as a whole.
+pub(crate) const SCHEMA_OF_OPENS: &str = "
+CREATE TABLE lasting (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, place INTEGER, person INTEGER, client INTEGER,
+    session INTEGER, file INTEGER, access INTEGER) STRICT;
+CREATE TABLE brief (id INTEGER PRIMARY KEY, place INTEGER, person INTEGER, client INTEGER, session INTEGER, file INTEGER,
+    access INTEGER, finish INTEGER NOT NULL, reason INTEGER, read INTEGER, written INTEGER) STRICT;
+CREATE TABLE run (last INTEGER PRIMARY KEY, first INTEGER NOT NULL) STRICT;
+CREATE TABLE posting (run INTEGER NOT NULL, part INTEGER NOT NULL, last INTEGER NOT NULL, number INTEGER NOT NULL,
+    list BLOB NOT NULL, PRIMARY KEY (run, part, last, number)) WITHOUT ROWID, STRICT;
+";
+
+/// `brief` with the columns that conditions on `entry e` name.
+pub(crate) const BRIEF: &str = "(SELECT *, 2 AS kind, NULL AS to_place, NULL AS by_person, NULL AS by_client, \
+    NULL AS by_file, NULL AS count FROM brief) e";
+
+/// `lasting` with the columns that conditions on `entry e` name.
+pub(crate) const LASTING: &str = "(SELECT *, NULL AS finish, NULL AS reason, NULL AS read, NULL AS written, \
+    NULL AS to_place, NULL AS by_person, NULL AS by_client, NULL AS by_file, NULL AS count FROM lasting) e";
+
 /// The views and what they are on. As with indices, those of an older version are replaced.
 pub(crate) const VIEWS: &[(&str, &str)] = &[
+    // Without joins, a question by `id` or in its order reads only a part of each table.
     (
         "history_sessions",
-        "SELECT e.id, e.id / 1000 AS began_ms, e.finish AS ended_ms, r.text AS reason,
-    u.name AS user, u.domain AS domain, c.text AS client, e.session AS session_id
-    FROM entry e LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client
-    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 1",
+        "SELECT id, id / 1000 AS began_ms, finish AS ended_ms,
+    (SELECT text FROM text WHERE id = e.reason) AS reason,
+    (SELECT name FROM person WHERE id = e.person) AS user, (SELECT domain FROM person WHERE id = e.person) AS domain,
+    (SELECT text FROM text WHERE id = e.client) AS client, session AS session_id FROM entry e WHERE kind = 1
+    UNION ALL SELECT id, id / 1000 AS began_ms, CAST(NULL AS INTEGER) AS ended_ms,
+    CAST(NULL AS TEXT) AS reason,
+    (SELECT name FROM person WHERE id = e.person) AS user, (SELECT domain FROM person WHERE id = e.person) AS domain,
+    (SELECT text FROM text WHERE id = e.client) AS client, session AS session_id FROM lasting e WHERE kind = 1",
     ),
     (
         "history_opens",
-        "SELECT e.id, e.id / 1000 AS began_ms, e.finish AS ended_ms, r.text AS reason,
-    s.name AS share, p.path AS path, u.name AS user, c.text AS client, e.session AS session_id, e.file AS file_id,
-    e.access AS access, e.read AS bytes_read, e.written AS bytes_written
-    FROM entry e LEFT JOIN place p ON p.id = e.place LEFT JOIN share s ON s.id = p.share
-    LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client
-    LEFT JOIN text r ON r.id = e.reason WHERE e.kind = 2",
+        "SELECT id, id / 1000 AS began_ms, finish AS ended_ms,
+    (SELECT text FROM text WHERE id = e.reason) AS reason,
+    (SELECT s.name FROM place p JOIN share s ON s.id = p.share WHERE p.id = e.place) AS share,
+    (SELECT path FROM place WHERE id = e.place) AS path, (SELECT name FROM person WHERE id = e.person) AS user,
+    (SELECT text FROM text WHERE id = e.client) AS client, session AS session_id, file AS file_id, access,
+    read AS bytes_read, written AS bytes_written FROM brief e
+    UNION ALL SELECT id, id / 1000 AS began_ms, finish AS ended_ms,
+    (SELECT text FROM text WHERE id = e.reason) AS reason,
+    (SELECT s.name FROM place p JOIN share s ON s.id = p.share WHERE p.id = e.place) AS share,
+    (SELECT path FROM place WHERE id = e.place) AS path, (SELECT name FROM person WHERE id = e.person) AS user,
+    (SELECT text FROM text WHERE id = e.client) AS client, session AS session_id, file AS file_id, access,
+    read AS bytes_read, written AS bytes_written FROM entry e WHERE kind = 2
+    UNION ALL SELECT id, id / 1000 AS began_ms, CAST(NULL AS INTEGER) AS ended_ms,
+    CAST(NULL AS TEXT) AS reason,
+    (SELECT s.name FROM place p JOIN share s ON s.id = p.share WHERE p.id = e.place) AS share,
+    (SELECT path FROM place WHERE id = e.place) AS path, (SELECT name FROM person WHERE id = e.person) AS user,
+    (SELECT text FROM text WHERE id = e.client) AS client, session AS session_id, file AS file_id, access,
+    CAST(NULL AS INTEGER) AS bytes_read, CAST(NULL AS INTEGER) AS bytes_written FROM lasting e WHERE kind = 2",
     ),
     (
         "history_deletions",

@@ -1,5 +1,7 @@
 //! The search for the numbers of the latest entries of a query, through the index that has the fewest entries to read.
 
+mod opens;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -26,6 +28,8 @@ pub(crate) struct Conditions {
     /// The persons and the clients of the query, if it names some.
     pub(crate) persons: Option<Vec<i64>>,
     pub(crate) clients: Option<Vec<i64>>,
+    /// True if the journal has one table for all entries, as its first format had.
+    pub(crate) is_of_one_table: bool,
 }
 
 /// A search. It collects the latest entries of one or several places.
@@ -88,6 +92,8 @@ impl<'a> Search<'a> {
     /// to whom alone it restricts them, if it does.
     pub(crate) fn everywhere(&mut self, visible: &str, own: Option<&[i64]>) -> rusqlite::Result<()> {
         let bounds = (self.recent(0), self.conditions.last);
+        self.read_lasting(Inside::Anywhere, visible, 0, bounds.1)?;
+        self.read_brief(Inside::Anywhere, visible, own, bounds)?;
         let (ways, _) = self.best(own, bounds)?;
         self.read(&ways, Inside::Anywhere, visible, bounds)?;
         self.read_long(Inside::Anywhere, visible, 0, bounds)
@@ -100,8 +106,11 @@ impl<'a> Search<'a> {
         let has_others = [own, self.conditions.persons.as_deref(), self.conditions.clients.as_deref()]
             .iter()
             .any(Option::is_some);
-        let few = self.places_below(span, NAMES_BELOW_MAX)?;
-        if let Some(places) = &few {
+        let places = self.places_below(span, NAMES_LOOKED_UP_MAX)?;
+        let inside = places.as_ref().map_or(Inside::Below(span), |places| Inside::Among(places));
+        self.read_lasting(inside, visible, span.first, bounds.1)?;
+        self.read_brief(inside, visible, own, bounds)?;
+        if let Some(places) = places.as_ref().filter(|it| it.len() <= NAMES_BELOW_MAX) {
             let ways = self.of_places(places, span);
             // Each place has the few entries of the answer at the beginning of its index, unless others are left out.
             let is_best =
@@ -112,11 +121,6 @@ impl<'a> Search<'a> {
             }
         }
         let (ways, estimate) = self.best(own, bounds)?;
-        let places = match few {
-            Some(places) => Some(places),
-            None => self.places_below(span, NAMES_LOOKED_UP_MAX)?,
-        };
-        let inside = places.as_ref().map_or(Inside::Below(span), |places| Inside::Among(places));
         // Of many names, the latest entries of all names are read first, and then those of one name after the other.
         let middle = estimate.since.unwrap_or(bounds.0).max(bounds.0);
         self.read(&ways, inside, visible, (middle, bounds.1))?;
@@ -275,13 +279,18 @@ impl<'a> Search<'a> {
         visible: &str,
         bounds: (i64, i64),
     ) -> rusqlite::Result<()> {
+        let filter = self.filter(visible);
+        ways.iter().try_for_each(|way| self.ask(way, bounds, inside, &filter))
+    }
+
+    /// The conditions for entries that may have ended, on `entry e` and `place p`.
+    fn filter(&self, visible: &str) -> String {
         let Conditions { sql, lasting_ms, is_at, .. } = self.conditions;
         let lasts = lasting_ms
             .filter(|_| *is_at)
             .map(|at| format!(" AND (e.finish IS NULL OR e.finish >= {at})"))
             .unwrap_or_default();
-        let filter = format!("{sql}{lasts}{visible}");
-        ways.iter().try_for_each(|way| self.ask(way, bounds, inside, &filter))
+        format!("{sql}{lasts}{visible}")
     }
 
     /// Reads the long entries of some places that began before the first of `bounds`, and lasted.
@@ -363,12 +372,7 @@ impl<'a> Search<'a> {
                 None
             }
         };
-        let mut joins = String::new();
-        for (name, column) in [("p", "place"), ("q", "to_place")] {
-            if filter.contains(&format!("{name}.")) {
-                let _ = write!(joins, " LEFT JOIN place {name} ON {name}.id = e.{column}");
-            }
-        }
+        let joins = joins(&filter);
         let bound = keys.len().saturating_add(2);
         let question = format!(
             "SELECT e.id, e.place, CASE WHEN e.kind = 4 THEN e.to_place END FROM {from}{joins} \
@@ -382,15 +386,23 @@ impl<'a> Search<'a> {
         for value in values {
             statement.raw_bind_parameter(1, value)?;
             // Entries older than all that were found are not needed.
-            let first = match self.ids.first() {
-                Some(oldest) if self.ids.len() >= most => first.max(*oldest),
-                _ => first,
-            };
+            let first = self.oldest_needed().map_or(first, |oldest| first.max(oldest));
             statement.raw_bind_parameter(bound, first)?;
             collect(&mut statement, among, &mut self.ids, most)?;
         }
         Ok(())
     }
+}
+
+/// The joins with the places of `entry e` that a condition names.
+fn joins(condition: &str) -> String {
+    let mut joins = String::new();
+    for (name, column) in [("p", "place"), ("q", "to_place")] {
+        if condition.contains(&format!("{name}.")) {
+            let _ = write!(joins, " LEFT JOIN place {name} ON {name}.id = e.{column}");
+        }
+    }
+    joins
 }
 
 /// Takes the entries of these places, or all, until there are enough.

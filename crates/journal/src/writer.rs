@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::chain::{self, Head};
 use crate::error::Error;
 use crate::expiry::{self, Bounds, Expired};
 use crate::files::{self, Opened};
 use crate::intern::Interned;
-use crate::limits::LOG_BYTES_MAX;
+use crate::limits::{LOG_BYTES_MAX, LONG_MS, RUN_ENTRIES, UNINDEXED_MAX};
 use crate::record::{Act, Entry, EntryId, Finish, Kind, PER_MS};
+use crate::runs::{self, Unindexed};
 use crate::schema::{IS_LONG, class_of};
+use crate::sweep::Sweep;
 
 /// The writer of a journal. There is one for each journal.
 #[derive(Debug)]
@@ -20,8 +22,16 @@ pub struct Writer {
     path: PathBuf,
     interned: Interned,
     last: EntryId,
-    /// The last place whose use was examined.
-    examined: i64,
+    sweep: Sweep,
+    unindexed: Unindexed,
+    runs: Runs,
+}
+
+/// The sizes of runs of brief opens.
+#[derive(Clone, Copy, Debug)]
+struct Runs {
+    entries: usize,
+    unindexed: usize,
 }
 
 impl Writer {
@@ -30,8 +40,15 @@ impl Writer {
     /// cannot be used.
     pub fn open(directory: &Path, now_ms: i64) -> Result<(Self, Opened), Error> {
         let (connection, path, mut opened) = files::open(directory, now_ms)?;
-        let mut writer =
-            Self { connection, path, interned: Interned::default(), last: EntryId::default(), examined: 0 };
+        let mut writer = Self {
+            connection,
+            path,
+            interned: Interned::default(),
+            last: EntryId::default(),
+            sweep: Sweep::default(),
+            unindexed: Unindexed::default(),
+            runs: Runs { entries: RUN_ENTRIES, unindexed: UNINDEXED_MAX },
+        };
         opened.unfinished = match writer.finish_all() {
             Err(Error::Damaged { reason, .. }) => {
                 drop(writer.connection);
@@ -42,7 +59,14 @@ impl Writer {
             finished => finished?,
         };
         writer.last = writer.last_entry()?;
+        writer.count_unindexed()?;
         Ok((writer, opened))
+    }
+
+    /// Makes runs of other sizes than [`RUN_ENTRIES`] and [`UNINDEXED_MAX`], for tests.
+    #[doc(hidden)]
+    pub fn set_runs(&mut self, entries: usize, unindexed: usize) {
+        self.runs = Runs { entries, unindexed };
     }
 
     /// Moves a journal aside that has turned out to be damaged, and begins a new one. The writer of it must have been
@@ -71,13 +95,36 @@ impl Writer {
                 return Err(Error::HeldOpen { path: self.path.clone() });
             }
         }
+        let unindexed = self.unindexed;
         let written = self.transaction(now_ms, fill);
         if written.is_err() {
             self.interned.forget();
+            self.unindexed = unindexed;
             // It fails if SQLite has ended the transaction already.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         written
+    }
+
+    /// Gives the older ones of the brief opens their index, if [`UNINDEXED_MAX`] have none. Returns true if it has. The
+    /// caller calls it between batches, which wait for some 30 ms.
+    pub fn index(&mut self) -> Result<bool, Error> {
+        if self.unindexed.count < self.runs.unindexed {
+            return Ok(false);
+        }
+        let made = runs::make(&self.connection, self.unindexed.after, self.runs.entries);
+        if made.is_err() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        let after = made.map_err(|error| self.broken(&error))?;
+        let is_made = after > self.unindexed.after;
+        self.unindexed = Unindexed { after, count: self.unindexed.count.saturating_sub(self.runs.entries) };
+        Ok(is_made)
+    }
+
+    fn count_unindexed(&mut self) -> Result<(), Error> {
+        self.unindexed = Unindexed::of(&self.connection).map_err(|error| self.broken(&error))?;
+        Ok(())
     }
 
     fn transaction(
@@ -93,6 +140,8 @@ impl Writer {
             path: &self.path,
             interned: &mut self.interned,
             last: &mut self.last,
+            sweep: &mut self.sweep,
+            unindexed: &mut self.unindexed,
             acts: Vec::new(),
             inserted: 0,
         };
@@ -114,13 +163,18 @@ impl Writer {
 
     /// Deletes what is older than the bounds allow, a part at a time. The caller calls again while there is more.
     pub fn expire(&mut self, bounds: Bounds, now_ms: i64) -> Result<Expired, Error> {
-        let expired = expiry::expire(&self.connection, bounds, now_ms, &mut self.examined)
+        let expired = expiry::expire(&self.connection, bounds, now_ms, &mut self.sweep)
             .map_err(|error| Error::of(&self.path, &error));
         if expired.as_ref().map_or(true, |it| it.names > 0) {
             self.interned.forget();
         }
-        if expired.is_err() {
-            let _ = self.connection.execute_batch("ROLLBACK");
+        match &expired {
+            Ok(expired) if expired.entries > 0 => self.count_unindexed()?,
+            Ok(_) => {}
+            Err(_) => {
+                self.sweep.forget();
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
         }
         expired
     }
@@ -138,24 +192,43 @@ impl Writer {
     /// Gives an end to all sessions and opens that have none: the time at which something was last written.
     fn finish_all(&self) -> Result<usize, Error> {
         let finish = || {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
             self.connection.execute("INSERT OR IGNORE INTO text (text) VALUES (?1)", [SERVER_LOST])?;
-            let is_lasting = format!("{IS_LONG} AND {} = 0", class_of(""));
-            self.connection.execute(
+            let ending = "max(id / 1000, coalesce((SELECT value FROM meta WHERE name = 'written_ms'), 0)), \
+                (SELECT id FROM text WHERE text = ?1)";
+            let moved = self.connection.execute(
                 &format!(
-                    "UPDATE entry SET \
-                     finish = max(id / 1000, coalesce((SELECT value FROM meta WHERE name = 'written_ms'), 0)), \
-                     reason = (SELECT id FROM text WHERE text = ?1) \
+                    "INSERT INTO entry (id, kind, place, person, client, session, file, access, finish, reason) \
+                     SELECT id, kind, place, person, client, session, file, access, {ending} FROM lasting"
+                ),
+                [SERVER_LOST],
+            )?;
+            self.connection.execute("DELETE FROM lasting", [])?;
+            // Those of a journal that had one table for all.
+            let is_lasting = format!("{IS_LONG} AND {} = 0", class_of(""));
+            let of_entry = self.connection.execute(
+                &format!(
+                    "UPDATE entry SET (finish, reason) = (SELECT {ending}) \
                      WHERE id IN (SELECT id FROM entry INDEXED BY entry_class WHERE {is_lasting})"
                 ),
                 [SERVER_LOST],
-            )
+            )?;
+            self.connection.execute_batch("COMMIT")?;
+            Ok(moved.saturating_add(of_entry))
         };
-        finish().map_err(|error| self.broken(&error))
+        let finished: rusqlite::Result<usize> = finish();
+        if finished.is_err() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        finished.map_err(|error| self.broken(&error))
     }
 
     fn last_entry(&self) -> Result<EntryId, Error> {
-        let last =
-            self.connection.query_row("SELECT max(id) FROM entry", [], |row| row.get::<_, Option<i64>>(0));
+        let last = self.connection.query_row(
+            "SELECT max(id) FROM (SELECT max(id) AS id FROM entry UNION ALL SELECT max(id) FROM brief)",
+            [],
+            |row| row.get::<_, Option<i64>>(0),
+        );
         Ok(EntryId(last.map_err(|error| self.broken(&error))?.unwrap_or_default()))
     }
 
@@ -182,6 +255,8 @@ pub struct Batch<'a> {
     path: &'a Path,
     interned: &'a mut Interned,
     last: &'a mut EntryId,
+    sweep: &'a mut Sweep,
+    unindexed: &'a mut Unindexed,
     acts: Vec<Act>,
     /// The number of entries that were added.
     inserted: usize,
@@ -199,7 +274,10 @@ impl Batch<'_> {
         let find = || {
             // From the end of the millisecond, whose beginning may be in use by entries that are not written yet.
             let first = EntryId::at(time_ms).0;
-            let mut is_used = self.connection.prepare_cached("SELECT 1 FROM entry WHERE id = ?1")?;
+            let mut is_used = self.connection.prepare_cached(
+                "SELECT 1 FROM entry WHERE id = ?1 UNION ALL SELECT 1 FROM brief WHERE id = ?1 \
+                 UNION ALL SELECT 1 FROM lasting WHERE id = ?1",
+            )?;
             for id in (first..first.saturating_add(PER_MS)).rev() {
                 if !is_used.exists([id])? {
                     return Ok(Some(EntryId(id)));
@@ -229,30 +307,44 @@ impl Batch<'_> {
             .transpose()?;
         let person = entry.person.map(|it| names.person(connection, &it)).transpose()?;
         let client = entry.client.map(|it| names.text(connection, it)).transpose()?;
-        let reason = entry.finish.map(|it| it.reason).or(entry.reason);
+        let finish = entry.finish;
+        let reason = finish.map(|it| it.reason).or(entry.reason);
         let reason = reason.map(|it| names.text(connection, it)).transpose()?;
+        place.into_iter().chain(to).for_each(|place| self.sweep.uses(place));
+        let open = Row {
+            id: entry.id.0,
+            kind: entry.kind as i64,
+            place,
+            person,
+            client,
+            session: entry.session,
+            file: entry.file,
+            access: entry.access,
+        };
+        match (entry.kind, finish) {
+            (Kind::Open | Kind::Session, None) => return open.insert_lasting(connection),
+            (Kind::Open, Some(finish)) => return self.insert_ended(&open, &finish, reason),
+            _ => {}
+        }
         let by_person = entry.blocker.map(|it| names.person(connection, &it.person)).transpose()?;
         let by_client = entry.blocker.map(|it| names.text(connection, it.client)).transpose()?;
-        let is_open = entry.kind == Kind::Open;
         let mut insert = connection.prepare_cached(
-            "INSERT INTO entry (id, kind, place, to_place, person, client, session, file, access, finish, reason, read, \
-             written, by_person, by_client, by_file, count) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            "INSERT INTO entry (id, kind, place, to_place, person, client, session, file, access, finish, reason, \
+             by_person, by_client, by_file, count) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         insert.execute(params![
-            entry.id.0,
-            entry.kind as i64,
+            open.id,
+            open.kind,
             place,
             to,
             person,
             client,
-            entry.session,
-            entry.file,
-            entry.access,
-            entry.finish.map(|it| it.at_ms),
+            open.session,
+            open.file,
+            open.access,
+            finish.map(|it| it.at_ms),
             reason,
-            entry.finish.filter(|_| is_open).map(|it| saturated(it.read)),
-            entry.finish.filter(|_| is_open).map(|it| saturated(it.written)),
             by_person,
             by_client,
             entry.blocker.map(|it| it.file),
@@ -261,28 +353,124 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Adds a session or an open that has ended: a brief open among those, unless it is before the last that has an index.
+    fn insert_ended(&mut self, open: &Row, finish: &Finish<'_>, reason: Option<i64>) -> rusqlite::Result<()> {
+        let is_open = open.kind == Kind::Open as i64;
+        let is_brief = finish.at_ms.saturating_sub(EntryId(open.id).time_ms()) < LONG_MS;
+        if is_open && is_brief && open.id > self.unindexed.after {
+            self.unindexed.count = self.unindexed.count.saturating_add(1);
+            return open.insert_brief(self.connection, finish, reason);
+        }
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO entry (id, kind, place, person, client, session, file, access, finish, reason, read, written) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?;
+        insert.execute(params![
+            open.id,
+            open.kind,
+            open.place,
+            open.person,
+            open.client,
+            open.session,
+            open.file,
+            open.access,
+            finish.at_ms,
+            reason,
+            is_open.then(|| saturated(finish.read)),
+            is_open.then(|| saturated(finish.written)),
+        ])?;
+        Ok(())
+    }
+
     /// Records the end of an entry that was added without one. Returns false if there is no such entry.
     pub fn finish(&mut self, id: EntryId, finish: &Finish<'_>) -> Result<bool, Error> {
-        let mut try_finish = || {
-            let reason = self.interned.text(self.connection, finish.reason)?;
-            let mut update = self.connection.prepare_cached(
-                "UPDATE entry SET finish = ?2, reason = ?3, read = CASE kind WHEN 2 THEN ?4 END, \
-                 written = CASE kind WHEN 2 THEN ?5 END WHERE id = ?1",
-            )?;
-            update.execute(params![
-                id.0,
-                finish.at_ms,
-                reason,
-                saturated(finish.read),
-                saturated(finish.written)
-            ])
-        };
-        try_finish().map(|changed| changed > 0).map_err(|error| Error::of(self.path, &error))
+        self.try_finish(id, finish).map_err(|error| Error::of(self.path, &error))
+    }
+
+    fn try_finish(&mut self, id: EntryId, finish: &Finish<'_>) -> rusqlite::Result<bool> {
+        let lasting = self
+            .connection
+            .prepare_cached("DELETE FROM lasting WHERE id = ?1 RETURNING kind, place, person, client, session, file, access")?
+            .query_row([id.0], |row| {
+                Ok(Row {
+                    id: id.0,
+                    kind: row.get(0)?,
+                    place: row.get(1)?,
+                    person: row.get(2)?,
+                    client: row.get(3)?,
+                    session: row.get(4)?,
+                    file: row.get(5)?,
+                    access: row.get(6)?,
+                })
+            })
+            .optional()?;
+        let Some(lasting) = lasting else { return Ok(false) };
+        let reason = self.interned.text(self.connection, finish.reason)?;
+        self.insert_ended(&lasting, finish, Some(reason))?;
+        Ok(true)
     }
 
     /// Adds an act of administration at the end of the chain.
     pub fn act(&mut self, act: Act) {
         self.acts.push(act);
+    }
+}
+
+/// A session or an open, with the numbers of its names.
+struct Row {
+    id: i64,
+    kind: i64,
+    place: Option<i64>,
+    person: Option<i64>,
+    client: Option<i64>,
+    session: Option<u32>,
+    file: Option<u32>,
+    access: Option<u32>,
+}
+
+impl Row {
+    fn insert_lasting(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO lasting (id, kind, place, person, client, session, file, access) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?;
+        insert.execute(params![
+            self.id,
+            self.kind,
+            self.place,
+            self.person,
+            self.client,
+            self.session,
+            self.file,
+            self.access
+        ])?;
+        Ok(())
+    }
+
+    fn insert_brief(
+        &self,
+        connection: &Connection,
+        finish: &Finish<'_>,
+        reason: Option<i64>,
+    ) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO brief (id, place, person, client, session, file, access, finish, reason, read, written) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        insert.execute(params![
+            self.id,
+            self.place,
+            self.person,
+            self.client,
+            self.session,
+            self.file,
+            self.access,
+            finish.at_ms,
+            reason,
+            saturated(finish.read),
+            saturated(finish.written),
+        ])?;
+        Ok(())
     }
 }
 

@@ -1,7 +1,10 @@
 //! The journal as its users see it: written, read, expired, damaged, checked.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use journal::{
     Act, Blocker, Bounds, Entry, EntryId, Error, Fault, Finish, Head, Kind, Kinds, Person, Place, Query,
@@ -385,6 +388,12 @@ fn views_have_the_documented_columns() {
     );
     assert_eq!(ask("SELECT old_path || new_path || at_ms FROM history_renames"), format!("ab{}", START + 2));
     assert_eq!(ask("SELECT user || act || length(hash) FROM history_acts"), "rootclose file64");
+    // The latest are read without the others.
+    let mut plan = connection
+        .prepare("EXPLAIN QUERY PLAN SELECT * FROM history_opens WHERE id < 9 ORDER BY id DESC LIMIT 5")
+        .unwrap();
+    let steps = plan.query_map([], |row| row.get::<_, String>(3)).unwrap();
+    assert!(steps.map(Result::unwrap).all(|step| !step.contains("TEMP B-TREE")));
     for view in ["sessions", "deletions", "refusals", "logon_refusals", "gaps"] {
         assert_eq!(ask(&format!("SELECT '' || count(*) FROM history_{view}")), "0");
     }
@@ -469,4 +478,225 @@ fn indices_and_views_of_an_older_version_are_made_anew() {
     assert_eq!(own(&after), fresh);
     assert!(after.iter().any(|(name, _)| name == "mine"), "those of others stay");
     assert_eq!(Journal { directory, writer }.find(&at("")), ["Open a alice"]);
+}
+
+/// Writes a journal of format 1 in which an open and a session have no end.
+fn journal_of_format_1() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = Connection::open(directory.path().join(journal::FILE)).unwrap();
+    connection.execute_batch(include_str!("format1.sql")).unwrap();
+    // The acts have the same form in both formats.
+    let mut other = Journal::new();
+    other.act("add share", START);
+    other.act("close file", START + 1);
+    connection
+        .execute_batch(&format!(
+            "ATTACH '{}' AS other; INSERT INTO act SELECT * FROM other.act; \
+             INSERT INTO meta SELECT * FROM other.meta WHERE name <> 'written_ms'; DETACH other;",
+            other.path().join(journal::FILE).display()
+        ))
+        .unwrap();
+    directory
+}
+
+#[test]
+fn a_journal_of_the_first_format_is_read_and_then_continued() {
+    let directory = journal_of_format_1();
+    let find = |query: &Query| {
+        let answer = Reader::open(directory.path()).unwrap().answer(query).unwrap();
+        let reasons = answer.found.iter().map(|it| (it.at_ms - START, it.reason.clone().unwrap_or_default()));
+        reasons.collect::<Vec<_>>()
+    };
+    let entry = |at: i64, reason: &str| (at, reason.to_owned());
+    let past = |end: &str| vec![entry(100, "client_close"), entry(300, ""), entry(400, end)];
+    assert_eq!(find(&at("plan\\FINAL.txt")), past(""));
+    assert_eq!(verify(directory.path(), None).unwrap().acts, 2);
+
+    let (writer, opened) = Writer::open(directory.path(), START + HOUR).unwrap();
+    assert_eq!((opened.moved_aside, opened.unfinished), (None, 2));
+    assert_eq!(find(&at("plan\\FINAL.txt")), past("server_lost"));
+    let verified = verify(directory.path(), None).unwrap();
+    assert_eq!((verified.acts, verified.fault), (2, None));
+    let mut journal = Journal { directory, writer };
+    journal.open("carol", "plan\\final.txt", START + HOUR, Some(START + HOUR + 1));
+    assert_eq!(journal.find(&at("draft.txt")).len(), 4);
+    let connection = Connection::open(journal.path().join(journal::FILE)).unwrap();
+    let ask = |question: &str| connection.query_row(question, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(ask("PRAGMA user_version"), 2);
+    assert_eq!(ask("SELECT count(*) FROM history_opens"), 3);
+    assert_eq!(ask("SELECT count(*) FROM history_sessions"), 1);
+    // It is changed once.
+    let Journal { directory, writer } = journal;
+    drop(writer);
+    let (_, opened) = Writer::open(directory.path(), START + 2 * HOUR).unwrap();
+    assert_eq!((opened.moved_aside, opened.unfinished), (None, 0));
+}
+
+/// Adds brief opens of these files, one each second, with one file in a directory of its own for each hundred.
+fn add_brief(writer: &mut Writer, numbers: std::ops::Range<i64>) {
+    writer
+        .write(START + numbers.end, |batch| {
+            numbers.clone().try_for_each(|number| {
+                let at = START + number * 1_000;
+                let id = batch.next_id(at);
+                let path =
+                    if number % 100 == 0 { format!("often\\{number}") } else { format!("file{number}") };
+                batch.insert(&Entry {
+                    place: Some(("data", &path)),
+                    person: Some(Person { name: "alice", ..Person::default() }),
+                    finish: Some(Finish { at_ms: at + 5, reason: "client_close", read: 0, written: 0 }),
+                    ..Entry::new(id, Kind::Open)
+                })
+            })
+        })
+        .unwrap();
+    while writer.index().unwrap() {}
+}
+
+#[test]
+fn runs_expire_by_age_and_by_size_with_their_index_and_their_names() {
+    let mut journal = Journal::new();
+    journal.writer.set_runs(500, 700);
+    for part in 0..8 {
+        add_brief(&mut journal.writer, part * 1_000..(part + 1) * 1_000);
+    }
+    let connection = Connection::open(journal.path().join(journal::FILE)).unwrap();
+    let ask = |question: &str| connection.query_row(question, [], |row| row.get::<_, i64>(0)).unwrap();
+    let (runs, postings) = (ask("SELECT count(*) FROM run"), ask("SELECT count(*) FROM posting"));
+    assert_eq!((runs, ask("SELECT count(*) FROM place")), (15, 8_000));
+    // By age: what is left begins in the middle of a run.
+    let bounds = Bounds { keep_ms: HOUR, size: u64::MAX };
+    let now = START + 1_750 * 1_000 + HOUR;
+    let mut names = 0;
+    for _ in 0..5 {
+        names += journal.writer.expire(bounds, now).unwrap().names;
+    }
+    assert_eq!(ask("SELECT min(began_ms) FROM history_opens"), START + 1_750 * 1_000);
+    assert_eq!((ask("SELECT count(*) FROM history_opens"), ask("SELECT count(*) FROM run")), (6_250, 12));
+    assert!(ask("SELECT count(*) FROM posting") < postings);
+    assert_eq!(names, 1_500, "those of runs that are gone");
+    assert_eq!(journal.find(&at("often")).len(), 62);
+    assert_eq!(journal.find(&at("file1749")).len(), 0);
+    assert_eq!(journal.find(&at("file1751")), ["Open file1751 alice"]);
+    // By size: a part goes, then all, as long as the names have room.
+    let size = journal.writer.size().unwrap();
+    let mut rounds = 0;
+    while journal.writer.expire(Bounds { keep_ms: HOUR, size: size * 3 / 4 }, now).unwrap().is_more {
+        rounds += 1;
+        assert!(rounds < 20, "expiring does not come to an end");
+    }
+    assert!(journal.writer.size().unwrap() <= size * 3 / 4);
+    for _ in 0..9 {
+        let _ = journal.writer.expire(Bounds { keep_ms: -HOUR, size }, now + 10 * HOUR).unwrap();
+    }
+    for table in ["brief", "run", "posting", "place"] {
+        assert_eq!(ask(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+    }
+    // It goes on from there.
+    add_brief(&mut journal.writer, 20_000..21_000);
+    assert_eq!(ask("SELECT count(*) FROM run"), 1);
+    assert_eq!(journal.find(&at("file20001")), ["Open file20001 alice"]);
+}
+
+#[test]
+fn a_name_that_is_used_while_unused_ones_are_looked_for_stays() {
+    let mut journal = Journal::new();
+    journal.writer.set_runs(20, 20);
+    // More runs than are examined at once, so that a look for unused names takes several calls.
+    for part in 0..40 {
+        add_brief(&mut journal.writer, part * 20..(part + 1) * 20);
+    }
+    let bounds = Bounds { keep_ms: HOUR, size: u64::MAX };
+    let now = START + 20 * 1_000 + HOUR;
+    assert_eq!(journal.writer.expire(bounds, now).unwrap().names, 0);
+    journal.open("bob", "file7", now, Some(now + 1));
+    journal.open("bob", "file8", now, None);
+    let mut names = 0;
+    for _ in 0..4 {
+        names += journal.writer.expire(bounds, now).unwrap().names;
+    }
+    assert_eq!(names, 18);
+    assert_eq!(journal.find(&at("file7")), ["Open file7 bob"]);
+    assert_eq!(journal.find(&at("file8")), ["Open file8 bob"]);
+    assert_eq!(journal.find(&at("file9")), [""; 0]);
+}
+
+/// The variable with the directory of the journal that [`writes_until_it_is_killed`] writes.
+const KILLED: &str = "SHAREWARD_TEST_KILLED";
+
+#[test]
+#[ignore = "the test of kills runs it as a process of its own"]
+#[expect(clippy::print_stdout, reason = "the test that kills it reads what was written")]
+fn writes_until_it_is_killed() {
+    let Ok(directory) = std::env::var(KILLED) else { return };
+    let (mut writer, opened) = Writer::open(Path::new(&directory), START).unwrap();
+    assert_eq!(opened.moved_aside, None);
+    writer.set_runs(200, 300);
+    let mut number = Connection::open(Path::new(&directory).join(journal::FILE))
+        .unwrap()
+        .query_row("SELECT coalesce(max(began_ms) + 1000, ?1) FROM history_opens", [START], |row| row.get(0))
+        .map(|next: i64| ((next - START) / 1_000 + 99) / 100 * 100)
+        .unwrap();
+    loop {
+        writer
+            .write(START, |batch| {
+                let act = Act { at_ms: START, act: format!("batch {number}"), ..Act::default() };
+                batch.act(act);
+                let id = batch.next_id(START + number * 1_000 + 1);
+                batch.insert(&Entry { place: Some(("data", "lasting")), ..Entry::new(id, Kind::Open) })
+            })
+            .unwrap();
+        add_brief(&mut writer, number..number + 100);
+        let bounds = Bounds { keep_ms: 5_000 * 1_000, size: u64::MAX };
+        let _ = writer.expire(bounds, START + number * 1_000).unwrap();
+        number += 100;
+        println!("\nwritten {number}");
+    }
+}
+
+#[test]
+fn a_journal_opens_again_after_kills_at_any_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut runs = BTreeSet::new();
+    for round in 0..12 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["writes_until_it_is_killed", "--exact", "--ignored", "--nocapture"])
+            .env(KILLED, directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The kill meets different moments: the lines come after all has been written, and some time passes then.
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut written = 0_i64;
+        for _ in 0..3 + round {
+            let line =
+                lines.by_ref().find(|it| it.as_ref().unwrap().starts_with("written ")).unwrap().unwrap();
+            written = line.trim_start_matches("written ").parse().unwrap();
+        }
+        let begin = std::time::Instant::now();
+        while begin.elapsed().as_micros() < 700 * round {}
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let (mut writer, opened) = Writer::open(directory.path(), START).unwrap();
+        assert_eq!(opened.moved_aside, None);
+        assert!(opened.unfinished >= 2, "{}", opened.unfinished);
+        let mut reader = Reader::open(directory.path()).unwrap();
+        let mut find = |path: &str| reader.answer(&at(path)).unwrap().found.len();
+        let last = written - 1;
+        assert_eq!(find(&format!("file{last}")), 1, "what was written is found");
+        assert!(find("lasting") >= 2);
+        assert_eq!(verify(directory.path(), None).unwrap().fault, None);
+        let connection = Connection::open(directory.path().join(journal::FILE)).unwrap();
+        let ask = |question: &str| connection.query_row(question, [], |row| row.get::<_, i64>(0)).unwrap();
+        runs.insert(ask("SELECT count(*) FROM run"));
+        // The index leads to the same entries as the table, whether a run was finished or not.
+        let often = ask("SELECT count(*) FROM history_opens WHERE path LIKE 'often%'");
+        assert_eq!(i64::try_from(find("often")).unwrap(), often);
+        assert_eq!(ask("SELECT count(*) FROM posting WHERE run NOT IN (SELECT last FROM run)"), 0);
+        writer.set_runs(200, 300);
+        while writer.index().unwrap() {}
+        assert_eq!(i64::try_from(find("often")).unwrap(), often);
+    }
+    assert!(runs.len() > 1, "{runs:?}");
 }

@@ -20,6 +20,7 @@ pub(crate) struct Past {
 pub(crate) fn history(server: &Arc<Server>, caller: &Caller, query: Query) -> Result<Past, Explained> {
     let scope = scope(caller, Right::ReadFiles, Own::Too)?;
     let _place = server.history.reader_place().ok_or(Error::Busy)?;
+    server.history.record_for_query(server);
     let status = server.history.status();
     let shares = server.shares();
     let names = shares.iter().map(|it| it.settings.name.clone());

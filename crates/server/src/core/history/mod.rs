@@ -141,6 +141,14 @@ impl History {
     fn record(&self, server: &Server) {
         self.recorder.lock().record(server, self);
     }
+
+    /// Records what has happened until now, so that a query finds it; does nothing if the recorder is at work, which may
+    /// hang with its disk. This waits for the disk.
+    pub(crate) fn record_for_query(&self, server: &Server) {
+        if let Some(mut recorder) = self.recorder.try_lock() {
+            recorder.record(server, self);
+        }
+    }
 }
 
 /// Records what happens, as long as the server runs.
@@ -156,8 +164,25 @@ pub(crate) async fn keep(server: Arc<Server>) {
             () = server.history.added.notified() => {}
             () = tokio::time::sleep(LOOKED_AFTER_EVERY) => {}
         }
-        // More usually follows. In this time the event stream keeps what happens.
-        tokio::time::sleep(BATCH_EVERY).await;
+        gather(&server).await;
+    }
+}
+
+/// Waits until a batch is worth its transaction: a commit costs as much as some hundred entries. Meanwhile the event
+/// stream keeps what happens.
+async fn gather(server: &Server) {
+    for _ in 0..LOOKS_PER_BATCH {
+        let added = server.history.added.notified();
+        let has_added = tokio::time::timeout(LOOKED_EVERY, added).await.is_ok();
+        if has_added {
+            // Acts are not to be lost with a server that is killed, and several come together.
+            tokio::time::sleep(LOOKED_EVERY).await;
+            return;
+        }
+        let last_event = server.registry.lock("last_event").last_event();
+        if server.history.waiting(last_event) >= BATCH_EVENTS {
+            return;
+        }
     }
 }
 
@@ -181,12 +206,18 @@ async fn record(server: &Arc<Server>) {
     }
 }
 
-/// The records that wait, besides events. They are written several times a second, so that there are more only while the
+/// The records that wait, besides events. They are written once a second or sooner, so that there are more only while the
 /// disk is full or hangs.
 const WAITING_MAX: usize = 4_096;
 
-/// The time in which events are gathered for a batch.
-const BATCH_EVERY: Duration = Duration::from_millis(100);
+/// The number of waiting events at which a batch is written: a quarter of those that the event stream keeps.
+const BATCH_EVENTS: u64 = 4_096;
+
+/// The interval at which a recorder that gathers a batch looks for the number of waiting events.
+const LOOKED_EVERY: Duration = Duration::from_millis(100);
+
+/// The looks after which a batch is written in any case: a second, which is what a server that is killed may lose.
+const LOOKS_PER_BATCH: u32 = 10;
 
 /// The time after which a recorder without events looks for entries that are too old.
 const LOOKED_AFTER_EVERY: Duration = Duration::from_secs(60);

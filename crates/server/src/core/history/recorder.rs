@@ -31,6 +31,8 @@ pub(super) struct Recorder {
     told: Option<String>,
     /// The time before which the journal is not tried again.
     retry: Time,
+    /// The time before which no index is tried again.
+    index_retry: Time,
     /// The time at which old entries were last looked for.
     expired: Time,
 }
@@ -67,6 +69,7 @@ impl Recorder {
             gap: None,
             told: None,
             retry: Time(0),
+            index_retry: Time(0),
             expired: Time(0),
         }
     }
@@ -106,14 +109,28 @@ impl Recorder {
             if events.is_empty() && records.is_empty() && (self.gap.is_none() || self.writer.is_none()) {
                 break;
             }
-            let is_last = events.len() < BATCH_EVENTS;
-            self.write_batch(server, history, &shares, &events, records);
+            let is_last = events.len() < TRANSACTION_EVENTS;
+            self.write_batch(server, history, &shares, events, records);
+            self.index(server, history);
             if is_last {
                 break;
             }
         }
         self.expire(server, history, &settings);
         self.measure(history);
+    }
+
+    /// Gives those opens their index that are due.
+    fn index(&mut self, server: &Server, history: &History) {
+        let Some(writer) = self.writer.as_mut().filter(|_| server.now() >= self.index_retry) else { return };
+        match writer.index() {
+            Ok(_) => {}
+            Err(error @ Error::Damaged { .. }) => self.failed(server, history, &error),
+            Err(error) => {
+                tracing::warn!(%error, "cannot make an index for a part of the history; searches take longer, nothing is left out");
+                self.index_retry = server.now().after_ms(RETRY_MS);
+            }
+        }
     }
 
     /// Notes the extent of the journal.
@@ -138,7 +155,7 @@ impl Recorder {
     /// The next events, and the number of those that the stream no longer has.
     fn next_events(&mut self, server: &Server) -> (Vec<Event>, u64) {
         let (mut events, mut lost) = (Vec::new(), 0_u64);
-        while events.len() < BATCH_EVENTS {
+        while events.len() < TRANSACTION_EVENTS {
             let part = server.registry.lock("events_after").events_after(self.after, EVENTS_PER_HOLD);
             lost = lost.saturating_add(part.lost);
             self.after = part.last_seq;
@@ -155,10 +172,12 @@ impl Recorder {
         server: &Server,
         history: &History,
         shares: &RecordedShares<'_>,
-        events: &[Event],
+        events: Vec<Event>,
         records: Vec<Record>,
     ) {
         let now = server.now();
+        let since = events.first().map_or(now, |event| event.time);
+        let count = events.iter().filter(|event| shares.has_event(event)).count();
         let written = match &mut self.writer {
             None => Err(None),
             Some(writer) => {
@@ -186,8 +205,6 @@ impl Recorder {
                 self.succeeded(history, written);
             }
             Err(error) => {
-                let count = events.iter().filter(|event| shares.has_event(event)).count();
-                let since = events.first().map_or(now, |event| event.time);
                 self.miss(since, u64::try_from(count).unwrap_or(u64::MAX), NOT_WRITTEN, history);
                 self.lasting.not_written();
                 // Acts and refused logons wait for the journal, as long as there is room.
@@ -306,35 +323,35 @@ impl Lasting {
         &mut self,
         batch: &mut Batch<'_>,
         shares: &RecordedShares<'_>,
-        event: &Event,
+        event: Event,
     ) -> Result<(), Error> {
-        if !shares.has_event(event) {
+        if !shares.has_event(&event) {
             return Ok(());
         }
         let at = ms(event.time);
-        match &event.kind {
+        match event.kind {
             EventKind::SessionUp { session, owner } => {
-                self.new_sessions.insert(*session, (batch.next_id(at), owner.clone()));
+                self.new_sessions.insert(session, (batch.next_id(at), owner));
                 Ok(())
             }
             EventKind::SessionDown { session, owner, reason } => {
-                let finish = Finish { at_ms: at, reason: end_word(*reason), read: 0, written: 0 };
-                if let Some(id) = self.sessions.remove(session) {
+                let finish = Finish { at_ms: at, reason: end_word(reason), read: 0, written: 0 };
+                if let Some(id) = self.sessions.remove(&session) {
                     self.ending.push(id);
                     if batch.finish(id, &finish)? {
                         return Ok(());
                     }
                 }
-                let id = self.new_sessions.remove(session).map_or_else(|| batch.next_id(at), |(id, _)| id);
-                insert_session(batch, id, *session, owner, Some(finish))
+                let id = self.new_sessions.remove(&session).map_or_else(|| batch.next_id(at), |(id, _)| id);
+                insert_session(batch, id, session, &owner, Some(finish))
             }
             EventKind::Opened { open, session } => {
-                self.new_opens.insert(open.file, (batch.next_id(at), open.clone(), *session));
+                self.new_opens.insert(open.file, (batch.next_id(at), open, session));
                 Ok(())
             }
             EventKind::Closed { open, reason, used } => {
-                let EventUse { bytes_read: read, bytes_written: written, session, opened } = *used;
-                let finish = Finish { at_ms: at, reason: close_word(*reason), read, written };
+                let EventUse { bytes_read: read, bytes_written: written, session, opened } = used;
+                let finish = Finish { at_ms: at, reason: close_word(reason), read, written };
                 if let Some(id) = self.opens.remove(&open.file) {
                     self.ending.push(id);
                     if batch.finish(id, &finish)? {
@@ -343,23 +360,23 @@ impl Lasting {
                 }
                 match self.new_opens.remove(&open.file) {
                     // The client has got an error, and knows of no open.
-                    Some(_) if *reason == CloseReason::CreateFailed => Ok(()),
+                    Some(_) if reason == CloseReason::CreateFailed => Ok(()),
                     Some((id, open, session)) => insert_open(batch, id, &open, Some(session), Some(finish)),
                     // The event of its beginning is missing.
                     None => {
                         let id = batch.earlier_id(ms(opened))?;
-                        insert_open(batch, id, open, session, Some(finish))
+                        insert_open(batch, id, &open, session, Some(finish))
                     }
                 }
             }
             EventKind::Deleted { open, replaced_by } => {
-                insert_change(batch, at, Kind::Deleted, open, &open.path, replaced_by.as_deref())
+                insert_change(batch, at, Kind::Deleted, &open, &open.path, replaced_by.as_deref())
             }
             EventKind::Renamed { open, from } => {
-                insert_change(batch, at, Kind::Renamed, open, from, Some(&open.path))
+                insert_change(batch, at, Kind::Renamed, &open, &from, Some(&open.path))
             }
-            EventKind::Refused { refusal } => insert_refusal(batch, at, refusal),
-            EventKind::Drain { drain } => insert_drain(batch, at, drain),
+            EventKind::Refused { refusal } => insert_refusal(batch, at, &refusal),
+            EventKind::Drain { drain } => insert_drain(batch, at, &drain),
             _ => Ok(()),
         }
     }
@@ -610,12 +627,12 @@ const NOT_RECORDED: &str = "not_recorded";
 const REPLACED: &str = "replaced";
 
 /// The events of one transaction: a reader of the journal sees new entries after some milliseconds.
-const BATCH_EVENTS: usize = 4_096;
+const TRANSACTION_EVENTS: usize = 8_192;
 
 /// The events that are copied under one hold of the registry's lock.
 const EVENTS_PER_HOLD: usize = 256;
 
-/// The time after which a journal that cannot be opened is tried again, in milliseconds.
+/// The time after which a journal that cannot be opened, or an index that cannot be made, is tried again, in milliseconds.
 const RETRY_MS: u64 = 10_000;
 
 /// The interval at which old entries are looked for, in milliseconds.
