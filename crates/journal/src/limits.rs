@@ -56,11 +56,11 @@ pub const BUSY: Duration = Duration::from_secs(2);
 /// that a query for one time reads only the entries of the minute before it and the long ones.
 pub const LONG_MS: i64 = 60_000;
 
-/// The brief opens of a run. Its index is made in some 30 ms, for which records wait, and a search looks into each run.
+/// The brief opens of a run. Its index takes some 15 ms of the processor, for which records wait, and a search looks into
+/// each run.
 pub const RUN_ENTRIES: usize = 65_536;
 
-/// The brief opens that wait for an index, at which the older ones get theirs. A search reads all that wait, in some 20 ms
-/// at most. An open that began before the last of those with an index is written among the entries that SQLite has indices
+/// The brief opens that wait for an index, at which the older ones get theirs. A search reads all that wait. An open that began before the last of those with an index is written among the entries that SQLite has indices
 /// for, so that some wait longer than they would have to.
 pub const UNINDEXED_MAX: usize = 98_304;
 

@@ -107,7 +107,7 @@ impl Writer {
     }
 
     /// Gives the older ones of the brief opens their index, if [`UNINDEXED_MAX`] have none. Returns true if it has. The
-    /// caller calls it between batches, which wait for some 30 ms.
+    /// caller calls it between batches, which wait meanwhile.
     pub fn index(&mut self) -> Result<bool, Error> {
         if self.unindexed.count < self.runs.unindexed {
             return Ok(false);

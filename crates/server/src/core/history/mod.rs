@@ -146,7 +146,7 @@ impl History {
     /// hang with its disk. This waits for the disk.
     pub(crate) fn record_for_query(&self, server: &Server) {
         if let Some(mut recorder) = self.recorder.try_lock() {
-            recorder.record(server, self);
+            recorder.record_events(server, self);
         }
     }
 }

@@ -79,8 +79,18 @@ impl Recorder {
         self.writer = None;
     }
 
-    /// Records the events and what waits.
+    /// Records the events and what waits, and deletes what is too old.
     pub(super) fn record(&mut self, server: &Server, history: &History) {
+        self.record_events(server, history);
+        let settings = server.settings().history;
+        if settings.enabled {
+            self.expire(server, history, &settings);
+            self.measure(history);
+        }
+    }
+
+    /// Records the events and what waits.
+    pub(super) fn record_events(&mut self, server: &Server, history: &History) {
         let settings = server.settings().history;
         history.status.lock().enabled = settings.enabled;
         if !settings.enabled {
@@ -116,8 +126,6 @@ impl Recorder {
                 break;
             }
         }
-        self.expire(server, history, &settings);
-        self.measure(history);
     }
 
     /// Gives those opens their index that are due.
