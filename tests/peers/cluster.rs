@@ -387,3 +387,15 @@ async fn wrong_clusters_are_refused_with_their_reason() {
     let log = cluster.nodes[first].log();
     assert!(log.contains("has another cluster of this name"), "{log}");
 }
+
+/// The cluster under faults in its short form.
+#[test]
+fn short_run_of_faults_has_no_findings() {
+    if let Some(missing) = failover::lacks() {
+        need(&missing.split(", ").collect::<Vec<_>>());
+        return;
+    }
+    let report = failover::run(&failover::Options::short(16));
+    assert!(report.is_good(), "{report}");
+    eprintln!("{report}");
+}
