@@ -8,13 +8,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
-use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error};
+use client::smb::{
+    ClientConnection, ClientSession, ClientTree, ConnectOptions, CreateParameters, Error, SharePlace,
+};
 use tempfile::TempDir;
 use testkit::{Etcd, Output, Setup, Shareward, free_port, need, run};
 use wire::Guid;
 use wire::create_context::{CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2};
-use wire::msg::GlobalCapabilities;
-use wire::{FileId, OplockLevel};
+use wire::msg::{GlobalCapabilities, ShareCapabilities};
+use wire::{Dialect, FileId, NtStatus, OplockLevel};
 
 /// The time within which a share is served again: a lease of 3 s, and the rest on a busy machine.
 const BACK_MAX: Duration = Duration::from_secs(20);
@@ -91,12 +93,19 @@ impl Cluster {
 }
 
 async fn connect(node: &Shareward) -> Result<ClientTree, Error> {
+    logon(node, &[]).await?.tree_connect(r"\\tested\shared").await
+}
+
+/// A session with one of these dialects, or with any.
+async fn logon(node: &Shareward, dialects: &[Dialect]) -> Result<ClientSession, Error> {
     let user = node.setup().user("alice");
     let mut options = ConnectOptions::with_guid(Guid([7; 16]));
     options.capabilities |= GlobalCapabilities::PERSISTENT_HANDLES;
+    if !dialects.is_empty() {
+        options.dialects = dialects.to_vec();
+    }
     let connection = ClientConnection::connect(node.address(), None, options).await?;
-    let session = connection.logon(Credentials::password(&user.name, "", &user.password)).await?;
-    session.tree_connect(r"\\tested\shared").await
+    connection.logon(Credentials::password(&user.name, "", &user.password)).await
 }
 
 fn persistent(reclaimed: Option<FileId>) -> CreateParameters<'static> {
@@ -301,6 +310,43 @@ async fn referrals_lead_to_the_owner_and_operators_move_shares() {
     }
 }
 
+/// MS-SMB2 3.3.5.7 and 2.2.2.2.2: with 3.1.1, a node that does not own a share leads clients to the owner, if they say that
+/// they follow. The mount follows.
+#[tokio::test]
+async fn tree_connect_leads_to_the_owner() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let cluster = Cluster::start(1, 2, "");
+    let first = cluster.owner(None).await;
+    let (owner, other) = (&cluster.nodes[first], &cluster.nodes[1 - first]);
+    let path = r"\\tested\shared";
+    let session = logon(other, &[]).await.expect("logon");
+    match session.find_share(path).await.expect("an owner") {
+        SharePlace::At(addresses) => assert_eq!(addresses, [owner.address().ip()]),
+        SharePlace::Here(_) => panic!("another node serves the share"),
+    }
+    let silent = session.tree_connect(path).await.expect_err("it does not follow");
+    assert!(silent.is(NtStatus::BAD_NETWORK_NAME), "{silent}");
+    let none = session.find_share(r"\\tested\none").await.expect_err("no such share");
+    assert!(none.is(NtStatus::BAD_NETWORK_NAME), "{none}");
+    let older = logon(other, &[Dialect::SMB302]).await.expect("logon").find_share(path).await;
+    assert!(older.is_err_and(|error| error.is(NtStatus::BAD_NETWORK_NAME)), "3.0.2 has no redirects");
+
+    let offers = |tree: &ClientTree| tree.share.capabilities.contains(ShareCapabilities::REDIRECT_TO_OWNER);
+    assert!(offers(&connect(owner).await.expect("connect")));
+    let older = logon(owner, &[Dialect::SMB302]).await.expect("logon").tree_connect(path).await;
+    assert!(!offers(&older.expect("connect")));
+
+    let (host, port) = (other.address().ip().to_string(), other.address().port());
+    let target = mount::ShareAddress { host, port, share: String::from("shared") };
+    let user = other.setup().user("alice");
+    let credentials = Credentials::password(&user.name, "", &user.password).into();
+    let tree = mount::connect(&target, &credentials).await.unwrap_or_else(|error| panic!("{error}"));
+    tree.create(&CreateParameters::read_write("from-the-mount")).await.expect("create");
+    assert!(cluster.directory().join("from-the-mount").exists());
+}
+
 /// A node reports the reason for which it does not serve shares of a cluster.
 #[tokio::test]
 async fn wrong_clusters_are_refused_with_their_reason() {
@@ -340,4 +386,16 @@ async fn wrong_clusters_are_refused_with_their_reason() {
     cluster.nodes[first].start_again();
     let log = cluster.nodes[first].log();
     assert!(log.contains("has another cluster of this name"), "{log}");
+}
+
+/// The cluster under faults in its short form.
+#[test]
+fn short_run_of_faults_has_no_findings() {
+    if let Some(missing) = failover::lacks() {
+        need(&missing.split(", ").collect::<Vec<_>>());
+        return;
+    }
+    let report = failover::run(&failover::Options::short(16));
+    assert!(report.is_good(), "{report}");
+    eprintln!("{report}");
 }

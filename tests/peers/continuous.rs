@@ -163,6 +163,31 @@ async fn persistent_open_outlives_a_killed_server_with_its_lock_and_lease() {
     tree.create(&CreateParameters::read_write("file")).await.expect("nobody has it open");
 }
 
+/// MS-SMB2 3.3.5.14: a refused LOCK empties the bucket of its number, for the next start of the server as well. Else the
+/// sixteenth LOCK after one that was carried out, which has the same number, would pass for a repeated one.
+#[tokio::test]
+async fn refused_lock_does_not_pass_for_a_repeated_one_after_a_crash() {
+    let mut subject = started("continuous");
+    let one = Handle { create: guid(3), lease: None, persistent: true };
+    let other = Handle { create: guid(4), ..one };
+    let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+    let file = tree.create(&one.open("file")).await.expect("create");
+    let holder = tree.create(&other.open("file")).await.expect("create");
+    lock(&file, 0, EXCLUSIVE, 0x11).await.expect("lock");
+    lock(&file, 0, LockFlags::UNLOCK, 0x12).await.expect("unlock");
+    lock(&holder, 0, EXCLUSIVE, 0x11).await.expect("lock");
+    for number in 3..18 {
+        refused(lock(&file, 0, EXCLUSIVE, 0x10 | number & 0xf).await, NtStatus::LOCK_NOT_GRANTED);
+    }
+
+    server(&mut subject).kill_and_restart();
+
+    let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+    tree.create(&other.reclaim("file", holder.id())).await.expect("reclaim");
+    let file = tree.create(&one.reclaim("file", file.id())).await.expect("reclaim");
+    refused(lock(&file, 0, EXCLUSIVE, 0x12).await, NtStatus::LOCK_NOT_GRANTED);
+}
+
 /// Until its client is back, an open is listed with the time left, and an administrator can close it for good.
 #[tokio::test]
 async fn open_that_waits_for_its_client_is_shown_and_closed() {

@@ -4,6 +4,7 @@
 
 mod bench;
 mod book;
+mod cluster;
 mod debian;
 mod dist;
 mod fuzz;
@@ -34,6 +35,9 @@ usage: cargo xtask COMMAND
   soak [HOURS] [--seed N] [--clients KIND,...] [--round SECONDS] [--one-server]
                            clients of all kinds at random against one server, in all troubles (default 1 hour);
                            kinds: ours, smbclient, impacket, mount and, only where it is named, kernel
+  cluster [--minutes N] [--seed N] [--round N] [--fence yes|no] [--figures N]
+                           three servers, three members of etcd and clients in a network of their own, with faults of
+                           all kinds (default 10 minutes); --figures measures failovers and moves; as root, with etcd
   bench [ARG...]           the load generator, ours and Samba's server side by side
   book                     the documents as a book below target/book; needs mdbook
   package [SUITE...]       the Debian package, installed, used, upgraded and purged: in a copy of this root and, with
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         "kernel" => test::kernel(&rest),
         "fuzz" => fuzz::main(&rest),
         "soak" => soak::main(&rest),
+        "cluster" => cluster::main(&rest),
         "bench" => bench::main(&rest),
         "book" => book::main(),
         "package" => package::main(&rest),

@@ -19,6 +19,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-impacket", "/usr/lib/python3/dist-packages/impacket/__init__.py"),
     ("iptables", "/usr/sbin/iptables"),
     ("iproute2", "/usr/sbin/ip"),
+    ("e2fsprogs", "/usr/sbin/mkfs.ext4"),
     ("avahi-daemon", "/usr/sbin/avahi-daemon"),
     ("avahi-utils", "/usr/bin/avahi-browse"),
     ("dbus", "/usr/bin/dbus-daemon"),

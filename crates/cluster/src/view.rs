@@ -76,6 +76,8 @@ pub(crate) enum Affected {
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub(crate) revision: Revision,
+    /// The revision at which a share was last defined.
+    defined: Revision,
     schema: Option<Result<records::SchemaRecord, Malformed>>,
     members: BTreeMap<NodeName, Member>,
     shares: BTreeMap<ShareKey, Definition>,
@@ -91,6 +93,11 @@ impl View {
     /// The revision up to which the view is complete.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// The revision at which a share was last defined.
+    pub fn defined(&self) -> Revision {
+        self.defined
     }
 
     /// The members.
@@ -281,6 +288,7 @@ impl View {
         self.count(share, owner.as_ref(), false);
         let old = match definition {
             Some(definition) => {
+                self.defined = self.defined.max(definition.modified);
                 self.weight = self.weight.saturating_add(definition.weight.into());
                 self.shares.insert(share.clone(), definition)
             }

@@ -6,7 +6,8 @@ use wire::fscc::{Pattern, SmbPath, ea};
 use wire::header::{Compound, CompressionHeader, HeaderFlags};
 use wire::limits::{COMPOUND_MAX, CREATE_CONTEXTS_MAX, FRAME_SIZE_MAX};
 use wire::msg::{
-    Body, CreateContexts, ErrorId, InfoType, Request, Response, SymlinkErrorResponse, decode_any,
+    Body, CreateContexts, ErrorId, InfoType, Request, Response, ShareRedirect, SymlinkErrorResponse,
+    decode_any,
 };
 use wire::smb1::Smb1Negotiate;
 use wire::{Command, Header, NtStatus, PacketKind, TransformHeader};
@@ -148,6 +149,13 @@ fn examine_response(response: &Response<'_>) {
                     let mut again = Vec::new();
                     symlink.encode(&mut again);
                     assert_eq!(SymlinkErrorResponse::decode(&again).as_ref(), Ok(&symlink));
+                }
+                if context.error_id == ErrorId::SHARE_REDIRECT
+                    && let Ok(redirect) = ShareRedirect::decode(context.data)
+                {
+                    let mut again = Vec::new();
+                    redirect.encode(&mut again);
+                    assert_eq!(ShareRedirect::decode(&again).as_ref(), Ok(&redirect));
                 }
             }
         }

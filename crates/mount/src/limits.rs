@@ -9,6 +9,10 @@ pub(crate) const ATTRIBUTES_TIME: Duration = Duration::from_secs(1);
 /// The time for connecting and negotiating. A server that takes longer is unreachable.
 pub(crate) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The times that servers of a cluster may lead to another one: a share that moves meanwhile leads once more. Connecting
+/// fails beyond.
+pub(crate) const REDIRECTS_MAX: usize = 4;
+
 /// The time for one request, except for locks that wait: a server may wait half a minute until another client
 /// gives up its cache.
 pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(45);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use client::smb::{
-    ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, LogonCredentials, Signing,
+    ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, LogonCredentials, SharePlace,
+    Signing,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -84,7 +85,7 @@ impl ShareAddress {
     }
 }
 
-/// Connects to the server, logs on, and connects to the share.
+/// Connects to the server, logs on, and connects to the share; a server of a cluster may lead to the one that has it.
 pub async fn connect(
     target: &ShareAddress,
     credentials: &LogonCredentials,
@@ -97,30 +98,43 @@ pub async fn connect(
     options.signing = Signing::Required;
     options.connect_timeout = limits::CONNECT_TIME_MAX;
     options.request_timeout = limits::REQUEST_TIME_MAX;
-    let mut last = None;
-    for address in resolve(target).await? {
-        match ClientConnection::connect(address, None, options.clone()).await {
-            Ok(connection) => return log_on(&connection, target, credentials).await,
-            Err(error) => last = Some(error),
+    let mut addresses = resolve(target).await?;
+    for _ in 0..=limits::REDIRECTS_MAX {
+        let mut last = None;
+        let mut place = None;
+        for address in addresses {
+            match ClientConnection::connect(address, None, options.clone()).await {
+                Ok(connection) => {
+                    place = Some(log_on(&connection, target, credentials).await?);
+                    break;
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        match place {
+            Some(SharePlace::Here(tree)) if tree.share.share_type == ShareType::DISK => return Ok(tree),
+            Some(SharePlace::Here(_)) => return Err(ConnectError::NotDisk),
+            Some(SharePlace::At(owner)) => {
+                addresses = owner.into_iter().map(|it| SocketAddr::new(it, target.port)).collect();
+            }
+            None => {
+                return Err(last.map_or_else(|| ConnectError::UnknownHost(target.host.clone()), unreachable));
+            }
         }
     }
-    Err(last.map_or_else(|| ConnectError::UnknownHost(target.host.clone()), unreachable))
+    Err(ConnectError::Share(Error::Unable("each server leads to another one")))
 }
 
 async fn log_on(
     connection: &ClientConnection,
     target: &ShareAddress,
     credentials: &LogonCredentials,
-) -> Result<ClientTree, ConnectError> {
+) -> Result<SharePlace, ConnectError> {
     let session = connection.logon(credentials.clone()).await.map_err(|error| match error {
         Error::Io(_) | Error::TimedOut(_) => ConnectError::Unreachable(target.host.clone(), error),
         error => ConnectError::Logon(error),
     })?;
-    let tree = session.tree_connect(&target.path()).await.map_err(ConnectError::Share)?;
-    if tree.share.share_type != ShareType::DISK {
-        return Err(ConnectError::NotDisk);
-    }
-    Ok(tree)
+    session.find_share(&target.path()).await.map_err(ConnectError::Share)
 }
 
 async fn resolve(target: &ShareAddress) -> Result<Vec<SocketAddr>, ConnectError> {

@@ -1,9 +1,11 @@
 //! A cluster of etcd: processes of Debian's etcd-server with data in a temporary directory.
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,14 +13,16 @@ use tempfile::TempDir;
 
 use crate::daemon::{free_port, kill_group, tail, watchdog};
 use crate::limits::{POLL, READY_MAX};
+use crate::network::Network;
 use crate::output::{Output, run};
 
-/// Members of etcd on 127.0.0.1. Dropping it ends them.
+/// Members of etcd on 127.0.0.1, or each on a host of a network. Dropping it ends them.
 #[derive(Debug)]
 pub struct Etcd {
     members: Vec<Member>,
     scratch: TempDir,
     tls: Option<EtcdTls>,
+    network: Option<Arc<Network>>,
 }
 
 /// The files with which members serve clients: certificate, key, and the authority that signs clients' certificates.
@@ -34,6 +38,9 @@ pub struct EtcdTls {
 
 #[derive(Debug)]
 struct Member {
+    /// The host of the network.
+    host: String,
+    address: Ipv4Addr,
     client: u16,
     peer: u16,
     /// The number of times that it was started.
@@ -44,19 +51,31 @@ struct Member {
 impl Etcd {
     /// Starts a cluster of `members` processes, and waits until it has a leader.
     pub fn start(members: usize) -> Self {
-        Self::launch(members, None)
+        Self::launch((0..members).map(|_| Member::local()).collect(), None, None)
+    }
+
+    /// Starts one member on each of these hosts.
+    pub fn start_on(network: &Arc<Network>, hosts: &[&str]) -> Self {
+        let member = |host: &&str| Member {
+            host: String::from(*host),
+            address: network.address(host),
+            client: 2379,
+            peer: 2380,
+            starts: 0,
+            processes: None,
+        };
+        Self::launch(hosts.iter().map(member).collect(), None, Some(Arc::clone(network)))
     }
 
     /// Starts one member that wants TLS and certificates of its clients.
     pub fn start_with_tls(tls: EtcdTls) -> Self {
-        Self::launch(1, Some(tls))
+        Self::launch(vec![Member::local()], Some(tls), None)
     }
 
-    fn launch(members: usize, tls: Option<EtcdTls>) -> Self {
+    fn launch(members: Vec<Member>, tls: Option<EtcdTls>, network: Option<Arc<Network>>) -> Self {
         let scratch = tempfile::tempdir().expect("a directory for etcd");
-        let member = |_| Member { client: free_port(), peer: free_port(), starts: 0, processes: None };
-        let mut etcd = Self { members: (0..members).map(member).collect(), scratch, tls };
-        (0..members).for_each(|index| etcd.run(index));
+        let mut etcd = Self { members, scratch, tls, network };
+        (0..etcd.members.len()).for_each(|index| etcd.run(index));
         etcd.wait();
         etcd
     }
@@ -64,7 +83,7 @@ impl Etcd {
     /// The URLs for clients.
     pub fn endpoints(&self) -> Vec<String> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        self.members.iter().map(|it| format!("{scheme}://127.0.0.1:{}", it.client)).collect()
+        self.members.iter().map(|it| format!("{scheme}://{}:{}", it.address, it.client)).collect()
     }
 
     /// Runs etcdctl and returns its output.
@@ -77,7 +96,11 @@ impl Etcd {
             command.arg(format!("--key={}", tls.key.display()));
         }
         command.args(arguments);
-        run(command, b"", Duration::from_secs(20))
+        let within = move || run(command, b"", Duration::from_secs(20));
+        match &self.network {
+            Some(network) => network.on(&self.members[0].host, within),
+            None => within(),
+        }
     }
 
     /// Kills a member.
@@ -101,6 +124,13 @@ impl Etcd {
         self.wait();
     }
 
+    /// As [`Etcd::restart`], without waiting until it serves, which it does not without a majority.
+    pub fn start_member(&mut self, index: usize) {
+        if self.members[index].processes.is_none() {
+            self.run(index);
+        }
+    }
+
     fn signal(&self, index: usize, name: &str) {
         if let Some((process, _)) = &self.members[index].processes {
             kill_group(process.id(), name);
@@ -113,14 +143,14 @@ impl Etcd {
             .members
             .iter()
             .enumerate()
-            .map(|(index, it)| format!("{}=http://127.0.0.1:{}", name(index), it.peer))
+            .map(|(index, it)| format!("{}=http://{}:{}", name(index), it.address, it.peer))
             .collect();
         let log = self.log(index);
         let output = File::options().create(true).append(true).open(&log).expect("a log");
         let member = &mut self.members[index];
-        let peer = format!("http://127.0.0.1:{}", member.peer);
-        let client =
-            format!("{}://127.0.0.1:{}", if self.tls.is_some() { "https" } else { "http" }, member.client);
+        let peer = format!("http://{}:{}", member.address, member.peer);
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let client = format!("{scheme}://{}:{}", member.address, member.client);
         let mut command = Command::new("etcd");
         command.arg("--name").arg(name(index)).arg("--data-dir");
         command.arg(self.scratch.path().join(name(index)));
@@ -134,7 +164,11 @@ impl Etcd {
         }
         let errors = output.try_clone().expect("a log");
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
-        let child = command.spawn().expect("etcd starts");
+        let mut spawn = move || command.spawn().expect("etcd starts");
+        let child = match &self.network {
+            Some(network) => network.on(&member.host, spawn),
+            None => spawn(),
+        };
         let guard = watchdog(child.id());
         member.processes = Some((child, guard));
         member.starts += 1;
@@ -166,6 +200,17 @@ fn log_of(scratch: &Path, index: usize) -> PathBuf {
 }
 
 impl Member {
+    fn local() -> Self {
+        Self {
+            host: String::new(),
+            address: Ipv4Addr::LOCALHOST,
+            client: free_port(),
+            peer: free_port(),
+            starts: 0,
+            processes: None,
+        }
+    }
+
     fn kill(&mut self) {
         let Some((mut child, guard)) = self.processes.take() else { return };
         if let Some(mut guard) = guard {

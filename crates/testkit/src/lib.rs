@@ -5,7 +5,8 @@
 //! - [`peer`]: smbclient, rpcclient, `net rpc`, smbtorture, impacket and the kernel client, each as one call that
 //!   returns an [`Output`].
 //! - [`Domain`]: an Active Directory domain with its own controller and hosts, on this machine.
-//! - [`Etcd`]: a cluster of etcd on loopback.
+//! - [`Etcd`]: a cluster of etcd on loopback, or on hosts of a network.
+//! - [`Network`]: hosts with links that can be cut.
 //! - [`need`]: skips a test visibly if a peer is not installed.
 #![forbid(unsafe_code)]
 
@@ -18,8 +19,10 @@ mod domain;
 mod etcd;
 mod limits;
 mod need;
+mod network;
 mod output;
 mod paths;
+mod random;
 mod samba;
 mod setup;
 mod shareward;
@@ -31,8 +34,10 @@ pub use daemon::free_port;
 pub use domain::{Domain, FIRST_ID, Host, SambaMember, Tickets, password};
 pub use etcd::{Etcd, EtcdTls};
 pub use need::{TOOLS, find, is_root, need, skip};
+pub use network::Network;
 pub use output::{Output, run};
 pub use paths::{repository, shareward_binary};
+pub use random::Random;
 pub use samba::Samba;
 pub use setup::{RunAs, SambaRoot, Setup, Share, User};
 pub use shareward::Shareward;

@@ -172,9 +172,14 @@ impl Shareward {
 
     /// Runs a command of the binary that reads the configuration, as the user that the server runs as.
     pub fn configured(&self, arguments: &[&str]) -> Output {
+        run(self.configured_command(arguments), b"", PEER_MAX)
+    }
+
+    /// As [`Self::configured`], without running the command.
+    pub fn configured_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.files.command();
         command.args(arguments).arg("--config").arg(self.files.path("shareward.toml"));
-        run(command, b"", PEER_MAX)
+        command
     }
 
     /// Runs a command of the binary (`["session"]`, `["file", "7", "/close"]`, ...) against this server, as the user

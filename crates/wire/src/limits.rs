@@ -37,6 +37,9 @@ pub const LOCKS_MAX: usize = 2730;
 /// Error contexts of one ERROR response: two types are defined.
 pub const ERROR_CONTEXTS_MAX: usize = 8;
 
+/// Addresses of one share redirect: a server with more tells clients the first ones, and a client refuses more.
+pub const REDIRECT_ADDRESSES_MAX: usize = 32;
+
 /// Dialect strings in an SMB1 NEGOTIATE: the longest list known has a dozen.
 pub const SMB1_DIALECTS_MAX: usize = 64;
 

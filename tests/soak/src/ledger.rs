@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use crate::random::Random;
+use testkit::Random;
 
 /// The bytes of a slot, the unit of writes.
 pub(crate) const SLOT: usize = 4096;

@@ -13,7 +13,6 @@ mod clients;
 mod ledger;
 mod mounts;
 mod options;
-mod random;
 mod report;
 mod rest;
 mod trouble;
@@ -25,7 +24,7 @@ use std::thread;
 use std::time::Instant;
 
 use allowed::{TROUBLES, Trouble};
-use random::Random;
+use testkit::Random;
 use world::{World, lock};
 
 pub use options::{Kind, Options};

@@ -6,8 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::allowed::{Operation, Trouble};
-use crate::random::Random;
 use crate::world::World;
+use testkit::Random;
 
 /// Starts the troubles of a round.
 pub(crate) fn start(world: &Arc<World>) -> Vec<JoinHandle<()>> {

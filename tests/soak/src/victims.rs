@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::random::Random;
 use crate::world::lock;
+use testkit::Random;
 
 /// The client processes that may be killed, by descriptors: once a process has ended, its number can be that of another
 /// process, or of a thread of the soak itself.

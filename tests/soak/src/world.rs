@@ -15,8 +15,8 @@ use wire::NtStatus;
 use crate::allowed::{Operation, Trouble, is_allowed, may_break};
 use crate::ledger::Ledger;
 use crate::mounts::Small;
-use crate::random::Random;
 use crate::victims::Victims;
+use testkit::Random;
 
 /// A soak under way.
 pub(crate) struct World {

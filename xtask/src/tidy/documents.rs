@@ -129,8 +129,10 @@ fn commands(top: &Path, document: &Path, text: &str, findings: &mut Findings) {
         }
         match words.as_slice() {
             ["cargo", "xtask", chore, ..] => {
-                let chores =
-                    ["test", "tidy", "torture", "kernel", "fuzz", "soak", "bench", "book", "package", "dist"];
+                let chores = [
+                    "test", "tidy", "torture", "kernel", "fuzz", "soak", "cluster", "bench", "book",
+                    "package", "dist",
+                ];
                 if !chores.contains(chore) {
                     findings.error(document, index + 1, format!("there is no `cargo xtask {chore}`"));
                 }

@@ -29,7 +29,8 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
 
 /// The directories of the crates, the test packages and the tools.
 fn areas(top: &Path) -> Vec<PathBuf> {
-    let others = ["xtask", "bench", "fuzz", "tests/peers", "tests/rust-clients", "tests/soak"];
+    let others =
+        ["xtask", "bench", "fuzz", "tests/failover", "tests/peers", "tests/rust-clients", "tests/soak"];
     let others = others.map(|name| top.join(name));
     crates(top).into_iter().map(|(_, directory)| directory).chain(others).collect()
 }

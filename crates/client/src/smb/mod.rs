@@ -47,4 +47,4 @@ pub use options::{ConnectOptions, LogonOptions, Signing};
 pub use pipe::Pipe;
 pub use request::{Part, Response, Scope};
 pub use session::ClientSession;
-pub use tree::ClientTree;
+pub use tree::{ClientTree, SharePlace};

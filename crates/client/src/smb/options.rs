@@ -40,6 +40,9 @@ pub struct ConnectOptions {
     pub client_guid: Guid,
     /// `Capabilities`.
     pub capabilities: GlobalCapabilities,
+    /// `ChannelSequence` of all requests with 3.x: a client that lost its connection comes back to its opens with the next
+    /// number (MS-SMB2 2.2.1.2).
+    pub channel_sequence: u16,
     /// The server's name: in the NETNAME context, and in the target name of the logon.
     pub server_name: String,
     /// Credits that the connection tries to hold.
@@ -81,6 +84,7 @@ impl ConnectOptions {
                 | GlobalCapabilities::LARGE_MTU
                 | GlobalCapabilities::DIRECTORY_LEASING
                 | GlobalCapabilities::ENCRYPTION,
+            channel_sequence: 0,
             server_name: "localhost".into(),
             credits: limits::CREDITS_WANTED,
             connect_timeout: limits::CONNECT_TIME_MAX,

@@ -32,6 +32,10 @@ pub struct Scope {
     pub signed: bool,
     /// True if the request is encrypted and its answer must be.
     pub sealed: bool,
+    /// `ChannelSequence`.
+    pub channel_sequence: u16,
+    /// True if the request is sent again, because it was not answered before the connection was lost.
+    pub is_replay: bool,
     pub(crate) state: Option<Arc<SessionState>>,
 }
 
@@ -79,6 +83,13 @@ impl Scope {
     #[must_use]
     pub const fn sealed(mut self, sealed: bool) -> Self {
         self.sealed = sealed;
+        self
+    }
+
+    /// Marks requests as sent again.
+    #[must_use]
+    pub const fn replay(mut self) -> Self {
+        self.is_replay = true;
         self
     }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use wire::cursor::Put;
 use wire::header::{Header, TransformHeader};
-use wire::{HeaderFlags, MessageId, TreeOrAsync, frame};
+use wire::{HeaderFlags, MessageId, NtStatus, TreeOrAsync, frame};
 
 use super::connection::Shared;
 use super::error::Error;
@@ -49,11 +49,13 @@ pub(crate) struct Numbers {
 
 /// Writes the header of `part`, whose message follows the head room, and signs it if `scope` says so.
 pub(crate) fn finish_message(part: &mut Part, scope: &Scope, numbers: Numbers) -> Result<(), Error> {
+    let replay = if scope.is_replay { HeaderFlags::REPLAY_OPERATION } else { HeaderFlags::NONE };
     let header = Header {
         credit_charge: numbers.charge,
+        status: NtStatus(scope.channel_sequence.into()),
         command: part.command,
         credits: numbers.credits,
-        flags: numbers.flags,
+        flags: numbers.flags | replay,
         next_command: numbers.next_command,
         message_id: numbers.message_id,
         tree: part

@@ -17,7 +17,7 @@ use super::options::LogonOptions;
 use super::protection::SessionState;
 use super::renewal::Renewal;
 use super::request::{Part, Response, Scope};
-use super::tree::ClientTree;
+use super::tree::{ClientTree, SharePlace};
 use crate::tickets;
 
 /// A logged-on session. Clones are the same session; dropping them does not log off.
@@ -116,7 +116,9 @@ impl ClientConnection {
         }
         let state = Arc::new(state);
         self.shared().add_session(Arc::clone(&state))?;
+        let has_channels = self.negotiated()?.dialect >= Dialect::SMB300;
         let scope = Scope {
+            channel_sequence: if has_channels { self.options().channel_sequence } else { 0 },
             session_id: state.id,
             signed: self.negotiated()?.signing_required && state.signing.is_some(),
             sealed,
@@ -166,6 +168,11 @@ impl ClientSession {
     /// Connects to the share of a path `\\server\share`.
     pub async fn tree_connect(&self, path: &str) -> Result<ClientTree, Error> {
         ClientTree::connect(self, path).await
+    }
+
+    /// Connects to the share of a path `\\server\share`, or learns which server has it, to which the caller then connects.
+    pub async fn find_share(&self, path: &str) -> Result<SharePlace, Error> {
+        ClientTree::find(self, path).await
     }
 
     /// LOGOFF: ends the session with everything in it.

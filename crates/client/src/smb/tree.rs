@@ -1,13 +1,14 @@
 //! Tree connects (MS-SMB2 3.2.4.2.4, 3.2.5.5).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use wire::ioctl::FsctlCode;
 use wire::msg::{
-    IoctlFlags, IoctlRequest, IoctlResponse, LeaseBreak, OplockBreak, ShareFlags, TreeConnectRequest,
-    TreeConnectResponse, TreeDisconnectRequest,
+    ErrorId, ErrorResponse, IoctlFlags, IoctlRequest, IoctlResponse, LeaseBreak, OplockBreak, ShareFlags,
+    ShareRedirect, TreeConnectFlags, TreeConnectRequest, TreeConnectResponse, TreeDisconnectRequest,
 };
 use wire::{Command, Dialect, FileId, Guid, LeaseState, NtStatus, OplockLevel, TreeId, Utf16, utf16le};
 
@@ -27,16 +28,39 @@ pub struct ClientTree {
     pub share: TreeConnectResponse,
 }
 
+/// The place of a share: here, or at another server.
+#[derive(Debug)]
+pub enum SharePlace {
+    /// The server serves it: the tree connect.
+    Here(ClientTree),
+    /// Another server owns it, at one of these addresses; there are some.
+    At(Vec<IpAddr>),
+}
+
 impl ClientTree {
     pub(crate) async fn connect(session: &ClientSession, path: &str) -> Result<Self, Error> {
+        let answer = ask(session, path, TreeConnectFlags::NONE).await?;
+        Self::connected(session, &answer.success()?).await
+    }
+
+    /// As [`Self::connect`], as a client that follows share redirects (MS-SMB2 3.2.5.5). Servers lead to others with 3.1.1
+    /// only.
+    pub(crate) async fn find(session: &ClientSession, path: &str) -> Result<SharePlace, Error> {
+        let follows = session.connection().negotiated()?.dialect >= Dialect::SMB311;
+        let flags = if follows { TreeConnectFlags::REDIRECT_TO_OWNER } else { TreeConnectFlags::NONE };
+        let answer = ask(session, path, flags).await?;
+        if follows
+            && answer.status() == NtStatus::BAD_NETWORK_NAME
+            && let Some(addresses) = redirect(&answer)
+        {
+            return Ok(SharePlace::At(addresses));
+        }
+        Ok(SharePlace::Here(Self::connected(session, &answer.success()?).await?))
+    }
+
+    async fn connected(session: &ClientSession, answer: &Response) -> Result<Self, Error> {
         let connection = session.connection();
         let dialect = connection.negotiated()?.dialect;
-        let name = utf16le(path);
-        let body = TreeConnectRequest { path: Utf16::new(&name)?, ..TreeConnectRequest::default() };
-        let part = Part::new(Command::TREE_CONNECT, |out, base| body.encode(out, base));
-        // MS-SMB2 3.2.4.1.1: with 3.1.1 a TREE_CONNECT is always signed.
-        let signed = session.scope().signed || (dialect == Dialect::SMB311 && session.has_key());
-        let answer = connection.request(&session.scope().clone().signed(signed), part).await?.success()?;
         let share = TreeConnectResponse::decode(&answer.message)?;
         let tree_id = answer.header.tree_id().ok_or(Error::Protocol("a tree connect has no id"))?;
         let mut scope = session.scope().clone().tree(tree_id);
@@ -173,6 +197,26 @@ impl ClientTree {
         self.session.validated.store(true, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Sends a TREE_CONNECT.
+async fn ask(session: &ClientSession, path: &str, flags: TreeConnectFlags) -> Result<Response, Error> {
+    let dialect = session.connection().negotiated()?.dialect;
+    let name = utf16le(path);
+    let body = TreeConnectRequest { flags, path: Utf16::new(&name)?, ..TreeConnectRequest::default() };
+    let part = Part::new(Command::TREE_CONNECT, |out, base| body.encode(out, base));
+    // MS-SMB2 3.2.4.1.1: with 3.1.1 a TREE_CONNECT is always signed.
+    let signed = session.scope().signed || (dialect == Dialect::SMB311 && session.has_key());
+    session.connection().request(&session.scope().clone().signed(signed), part).await
+}
+
+/// The addresses to which a refusal leads. `None` if there are none.
+fn redirect(answer: &Response) -> Option<Vec<IpAddr>> {
+    let error = ErrorResponse::decode(&answer.message).ok()?;
+    let mut contexts = error.contexts().iter().flatten();
+    let context = contexts.find(|it| it.error_id == ErrorId::SHARE_REDIRECT)?;
+    let addresses = ShareRedirect::decode(context.data).ok()?.addresses;
+    (!addresses.is_empty()).then_some(addresses)
 }
 
 impl fmt::Debug for ClientTree {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use auth::IdentityKind;
 use auth::users::{LoadError, UpdateError, UserDb};
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use registry::{Effects, ShareDefinition, ShareKind};
+use registry::{Effects, Guard, ShareDefinition, ShareKind};
 use sandbox::Reach;
 use wire::{ShareName, eq_ignore_case};
 
@@ -15,6 +15,7 @@ use crate::core::bulkhead::Bulkhead;
 use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::core::directory::{self, Directory};
 use crate::core::domain::Domain;
+use crate::core::effects::SmbShell;
 use crate::core::limits;
 use crate::core::sandbox::webhook_out_of_reach;
 use crate::core::security::UserSids;
@@ -259,40 +260,79 @@ impl Server {
         let of_cluster = of_cluster.map(|it| (it.settings, Some(it.gate)));
         for (share, gate) in own.chain(of_cluster) {
             let key = ShareName::new(&share.name);
-            let known = before.get(&key).filter(|known| match &known.content {
-                ShareContent::Disk(directory) => directory.is_of(&share),
-                ShareContent::Pipes => true,
-            });
-            // The log stays when other options of the directory change, because the server has it open.
-            let kept = before.get(&key).and_then(|known| known.log.clone());
-            let log = share.keeps_opens().then(|| kept.unwrap_or_default());
-            let (content, bulkhead) = match known {
-                Some(known) => (known.content.clone(), Arc::clone(&known.bulkhead)),
-                None if share.name == ShareSettings::IPC => {
-                    (ShareContent::Pipes, Bulkhead::new(&share.name, limits::PIPE_PLACES))
-                }
-                None => {
-                    let bulkhead = Bulkhead::new(&share.name, limits::PLACES);
-                    let directory = Directory::new(
-                        &share,
-                        &self.configuration.open_share,
-                        &bulkhead,
-                        &self.configuration.reach,
-                        gate,
-                    );
-                    (ShareContent::Disk(directory), bulkhead)
-                }
-            };
-            after.insert(key, Arc::new(Share { settings: share, content, bulkhead, log }));
+            let share = self.prepare_share(share, gate, before.get(&key));
+            after.insert(key, share);
         }
         after
     }
 
-    /// Follows a change of the shares of the cluster that this server serves.
-    pub(crate) fn shares_of_cluster_changed(&self) {
+    /// A share with these settings, which keeps what it can of the one before.
+    fn prepare_share(
+        &self,
+        share: ShareSettings,
+        gate: Option<vfs::Gate>,
+        before: Option<&Arc<Share>>,
+    ) -> Arc<Share> {
+        let known = before.filter(|known| match &known.content {
+            ShareContent::Disk(directory) => directory.is_of(&share),
+            ShareContent::Pipes => true,
+        });
+        // The log stays when other options of the directory change, because the server has it open.
+        let kept = before.and_then(|known| known.log.clone());
+        let log = share.keeps_opens().then(|| kept.unwrap_or_default());
+        let (content, bulkhead) = match known {
+            Some(known) => (known.content.clone(), Arc::clone(&known.bulkhead)),
+            None if share.name == ShareSettings::IPC => {
+                (ShareContent::Pipes, Bulkhead::new(&share.name, limits::PIPE_PLACES))
+            }
+            None => {
+                let bulkhead = Bulkhead::new(&share.name, limits::PLACES);
+                let directory = Directory::new(
+                    &share,
+                    &self.configuration.open_share,
+                    &bulkhead,
+                    &self.configuration.reach,
+                    gate,
+                );
+                (ShareContent::Disk(directory), bulkhead)
+            }
+        };
+        Arc::new(Share { settings: share, content, bulkhead, log })
+    }
+
+    /// Follows a change of one share of the cluster, which this server serves from now on, has other settings of, or does
+    /// not serve any more. The other shares cost nothing, so that a server can take over thousands.
+    pub(crate) fn share_of_cluster_changed(&self, name: &str) {
         let _changing = self.configuration.changing();
-        let shares = self.prepare_shares(&self.settings());
-        self.replace_shares(shares);
+        if self.settings().shares.iter().any(|share| eq_ignore_case(&share.name, name)) {
+            return;
+        }
+        let key = ShareName::new(name);
+        let before = self.configuration.shares.read().get(&key).cloned();
+        let serving = self.cluster.serving_of(name);
+        let after = serving.map(|it| self.prepare_share(it.settings, Some(it.gate), before.as_ref()));
+        // A tree connect sees the share here and in the registry either before or after the change.
+        let mut current = self.configuration.shares.write();
+        let mut effects = Effects::none();
+        let mut registry = self.registry.lock("share_of_cluster");
+        if let Some(share) = &before
+            && after.as_ref().is_none_or(|new| new.settings.path != share.settings.path)
+        {
+            effects.merge(registry.remove_share(&share.settings.name, self.now()).unwrap_or_default());
+        }
+        match after {
+            Some(share) => {
+                let is_unchanged = before.is_some_and(|old| old.settings == share.settings);
+                if !is_unchanged || registry.share(&share.settings.name).is_none() {
+                    self.define(&mut registry, &share);
+                }
+                current.insert(key, share);
+            }
+            None => drop(current.remove(&key)),
+        }
+        drop(registry);
+        drop(current);
+        self.apply(effects);
     }
 
     fn replace_shares(&self, after: Shares) -> usize {
@@ -315,21 +355,26 @@ impl Server {
             if is_unchanged(key, share) && registry.share(&share.settings.name).is_some() {
                 continue;
             }
-            let definition = definition(share);
-            if registry.replace_share(definition.clone(), self.now()).is_err()
-                && let Err(error) = registry.add_share(definition, self.now())
-            {
-                tracing::warn!(
-                    ?error,
-                    share = share.settings.name,
-                    "cannot add a share; clients cannot connect to it"
-                );
-            }
+            self.define(&mut registry, share);
         }
         drop(registry);
         *current = after;
         drop(current);
         self.apply(effects).files
+    }
+
+    /// Adds a share to the registry, or replaces its definition there.
+    fn define(&self, registry: &mut Guard<'_, SmbShell>, share: &Share) {
+        let definition = definition(share);
+        if registry.replace_share(definition.clone(), self.now()).is_err()
+            && let Err(error) = registry.add_share(definition, self.now())
+        {
+            tracing::warn!(
+                ?error,
+                share = share.settings.name,
+                "cannot add a share; clients cannot connect to it"
+            );
+        }
     }
 }
 

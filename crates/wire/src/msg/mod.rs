@@ -21,6 +21,7 @@ pub mod output;
 pub mod query_directory;
 pub mod read;
 pub mod session_setup;
+pub mod share_redirect;
 pub mod simple;
 pub mod tree_connect;
 pub mod write;
@@ -53,6 +54,7 @@ pub use output::OutputResponse;
 pub use query_directory::{QueryDirectoryFlags, QueryDirectoryRequest};
 pub use read::{Channel, ReadFlags, ReadRequest, ReadResponse};
 pub use session_setup::{SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
+pub use share_redirect::ShareRedirect;
 pub use simple::{
     CancelRequest, EchoRequest, EchoResponse, FlushResponse, LockResponse, LogoffRequest, LogoffResponse,
     SetInfoResponse, TreeDisconnectRequest, TreeDisconnectResponse,

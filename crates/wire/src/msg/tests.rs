@@ -645,6 +645,7 @@ proptest! {
         check_stable(&bytes)?;
         let _ = decode_any(&body);
         let _ = SymlinkErrorResponse::decode(&body);
+        let _ = ShareRedirect::decode(&body);
         let _ = CreateContexts(&body).iter().count();
     }
 }

@@ -7,8 +7,8 @@ use wire::NtStatus;
 
 use super::run;
 use crate::allowed::{Operation, Trouble, may_break};
-use crate::random::Random;
 use crate::world::World;
+use testkit::Random;
 
 /// Works until the round is over.
 pub(crate) fn work(world: &World, number: usize) {

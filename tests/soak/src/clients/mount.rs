@@ -13,8 +13,8 @@ use testkit::Output;
 use crate::allowed::{Operation, Trouble, may_break};
 use crate::ledger::SLOT;
 use crate::mounts::unmount;
-use crate::random::Random;
 use crate::world::{World, lock};
+use testkit::Random;
 
 /// Works until the round is over.
 pub(crate) fn work(world: &World, number: usize) {

@@ -20,8 +20,8 @@ use wire::{AccessMask, Dialect, Guid, LeaseState, NtStatus, OplockLevel, ShareAc
 use super::breaks::acknowledge;
 use crate::allowed::Operation as O;
 use crate::ledger::{Ledger, SLOT};
-use crate::random::Random;
 use crate::world::{LINE, World, lock};
+use testkit::Random;
 
 /// Works until the round is over.
 pub(crate) fn work(world: &Arc<World>, number: usize) {

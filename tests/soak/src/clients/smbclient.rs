@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{judge, run};
 use crate::allowed::Operation;
-use crate::random::Random;
 use crate::world::World;
+use testkit::Random;
 
 /// Works until the round is over.
 pub(crate) fn work(world: &World, number: usize) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster::Node;
@@ -49,7 +50,7 @@ struct Agent {
     prefix: String,
     attempts: BTreeMap<ShareKey, (Attempt, mpsc::UnboundedSender<Step>)>,
     watch: Option<JoinHandle<()>>,
-    /// The revision of the view in which the definitions were looked at.
+    /// The revision of the last definition that was looked at.
     looked: Revision,
 }
 
@@ -203,7 +204,7 @@ impl Agent {
             Action::StartServing { share, attempt, gate } => match self.settings_of(member, &share) {
                 Ok((settings, _, modified)) => {
                     let gate = attempt::gate(gate);
-                    let serving = Serving { settings, gate, key: share.clone(), modified };
+                    let serving = Serving { settings, gate, key: share.clone(), attempt, modified };
                     self.send(&share, attempt, Step::Serve { serving: Box::new(serving) });
                 }
                 Err(reason) => drop(events.send(Event::StorageFailed { share, attempt, reason })),
@@ -286,8 +287,12 @@ impl Agent {
     fn follow_definitions(&mut self, member: &Member) {
         let changed: Vec<Serving> = {
             let node = member.node.lock();
-            let Some(node) = node.as_ref().filter(|it| it.view().revision() != self.looked) else { return };
-            self.looked = node.view().revision();
+            let Some(node) = node.as_ref() else { return };
+            let is_late = member.has_late_definition.swap(false, Ordering::Relaxed);
+            if node.view().defined() == self.looked && !is_late {
+                return;
+            }
+            self.looked = node.view().defined();
             let definitions = node.view().shares();
             let serving = self.around.server.cluster.serving().into_iter();
             serving

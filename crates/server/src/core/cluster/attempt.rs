@@ -24,6 +24,7 @@ pub(crate) struct Serving {
     /// The permission to use its files.
     pub(crate) gate: Gate,
     pub(super) key: ShareKey,
+    pub(super) attempt: Attempt,
     /// The revision of the definition.
     pub(super) modified: cluster::ids::Revision,
 }

@@ -20,7 +20,7 @@ impl Server {
             return Ok(());
         }
         self.cluster.begin_serving(serving);
-        self.shares_of_cluster_changed();
+        self.share_of_cluster_changed(&name);
         let Some(share) = self.share(&name) else {
             return Err(String::from("the server has too many shares"));
         };
@@ -42,16 +42,16 @@ impl Server {
         let name = &serving.settings.name;
         self.files.handle_logs.abandon(self, name);
         self.cluster.end_serving(name);
-        self.shares_of_cluster_changed();
+        self.share_of_cluster_changed(name);
         // Persistent opens of the share may have been entered in between.
         self.files.handle_logs.abandon(self, name);
     }
 
     /// Has other settings of a share take effect for later tree connects.
     pub(crate) fn change_of_cluster(&self, serving: Serving) {
-        if self.cluster.serving().iter().any(|it| it.key == serving.key) {
-            self.cluster.begin_serving(serving);
-            self.shares_of_cluster_changed();
+        let name = serving.settings.name.clone();
+        if self.cluster.change_serving(serving) {
+            self.share_of_cluster_changed(&name);
         }
     }
 }

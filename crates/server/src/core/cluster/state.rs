@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::ids::{NodeName, ShareKey};
@@ -32,6 +33,8 @@ pub(super) struct Member {
     pub(super) trouble: Mutex<Option<String>>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) etcd: etcd::Client,
+    /// True if the definition of a share has changed before its settings took effect.
+    pub(super) has_late_definition: AtomicBool,
     tickets: Mutex<Tickets>,
 }
 
@@ -68,6 +71,7 @@ impl Cluster {
             trouble: Mutex::new(Some(String::from("the server has just started"))),
             events,
             etcd,
+            has_late_definition: AtomicBool::new(false),
             tickets: Mutex::default(),
         };
         self.member.set(member).is_ok()
@@ -83,8 +87,42 @@ impl Cluster {
         self.serving.read().values().cloned().collect()
     }
 
+    /// True if this server serves a share of the cluster with this name.
+    pub(crate) fn is_serving(&self, name: &str) -> bool {
+        self.member().is_some() && self.serving.read().contains_key(&ShareName::new(name))
+    }
+
+    /// The share of the cluster with this name, if this server serves it.
+    pub(crate) fn serving_of(&self, name: &str) -> Option<Serving> {
+        self.serving.read().get(&ShareName::new(name)).cloned()
+    }
+
     pub(super) fn begin_serving(&self, share: Serving) {
+        let (key, modified) = (share.key.clone(), share.modified);
         self.serving.write().insert(ShareName::new(&share.settings.name), share);
+        // The definition may have changed since it was read, when nobody knew that the share was served.
+        let Some(member) = self.member() else { return };
+        let node = member.node.lock();
+        let defined = node.as_ref().and_then(|it| it.view().shares().get(&key));
+        if defined.is_some_and(|it| it.modified != modified) {
+            member.has_late_definition.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Replaces the settings of a share that this server serves. Returns false if it does not any more.
+    pub(super) fn change_serving(&self, share: Serving) -> bool {
+        let mut serving = self.serving.write();
+        let known = serving.get_mut(&ShareName::new(&share.settings.name));
+        let is_known = known.is_some_and(|known| {
+            // A share that was given up and came back has another gate.
+            let is_same = known.attempt == share.attempt;
+            if is_same {
+                *known = share;
+            }
+            is_same
+        });
+        drop(serving);
+        is_known
     }
 
     pub(super) fn end_serving(&self, name: &str) {

@@ -95,15 +95,21 @@ pub(crate) struct LockSequences {
 }
 
 impl LockSequences {
-    /// True if a request was executed before. If not, its bucket is empty until [`Self::done`].
-    pub(crate) fn is_repeated(&mut self, lock_sequence: u32) -> bool {
-        let (Some(bucket), number) = split(lock_sequence) else { return false };
-        let Some(last) = self.buckets.as_mut().and_then(|it| it.get_mut(bucket)) else { return false };
-        if *last == Some(number) {
-            return true;
+    /// Compares a request with the last one that was executed of its bucket. Unless it is the same, the bucket is empty
+    /// until [`Self::done`].
+    pub(crate) fn begin(&mut self, lock_sequence: u32) -> LockSequence {
+        let (Some(bucket), number) = split(lock_sequence) else { return LockSequence::New };
+        let Some(last) = self.buckets.as_mut().and_then(|it| it.get_mut(bucket)) else {
+            return LockSequence::New;
+        };
+        match *last {
+            Some(it) if it == number => LockSequence::Repeated,
+            Some(_) => {
+                *last = None;
+                LockSequence::Emptied
+            }
+            None => LockSequence::New,
         }
-        *last = None;
-        false
     }
 
     /// Records that a request was not executed after all.
@@ -137,6 +143,17 @@ impl LockSequences {
             *last = Some(number);
         }
     }
+}
+
+/// A LOCK request, as its sequence number tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockSequence {
+    /// It was executed before.
+    Repeated,
+    /// It is new, and its bucket had the number of an earlier one, which is forgotten.
+    Emptied,
+    /// It is new.
+    New,
 }
 
 /// `LockSequenceIndex` as an index, `None` if it is zero, and `LockSequenceNumber`.
@@ -215,14 +232,14 @@ mod tests {
         let request = |index: u32, number: u32| index << 4 | number;
         for unnumbered in [request(0, 3), request(65, 3)] {
             sequences.done(unnumbered);
-            assert!(!sequences.is_repeated(unnumbered));
+            assert_eq!(sequences.begin(unnumbered), LockSequence::New);
         }
         for index in [1, 64] {
-            assert!(!sequences.is_repeated(request(index, 3)));
+            assert_eq!(sequences.begin(request(index, 3)), LockSequence::New);
             sequences.done(request(index, 3));
-            assert!(sequences.is_repeated(request(index, 3)));
-            assert!(!sequences.is_repeated(request(index, 4)));
-            assert!(!sequences.is_repeated(request(index, 3)), "another number has emptied the bucket");
+            assert_eq!(sequences.begin(request(index, 3)), LockSequence::Repeated);
+            assert_eq!(sequences.begin(request(index, 4)), LockSequence::Emptied);
+            assert_eq!(sequences.begin(request(index, 3)), LockSequence::New, "its bucket is empty");
         }
     }
 

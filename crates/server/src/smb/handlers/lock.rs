@@ -7,6 +7,7 @@ use wire::{Dialect, NtStatus};
 use super::malformed;
 use crate::core::effects::SmbShell;
 use crate::core::files::host_locks::{FileLocks, HostFile};
+use crate::core::files::replay::LockSequence;
 use crate::core::limits;
 use crate::core::open::Open;
 use crate::core::server::Server;
@@ -22,17 +23,19 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if file.is_directory {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    let is_numbered = has_sequences(request, &open);
-    if is_numbered && file.state().lock_sequences.is_repeated(lock.lock_sequence) {
-        let base = answer.base();
-        LockResponse.encode(answer.body(), base);
-        return Ok(NtStatus::SUCCESS);
-    }
     let first = lock.locks.iter().next().ok_or(NtStatus::INVALID_PARAMETER)?;
     let is_unlock = first.flags.contains(LockFlags::UNLOCK);
     // MS-SMB2 3.3.5.2.9: an expired session may give back what it has.
     if !is_unlock && request.session.as_ref().is_some_and(|session| session.has_expired()) {
         return Err(NtStatus::NETWORK_SESSION_EXPIRED);
+    }
+    let is_numbered = has_sequences(request, &open);
+    let sequence =
+        if is_numbered { file.state().lock_sequences.begin(lock.lock_sequence) } else { LockSequence::New };
+    if sequence == LockSequence::Repeated {
+        let base = answer.base();
+        LockResponse.encode(answer.body(), base);
+        return Ok(NtStatus::SUCCESS);
     }
     if is_unlock {
         let unlocked = unlock(request, &open, &lock);
@@ -43,7 +46,14 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         log(request, &open, &lock).await?;
         unlocked?;
     } else {
-        take(request, answer, &open, &lock).await?;
+        if let Err(status) = take(request, answer, &open, &lock).await {
+            // The log must not keep the number that the refused request has replaced: the sixteenth request after that one
+            // has it again, and would pass for its repetition when the server was started anew.
+            if sequence == LockSequence::Emptied {
+                log(request, &open, &lock).await?;
+            }
+            return Err(status);
+        }
         if is_numbered {
             file.state().lock_sequences.done(lock.lock_sequence);
         }

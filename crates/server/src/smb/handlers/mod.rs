@@ -133,14 +133,19 @@ pub(crate) fn put_output<T>(answer: &mut AnswerBuilder, write: impl FnOnce(&mut 
     written
 }
 
+/// Writes an error's body with one error context, which 3.1.1 has (MS-SMB2 2.2.2.1).
+pub(crate) fn put_error_context(answer: &mut AnswerBuilder, error_id: ErrorId, data: &[u8]) {
+    let (mut contexts, base) = (Vec::new(), answer.base());
+    ErrorContext { error_id, data }.append(&mut contexts, 0);
+    ErrorResponse { error_context_count: 1, error_data: &contexts }.encode(answer.body(), base);
+}
+
 /// Writes an error's body with the data for its status (MS-SMB2 2.2.2).
 pub(crate) fn put_error_data(request: &Request<'_>, answer: &mut AnswerBuilder, data: &[u8]) {
     let base = answer.base();
     let has_contexts = request.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB311);
     if has_contexts {
-        let mut contexts = Vec::new();
-        ErrorContext { error_id: ErrorId::DEFAULT, data }.append(&mut contexts, 0);
-        ErrorResponse { error_context_count: 1, error_data: &contexts }.encode(answer.body(), base);
+        put_error_context(answer, ErrorId::DEFAULT, data);
     } else {
         ErrorResponse { error_context_count: 0, error_data: data }.encode(answer.body(), base);
     }

@@ -1,13 +1,17 @@
 //! TREE_CONNECT: MS-SMB2 3.3.5.7.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use auth::IdentityKind;
 use registry::{FileKey, Standing};
-use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse};
-use wire::{Dialect, NtStatus};
+use wire::msg::{
+    ErrorId, ShareCapabilities, ShareFlags, ShareRedirect, ShareType, TreeConnectFlags, TreeConnectRequest,
+    TreeConnectResponse,
+};
+use wire::{Dialect, NtStatus, Utf16, utf16le};
 
-use super::malformed;
+use super::{malformed, put_error_context};
 use crate::core::admission::{Admission, NotAdmitted};
 use crate::core::audit::{Why, share_refused};
 use crate::core::blocking;
@@ -29,7 +33,14 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let session = Arc::clone(request.session()?);
     let (share, tree) = match connect(request, &session, name).await {
         Ok(connected) => connected,
-        Err(NotConnected { status, why }) => {
+        Err(NotConnected { status, why, owner }) => {
+            // 3.3.5.7: a client that says so is led to the owner at once, and nothing is wrong.
+            let follows = asked.flags.contains(TreeConnectFlags::REDIRECT_TO_OWNER)
+                && negotiated.dialect >= Dialect::SMB311;
+            if follows && !owner.is_empty() {
+                redirect(answer, name, owner)?;
+                return Ok(status);
+            }
             if let Some(why) = why.filter(|_| request.connection.has_log_room_for_share()) {
                 let user = session.user().map(|user| user.name.clone()).unwrap_or_default();
                 share_refused(&request.connection.peer, &user, name, &why);
@@ -57,19 +68,30 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if share.settings.access_based_enum {
         flags |= ShareFlags::ACCESS_BASED_DIRECTORY_ENUM;
     }
+    let mut capabilities = ShareCapabilities::NONE;
+    if tree.is_continuous() && negotiated.dialect >= Dialect::SMB300 {
+        capabilities |= ShareCapabilities::CONTINUOUS_AVAILABILITY;
+    }
+    if server.cluster.is_serving(&share.settings.name) && negotiated.dialect >= Dialect::SMB311 {
+        capabilities |= ShareCapabilities::REDIRECT_TO_OWNER;
+    }
     let base = answer.base();
     TreeConnectResponse {
         share_type,
         share_flags: flags,
-        capabilities: if tree.is_continuous() && negotiated.dialect >= Dialect::SMB300 {
-            ShareCapabilities::CONTINUOUS_AVAILABILITY
-        } else {
-            ShareCapabilities::NONE
-        },
+        capabilities,
         maximal_access: tree.maximal_access(),
     }
     .encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// Writes the body that leads a client to the owner of a share (2.2.2.2.2).
+fn redirect(answer: &mut AnswerBuilder, share: &str, addresses: Vec<IpAddr>) -> Result<(), NtStatus> {
+    let (name, mut data) = (utf16le(share), Vec::new());
+    ShareRedirect { addresses, share: Utf16::new(&name).map_err(malformed)? }.encode(&mut data);
+    put_error_context(answer, ErrorId::SHARE_REDIRECT, &data);
+    Ok(())
 }
 
 /// A refused tree connect.
@@ -78,17 +100,20 @@ struct NotConnected {
     status: NtStatus,
     /// The reason for the log, if the status does not say it all.
     why: Option<Why>,
+    /// The addresses of another server, which owns the share.
+    owner: Vec<IpAddr>,
 }
 
 impl From<NtStatus> for NotConnected {
     fn from(status: NtStatus) -> Self {
-        Self { status, why: None }
+        Self { status, why: None, owner: Vec::new() }
     }
 }
 
 impl NotConnected {
     fn new(status: NtStatus, reason: &str, remedy: &'static str) -> Self {
-        Self { status, why: Some(Why { reason: reason.to_owned(), remedy: Some(remedy) }) }
+        let why = Some(Why { reason: reason.to_owned(), remedy: Some(remedy) });
+        Self { status, why, owner: Vec::new() }
     }
 }
 
@@ -104,11 +129,14 @@ async fn connect(
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
         let share = server.share_of(&user, name).ok_or_else(|| match server.cluster.elsewhere(name) {
-            Some(Elsewhere::At(_)) => NotConnected::new(
-                NtStatus::BAD_NETWORK_NAME,
-                "another server of the cluster owns the share",
-                "the client must follow DFS referrals, or connect to the owner",
-            ),
+            Some(Elsewhere::At(owner)) => NotConnected {
+                owner,
+                ..NotConnected::new(
+                    NtStatus::BAD_NETWORK_NAME,
+                    "another server of the cluster owns the share",
+                    "the client must follow redirections or DFS referrals, or connect to the owner",
+                )
+            },
             Some(Elsewhere::Nowhere) => NotConnected::new(
                 NtStatus::BAD_NETWORK_NAME,
                 "no server of the cluster owns the share at present",
@@ -186,7 +214,7 @@ fn not_admitted(settings: &ShareSettings, reason: NotAdmitted) -> NotConnected {
         }
         NotAdmitted::Directory(reason) => Why { reason, remedy: None },
     };
-    NotConnected { status: NtStatus::ACCESS_DENIED, why: Some(why) }
+    NotConnected { status: NtStatus::ACCESS_DENIED, why: Some(why), owner: Vec::new() }
 }
 
 /// The reason of the settings that do not admit a user of this kind.
