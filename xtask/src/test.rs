@@ -142,7 +142,13 @@ fn fuzz_corpus() -> Counts {
 }
 
 fn peers() -> Counts {
-    tests(&of_package("peers"), true)
+    let mut selection = of_package("peers");
+    if nextest() {
+        // These tests use a quarter of the processors' time: they wait for answers, deadlines and peers that start.
+        let threads = std::thread::available_parallelism().map_or(2, |count| count.get()) * 2;
+        selection.push(format!("--test-threads={threads}"));
+    }
+    tests(&selection, true)
 }
 
 /// The arguments that select one package's tests and, where nextest can do that, build it with the whole workspace's
