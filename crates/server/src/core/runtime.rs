@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::runtime::Builder;
 
-use crate::core::bulkhead::Watchdog;
+use crate::core::bulkhead::{Watchdog, set_workers_max};
 use crate::core::limits;
 
 /// A runtime for servers, which continues to work when calls into file systems hang. A process has one at a time.
@@ -26,6 +26,7 @@ impl Runtime {
             .max_blocking_threads(limits::BLOCKING_THREADS)
             .enable_all()
             .build()?;
+        set_workers_max(workers / 2);
         let watchdog = Watchdog::start(runtime.handle(), reserve)?;
         Ok(Self { watchdog, runtime })
     }

@@ -5,6 +5,8 @@
 //! system are polled behind that ([`Bulkhead::poll`]):
 //!
 //! - As long as all calls are short, the request runs in place, on a worker of the runtime; nothing is counted.
+//! - Requests that change directories wait for each other in the kernel. They hold only a part of the workers
+//!   ([`changes`]).
 //! - When a watchdog ([`watchdog`]) finds a call that takes too long, the bulkhead is stalled. Requests behind it
 //!   become separate tasks (`smb/connection/handling.rs`), wait for one of the bulkhead's places, and run where they
 //!   hold no worker. Workers that are already stuck are replaced from a reserve.
@@ -14,6 +16,7 @@
 //!
 //! Pipes and logons have bulkheads, too, because they may call a name service that hangs.
 
+mod changes;
 mod jobs;
 mod slots;
 mod tracked;
@@ -31,6 +34,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::core::limits;
+pub(crate) use changes::set_workers_max;
 use jobs::Jobs;
 pub(crate) use jobs::{collected, collected_all, settle, settle_all, settled, settling};
 use slots::Mode;
@@ -134,12 +138,19 @@ impl Bulkhead {
     /// Polls a request that may make calls behind the bulkhead, as soon as it may make them.
     fn poll<F: Future>(
         &self,
+        kind: Kind,
         context: &mut Context<'_>,
         request: Pin<&mut F>,
         waits: &mut Option<Waits>,
     ) -> Poll<F::Output> {
         if self.state.load(Ordering::Relaxed) == 0 && watchdog::may_hold_workers() && waits.is_none() {
-            return self.call(|| request.poll(context));
+            return match kind {
+                Kind::Other => self.call(|| request.poll(context)),
+                Kind::Change => match changes::hold_worker() {
+                    Some(_held) => self.call(|| request.poll(context)),
+                    None => in_place(|| slots::within(self.id, Mode::Apart, || request.poll(context))),
+                },
+            };
         }
         self.poll_slowly(context, request, waits)
     }
@@ -208,11 +219,24 @@ enum Waits {
     ForPlace(Pin<Box<dyn Future<Output = Option<Permit>> + Send>>),
 }
 
+/// The kind of a request, as far as its calls differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It may change a directory.
+    Change,
+    /// Its calls seldom wait for those of others.
+    Other,
+}
+
 /// Runs a request that may make calls behind a bulkhead, if it has one.
-pub(crate) async fn behind<F: Future>(bulkhead: Option<&Bulkhead>, mut request: Pin<&mut F>) -> F::Output {
+pub(crate) async fn behind<F: Future>(
+    bulkhead: Option<&Bulkhead>,
+    kind: Kind,
+    mut request: Pin<&mut F>,
+) -> F::Output {
     let Some(bulkhead) = bulkhead else { return request.await };
     let mut waits = None;
-    std::future::poll_fn(|context| bulkhead.poll(context, request.as_mut(), &mut waits)).await
+    std::future::poll_fn(|context| bulkhead.poll(kind, context, request.as_mut(), &mut waits)).await
 }
 
 /// Waits until a request may use files of two shares at once: if one of them hangs, the other has most of its places
@@ -315,7 +339,8 @@ mod tests {
         T: Send + 'static,
     {
         let of = Arc::clone(bulkhead);
-        let mut here = Some(Box::pin(async move { behind(Some(&of), pin!(async move { work() })).await }));
+        let mut here =
+            Some(Box::pin(async move { behind(Some(&of), Kind::Other, pin!(async move { work() })).await }));
         let mut apart = None;
         std::future::poll_fn(move |context| {
             if let Some(mut request) = here.take() {
@@ -366,6 +391,42 @@ mod tests {
             for task in stuck {
                 tokio::time::timeout(Duration::from_secs(30), task).await.expect("it goes on").unwrap();
             }
+        });
+        runtime.shut_down();
+    }
+
+    #[test]
+    fn changes_leave_workers_to_other_requests() {
+        let _alone = alone();
+        let runtime = Runtime::start().unwrap();
+        let bulkhead = Bulkhead::new("directory", 64);
+        runtime.block_on(async {
+            let (free, is_free) = mpsc::channel::<()>();
+            let is_free = Arc::new(Mutex::new(is_free));
+            let (begun, has_begun) = mpsc::channel();
+            let requests: Vec<_> = (0..changes::WORKERS_MAX.load(Ordering::Relaxed) + 3)
+                .map(|_| {
+                    let (bulkhead, is_free, begun) =
+                        (Arc::clone(&bulkhead), Arc::clone(&is_free), begun.clone());
+                    let work = async move {
+                        begun.send(slots::own_call().is_some_and(|call| call.holds_worker)).unwrap();
+                        // All wait until the sender is dropped.
+                        is_free.lock().recv().is_err()
+                    };
+                    spawn(async move { behind(Some(&bulkhead), Kind::Change, pin!(work)).await })
+                })
+                .collect();
+            let mut holding: Vec<bool> = Vec::new();
+            for _ in &requests {
+                holding.push(has_begun.recv_timeout(Duration::from_secs(30)).expect("all run"));
+            }
+            drop(free);
+            for request in requests {
+                assert!(request.await.unwrap());
+            }
+            let held = holding.iter().filter(|holds| **holds).count();
+            assert_eq!(held, changes::WORKERS_MAX.load(Ordering::Relaxed));
+            assert!(changes::hold_worker().is_some(), "all have let go");
         });
         runtime.shut_down();
     }

@@ -89,6 +89,12 @@ impl Slot {
     }
 }
 
+/// The call that the running thread is in.
+#[cfg(test)]
+pub(super) fn own_call() -> Option<Call> {
+    OWN.with(|slot| slot.call())
+}
+
 /// The bulkhead of the call that the running thread is in; 0 outside of calls.
 pub(super) fn current() -> u64 {
     OWN.try_with(|slot| slot.call().map_or(0, |call| call.bulkhead)).unwrap_or(0)

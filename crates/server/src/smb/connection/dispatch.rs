@@ -8,13 +8,14 @@ use auth::IdentityKind;
 use bytes::{Bytes, BytesMut};
 use wire::header::{Command, Compound, Header, HeaderFlags, PacketKind, TreeOrAsync};
 use wire::msg::error::ErrorResponse;
+use wire::msg::{CreateDisposition, CreateRequest};
 use wire::{DecodeError, Dialect, MessageId, NtStatus, SessionId};
 
 use super::pending::Protected;
 use super::request::Outcome;
 use super::unseal;
 use super::{Answer, AnswerBuilder, Chain, Request, SmbConnection};
-use crate::core::bulkhead::{self, Bulkhead};
+use crate::core::bulkhead::{self, Bulkhead, Kind};
 use crate::core::effects::BreakNotification;
 use crate::core::server::Server;
 use crate::core::session::Session;
@@ -95,8 +96,9 @@ pub(crate) async fn process(
         let outcome = match prepare(&mut request, seal.as_ref()) {
             Ok(()) => {
                 let place = Place::of(&request);
+                let kind = kind(&request);
                 let handled = pin!(handlers::handle(&mut request, &mut answer));
-                let mut handled = pin!(bulkhead::behind(place.bulkhead(), handled));
+                let mut handled = pin!(bulkhead::behind(place.bulkhead(), kind, handled));
                 bulkhead::settled(handled.as_mut()).await
             }
             Err(refusal) => Err(refusal),
@@ -116,6 +118,18 @@ pub(crate) async fn process(
         finish(&mut request, &mut answer, outcome)?;
     }
     Ok(answer.complete())
+}
+
+/// Tells requests that may change a directory from others. A CLOSE that deletes a file passes for one of the others:
+/// whether it does is not yet known.
+fn kind(request: &Request<'_>) -> Kind {
+    let changes = match request.header.command {
+        Command::CREATE => CreateRequest::decode(request.message)
+            .is_ok_and(|create| create.create_disposition != CreateDisposition::OPEN),
+        Command::SET_INFO => true,
+        _ => false,
+    };
+    if changes { Kind::Change } else { Kind::Other }
 }
 
 /// The place where a request may hang: the files of its share, or the name service.
