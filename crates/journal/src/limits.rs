@@ -56,11 +56,11 @@ pub const BUSY: Duration = Duration::from_secs(2);
 /// that a query for one time reads only the entries of the minute before it and the long ones.
 pub const LONG_MS: i64 = 60_000;
 
-/// The brief opens of a run. Its index takes some 15 ms of the processor, for which records wait, and a search looks into
+/// The brief entries of a run: opens that ended within a minute, and deletions. Its index takes some 15 ms of the processor, for which records wait, and a search looks into
 /// each run.
 pub const RUN_ENTRIES: usize = 65_536;
 
-/// The brief opens that wait for an index, at which the older ones get theirs. A search reads all that wait. An open that began before the last of those with an index is written among the entries that SQLite has indices
+/// The brief entries that wait for an index, at which the older ones get theirs. A search reads all that wait. An open that began before the last of those with an index is written among the entries that SQLite has indices
 /// for, so that some wait longer than they would have to.
 pub const UNINDEXED_MAX: usize = 98_304;
 
@@ -68,8 +68,5 @@ pub const UNINDEXED_MAX: usize = 98_304;
 /// looked up.
 pub const COMPARED_MAX: usize = 256;
 
-/// The runs that are examined in one transaction for the names that they use.
-pub const RUNS_EXAMINED_AT_ONCE: usize = 16;
-
-/// The numbers of the names that are examined together for whether an entry uses them: a bit for each is in memory.
-pub const NAMES_EXAMINED_TOGETHER: i64 = 1 << 23;
+/// The numbers of names that are examined together for whether an entry uses them: a bit for each is in memory.
+pub const NAMES_SPAN_MAX: i64 = 1 << 20;

@@ -5,6 +5,7 @@ use wire::FoldedName;
 
 use crate::limits::NAMES_FOLLOWED;
 use crate::record::{EntryId, Kind};
+use crate::runs;
 use crate::schema::IS_RARE;
 
 /// Another name that a file had before, or got later.
@@ -51,7 +52,12 @@ struct Move {
 }
 
 /// The spans of a path: its own for all times, and those of its other names.
-pub(crate) fn follow(connection: &Connection, share: i64, path: &str) -> rusqlite::Result<Vec<Span>> {
+pub(crate) fn follow(
+    connection: &Connection,
+    share: i64,
+    path: &str,
+    is_of_one_table: bool,
+) -> rusqlite::Result<Vec<Span>> {
     let key = FoldedName::new(path).as_str().to_owned();
     let own =
         Span { share, key, path: path.to_owned(), first: 0, last: i64::MAX, direction: Direction::Asked };
@@ -61,7 +67,8 @@ pub(crate) fn follow(connection: &Connection, share: i64, path: &str) -> rusqlit
         next = next.saturating_add(1);
         if span.direction != Direction::Later {
             for it in moves(connection, &span, true)? {
-                let first = boundary(connection, &it.key, share, it.id, true)?.unwrap_or(0);
+                let first =
+                    boundary(connection, (share, &it.key), it.id, true, is_of_one_table)?.unwrap_or(0);
                 enter(
                     &mut spans,
                     Span {
@@ -77,7 +84,8 @@ pub(crate) fn follow(connection: &Connection, share: i64, path: &str) -> rusqlit
         }
         if span.direction != Direction::Former {
             for it in moves(connection, &span, false)? {
-                let last = boundary(connection, &it.key, share, it.id, false)?.unwrap_or(i64::MAX);
+                let last = boundary(connection, (share, &it.key), it.id, false, is_of_one_table)?
+                    .unwrap_or(i64::MAX);
                 enter(
                     &mut spans,
                     Span {
@@ -140,22 +148,26 @@ fn moves(connection: &Connection, span: &Span, into: bool) -> rusqlite::Result<V
 /// The last time before `id`, or the first after it, at which a file of this name was deleted or renamed.
 fn boundary(
     connection: &Connection,
-    key: &str,
-    share: i64,
+    (share, key): (i64, &str),
     id: i64,
     before: bool,
+    is_of_one_table: bool,
 ) -> rusqlite::Result<Option<i64>> {
+    let place = connection
+        .prepare_cached("SELECT id FROM place WHERE share = ?1 AND path_key = ?2")?
+        .query_row(params![share, key], |row| row.get::<_, i64>(0))
+        .optional()?;
+    let Some(place) = place else { return Ok(None) };
     let (relation, order) = if before { ("<", "DESC") } else { (">", "ASC") };
     let question = format!(
-        "SELECT e.id FROM entry e INDEXED BY entry_place_rare \
-         WHERE e.place = (SELECT id FROM place WHERE share = ?1 AND path_key = ?2) \
-         AND e.{IS_RARE} AND e.kind IN (3, 4) AND e.id {relation} ?3 ORDER BY e.id {order} LIMIT 1"
+        "SELECT e.id FROM entry e INDEXED BY entry_place_rare WHERE e.place = ?1 \
+         AND e.{IS_RARE} AND e.kind IN (3, 4) AND e.id {relation} ?2 ORDER BY e.id {order} LIMIT 1"
     );
-    let found = connection
-        .prepare_cached(&question)?
-        .query_row(params![share, key, id], |row| row.get(0))
-        .optional()?;
-    Ok(found)
+    let found: Option<i64> =
+        connection.prepare_cached(&question)?.query_row([place, id], |row| row.get(0)).optional()?;
+    let deletion = if is_of_one_table { None } else { runs::next_deletion(connection, place, id, before)? };
+    let both = found.into_iter().chain(deletion);
+    Ok(if before { both.max() } else { both.min() })
 }
 
 impl Span {

@@ -1,16 +1,18 @@
-//! The index of a run of brief opens: for each value of a column, the numbers of the entries that have it.
+//! The index of a run of brief entries: for each value of a column, the numbers of the entries that have it.
 //!
 //! An index of SQLite costs more than the row it is for. This one is made of a whole run at once: the pairs of value and
 //! number are sorted, and stored as differences, in chunks that are found by the last value in them.
 
 use rusqlite::{Connection, params};
 
-/// The columns of brief opens that have an index. The numbers are those in the file (`posting.part`).
+/// The columns of brief entries that have an index. The numbers are those in the file (`posting.part`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Column {
     Place = 1,
     Person = 2,
     Client = 3,
+    /// Only of entries that are no opens.
+    Kind = 4,
 }
 
 /// A chunk of an index.

@@ -243,7 +243,7 @@ impl Reader {
                 last: i64::MAX,
                 direction: Direction::Asked,
             }],
-            false => names::follow(&self.connection, share, &place.path)?,
+            false => names::follow(&self.connection, share, &place.path, search.is_of_one_table())?,
         };
         if own.is_none() {
             let others = spans.iter().filter(|it| it.direction != Direction::Asked);

@@ -1,15 +1,15 @@
-//! The runs of brief opens, as they are written: a run gets its index when enough opens have come after it.
+//! The runs of brief entries, as they are written: a run gets its index when enough entries have come after it.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::postings::{self, Column};
 
-/// The brief opens that have no index yet.
+/// The brief entries that have no index yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unindexed {
     /// The last number of the last run; zero without one.
     pub(crate) after: i64,
-    /// The number of opens behind it.
+    /// The number of entries behind it.
     pub(crate) count: usize,
 }
 
@@ -28,13 +28,13 @@ pub(crate) fn last(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(last.unwrap_or_default())
 }
 
-/// Makes a run of the next opens, of this number, with its index. Returns the last number of the run.
+/// Makes a run of the next entries, of this number, with its index. Returns the last number of the run.
 pub(crate) fn make(connection: &Connection, after: i64, entries: usize) -> rusqlite::Result<i64> {
-    let mut columns = [Column::Place, Column::Person, Column::Client]
-        .map(|column| (column, Vec::<(i64, i64)>::with_capacity(entries)));
+    let mut columns = [Column::Place, Column::Person, Column::Client, Column::Kind]
+        .map(|column| (column, Vec::<(i64, i64)>::new()));
     let (mut first, mut last) = (i64::MAX, after);
     let mut statement = connection
-        .prepare_cached("SELECT id, place, person, client FROM brief WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+        .prepare_cached("SELECT id, place, person, client, CASE WHEN kind > 2 THEN kind END FROM brief WHERE id > ?1 ORDER BY id LIMIT ?2")?;
     let mut rows = statement.query(params![after, i64::try_from(entries).unwrap_or(i64::MAX)])?;
     while let Some(row) = rows.next()? {
         last = row.get(0)?;
@@ -67,16 +67,6 @@ pub(crate) fn remove(connection: &Connection, until: i64) -> rusqlite::Result<()
     Ok(())
 }
 
-/// The next runs after this one, at most this number: their first and their last entries.
-pub(crate) fn after(connection: &Connection, after: i64, most: usize) -> rusqlite::Result<Vec<(i64, i64)>> {
-    connection
-        .prepare_cached("SELECT first, last FROM run WHERE last > ?1 ORDER BY last LIMIT ?2")?
-        .query_map(params![after, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect()
-}
-
 /// The runs that have entries between these numbers, the latest first.
 pub(crate) fn between(
     connection: &Connection,
@@ -86,4 +76,56 @@ pub(crate) fn between(
         .prepare_cached("SELECT first, last FROM run WHERE last >= ?1 AND first <= ?2 ORDER BY last DESC")?
         .query_map([first, last], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
+}
+
+/// The next deletion of a place before or after an entry.
+pub(crate) fn next_deletion(
+    connection: &Connection,
+    place: i64,
+    id: i64,
+    before: bool,
+) -> rusqlite::Result<Option<i64>> {
+    let indexed = last(connection)?;
+    let (relation, order) = if before { ("<", "DESC") } else { (">", "ASC") };
+    let ask = || {
+        connection
+            .prepare_cached(&format!(
+                "SELECT id FROM brief WHERE id > ?1 AND id {relation} ?2 AND place = ?3 AND kind = 3 ORDER BY id {order} \
+                 LIMIT 1"
+            ))?
+            .query_row([indexed, id, place], |row| row.get(0))
+            .optional()
+    };
+    if before && let Some(found) = ask()? {
+        return Ok(Some(found));
+    }
+    let runs = between(connection, if before { (0, id) } else { (id, i64::MAX) })?;
+    let in_run = |run| -> rusqlite::Result<Option<i64>> {
+        let of_place = postings::find(connection, run, Column::Place, &[place])?;
+        let mut is_deletion = connection.prepare_cached("SELECT 1 FROM brief WHERE id = ?1 AND kind = 3")?;
+        let mut nearest = None;
+        for found in of_place.into_iter().filter(|it| if before { *it < id } else { *it > id }) {
+            if is_deletion.exists([found])? {
+                nearest = Some(found);
+                if !before {
+                    break;
+                }
+            }
+        }
+        Ok(nearest)
+    };
+    if before {
+        for run in runs {
+            if let Some(found) = in_run(run)? {
+                return Ok(Some(found));
+            }
+        }
+        return Ok(None);
+    }
+    for run in runs.into_iter().rev() {
+        if let Some(found) = in_run(run)? {
+            return Ok(Some(found));
+        }
+    }
+    ask()
 }

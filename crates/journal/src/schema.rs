@@ -84,21 +84,22 @@ CREATE TABLE act (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, user TEXT NOT
 ///
 /// - `lasting` has the sessions and opens that have no end yet. There are as many as the server allows, so it is read as
 ///   a whole.
-/// - `brief` has the opens that ended within [`LONG_MS`](crate::limits::LONG_MS). A `run` is a part of them, in the order
-///   of their numbers, that has an index of its own in `posting`; what is behind the last run is read as a whole.
+/// - `brief` has the opens that ended within [`LONG_MS`](crate::limits::LONG_MS), and the deletions that are no
+///   replacements. A `run` is a part of them, in the order of their numbers, that has an index of its own in `posting`; what
+///   is behind the last run is read as a whole.
 pub(crate) const SCHEMA_OF_OPENS: &str = "
 CREATE TABLE lasting (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, place INTEGER, person INTEGER, client INTEGER,
     session INTEGER, file INTEGER, access INTEGER) STRICT;
-CREATE TABLE brief (id INTEGER PRIMARY KEY, place INTEGER, person INTEGER, client INTEGER, session INTEGER, file INTEGER,
-    access INTEGER, finish INTEGER NOT NULL, reason INTEGER, read INTEGER, written INTEGER) STRICT;
+CREATE TABLE brief (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, place INTEGER, person INTEGER, client INTEGER,
+    session INTEGER, file INTEGER, access INTEGER, finish INTEGER, reason INTEGER, read INTEGER, written INTEGER) STRICT;
 CREATE TABLE run (last INTEGER PRIMARY KEY, first INTEGER NOT NULL) STRICT;
 CREATE TABLE posting (run INTEGER NOT NULL, part INTEGER NOT NULL, last INTEGER NOT NULL, number INTEGER NOT NULL,
     list BLOB NOT NULL, PRIMARY KEY (run, part, last, number)) WITHOUT ROWID, STRICT;
 ";
 
 /// `brief` with the columns that conditions on `entry e` name.
-pub(crate) const BRIEF: &str = "(SELECT *, 2 AS kind, NULL AS to_place, NULL AS by_person, NULL AS by_client, \
-    NULL AS by_file, NULL AS count FROM brief) e";
+pub(crate) const BRIEF: &str = "(SELECT *, NULL AS to_place, NULL AS by_person, NULL AS by_client, NULL AS by_file, \
+    NULL AS count FROM brief) e";
 
 /// `lasting` with the columns that conditions on `entry e` name.
 pub(crate) const LASTING: &str = "(SELECT *, NULL AS finish, NULL AS reason, NULL AS read, NULL AS written, \
@@ -125,7 +126,7 @@ pub(crate) const VIEWS: &[(&str, &str)] = &[
     (SELECT s.name FROM place p JOIN share s ON s.id = p.share WHERE p.id = e.place) AS share,
     (SELECT path FROM place WHERE id = e.place) AS path, (SELECT name FROM person WHERE id = e.person) AS user,
     (SELECT text FROM text WHERE id = e.client) AS client, session AS session_id, file AS file_id, access,
-    read AS bytes_read, written AS bytes_written FROM brief e
+    read AS bytes_read, written AS bytes_written FROM brief e WHERE kind = 2
     UNION ALL SELECT id, id / 1000 AS began_ms, finish AS ended_ms,
     (SELECT text FROM text WHERE id = e.reason) AS reason,
     (SELECT s.name FROM place p JOIN share s ON s.id = p.share WHERE p.id = e.place) AS share,
@@ -141,11 +142,18 @@ pub(crate) const VIEWS: &[(&str, &str)] = &[
     ),
     (
         "history_deletions",
-        "SELECT e.id, e.id / 1000 AS at_ms, s.name AS share, p.path AS path, u.name AS user,
-    c.text AS client, e.file AS file_id, r.text AS reason, q.path AS replaced_by
-    FROM entry e LEFT JOIN place p ON p.id = e.place LEFT JOIN share s ON s.id = p.share
-    LEFT JOIN place q ON q.id = e.to_place LEFT JOIN text r ON r.id = e.reason
-    LEFT JOIN person u ON u.id = e.person LEFT JOIN text c ON c.id = e.client WHERE e.kind = 3",
+        "SELECT id, id / 1000 AS at_ms,
+    (SELECT s.name FROM place p JOIN share s ON s.id = p.share WHERE p.id = e.place) AS share,
+    (SELECT path FROM place WHERE id = e.place) AS path, (SELECT name FROM person WHERE id = e.person) AS user,
+    (SELECT text FROM text WHERE id = e.client) AS client, file AS file_id,
+    (SELECT text FROM text WHERE id = e.reason) AS reason, CAST(NULL AS TEXT) AS replaced_by
+    FROM brief e WHERE kind = 3
+    UNION ALL SELECT id, id / 1000 AS at_ms,
+    (SELECT s.name FROM place p JOIN share s ON s.id = p.share WHERE p.id = e.place) AS share,
+    (SELECT path FROM place WHERE id = e.place) AS path, (SELECT name FROM person WHERE id = e.person) AS user,
+    (SELECT text FROM text WHERE id = e.client) AS client, file AS file_id,
+    (SELECT text FROM text WHERE id = e.reason) AS reason, (SELECT path FROM place WHERE id = e.to_place) AS replaced_by
+    FROM entry e WHERE kind = 3",
     ),
     (
         "history_renames",

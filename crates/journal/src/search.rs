@@ -88,6 +88,11 @@ impl<'a> Search<'a> {
         self.ids
     }
 
+    /// True if the journal has one table for all entries.
+    pub(crate) fn is_of_one_table(&self) -> bool {
+        self.conditions.is_of_one_table
+    }
+
     /// Finds entries of all places. `visible` leaves out some of them, on `entry e` and `place p`; `own` are the persons
     /// to whom alone it restricts them, if it does.
     pub(crate) fn everywhere(&mut self, visible: &str, own: Option<&[i64]>) -> rusqlite::Result<()> {

@@ -27,7 +27,7 @@ pub struct Writer {
     runs: Runs,
 }
 
-/// The sizes of runs of brief opens.
+/// The sizes of runs of brief entries.
 #[derive(Clone, Copy, Debug)]
 struct Runs {
     entries: usize,
@@ -106,7 +106,7 @@ impl Writer {
         written
     }
 
-    /// Gives the older ones of the brief opens their index, if [`UNINDEXED_MAX`] have none. Returns true if it has. The
+    /// Gives the older ones of the brief entries their index, if [`UNINDEXED_MAX`] have none. Returns true if it has. The
     /// caller calls it between batches, which wait meanwhile.
     pub fn index(&mut self) -> Result<bool, Error> {
         if self.unindexed.count < self.runs.unindexed {
@@ -140,7 +140,6 @@ impl Writer {
             path: &self.path,
             interned: &mut self.interned,
             last: &mut self.last,
-            sweep: &mut self.sweep,
             unindexed: &mut self.unindexed,
             acts: Vec::new(),
             inserted: 0,
@@ -168,13 +167,11 @@ impl Writer {
         if expired.as_ref().map_or(true, |it| it.names > 0) {
             self.interned.forget();
         }
-        match &expired {
-            Ok(expired) if expired.entries > 0 => self.count_unindexed()?,
-            Ok(_) => {}
-            Err(_) => {
-                self.sweep.forget();
-                let _ = self.connection.execute_batch("ROLLBACK");
-            }
+        if expired.is_err() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        if expired.as_ref().is_ok_and(|it| it.entries > 0) {
+            self.count_unindexed()?;
         }
         expired
     }
@@ -255,7 +252,6 @@ pub struct Batch<'a> {
     path: &'a Path,
     interned: &'a mut Interned,
     last: &'a mut EntryId,
-    sweep: &'a mut Sweep,
     unindexed: &'a mut Unindexed,
     acts: Vec<Act>,
     /// The number of entries that were added.
@@ -310,7 +306,6 @@ impl Batch<'_> {
         let finish = entry.finish;
         let reason = finish.map(|it| it.reason).or(entry.reason);
         let reason = reason.map(|it| names.text(connection, it)).transpose()?;
-        place.into_iter().chain(to).for_each(|place| self.sweep.uses(place));
         let open = Row {
             id: entry.id.0,
             kind: entry.kind as i64,
@@ -324,6 +319,10 @@ impl Batch<'_> {
         match (entry.kind, finish) {
             (Kind::Open | Kind::Session, None) => return open.insert_lasting(connection),
             (Kind::Open, Some(finish)) => return self.insert_ended(&open, &finish, reason),
+            (Kind::Deleted, None) if to.is_none() && open.id > self.unindexed.after => {
+                self.unindexed.count = self.unindexed.count.saturating_add(1);
+                return open.insert_brief(connection, None, reason);
+            }
             _ => {}
         }
         let by_person = entry.blocker.map(|it| names.person(connection, &it.person)).transpose()?;
@@ -359,7 +358,7 @@ impl Batch<'_> {
         let is_brief = finish.at_ms.saturating_sub(EntryId(open.id).time_ms()) < LONG_MS;
         if is_open && is_brief && open.id > self.unindexed.after {
             self.unindexed.count = self.unindexed.count.saturating_add(1);
-            return open.insert_brief(self.connection, finish, reason);
+            return open.insert_brief(self.connection, Some(finish), reason);
         }
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO entry (id, kind, place, person, client, session, file, access, finish, reason, read, written) \
@@ -450,25 +449,26 @@ impl Row {
     fn insert_brief(
         &self,
         connection: &Connection,
-        finish: &Finish<'_>,
+        finish: Option<&Finish<'_>>,
         reason: Option<i64>,
     ) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(
-            "INSERT INTO brief (id, place, person, client, session, file, access, finish, reason, read, written) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO brief (id, kind, place, person, client, session, file, access, finish, reason, read, written) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?;
         insert.execute(params![
             self.id,
+            self.kind,
             self.place,
             self.person,
             self.client,
             self.session,
             self.file,
             self.access,
-            finish.at_ms,
+            finish.map(|it| it.at_ms),
             reason,
-            saturated(finish.read),
-            saturated(finish.written),
+            finish.map(|it| saturated(it.read)),
+            finish.map(|it| saturated(it.written)),
         ])?;
         Ok(())
     }

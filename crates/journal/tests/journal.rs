@@ -28,8 +28,23 @@ impl Journal {
         Self { directory, writer }
     }
 
+    /// Journals with runs of different sizes, down to one entry each.
+    fn of_all_sizes() -> impl Iterator<Item = Self> {
+        [None, Some((1, 1)), Some((2, 3))].into_iter().map(|sizes| {
+            let mut journal = Self::new();
+            if let Some((entries, unindexed)) = sizes {
+                journal.writer.set_runs(entries, unindexed);
+            }
+            journal
+        })
+    }
+
     fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    fn index(&mut self) {
+        while self.writer.index().unwrap() {}
     }
 
     /// Adds an open that lasted from one time to another; without an end it lasts.
@@ -48,6 +63,7 @@ impl Journal {
                 })
             })
             .unwrap();
+        self.index();
         id
     }
 
@@ -64,6 +80,7 @@ impl Journal {
                 })
             })
             .unwrap();
+        self.index();
     }
 
     fn act(&mut self, act: &str, at: i64) -> Head {
@@ -99,103 +116,113 @@ fn at(path: &str) -> Query {
 
 #[test]
 fn a_file_is_found_by_path_in_any_case_with_its_directory_and_its_streams() {
-    let mut journal = Journal::new();
-    journal.open("alice", "Plan\\a.txt", START, Some(START + 5));
-    journal.open("bob", "plan\\A.TXT:notes", START + 10, Some(START + 15));
-    journal.open("bob", "plan\\a.txt2", START + 20, Some(START + 25));
-    journal.open("bob", "other", START + 30, Some(START + 35));
-    assert_eq!(journal.find(&at("PLAN\\a.txt")), ["Open Plan\\a.txt alice", "Open plan\\A.TXT:notes bob"]);
-    assert_eq!(journal.find(&at("plan")).len(), 3);
-    assert_eq!(journal.find(&at("")).len(), 4);
-    assert_eq!(journal.find(&at("pla")), [""; 0]);
-    let answer = Reader::open(journal.path()).unwrap().answer(&Query { limit: 1, ..at("plan") }).unwrap();
-    assert_eq!((answer.found.len(), answer.has_earlier), (1, true));
-    let found = &answer.found[0];
-    assert_eq!((found.at_ms, found.end_ms), (START + 20, Some(START + 25)));
-    assert_eq!(
-        (found.read, found.written, found.reason.as_deref()),
-        (Some(10), Some(20), Some("client_close"))
-    );
+    for mut journal in Journal::of_all_sizes() {
+        journal.open("alice", "Plan\\a.txt", START, Some(START + 5));
+        journal.open("bob", "plan\\A.TXT:notes", START + 10, Some(START + 15));
+        journal.open("bob", "plan\\a.txt2", START + 20, Some(START + 25));
+        journal.open("bob", "other", START + 30, Some(START + 35));
+        assert_eq!(
+            journal.find(&at("PLAN\\a.txt")),
+            ["Open Plan\\a.txt alice", "Open plan\\A.TXT:notes bob"]
+        );
+        assert_eq!(journal.find(&at("plan")).len(), 3);
+        assert_eq!(journal.find(&at("")).len(), 4);
+        assert_eq!(journal.find(&at("pla")), [""; 0]);
+        let answer = Reader::open(journal.path()).unwrap().answer(&Query { limit: 1, ..at("plan") }).unwrap();
+        assert_eq!((answer.found.len(), answer.has_earlier), (1, true));
+        let found = &answer.found[0];
+        assert_eq!((found.at_ms, found.end_ms), (START + 20, Some(START + 25)));
+        assert_eq!(
+            (found.read, found.written, found.reason.as_deref()),
+            (Some(10), Some(20), Some("client_close"))
+        );
+    }
 }
 
 #[test]
 fn opens_at_a_time_are_those_that_had_begun_and_not_ended() {
-    let mut journal = Journal::new();
-    journal.open("long", "f", START, Some(START + 5 * HOUR));
-    journal.open("lasting", "f", START + 1, None);
-    journal.open("over", "f", START + 2, Some(START + HOUR));
-    journal.open("short", "f", START + 3 * HOUR - 10, Some(START + 3 * HOUR + 10));
-    journal.open("later", "f", START + 4 * HOUR, Some(START + 5 * HOUR));
-    let time = Some(START + 3 * HOUR);
-    let expected = ["Open f long", "Open f lasting", "Open f short"];
-    assert_eq!(journal.find(&Query { at_ms: time, ..at("f") }), expected);
-    assert_eq!(journal.find(&Query { at_ms: time, ..Query::default() }), expected);
-    // Since a time are all that had not ended then.
-    let since = Query { since_ms: Some(START + 3 * HOUR), ..at("f") };
-    assert_eq!(journal.find(&since), ["Open f long", "Open f lasting", "Open f short", "Open f later"]);
-    let until = Query { until_ms: Some(START + 1), ..at("f") };
-    assert_eq!(journal.find(&until), ["Open f long", "Open f lasting"]);
+    for mut journal in Journal::of_all_sizes() {
+        journal.open("long", "f", START, Some(START + 5 * HOUR));
+        journal.open("lasting", "f", START + 1, None);
+        journal.open("over", "f", START + 2, Some(START + HOUR));
+        journal.open("short", "f", START + 3 * HOUR - 10, Some(START + 3 * HOUR + 10));
+        journal.open("later", "f", START + 4 * HOUR, Some(START + 5 * HOUR));
+        let time = Some(START + 3 * HOUR);
+        let expected = ["Open f long", "Open f lasting", "Open f short"];
+        assert_eq!(journal.find(&Query { at_ms: time, ..at("f") }), expected);
+        assert_eq!(journal.find(&Query { at_ms: time, ..Query::default() }), expected);
+        // Since a time are all that had not ended then.
+        let since = Query { since_ms: Some(START + 3 * HOUR), ..at("f") };
+        assert_eq!(journal.find(&since), ["Open f long", "Open f lasting", "Open f short", "Open f later"]);
+        let until = Query { until_ms: Some(START + 1), ..at("f") };
+        assert_eq!(journal.find(&until), ["Open f long", "Open f lasting"]);
+    }
 }
 
 #[test]
 fn a_renamed_file_is_found_by_its_other_names() {
-    let mut journal = Journal::new();
-    journal.open("earlier", "draft.txt", START, Some(START + 1));
-    journal.change(Kind::Deleted, "draft.txt", None, START + 2);
-    journal.open("author", "draft.txt", START + 10, Some(START + 11));
-    journal.change(Kind::Renamed, "draft.txt", Some("Plan\\final.txt"), START + 20);
-    journal.open("reader", "plan\\final.txt", START + 30, Some(START + 31));
-    journal.open("stranger", "draft.txt", START + 35, Some(START + 36));
-    journal.change(Kind::Renamed, "Plan", Some("Archive"), START + 40);
-    journal.change(Kind::Deleted, "archive\\final.txt", None, START + 50);
+    for mut journal in Journal::of_all_sizes() {
+        journal.open("earlier", "draft.txt", START, Some(START + 1));
+        journal.change(Kind::Deleted, "draft.txt", None, START + 2);
+        journal.open("author", "draft.txt", START + 10, Some(START + 11));
+        journal.change(Kind::Renamed, "draft.txt", Some("Plan\\final.txt"), START + 20);
+        journal.open("reader", "plan\\final.txt", START + 30, Some(START + 31));
+        journal.open("stranger", "draft.txt", START + 35, Some(START + 36));
+        journal.change(Kind::Renamed, "Plan", Some("Archive"), START + 40);
+        journal.change(Kind::Deleted, "archive\\final.txt", None, START + 50);
 
-    let mut reader = Reader::open(journal.path()).unwrap();
-    let answer = reader.answer(&at("Archive\\final.txt")).unwrap();
-    let names: Vec<_> = answer.names.iter().map(|it| (&*it.path, it.until_ms, it.is_later)).collect();
-    assert_eq!(names, [("draft.txt", Some(START + 20), false), ("Plan\\final.txt", Some(START + 40), false)]);
-    let users: Vec<_> = answer
-        .found
-        .iter()
-        .filter(|it| it.kind == Some(Kind::Open))
-        .map(|it| it.user.clone().unwrap())
-        .collect();
-    assert_eq!(users, ["author", "reader"], "neither the file before it nor the one after it");
+        let mut reader = Reader::open(journal.path()).unwrap();
+        let answer = reader.answer(&at("Archive\\final.txt")).unwrap();
+        let names: Vec<_> = answer.names.iter().map(|it| (&*it.path, it.until_ms, it.is_later)).collect();
+        assert_eq!(
+            names,
+            [("draft.txt", Some(START + 20), false), ("Plan\\final.txt", Some(START + 40), false)]
+        );
+        let users: Vec<_> = answer
+            .found
+            .iter()
+            .filter(|it| it.kind == Some(Kind::Open))
+            .map(|it| it.user.clone().unwrap())
+            .collect();
+        assert_eq!(users, ["author", "reader"], "neither the file before it nor the one after it");
 
-    // Its deletion is found by its first name, too.
-    let deleted = Query { kinds: Kinds { entries: vec![Kind::Deleted], acts: false }, ..at("draft.txt") };
-    assert_eq!(journal.find(&deleted), ["Deleted draft.txt alice", "Deleted archive\\final.txt alice"]);
+        // Its deletion is found by its first name, too.
+        let deleted = Query { kinds: Kinds { entries: vec![Kind::Deleted], acts: false }, ..at("draft.txt") };
+        assert_eq!(journal.find(&deleted), ["Deleted draft.txt alice", "Deleted archive\\final.txt alice"]);
+    }
 }
 
 #[test]
 fn users_see_their_own_entries_and_those_of_their_shares() {
-    let mut journal = Journal::new();
-    journal.open("alice", "a", START, Some(START));
-    journal.open("bob", "a", START + 1, Some(START + 1));
-    let seen = |shares: &[&str], own: Option<&str>| Visible {
-        everything: false,
-        shares: shares.iter().map(|it| (*it).to_owned()).collect(),
-        own: own.map(|it| (it.to_owned(), None)),
-    };
-    for query in [|| at("a"), || at(""), Query::default] {
-        let find = |visible| journal.find(&Query { visible, ..query() });
-        assert_eq!(find(seen(&[], Some("ALICE"))), ["Open a alice"]);
-        assert_eq!(find(seen(&["data"], Some("carol"))).len(), 2);
-        assert_eq!(find(seen(&["other"], None)).len(), 0);
-    }
-    // A guest of the same name is somebody else.
-    journal
-        .writer
-        .write(START, |batch| {
-            let guest = Person { kind: journal::PersonKind::Guest, name: "alice", ..Person::default() };
-            let id = batch.next_id(START);
-            batch.insert(&Entry {
-                place: Some(("data", "a")),
-                person: Some(guest),
-                ..Entry::new(id, Kind::Deleted)
+    for mut journal in Journal::of_all_sizes() {
+        journal.open("alice", "a", START, Some(START));
+        journal.open("bob", "a", START + 1, Some(START + 1));
+        let seen = |shares: &[&str], own: Option<&str>| Visible {
+            everything: false,
+            shares: shares.iter().map(|it| (*it).to_owned()).collect(),
+            own: own.map(|it| (it.to_owned(), None)),
+        };
+        for query in [|| at("a"), || at(""), Query::default] {
+            let find = |visible| journal.find(&Query { visible, ..query() });
+            assert_eq!(find(seen(&[], Some("ALICE"))), ["Open a alice"]);
+            assert_eq!(find(seen(&["data"], Some("carol"))).len(), 2);
+            assert_eq!(find(seen(&["other"], None)).len(), 0);
+        }
+        // A guest of the same name is somebody else.
+        journal
+            .writer
+            .write(START, |batch| {
+                let guest = Person { kind: journal::PersonKind::Guest, name: "alice", ..Person::default() };
+                let id = batch.next_id(START);
+                batch.insert(&Entry {
+                    place: Some(("data", "a")),
+                    person: Some(guest),
+                    ..Entry::new(id, Kind::Deleted)
+                })
             })
-        })
-        .unwrap();
-    assert_eq!(journal.find(&Query { visible: seen(&[], Some("alice")), ..at("a") }), ["Open a alice"]);
+            .unwrap();
+        assert_eq!(journal.find(&Query { visible: seen(&[], Some("alice")), ..at("a") }), ["Open a alice"]);
+    }
 }
 
 #[test]
@@ -388,35 +415,38 @@ fn views_have_the_documented_columns() {
     );
     assert_eq!(ask("SELECT old_path || new_path || at_ms FROM history_renames"), format!("ab{}", START + 2));
     assert_eq!(ask("SELECT user || act || length(hash) FROM history_acts"), "rootclose file64");
+    journal.change(Kind::Deleted, "c", None, START + 4);
+    assert_eq!(ask("SELECT share || path || user || client FROM history_deletions"), "datacalice192.0.2.1");
     // The latest are read without the others.
     let mut plan = connection
         .prepare("EXPLAIN QUERY PLAN SELECT * FROM history_opens WHERE id < 9 ORDER BY id DESC LIMIT 5")
         .unwrap();
     let steps = plan.query_map([], |row| row.get::<_, String>(3)).unwrap();
     assert!(steps.map(Result::unwrap).all(|step| !step.contains("TEMP B-TREE")));
-    for view in ["sessions", "deletions", "refusals", "logon_refusals", "gaps"] {
+    for view in ["sessions", "refusals", "logon_refusals", "gaps"] {
         assert_eq!(ask(&format!("SELECT '' || count(*) FROM history_{view}")), "0");
     }
 }
 
 #[test]
 fn a_file_that_another_one_replaced_is_found_by_its_own_name_only() {
-    let mut journal = Journal::new();
-    journal.open("early", "plan.tmp", START - 5, Some(START - 4));
-    journal.open("earlier", "plan.odt", START - 3, Some(START - 2));
-    journal.change(Kind::Deleted, "plan.odt", Some("plan.tmp"), START);
-    journal.change(Kind::Renamed, "plan.tmp", Some("plan.odt"), START + 1);
-    let deleted = Kinds { entries: vec![Kind::Deleted], acts: false };
-    assert_eq!(journal.find(&Query { kinds: deleted, ..at("plan.odt") }), ["Deleted plan.odt alice"]);
-    let found = Reader::open(journal.path()).unwrap().answer(&at("plan.odt")).unwrap().found;
-    let deleted = found.iter().find(|it| it.kind == Some(Kind::Deleted)).unwrap();
-    assert_eq!(deleted.to.as_deref(), Some("plan.tmp"));
-    // The file of before is not the one that has the name now.
-    journal.change(Kind::Renamed, "plan.odt", Some("kept.odt"), START + 2);
-    let found = Reader::open(journal.path()).unwrap().answer(&at("kept.odt")).unwrap().found;
-    let users: Vec<_> =
-        found.iter().filter(|it| it.kind == Some(Kind::Open)).map(|it| it.user.clone()).collect();
-    assert_eq!(users, [Some("early".to_owned())]);
+    for mut journal in Journal::of_all_sizes() {
+        journal.open("early", "plan.tmp", START - 5, Some(START - 4));
+        journal.open("earlier", "plan.odt", START - 3, Some(START - 2));
+        journal.change(Kind::Deleted, "plan.odt", Some("plan.tmp"), START);
+        journal.change(Kind::Renamed, "plan.tmp", Some("plan.odt"), START + 1);
+        let deleted = Kinds { entries: vec![Kind::Deleted], acts: false };
+        assert_eq!(journal.find(&Query { kinds: deleted, ..at("plan.odt") }), ["Deleted plan.odt alice"]);
+        let found = Reader::open(journal.path()).unwrap().answer(&at("plan.odt")).unwrap().found;
+        let deleted = found.iter().find(|it| it.kind == Some(Kind::Deleted)).unwrap();
+        assert_eq!(deleted.to.as_deref(), Some("plan.tmp"));
+        // The file of before is not the one that has the name now.
+        journal.change(Kind::Renamed, "plan.odt", Some("kept.odt"), START + 2);
+        let found = Reader::open(journal.path()).unwrap().answer(&at("kept.odt")).unwrap().found;
+        let users: Vec<_> =
+            found.iter().filter(|it| it.kind == Some(Kind::Open)).map(|it| it.user.clone()).collect();
+        assert_eq!(users, [Some("early".to_owned())]);
+    }
 }
 
 #[test]
@@ -596,29 +626,6 @@ fn runs_expire_by_age_and_by_size_with_their_index_and_their_names() {
     add_brief(&mut journal.writer, 20_000..21_000);
     assert_eq!(ask("SELECT count(*) FROM run"), 1);
     assert_eq!(journal.find(&at("file20001")), ["Open file20001 alice"]);
-}
-
-#[test]
-fn a_name_that_is_used_while_unused_ones_are_looked_for_stays() {
-    let mut journal = Journal::new();
-    journal.writer.set_runs(20, 20);
-    // More runs than are examined at once, so that a look for unused names takes several calls.
-    for part in 0..40 {
-        add_brief(&mut journal.writer, part * 20..(part + 1) * 20);
-    }
-    let bounds = Bounds { keep_ms: HOUR, size: u64::MAX };
-    let now = START + 20 * 1_000 + HOUR;
-    assert_eq!(journal.writer.expire(bounds, now).unwrap().names, 0);
-    journal.open("bob", "file7", now, Some(now + 1));
-    journal.open("bob", "file8", now, None);
-    let mut names = 0;
-    for _ in 0..4 {
-        names += journal.writer.expire(bounds, now).unwrap().names;
-    }
-    assert_eq!(names, 18);
-    assert_eq!(journal.find(&at("file7")), ["Open file7 bob"]);
-    assert_eq!(journal.find(&at("file8")), ["Open file8 bob"]);
-    assert_eq!(journal.find(&at("file9")), [""; 0]);
 }
 
 /// The variable with the directory of the journal that [`writes_until_it_is_killed`] writes.

@@ -1,4 +1,4 @@
-//! The search among the opens that are not in `entry`: those that last, and those that ended soon after their beginning.
+//! The search among what is not in `entry`: what lasts, and what was over soon after its beginning.
 
 use crate::limits::{COMPARED_MAX, INDEX_VALUES_MAX};
 use crate::postings::{self, Column};
@@ -25,7 +25,7 @@ impl Search<'_> {
         self.ask(&way, (earliest, last), inside, &filter)
     }
 
-    /// Finds brief opens. `own` are the persons to whom `visible` restricts them, if it does.
+    /// Finds brief entries. `own` are the persons to whom `visible` restricts them, if it does.
     pub(super) fn read_brief(
         &mut self,
         inside: Inside<'_>,
@@ -33,7 +33,8 @@ impl Search<'_> {
         own: Option<&[i64]>,
         bounds: (i64, i64),
     ) -> rusqlite::Result<()> {
-        if self.conditions.is_of_one_table || !self.conditions.kinds.contains(&Kind::Open) {
+        let has = |kind| self.conditions.kinds.contains(&kind);
+        if self.conditions.is_of_one_table || !(has(Kind::Open) || has(Kind::Deleted)) {
             return Ok(());
         }
         let filter = self.filter(visible);
@@ -49,6 +50,9 @@ impl Search<'_> {
                 values.sort_unstable();
                 columns.push((column, values));
             }
+        }
+        if !has(Kind::Open) {
+            columns.push((Column::Kind, vec![Kind::Deleted as i64]));
         }
         if columns.iter().any(|(_, values)| values.is_empty()) {
             return Ok(());
@@ -81,15 +85,17 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Takes the latest of these brief opens that fulfil the conditions, until there are enough.
+    /// Takes the latest of these brief entries that fulfil the conditions, until there are enough.
     fn take(&mut self, ids: &[i64], inside: Inside<'_>, filter: &str) -> rusqlite::Result<()> {
         let (mut filter, mut keys) = (filter.to_owned(), Vec::new());
         if let Inside::Below(span) = inside {
             filter.push_str(&self.below_joined(span));
             keys = below_values(&span.key);
         }
-        let joins = super::joins(&filter);
-        let question = format!("SELECT e.place FROM {BRIEF}{joins} WHERE e.id = ?1{filter}");
+        let (joins, kinds) = (super::joins(&filter), &self.kinds);
+        let question =
+            format!("SELECT e.place FROM {BRIEF}{joins} WHERE e.id = ?1 AND e.kind IN ({kinds}){filter}");
+
         let mut statement = self.connection.prepare_cached(&question)?;
         for (number, key) in (2..).zip(&keys) {
             statement.raw_bind_parameter(number, key)?;
