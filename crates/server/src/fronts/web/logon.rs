@@ -38,6 +38,8 @@ pub(super) struct Current {
     sees_others: bool,
     /// True if the user may end sessions of others.
     ends_sessions: bool,
+    /// The shares in which the user may close files of others, and drain them, by their folded names; `None` if all.
+    closes_in: Option<Vec<String>>,
     /// True if the user may change shares, users and settings.
     changes_settings: bool,
     /// The token that requests repeat in the header field `X-Shareward-Token`.
@@ -114,6 +116,7 @@ impl Current {
             sees_everything: admin::may(caller, Right::ReadStatistics),
             sees_others: admin::may_somewhere(caller, Right::ReadFiles),
             ends_sessions: admin::may(caller, Right::EndSessions),
+            closes_in: admin::shares_with(caller, Right::CloseFiles),
             changes_settings: admin::may(caller, Right::ChangeSettings),
             token: visit.csrf.to_string(),
         }
