@@ -16,7 +16,7 @@ use crate::cases::Case;
 use crate::data;
 use crate::load::{logoff, open_on_all};
 use crate::measure::{Figure, stopwatch};
-use crate::servers::Target;
+use crate::servers::{Protection, Target};
 
 /// Sessions that hold the opens, of several users: a server gives one session, and one user, a part of its descriptors
 /// only.
@@ -45,7 +45,7 @@ pub(crate) async fn measure(
     opens: usize,
 ) -> Result<Figure, Error> {
     let opens = opens.min(opens_possible());
-    hold(case, target, opens).await?;
+    hold(case.protection, target, opens).await?;
     let other = target.tree(case.protection).await?;
     let served = Served::start(&other).await?;
     let watch = stopwatch(target);
@@ -79,7 +79,8 @@ pub(crate) async fn release(target: &Target) -> Result<(), Error> {
     logoff(held.trees.iter().map(ClientTree::session)).await
 }
 
-async fn hold(case: &Case, target: &Target, opens: usize) -> Result<(), Error> {
+/// Has so many files open, in place of those before.
+pub(crate) async fn hold(protection: Protection, target: &Target, opens: usize) -> Result<(), Error> {
     if target.held.lock().await.opens == opens {
         return Ok(());
     }
@@ -87,7 +88,7 @@ async fn hold(case: &Case, target: &Target, opens: usize) -> Result<(), Error> {
     let started = Instant::now();
     let mut trees = Vec::with_capacity(SESSIONS);
     for number in 0..SESSIONS {
-        trees.push(target.tree_in_turn(number, case.protection).await?);
+        trees.push(target.tree_in_turn(number, protection).await?);
     }
     open_on_all(&trees, opens).await?;
     crate::progress(&format!("  {}: {opens} opens made in {:.0?}", target.name, started.elapsed()));
@@ -97,7 +98,7 @@ async fn hold(case: &Case, target: &Target, opens: usize) -> Result<(), Error> {
 
 /// The most opens for the limit of descriptors, which the servers inherit. Our server gives clients three quarters of
 /// it, and the client that reads during the lists needs one.
-fn opens_possible() -> usize {
+pub(crate) fn opens_possible() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     limit / 10 * 7

@@ -23,6 +23,7 @@ mod physical;
 mod process;
 mod quiet;
 mod report;
+mod scrape;
 mod servers;
 
 use std::io::Write;
@@ -67,6 +68,9 @@ fn main() -> ExitCode {
         say("no threads to be had");
         return ExitCode::FAILURE;
     };
+    if options.scrape {
+        return scrape::main(&options, &runtime);
+    }
     let servers = match Servers::start(&options) {
         Ok(servers) => servers,
         Err(reason) => {

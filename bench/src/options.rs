@@ -40,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) acceptors: bool,
     /// True to measure the history only.
     pub(crate) history: bool,
+    /// True to measure scrapes of the metrics only.
+    pub(crate) scrape: bool,
     /// True if the other binary has no history.
     pub(crate) against_without_history: bool,
     /// True to measure also in directories of a million entries.
@@ -52,7 +54,7 @@ const USAGE: &str =
     "usage: bench [--quick] [--only NAME]... [--list] [--rounds N] [--seconds S] [--connections N]
              [--threads N] [--clients N] [--dir DIRECTORY] [--json FILE] [--ordinary] [--samba ROOT]
              [--compare FILE] [--chart FILE]
-             [--against BINARY [--without-history]] [--acceptors] [--history] [--million]
+             [--against BINARY [--without-history]] [--acceptors] [--history] [--scrape] [--million]
 
   --quick        fewer cases and shorter, about a minute
   --only NAME    only cases whose name contains NAME
@@ -71,6 +73,7 @@ const USAGE: &str =
   --acceptors    only the time that our acceptor of Kerberos and MIT's take for an AP-REQ
   --without-history  the other binary records no history
   --history      only the history: the cost of an entry, and searches among ten million
+  --scrape       only the time of a scrape of the metrics, with up to 100,000 opens
   --million      also the cases in directories of a million entries
   --ordinary     our server runs as an ordinary user; smbd is always root's";
 
@@ -110,6 +113,7 @@ impl Options {
             ordinary: false,
             acceptors: false,
             history: false,
+            scrape: false,
             against_without_history: false,
             million: false,
             list: false,
@@ -121,6 +125,7 @@ impl Options {
                 "--quick" => {}
                 "--acceptors" => options.acceptors = true,
                 "--history" => options.history = true,
+                "--scrape" => options.scrape = true,
                 "--without-history" => options.against_without_history = true,
                 "--list" => options.list = true,
                 "--million" => options.million = true,

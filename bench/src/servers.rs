@@ -208,6 +208,11 @@ fn list(command: Command, switches: [Option<&str>; 2]) -> [Arc<[OsString]>; 2] {
 }
 
 impl Target {
+    /// Our server without another one to compare it with.
+    pub(crate) fn alone(server: &Shareward, tree: &Path) -> Self {
+        Self::shareward("shareward", server, (tree.into(), Arc::default()))
+    }
+
     fn shareward(
         name: &'static str,
         server: &Shareward,
@@ -295,7 +300,7 @@ impl Target {
 }
 
 /// The setup of both servers: the typical use of a file server, without features of only one of them.
-fn setup(tree: &Path, options: &Options) -> Setup {
+pub(crate) fn setup(tree: &Path, options: &Options) -> Setup {
     let path = tree.display();
     let user = |(name, password): (&str, &str), administrator| User {
         name: name.into(),

@@ -84,7 +84,7 @@ const BOTH: &str = "--both";
 const OWN: [&str; 3] = [VM, INSTALLED, BOTH];
 
 /// Options of the bench package with which no smbd runs, or whose Samba is given.
-const WITHOUT_SAMBA: [&str; 5] = ["--against", "--acceptors", "--history", "--list", "--samba"];
+const WITHOUT_SAMBA: [&str; 6] = ["--against", "--acceptors", "--history", "--list", "--samba", "--scrape"];
 
 /// Two servers with 100,000 opens each, the directory tree, and `smbstatus --json`; memory is allocated on use.
 const GUEST_MEMORY: &str = "8G";

@@ -32,7 +32,7 @@ use wire::FileTime;
 use self::ntlm::Exchange;
 use crate::domain_user::{DomainUser, Method};
 use crate::kdf::SessionKey;
-use crate::kerberos::{self, KerberosSeal, KerberosService, Style};
+use crate::kerberos::{self, ChannelBindings, KerberosSeal, KerberosService, Purpose, ServiceKind, Style};
 use crate::limits::{MAX_MECHANISM_LIST, MAX_TOKEN};
 use crate::ntlm::{Authenticate, NegotiateFlags};
 use crate::random::{Random, SystemRandom};
@@ -205,8 +205,8 @@ pub enum IdentityKind {
 pub struct Acceptor {
     config: Arc<AcceptorConfig>,
     random: Box<dyn Random>,
-    /// The style of tickets.
-    style: Style,
+    /// The demands on tickets.
+    purpose: Purpose,
     state: State,
     /// The client of the last ticket that was decrypted.
     holder: Option<Claim>,
@@ -220,14 +220,24 @@ impl Acceptor {
 
     /// As [`Acceptor::new`] with the caller's random source.
     pub fn with_random(config: impl Into<Arc<AcceptorConfig>>, random: Box<dyn Random>) -> Self {
-        Self { config: config.into(), random, style: Style::Framed, state: State::Start, holder: None }
+        let purpose = Purpose { style: Style::Framed, service: ServiceKind::Files, channel: None };
+        Self { config: config.into(), random, purpose, state: State::Start, holder: None }
     }
 
     /// Makes this a logon for RPC: its tickets come in the DCE style (MS-KILE 3.4.5.1), and its messages are protected in
     /// the context of the logon.
     #[must_use]
     pub fn for_rpc(self) -> Self {
-        Self { style: Style::Dce, ..self }
+        let purpose = Purpose { style: Style::Dce, ..self.purpose };
+        Self { purpose, ..self }
+    }
+
+    /// Makes this a logon of a browser by Negotiate (RFC 4559), with tickets for the web service only. `channel` is that
+    /// of the browser's connection; a browser that is bound to another one is refused.
+    #[must_use]
+    pub fn for_web(self, channel: Option<ChannelBindings>) -> Self {
+        let purpose = Purpose { service: ServiceKind::Web, channel, ..self.purpose };
+        Self { purpose, ..self }
     }
 
     /// The token for the server's NEGOTIATE response (MS-SMB2 2.2.4 `Buffer`). With `kerberos`, it offers tickets first,
@@ -285,6 +295,9 @@ impl Acceptor {
             return Err(Refusal::Malformed);
         }
         match state {
+            State::Start if crate::ntlm::is_raw(token) && !self.has(&Mechanism::NtlmSsp) => {
+                Err(Refusal::NoCommonMechanism)
+            }
             State::Start if crate::ntlm::is_raw(token) => self.challenge(token, Framing::Raw, now),
             State::Start if self.is_raw_ticket(token) => self.ticket(token, None, Framing::Raw, true, now),
             State::Start => self.select(token, now),
@@ -345,7 +358,7 @@ impl Acceptor {
 
     /// True if the token is an AP-REQ without SPNEGO around it.
     fn is_raw_ticket(&self, token: &[u8]) -> bool {
-        match self.style {
+        match self.purpose.style {
             Style::Framed => kerberos::is_framed(token),
             Style::Dce => kerberos::is_ap_req(token) || kerberos::is_framed(token),
         }
@@ -354,7 +367,8 @@ impl Acceptor {
     /// True if the server has this mechanism.
     fn has(&self, mechanism: &Mechanism) -> bool {
         match mechanism {
-            Mechanism::NtlmSsp => true,
+            // A password is for the form of a page, which counts wrong ones.
+            Mechanism::NtlmSsp => self.purpose.service == ServiceKind::Files,
             Mechanism::Kerberos | Mechanism::MsKerberos => self.config.kerberos.is_some(),
             Mechanism::NegoEx | Mechanism::Other(_) => false,
         }

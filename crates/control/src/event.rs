@@ -27,8 +27,8 @@ pub struct Event {
     pub at: Option<Timestamp>,
     /// The kind: "connection_up", "connection_down", "session_up", "session_down", "tree_up", "tree_down", "opened",
     /// "closed", "orphaned", "reclaimed", "locked", "refused", "deleted", "renamed", "break_sent",
-    /// "break_acknowledged", "break_timed_out", "drain_begun", "drain_done", "drain_ended", "share_added",
-    /// "share_changed", "share_removed". "lost" stands for events that are no longer available, and
+    /// "break_acknowledged", "break_timed_out", "close_announced", "close_cancelled", "drain_begun", "drain_done",
+    /// "drain_ended", "share_added", "share_changed", "share_removed". "lost" stands for events that are no longer available, and
     /// "begin" is the first line of every stream: its `id` is the number after which the stream begins.
     pub kind: String,
     /// The session's `SessionGlobalId`.
@@ -73,4 +73,13 @@ pub struct Event {
     /// The opens that were closed at the deadline, for "drain_done".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed: Option<u64>,
+    /// The time of the close, for "close_announced"; the time at which the remaining opens are closed, for "drain_begun".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// The administrator, for "close_announced" and "close_cancelled".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The message for the user, for "close_announced".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }

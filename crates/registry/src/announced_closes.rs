@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wire::FileGlobalId;
 
-use crate::{NotFound, Shell, State, Time};
+use crate::{EventKind, NotFound, Shell, State, Time};
 
 /// The announcement of a close.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,23 +41,32 @@ impl<S: Shell> State<S> {
     ///
     /// There is no such open, or there are too many announcements.
     pub fn announce_close(&mut self, id: FileGlobalId, close: AnnouncedClose) -> Result<(), AnnounceError> {
-        if !self.opens.contains_key(&id) {
-            return Err(AnnounceError::NotFound);
-        }
+        let Some(open) = self.opens.get(&id) else { return Err(AnnounceError::NotFound) };
         if self.announced_closes.len() >= ANNOUNCED_CLOSES && !self.announced_closes.contains_key(&id) {
             return Err(AnnounceError::TooMany);
         }
-        self.announced_closes.insert(id, Arc::new(close));
+        let (open, close) = (open.event(id), Arc::new(close));
+        self.announced_closes.insert(id, Arc::clone(&close));
+        self.events.push(close.announced, EventKind::CloseAnnounced { open, close });
         Ok(())
     }
 
-    /// Cancels an announced close and returns it.
+    /// Cancels an announced close for this administrator and returns it.
     ///
     /// # Errors
     ///
     /// No close of this open is announced.
-    pub fn cancel_announced_close(&mut self, id: FileGlobalId) -> Result<Arc<AnnouncedClose>, NotFound> {
-        self.announced_closes.remove(&id).ok_or(NotFound)
+    pub fn cancel_announced_close(
+        &mut self,
+        id: FileGlobalId,
+        by: &str,
+        now: Time,
+    ) -> Result<Arc<AnnouncedClose>, NotFound> {
+        let close = self.announced_closes.remove(&id).ok_or(NotFound)?;
+        if let Some(open) = self.opens.get(&id) {
+            self.events.push(now, EventKind::CloseCancelled { open: open.event(id), by: by.into() });
+        }
+        Ok(close)
     }
 
     /// Removes the announcements that are due, and returns them with their opens.
@@ -113,8 +122,35 @@ mod tests {
         let due = world.state.take_due_closes(at);
         assert_eq!(due.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [opened[1]]);
         assert!(world.state.take_due_closes(at).is_empty());
-        assert_eq!(world.state.cancel_announced_close(opened[1]), Err(NotFound));
+        assert_eq!(world.state.cancel_announced_close(opened[1], "root", at), Err(NotFound));
         assert_eq!(world.state.next_administrative_deadline(), None);
         world.check();
+    }
+
+    #[test]
+    fn announcement_and_cancellation_are_events() {
+        let mut world = World::new();
+        let client = world.client(1);
+        let request = world.request(client, 0);
+        let Admission::Granted(granted) = world.state.admit(request, |_| 0, world.now).0 else { panic!() };
+        let (id, before) = (granted.global_id, world.state.last_event());
+        let close = AnnouncedClose {
+            at: world.now.after_ms(1_000),
+            text: "backup".into(),
+            by: "root".into(),
+            announced: world.now,
+            grace_ms: 10_000,
+        };
+        world.state.announce_close(id, close.clone()).unwrap();
+        world.state.cancel_announced_close(id, "anna", world.now).unwrap();
+        assert_eq!(world.state.cancel_announced_close(id, "anna", world.now), Err(NotFound));
+        let events = world.state.events_after(before, 10).events;
+        let [announced, cancelled] = events.as_slice() else { panic!("{events:?}") };
+        let EventKind::CloseAnnounced { open, close: told } = &announced.kind else {
+            panic!("{announced:?}")
+        };
+        assert_eq!((open.file, &**told), (id, &close));
+        let EventKind::CloseCancelled { open, by } = &cancelled.kind else { panic!("{cancelled:?}") };
+        assert_eq!((open.file, &**by), (id, "anna"));
     }
 }

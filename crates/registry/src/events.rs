@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use wire::{AccessMask, FileGlobalId, SessionGlobalId, TreeGlobalId};
 
-use crate::{CloseReason, ConnectionId, EndReason, OpenRef, Owner, Refusal, Removal, Shell, State, Time};
+use crate::{
+    AnnouncedClose, CloseReason, ConnectionId, EndReason, OpenRef, Owner, Refusal, Removal, Shell, State,
+    Time,
+};
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +91,10 @@ pub enum EventKind {
     BreakAcknowledged { open: EventOpen },
     /// A client did not answer a break in time.
     BreakTimedOut { open: EventOpen },
+    /// The close of an open was announced.
+    CloseAnnounced { open: EventOpen, close: Arc<AnnouncedClose> },
+    /// An announced close was cancelled by this administrator.
+    CloseCancelled { open: EventOpen, by: Arc<str> },
     /// A drain has begun or ended.
     Drain { drain: Arc<DrainEvent> },
     /// A share was added.
@@ -109,6 +116,8 @@ pub struct DrainEvent {
     pub client: Option<Arc<str>>,
     /// The administrator.
     pub by: Arc<str>,
+    /// The time at which the remaining opens are closed; `None` to wait for their users.
+    pub deadline: Option<Time>,
     /// The number of opens that were closed at the deadline.
     pub closed: usize,
 }

@@ -50,7 +50,7 @@ export async function request(method, path, { body, automatic } = {}) {
     content = undefined;
   }
   if (answer.ok) return content;
-  if (answer.status === 401 && path !== "/logon") document.dispatchEvent(new CustomEvent("loggedoff"));
+  if (answer.status === 401 && !path.startsWith("/logon")) document.dispatchEvent(new CustomEvent("loggedoff"));
   throw new Refused(answer.status, content);
 }
 

@@ -117,6 +117,18 @@ function show_logon(message) {
       password.focus();
     }
   };
+  const ticket = h("button", { type: "button", id: "ticket", hidden: true, async onclick() {
+    failed.textContent = "";
+    ticket.disabled = true;
+    try {
+      begin(await request("POST", "/logon/ticket"));
+    } catch (error) {
+      failed.textContent = error.text ?? String(error);
+      ticket.disabled = false;
+    }
+  } }, "Use my domain logon");
+  // A browser that may not send tickets to this server would ask for a password, so it is not tried without a click.
+  request("GET", "/logon").then((ways) => (ticket.hidden = !ways.ticket)).catch(() => {});
   app.replaceChildren(h("main", { class: "logon" },
     h("form", { onsubmit: submit, "aria-labelledby": "logon-title" },
       h("img", { src: "/assets/icon.svg", alt: "", width: "40", height: "40" }),
@@ -124,7 +136,7 @@ function show_logon(message) {
       failed,
       h("label", { for: "user" }, "User"), name,
       h("label", { for: "password" }, "Password"), password,
-      button)));
+      button, ticket)));
   name.focus();
 }
 

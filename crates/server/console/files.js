@@ -4,8 +4,9 @@ import { address, request } from "./api.js";
 import { bytes, count, duration, h, time, timeElement } from "./dom.js";
 import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
-import { close_shown, close_words, moment } from "./maintenance.js";
+import { announce_close, cancel_close, close_shown, close_words, moment } from "./maintenance.js";
 import { confirm, dialog, facts } from "./parts.js";
+import { may_close } from "./rights.js";
 
 const OUTCOMES = {
   clean: "The client had nothing unwritten.",
@@ -54,6 +55,14 @@ export function files(user) {
     },
   });
   const open = (file, page) => {
+    const put = (after) => page.table.put([after]);
+    const then = (act) => () => (element.close(), act());
+    const acts = [
+      file.closing
+        ? h("button", { type: "button", "data-act": "later", onclick: then(() => cancel_close(file, put)) }, "Cancel the announced close…")
+        : h("button", { type: "button", "data-act": "later", onclick: then(() => announce_close(file, put)) }, "Close later…"),
+      h("button", { type: "button", class: "danger", onclick: then(() => close(file, page)) }, "Close file…"),
+    ];
     const element = dialog("Open file",
       facts([
         ["Path", file.path], ["On the server", file.server_path], ["Share", file.share], ["User", file.user],
@@ -68,14 +77,14 @@ export function files(user) {
       h("p", { class: "buttons" },
         h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
         file.share && !file.pipe ? h("a", { class: "button", href: history_of({ path: file.path, share: file.share }) }, "History of this file") : "",
-        h("button", { type: "button", class: "danger", onclick: () => (element.close(), close(file, page)) }, "Close file…")));
+        may_close(user, file) ? acts : ""));
   };
   return new ListPage({
     title: "Open files",
     path: "/v1/files",
     mine: !user.sees_others,
     empty: "No file is open.",
-    kinds: ["opened", "closed", "reclaimed", "orphaned", "renamed"],
+    kinds: ["opened", "closed", "reclaimed", "orphaned", "renamed", "close_announced", "close_cancelled"],
     one: { id: (event) => event.file_id, ends: ["closed"] },
     open,
     columns: [

@@ -84,7 +84,9 @@ export class ListPage {
   /** Applies events to the list: single entries are read one by one, many by reading the whole list. */
   async #apply(events) {
     const ids = new Set(events.map((event) => this.one?.id(event)).filter(Boolean));
-    if (!this.one || ids.size > SINGLE_MAX || events.some((event) => event.kind === "lost")) return this.load(true);
+    // A drain concerns any number of entries.
+    const concerns_many = events.some((event) => event.kind === "lost" || event.kind.startsWith("drain_"));
+    if (!this.one || ids.size > SINGLE_MAX || concerns_many) return this.load(true);
     const gone = new Set(events.filter((event) => this.one.ends.includes(event.kind)).map((event) => this.one.id(event)));
     this.table.remove([...gone]);
     const rows = await Promise.all([...ids].filter((id) => !gone.has(id)).map((id) =>

@@ -4,7 +4,8 @@ import { address, request } from "./api.js";
 import { Chart } from "./charts.js";
 import { bytes, count, duration, h, timeElement } from "./dom.js";
 import { live } from "./live.js";
-import { drain_line } from "./maintenance.js";
+import { begin_drain, drain_line } from "./maintenance.js";
+import { may_drain } from "./rights.js";
 
 const INTERVAL_MS = 2000;
 const EVENTS_MAX = 60;
@@ -28,6 +29,11 @@ const KINDS = {
   share_removed: "share removed",
   renamed: "renamed",
   deleted: "deleted",
+  close_announced: "will be closed",
+  close_cancelled: "close cancelled",
+  drain_begun: "drain begun",
+  drain_done: "drained",
+  drain_ended: "drain ended",
   lost: "events were missed",
 };
 
@@ -37,6 +43,7 @@ export class Overview {
   #before;
   #events = [];
   #user;
+  #drains = "[]";
 
   constructor(user) {
     this.#user = user;
@@ -51,7 +58,8 @@ export class Overview {
     this.feed = h("ol", { class: "feed", "aria-label": "Latest events", tabindex: "0" });
     this.quiet = h("p", { class: "nothing" }, "Nothing has happened since this page was opened.");
     this.element = h("section", { class: "overview", "aria-labelledby": "heading" },
-      h("h1", { id: "heading" }, "Overview"),
+      h("header", {}, h("h1", { id: "heading" }, "Overview"),
+        may_drain(user, {}) ? h("button", { type: "button", "data-act": "drain", onclick: () => begin_drain({}, () => this.#look(true)) }, "Drain the server…") : ""),
       this.tiles, this.drains,
       user.sees_everything ? h("div", { class: "charts" }, this.charts.map((chart) => chart.element)) : "",
       user.sees_others ? h("section", { "aria-labelledby": "latest" },
@@ -78,8 +86,13 @@ export class Overview {
     try {
       if (this.#user.sees_others) {
         const { items } = await request("GET", "/v1/drains", { automatic });
-        this.drains.hidden = !items.length;
-        this.drains.replaceChildren(...items.map(drain_line));
+        // A button that has the focus stays if nothing has changed.
+        const shown = JSON.stringify(items);
+        if (shown !== this.#drains) {
+          this.#drains = shown;
+          this.drains.hidden = !items.length;
+          this.drains.replaceChildren(...items.map((drain) => drain_line(this.#user, drain, () => this.#look(true))));
+        }
       }
       if (this.#user.sees_everything) {
         const [server, statistics] = await Promise.all([
@@ -130,6 +143,7 @@ export class Overview {
 
   #happened(event) {
     if (event.kind === "refused") this.refused = (this.refused ?? 0) + 1;
+    if (event.kind.startsWith("drain_")) this.#look(true);
     this.#events.unshift(event);
     this.#events.length = Math.min(this.#events.length, EVENTS_MAX);
     this.drawing ??= requestAnimationFrame(() => {

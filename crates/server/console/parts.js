@@ -17,9 +17,21 @@ export function facts(pairs) {
   return h("dl", { class: "facts" }, known.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
-/** Asks before something is done, does it, and shows the outcome. */
-export function confirm({ title, text, danger, option, act, done }) {
+/** A part of a form: the label and the input. */
+function field({ name, label, ...attributes }) {
+  const input = h("input", { id: `field-${name}`, name, ...attributes });
+  const text = h("label", { for: input.id }, label);
+  return { name, input, element: attributes.type === "checkbox" ? h("p", { class: "option" }, input, text) : h("p", { class: "field" }, text, input) };
+}
+
+/**
+ * Asks before something is done, does it, and shows the outcome. `option` is the label of a box, whose state `act` is given;
+ * `fields` are further inputs with `name`, `label` and attributes, whose values it is given by their names.
+ */
+export function confirm({ title, text, danger, option, fields = [], act, done }) {
   const box = option && h("input", { type: "checkbox", id: "option" });
+  const inputs = fields.map(field);
+  const values = () => Object.fromEntries(inputs.map(({ name, input }) => [name, input.type === "checkbox" ? input.checked : input.value.trim()]));
   const failed = h("p", { class: "failed", role: "alert", hidden: true });
   const yes = h("button", { type: "submit", class: "danger" }, danger);
   const form = h("form", {
@@ -28,7 +40,7 @@ export function confirm({ title, text, danger, option, act, done }) {
       yes.disabled = true;
       form.setAttribute("aria-busy", "true");
       try {
-        const answer = await act(Boolean(box?.checked));
+        const answer = await act(Boolean(box?.checked), values());
         element.close();
         announce(done(answer), answer?.outcome === "forced" ? "bad" : "good");
       } catch (error) {
@@ -40,9 +52,11 @@ export function confirm({ title, text, danger, option, act, done }) {
     },
   },
     h("p", {}, text),
+    inputs.map(({ element }) => element),
     option && h("p", { class: "option" }, box, h("label", { for: "option" }, option)),
     failed,
     h("p", { class: "buttons" },
-      h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Cancel"), yes));
+      h("button", { type: "button", onclick: () => element.close(), autofocus: !inputs.length }, "Cancel"), yes));
+  inputs[0]?.input.setAttribute("autofocus", "");
   const element = dialog(title, form);
 }

@@ -4,7 +4,7 @@ import { request } from "./api.js";
 import { count, duration, h, time, timeElement } from "./dom.js";
 import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
-import { drain_facts, drain_shown, drain_words } from "./maintenance.js";
+import { drain_button, drain_facts, drain_shown, drain_words } from "./maintenance.js";
 import { confirm, dialog, facts } from "./parts.js";
 
 /** The page of sessions. */
@@ -21,6 +21,8 @@ export function sessions(user) {
     },
   });
   const open = (session, page) => {
+    const drain = drain_button(user, { client: session.computer }, session.drain, () => page.load(true));
+    drain && drain.addEventListener("click", () => element.close());
     const element = dialog("Session",
       facts([
         ["User", session.user || (session.anonymous ? "anonymous" : "")], ["Domain", session.domain],
@@ -34,6 +36,7 @@ export function sessions(user) {
       h("p", { class: "buttons" },
         h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
         session.user && user.sees_others ? h("a", { class: "button", href: history_of({ user: session.user, client: session.computer }) }, "History of this user") : "",
+        drain,
         user.ends_sessions || !user.sees_others
           ? h("button", { type: "button", class: "danger", onclick: () => (element.close(), end(session, page)) }, "End session…")
           : ""));
@@ -43,7 +46,7 @@ export function sessions(user) {
     path: "/v1/sessions",
     mine: !user.sees_others,
     empty: "Nobody is connected.",
-    kinds: ["session_up", "session_down", "tree_up", "tree_down", "opened", "closed"],
+    kinds: ["session_up", "session_down", "tree_up", "tree_down", "opened", "closed", "drain_begun", "drain_done", "drain_ended"],
     one: { id: (event) => event.session_id, ends: ["session_down"] },
     open,
     columns: [

@@ -3,14 +3,16 @@
 import { count, h } from "./dom.js";
 import { history_of } from "./history.js";
 import { ListPage } from "./list.js";
-import { drain_facts, drain_shown, drain_words } from "./maintenance.js";
+import { drain_button, drain_facts, drain_shown, drain_words } from "./maintenance.js";
 import { dialog, facts } from "./parts.js";
 
 /** The page of shares. */
-export function shares() {
+export function shares(user) {
   const grants = (share) => share.grants?.map((grant) => `${grant.group ? `@${grant.group}` : grant.user}: ${grant.denied ? "no " : ""}${grant.right}`).join(", ");
   const plain = (share) => (share.away ? "not available" : share.read_only ? "read only" : "");
-  const open = (share) => {
+  const open = (share, page) => {
+    const drain = share.kind === "disk" ? drain_button(user, { share: share.name }, share.drain, () => page.load(true)) : "";
+    drain && drain.addEventListener("click", () => element.close());
     const element = dialog(share.name,
       facts([
         ["Directory", share.path], ["Not available", share.away], ["Remark", share.comment], ["Kind", share.kind],
@@ -20,14 +22,14 @@ export function shares() {
       ]),
       h("p", { class: "buttons" },
         h("button", { type: "button", onclick: () => element.close(), autofocus: true }, "Back"),
-        share.kind === "disk" ? h("a", { class: "button", href: history_of({ share: share.name }) }, "History of this share") : ""));
+        share.kind === "disk" ? h("a", { class: "button", href: history_of({ share: share.name }) }, "History of this share") : "", drain));
   };
   return new ListPage({
     title: "Shares",
     path: "/v1/shares",
     key: (share) => share.name,
     empty: "There are no shares.",
-    kinds: ["tree_up", "tree_down", "share_added", "share_removed"],
+    kinds: ["tree_up", "tree_down", "share_added", "share_removed", "drain_begun", "drain_done", "drain_ended"],
     open,
     columns: [
       { label: "Name", text: (share) => share.name },

@@ -1,7 +1,7 @@
 //! A server process: started, waited for until it answers, stopped with all its children.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::limits::{LOG_TAIL_LINES, POLL, PORTS, READY_MAX, START_ATTEMPTS, STOP_MAX};
+use crate::limits::{CONNECT_MAX, LOG_TAIL_LINES, POLL, PORTS, READY_MAX, START_ATTEMPTS, STOP_MAX};
 use crate::paths;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -174,26 +174,30 @@ fn signal(target: &str, name: &str) {
 impl Place {
     /// True if a server answers a NEGOTIATE there.
     fn answers(&self) -> bool {
-        let Some(namespace) = &self.namespace else { return answers(self.address) };
+        self.connect().is_ok_and(answers)
+    }
+
+    /// Connects to the address.
+    pub(crate) fn connect(&self) -> io::Result<TcpStream> {
+        let connect = || TcpStream::connect_timeout(&self.address, CONNECT_MAX);
+        let Some(namespace) = &self.namespace else { return connect() };
         // A thread of its own, because it stays in the namespace.
         thread::scope(|threads| {
-            let asked = threads.spawn(|| {
-                let Ok(namespace) = File::open(namespace) else { return false };
-                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).is_ok()
-                    && answers(self.address)
+            let connected = threads.spawn(|| {
+                let namespace = File::open(namespace)?;
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+                connect()
             });
-            asked.join().unwrap_or(false)
+            connected.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
         })
     }
 }
 
 /// Sends an SMB2 NEGOTIATE and waits for the start of an answer: a hung server still has the kernel accept
 /// connections for it.
-fn answers(address: SocketAddr) -> bool {
-    let limit = Duration::from_secs(5);
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, limit) else { return false };
+fn answers(mut stream: TcpStream) -> bool {
     let mut prefix = [0; 4];
-    stream.set_read_timeout(Some(limit)).is_ok()
+    stream.set_read_timeout(Some(CONNECT_MAX)).is_ok()
         && stream.write_all(&negotiate()).is_ok()
         && stream.read_exact(&mut prefix).is_ok()
 }

@@ -32,3 +32,6 @@ pub(crate) const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A domain is made from nothing in 15 seconds on an idle machine with two processors; tests run beside it.
 pub(crate) const DOMAIN_MAX: Duration = Duration::from_secs(180);
+
+/// A server of this machine that does not accept a connection or answer for this long hangs.
+pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(5);

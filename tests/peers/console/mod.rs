@@ -5,7 +5,7 @@ mod history;
 mod http;
 mod maintenance;
 mod metrics;
-mod webdriver;
+pub(crate) mod webdriver;
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};

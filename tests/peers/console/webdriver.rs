@@ -1,22 +1,26 @@
 //! Chromium, driven by WebDriver (W3C): a few requests with JSON to chromedriver.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testkit::{Host, Tickets};
 
 /// The program that drives the browser.
-pub(super) const DRIVER: &str = "/usr/bin/chromedriver";
+pub(crate) const DRIVER: &str = "/usr/bin/chromedriver";
 
 /// The browser.
-pub(super) const BROWSER: &str = "/usr/bin/chromium";
+pub(crate) const BROWSER: &str = "/usr/bin/chromium";
 
 /// A browser with one page. It ends when this is dropped.
-pub(super) struct Browser {
+pub(crate) struct Browser {
     driver: Child,
+    /// The host of a domain that it runs on; `None` for this machine.
+    host: Option<Arc<Host>>,
     port: u16,
     session: String,
     /// The browser's files.
@@ -25,10 +29,23 @@ pub(super) struct Browser {
 
 impl Browser {
     /// Starts a browser whose window has this size in pixels.
-    pub(super) fn start(width: u32, height: u32) -> Self {
+    pub(crate) fn start(width: u32, height: u32) -> Self {
+        let size = format!("--window-size={width},{height}");
+        Self::start_by(Command::new(DRIVER), None, &[&size])
+    }
+
+    /// Starts a browser on a host of a domain, which sends tickets to servers of these names.
+    pub(crate) fn start_on(host: &Arc<Host>, tickets: &Tickets, servers: &str) -> Self {
+        let servers = format!("--auth-server-allowlist={servers}");
+        Self::start_by(host.command_as(tickets, DRIVER, &[]), Some(Arc::clone(host)), &[&servers])
+    }
+
+    fn start_by(mut driver: Command, host: Option<Arc<Host>>, more: &[&str]) -> Self {
         let profile = tempfile::tempdir().expect("a directory");
-        let mut driver =
-            Command::new(DRIVER).arg("--port=0").stdout(Stdio::piped()).spawn().expect("start chromedriver");
+        // The browser loads the Kerberos library at a start after one in which it was asked for a ticket.
+        let state = json!({"net": {"received_http_auth_negotiate_headers": host.is_some()}}).to_string();
+        std::fs::write(profile.path().join("Local State"), state).expect("write the browser's state");
+        let mut driver = driver.arg("--port=0").stdout(Stdio::piped()).spawn().expect("start chromedriver");
         let mut lines = BufReader::new(driver.stdout.take().expect("its output")).lines();
         let port = lines
             .by_ref()
@@ -37,16 +54,16 @@ impl Browser {
             .expect("chromedriver reports its port");
         // It must not stop because nobody reads.
         std::thread::spawn(move || lines.for_each(drop));
-        let mut browser = Self { driver, port, session: String::new(), _profile: profile };
-        let arguments = [
+        let mut browser = Self { driver, host, port, session: String::new(), _profile: profile };
+        let mut arguments = vec![
             String::from("--headless=new"),
             // Root has no sandbox of Chromium; the pages are our own.
             String::from("--no-sandbox"),
             String::from("--disable-dev-shm-usage"),
             String::from("--disable-gpu"),
-            format!("--window-size={width},{height}"),
             format!("--user-data-dir={}", browser._profile.path().display()),
         ];
+        arguments.extend(more.iter().map(|&it| String::from(it)));
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "acceptInsecureCerts": true,
             "goog:loggingPrefs": {"browser": "ALL"},
@@ -58,19 +75,19 @@ impl Browser {
     }
 
     /// Opens a page.
-    pub(super) fn open(&self, address: &str) {
+    pub(crate) fn open(&self, address: &str) {
         self.act("/url", &json!({"url": address}));
     }
 
     /// Waits for an element, which a CSS selector names.
     #[track_caller]
-    pub(super) fn wait_for(&self, selector: &str) {
+    pub(crate) fn wait_for(&self, selector: &str) {
         self.find(selector);
     }
 
     /// Waits until the text of an element contains this.
     #[track_caller]
-    pub(super) fn wait_for_text(&self, selector: &str, text: &str) {
+    pub(crate) fn wait_for_text(&self, selector: &str, text: &str) {
         let script =
             "return [...document.querySelectorAll(arguments[0])].map((it) => it.textContent).join('\\n')";
         let end = Instant::now() + PATIENCE;
@@ -86,7 +103,7 @@ impl Browser {
 
     /// Waits until a script returns true.
     #[track_caller]
-    pub(super) fn wait_until(&self, what: &str, script: &str) {
+    pub(crate) fn wait_until(&self, what: &str, script: &str) {
         let end = Instant::now() + PATIENCE;
         while self.script(script, json!([])) != json!(true) {
             assert!(Instant::now() < end, "{what}\n{}", self.problems());
@@ -96,7 +113,7 @@ impl Browser {
 
     /// Clicks on an element as a user does.
     #[track_caller]
-    pub(super) fn click(&self, selector: &str) {
+    pub(crate) fn click(&self, selector: &str) {
         let end = Instant::now() + PATIENCE;
         loop {
             // A list may draw its rows anew in between.
@@ -111,13 +128,13 @@ impl Browser {
 
     /// Types into an element.
     #[track_caller]
-    pub(super) fn enter(&self, selector: &str, text: &str) {
+    pub(crate) fn enter(&self, selector: &str, text: &str) {
         let element = self.find(selector);
         self.act(&format!("/element/{element}/value"), &json!({"text": text}));
     }
 
     /// Presses keys on the keyboard, one after the other.
-    pub(super) fn press(&self, keys: &[&str]) {
+    pub(crate) fn press(&self, keys: &[&str]) {
         let actions: Vec<_> = keys
             .iter()
             .flat_map(|key| {
@@ -128,42 +145,42 @@ impl Browser {
     }
 
     /// Runs a script in the page.
-    pub(super) fn script(&self, script: &str, arguments: Value) -> Value {
+    pub(crate) fn script(&self, script: &str, arguments: Value) -> Value {
         self.act("/execute/sync", &json!({"script": script, "args": arguments}))
     }
 
     /// Deletes the cookies of the page.
-    pub(super) fn forget_cookies(&self) {
+    pub(crate) fn forget_cookies(&self) {
         self.request("DELETE", &format!("{}/cookie", self.session), &Value::Null)
             .expect("delete the cookies");
     }
 
     /// Changes the size of the window, in pixels.
-    pub(super) fn resize(&self, width: u32, height: u32) {
+    pub(crate) fn resize(&self, width: u32, height: u32) {
         self.act("/window/rect", &json!({"width": width, "height": height}));
     }
 
     /// Shows the page as in a window of this width in pixels, which can be less than the least of a real window.
-    pub(super) fn narrow(&self, width: u32) {
+    pub(crate) fn narrow(&self, width: u32) {
         let size = json!({"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": false});
         self.act("/goog/cdp/execute", &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": size}));
     }
 
     /// Sets the colours, "light" or "dark", that the system prefers.
-    pub(super) fn prefer(&self, colours: &str) {
+    pub(crate) fn prefer(&self, colours: &str) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": colours}]});
         self.act("/goog/cdp/execute", &json!({"cmd": "Emulation.setEmulatedMedia", "params": features}));
     }
 
     /// Writes a picture of the page to a file.
-    pub(super) fn picture(&self, file: &Path) {
+    pub(crate) fn picture(&self, file: &Path) {
         let picture =
             self.request("GET", &format!("{}/screenshot", self.session), &Value::Null).expect("a picture");
         std::fs::write(file, base64(picture.as_str().expect("base64"))).expect("write the picture");
     }
 
     /// The errors that the browser has reported, such as violations of the policy of the page.
-    pub(super) fn problems(&self) -> String {
+    pub(crate) fn problems(&self) -> String {
         let log = self.act("/se/log", &json!({"type": "browser"}));
         let severe = log.as_array().into_iter().flatten().filter(|entry| entry["level"] == "SEVERE");
         // The browser reports refused requests, too, which tests cause on purpose.
@@ -195,9 +212,16 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    fn connect(&self) -> io::Result<TcpStream> {
+        match &self.host {
+            Some(host) => host.connect_to_itself(self.port),
+            None => TcpStream::connect(("127.0.0.1", self.port)),
+        }
+    }
+
     fn request(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(|error| error.to_string())?;
+        let mut stream = self.connect().map_err(|error| error.to_string())?;
         stream.set_read_timeout(Some(ANSWER_MAX)).map_err(|error| error.to_string())?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

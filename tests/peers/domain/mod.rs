@@ -4,6 +4,7 @@
 //! member server.
 
 mod commands;
+mod console;
 mod document;
 mod files;
 mod ids;

@@ -23,7 +23,7 @@ impl Acceptor {
         now: FileTime,
     ) -> Result<Step, Refusal> {
         let service = self.config.kerberos.clone().ok_or(Refusal::NoCommonMechanism)?;
-        let accepted = match service.accept(token, self.style, self.random.as_mut(), now) {
+        let accepted = match service.accept(token, &self.purpose, self.random.as_mut(), now) {
             Ok(accepted) => accepted,
             Err(Refused { reason, client, error }) => {
                 self.holder = client.map(|(user, domain)| claim(user, domain));

@@ -13,7 +13,7 @@ use super::refusal::{KerberosRefusal, Shown, ShownEnctype, ShownVersion};
 use super::replay::NotNew;
 use super::seal::{self, KerberosSeal};
 use super::time::KerberosTime;
-use super::{KERBEROS, KerberosService, Keytab};
+use super::{ChannelBindings, KERBEROS, KerberosService, Keytab, ServiceKind};
 use crate::bytes::u32_at;
 use crate::der::{self, Reader, element};
 use crate::domain_user::DomainUser;
@@ -42,6 +42,16 @@ pub(crate) enum Style {
     Framed,
     /// Three messages, the answer without framing: that of RPC (MS-KILE 3.4.5.1).
     Dce,
+}
+
+/// The demands on the request of a logon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Purpose {
+    pub(crate) style: Style,
+    /// The service that the ticket has to be for.
+    pub(crate) service: ServiceKind,
+    /// The channel of the logon; `None` if it has none that a client could be bound to.
+    pub(crate) channel: Option<ChannelBindings>,
 }
 
 /// The check of the third message of the DCE style, an AP-REP of the client: it proves that the request was made for this
@@ -92,12 +102,12 @@ impl From<KerberosRefusal> for Refused {
 pub(super) fn accept(
     service: &KerberosService,
     token: &[u8],
-    style: Style,
+    purpose: &Purpose,
     random: &mut dyn Random,
     now: FileTime,
 ) -> Result<Accepted, Refused> {
     let malformed = KerberosRefusal::TokenMalformed;
-    let request = match style {
+    let request = match purpose.style {
         Style::Framed => unframed(token, AP_REQ_ID).ok_or(malformed.clone())?,
         // impacket frames this message all the same.
         Style::Dce => unframed(token, AP_REQ_ID).unwrap_or(token),
@@ -108,12 +118,12 @@ pub(super) fn accept(
         let error = reason.retry_code().map(|code| error(code, &request.ticket, now));
         Refused { reason, client, error }
     };
-    let (part, service_key) =
-        open_ticket(service, &keytab, &request.ticket).map_err(|reason| refused(reason, None))?;
+    let (part, service_key) = open_ticket(service, purpose.service, &keytab, &request.ticket)
+        .map_err(|reason| refused(reason, None))?;
     let client = part.client.to_string();
     let opened = Opened {
         service,
-        style,
+        purpose,
         keytab: &keytab,
         request: &request,
         part: &part,
@@ -127,6 +137,7 @@ pub(super) fn accept(
 /// Decrypts a ticket with a key of the keytab, which is returned, too.
 fn open_ticket(
     service: &KerberosService,
+    kind: ServiceKind,
     keytab: &Keytab,
     ticket: &Ticket<'_>,
 ) -> Result<(EncTicketPart, Key), KerberosRefusal> {
@@ -134,10 +145,10 @@ fn open_ticket(
     let shown = || Shown::new(format_args!("{name}@{realm}"));
     let number = encrypted.etype;
     let enctype = accepted_enctype(service, number)?;
-    if !keytab.serves(realm, &name.0) {
-        return Err(KerberosRefusal::NotUs(shown()));
+    if !keytab.serves(kind, realm, &name.0) {
+        return Err(KerberosRefusal::NotUs(shown(), kind));
     }
-    let keys = keytab.keys(realm, encrypted.kvno, enctype);
+    let keys = keytab.keys(kind, realm, encrypted.kvno, enctype);
     if keys.is_empty() {
         let (version, enctype) = (ShownVersion(encrypted.kvno), ShownEnctype(number));
         return Err(KerberosRefusal::NoKey { service: shown(), version, enctype });
@@ -167,7 +178,7 @@ fn part_error(error: PartError) -> KerberosRefusal {
 /// A request whose ticket is decrypted.
 struct Opened<'a> {
     service: &'a KerberosService,
-    style: Style,
+    purpose: &'a Purpose,
     keytab: &'a Keytab,
     request: &'a ApReq<'a>,
     part: &'a EncTicketPart,
@@ -190,10 +201,10 @@ impl Opened<'_> {
             return Err(KerberosRefusal::Skew { client: authenticator.time, server: time, allowed });
         }
         self.check_times(time, skew)?;
-        let flags = gss_flags(&authenticator, &part.key, self.style)?;
+        let flags = gss_flags(&authenticator, &part.key, self.purpose)?;
         // The option is not protected; the flag is. Clients that make their tokens by hand set the flag alone.
         let wants_reply =
-            self.style == Style::Dce || flags.map_or(request.mutual, |flags| flags & MUTUAL != 0);
+            self.purpose.style == Style::Dce || flags.map_or(request.mutual, |flags| flags & MUTUAL != 0);
         if request.mutual && !wants_reply {
             return Err(KerberosRefusal::TokenMalformed);
         }
@@ -210,13 +221,13 @@ impl Opened<'_> {
         let made = Context::make(part, &authenticator, wants_reply, random)
             .map_err(|_| KerberosRefusal::Internal)?;
         let Context { key, is_acceptors, sequence, reply } = made;
-        let for_rpc = (self.style == Style::Dce).then(|| {
+        let for_rpc = (self.purpose.style == Style::Dce).then(|| {
             let inward = authenticator.sequence.unwrap_or_default();
             let own = reply.clone().unwrap_or_default();
             let third = ThirdLeg { session_key: part.key.clone(), sequence, own };
             (KerberosSeal::new(key.clone(), is_acceptors, inward, sequence), third)
         });
-        let reply = match self.style {
+        let reply = match self.purpose.style {
             Style::Framed => reply.map(|reply| framed(AP_REP_ID, &reply)),
             Style::Dce => reply,
         };
@@ -244,15 +255,16 @@ impl Opened<'_> {
         Ok(authenticator)
     }
 
-    /// Checks that the client wanted a file service of this server (MS-KILE 3.2.5.8). The ticket's own name of the service
+    /// Checks that the client wanted this service of the server (MS-KILE 3.2.5.8). The ticket's own name of the service
     /// is not protected: somebody between them could pass a request for another service of the machine on to this one.
     fn check_target(&self, authenticator: &Authenticator) -> Result<(), KerberosRefusal> {
         let Some(target) = &authenticator.target else { return Ok(()) };
         let name = target.split_once('@').map_or(target.as_str(), |(name, _realm)| name);
         // A third component is a domain's name.
         let components: Vec<String> = name.split('/').take(2).map(str::to_owned).collect();
-        let is_served = self.keytab.serves(self.request.ticket.realm, &components);
-        if is_served { Ok(()) } else { Err(KerberosRefusal::AnotherTarget(Shown::new(target))) }
+        let kind = self.purpose.service;
+        let is_served = self.keytab.serves(kind, self.request.ticket.realm, &components);
+        if is_served { Ok(()) } else { Err(KerberosRefusal::AnotherTarget(Shown::new(target), kind)) }
     }
 
     /// Checks the ticket's times (RFC 4120 3.2.3).
@@ -297,7 +309,12 @@ impl Opened<'_> {
 /// The flags in the checksum of the authenticator (RFC 4121 4.1.1); `None` without a checksum, which clients that make
 /// their tokens by hand leave out (MS-KILE 3.4.5), or with the checksum of no data that `krb5_mk_req` makes
 /// (RFC 4120 5.5.1).
-fn gss_flags(authenticator: &Authenticator, key: &Key, style: Style) -> Result<Option<u32>, KerberosRefusal> {
+fn gss_flags(
+    authenticator: &Authenticator,
+    key: &Key,
+    purpose: &Purpose,
+) -> Result<Option<u32>, KerberosRefusal> {
+    let style = purpose.style;
     let checksum = authenticator.checksum.as_ref().filter(|(kind, _)| *kind == GSS_CHECKSUM);
     if style == Style::Dce {
         let base = authenticator.subkey.as_ref().unwrap_or(key);
@@ -308,18 +325,29 @@ fn gss_flags(authenticator: &Authenticator, key: &Key, style: Style) -> Result<O
             return Err(KerberosRefusal::Demands("RPC messages in rc4-hmac"));
         }
     }
-    let Some((kind, value)) = &authenticator.checksum else { return Ok(None) };
+    let Some((kind, value)) = &authenticator.checksum else {
+        check_unbound(authenticator, purpose)?;
+        return Ok(None);
+    };
     if *kind == key.enctype().checksum_type() {
+        check_unbound(authenticator, purpose)?;
         let verified = key.verify(KeyUsage::AP_REQ_CHECKSUM, &[], value);
         return verified.map(|()| None).map_err(|_| KerberosRefusal::Demands("a checksum of unknown data"));
     }
     if *kind != GSS_CHECKSUM || u32_at(value, 0) != Some(16) {
         return Err(KerberosRefusal::Demands("an unknown checksum"));
     }
-    // There is no channel to be bound to at this server, and a client that is bound to one has been relayed. Zeros mean
-    // that there is none. Windows and MIT ignore the field at servers without bindings, but then nobody knows.
-    if value.get(4..20).is_none_or(|bindings| bindings.iter().any(|byte| *byte != 0)) {
-        return Err(KerberosRefusal::Demands("a channel"));
+    let bindings = value.get(4..20).ok_or(KerberosRefusal::TokenMalformed)?;
+    // Zeros mean that the client is bound to no channel.
+    if bindings.iter().all(|byte| *byte == 0) {
+        check_unbound(authenticator, purpose)?;
+    } else {
+        // A client that is bound to another channel has been relayed. Windows and MIT ignore the field at servers without
+        // a channel, but then nobody knows.
+        let channel = purpose.channel.ok_or(KerberosRefusal::Demands("a channel"))?;
+        if bindings != channel.as_bytes() {
+            return Err(KerberosRefusal::AnotherChannel);
+        }
     }
     let flags = u32_at(value, 20).ok_or(KerberosRefusal::TokenMalformed)?;
     match (style, flags & DCE_STYLE != 0) {
@@ -329,6 +357,15 @@ fn gss_flags(authenticator: &Authenticator, key: &Key, style: Style) -> Result<O
     }
     // Delegated credentials may follow. The server does not act for users elsewhere.
     Ok(Some(flags))
+}
+
+/// Checks that a request without channel bindings may have none: as the Extended Protection of Windows that is used "when
+/// supported", where a client that knows bindings must send those of a channel that has some (MS-KILE 3.4.5).
+const fn check_unbound(authenticator: &Authenticator, purpose: &Purpose) -> Result<(), KerberosRefusal> {
+    if purpose.channel.is_some() && authenticator.knows_bindings {
+        return Err(KerberosRefusal::Unbound);
+    }
+    Ok(())
 }
 
 /// The context that results.

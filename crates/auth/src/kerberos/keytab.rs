@@ -36,6 +36,43 @@ pub struct KeytabEntry {
     short_version: bool,
 }
 
+/// The kinds of services that tickets are accepted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServiceKind {
+    /// The file service: `cifs/HOST`. A controller lets `host/` stand for it (the attribute sPNMappings).
+    Files,
+    /// The web service: `HTTP/HOST` (RFC 4559 4.1).
+    Web,
+}
+
+impl ServiceKind {
+    /// The first components of the names by which clients ask for the service, in any case.
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Files => &["cifs", "host"],
+            Self::Web => &["HTTP"],
+        }
+    }
+
+    /// The first components of the names under which a keytab has keys of the service. In a domain, those of the
+    /// machine's account are the same.
+    const fn key_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Files => &["cifs", "host", "restrictedkrbhost"],
+            Self::Web => &["HTTP", "host", "restrictedkrbhost"],
+        }
+    }
+}
+
+impl fmt::Display for ServiceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Files => "file service",
+            Self::Web => "web service",
+        })
+    }
+}
+
 /// The reason for not reading a keytab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum KeytabError {
@@ -97,10 +134,16 @@ impl Keytab {
         &self.entries
     }
 
-    /// The keys of this version and encryption type of file services of the realm, each once, the newest first.
-    pub(super) fn keys(&self, realm: &str, version: Option<u32>, enctype: Enctype) -> Vec<&Key> {
+    /// The keys of this version and encryption type of services of the realm, each once, the newest first.
+    pub(super) fn keys(
+        &self,
+        kind: ServiceKind,
+        realm: &str,
+        version: Option<u32>,
+        enctype: Enctype,
+    ) -> Vec<&Key> {
         let mut keys = Vec::new();
-        let entries = self.entries.iter().filter(|it| it.realm == realm && it.is_for_files());
+        let entries = self.entries.iter().filter(|it| it.realm == realm && it.is_for(kind));
         let mut entries: Vec<_> =
             entries.filter(|it| version.is_none_or(|version| it.has_version(version))).collect();
         entries.sort_by_key(|it| core::cmp::Reverse(it.version));
@@ -115,12 +158,11 @@ impl Keytab {
         keys
     }
 
-    /// True if a service is the file service of a host that the keytab names: `cifs/` or `host/` and the host. A
-    /// controller lets `host/` stand for `cifs/` (the attribute sPNMappings), so both are in the same key.
-    pub(super) fn serves(&self, realm: &str, service: &[String]) -> bool {
-        let [kind, host] = service else { return false };
-        let is_file_service = ["cifs", "host"].iter().any(|it| eq_ignore_case(it, kind));
-        is_file_service && self.entries.iter().any(|it| it.realm == realm && it.names_host(host))
+    /// True if a service is this one of a host that the keytab names.
+    pub(super) fn serves(&self, kind: ServiceKind, realm: &str, service: &[String]) -> bool {
+        let [name, host] = service else { return false };
+        let is_kind = kind.names().iter().any(|it| eq_ignore_case(it, name));
+        is_kind && self.entries.iter().any(|it| it.realm == realm && it.names_host(kind, host))
     }
 }
 
@@ -153,11 +195,11 @@ impl KeytabEntry {
         format!("{}@{}", self.components.join("/"), self.realm)
     }
 
-    /// True if the key may be that of a file service: of the machine's account, or of a service of its host.
-    fn is_for_files(&self) -> bool {
+    /// True if the key may be that of the service: of the machine's account, or of a service of its host.
+    fn is_for(&self, kind: ServiceKind) -> bool {
         match self.components.as_slice() {
             [account] => account.ends_with('$'),
-            [kind, _] => ["cifs", "host", "restrictedkrbhost"].iter().any(|it| eq_ignore_case(it, kind)),
+            [name, _] => kind.key_names().iter().any(|it| eq_ignore_case(it, name)),
             _ => false,
         }
     }
@@ -168,8 +210,8 @@ impl KeytabEntry {
 
     /// True if the entry is of this host: `host/files.corp.example`, or `FILES$` for the host `FILES` and for
     /// `files.corp.example` in the realm `CORP.EXAMPLE`.
-    fn names_host(&self, host: &str) -> bool {
-        if !self.is_for_files() {
+    fn names_host(&self, kind: ServiceKind, host: &str) -> bool {
+        if !self.is_for(kind) {
             return false;
         }
         match self.components.as_slice() {

@@ -244,6 +244,9 @@ pub(super) struct Authenticator {
     /// The name of the service that the client wanted, with or without a realm (KERB_AUTH_DATA_CLIENT_TARGET, MS-KILE
     /// 3.2.5.8); `None` if the client does not send it.
     pub(super) target: Option<String>,
+    /// The client knows channel bindings, and sends those of each channel that has some (KERB_AP_OPTIONS_CBT, MS-KILE
+    /// 3.2.5.8).
+    pub(super) knows_bindings: bool,
 }
 
 impl Authenticator {
@@ -266,15 +269,23 @@ impl Authenticator {
         let time = asn1::time(fields.field(5)?)?;
         let subkey = fields.optional(6)?.map(decode_key).transpose()?;
         let sequence = fields.optional(7)?.map(asn1::uint32).transpose()?;
-        // Of the client's own statements only the name of the service matters. The encryption types that it supports
-        // (RFC 4537), and the integrity level of its process (MS-KILE 2.2.6), which is for connections of a machine to
-        // itself, have no effect; nor has the demand for channel bindings on channels that have some, as TLS has.
-        let target = match fields.optional(8)? {
-            Some(data) => find_target(&authorization_data(data, KNOWN_IN_AUTHENTICATORS)?)?,
-            None => None,
-        };
+        // Of the client's own statements, the encryption types that it supports (RFC 4537), and the integrity level of its
+        // process (MS-KILE 2.2.6), which is for connections of a machine to itself, have no effect.
+        let data = fields.optional(8)?.map(|data| authorization_data(data, KNOWN_IN_AUTHENTICATORS));
+        let data = data.transpose()?.unwrap_or_default();
+        let (target, knows_bindings) = (find_target(&data)?, find_options(&data) & CBT != 0);
         fields.end()?;
-        Ok(Self { client_realm, client, checksum, microseconds, time, subkey, sequence, target })
+        Ok(Self {
+            client_realm,
+            client,
+            checksum,
+            microseconds,
+            time,
+            subkey,
+            sequence,
+            target,
+            knows_bindings,
+        })
     }
 }
 
@@ -290,6 +301,13 @@ fn find_target(data: &[AuthorizationElement<'_>]) -> Result<Option<String>> {
         }
     }
     Ok(found)
+}
+
+/// The options of the client (AD-AUTH-DATA-AP-OPTIONS, MS-KILE 3.2.5.8): a number of four bytes, without which it states
+/// none.
+fn find_options(data: &[AuthorizationElement<'_>]) -> u32 {
+    let options = data.iter().filter(|it| it.kind == AD_AUTH_DATA_AP_OPTIONS);
+    options.filter_map(|it| it.contents.try_into().ok()).map(u32::from_le_bytes).fold(0, |all, it| all | it)
 }
 
 /// `EncryptionKey`.
@@ -435,7 +453,9 @@ const AD_ETYPE_NEGOTIATION: i32 = 129;
 /// 3.2.5.8).
 const KERB_AUTH_DATA_TOKEN_RESTRICTIONS: i32 = 141;
 const KERB_LOCAL: i32 = 142;
-const AD_AUTH_DATA_AP_OPTIONS: i32 = 143;
+pub(super) const AD_AUTH_DATA_AP_OPTIONS: i32 = 143;
+/// KERB_AP_OPTIONS_CBT.
+pub(super) const CBT: u32 = 0x4000;
 pub(super) const KERB_AUTH_DATA_CLIENT_TARGET: i32 = 144;
 /// Authorization data that may be in authenticators outside of AD-IF-RELEVANT, where Windows puts some of them.
 const KNOWN_IN_AUTHENTICATORS: &[i32] = &[

@@ -5,10 +5,12 @@
 //! domain's controller, and the [`DomainUser`](crate::DomainUser) in the PAC is who the client is.
 //!
 //! The ticket's own name of the service is not protected by Kerberos: it stands outside of the encryption. What protects
-//! a service from tickets for others is its key. In a domain all services of a machine's account share one.
+//! a service from tickets for others is its key. In a domain all services of a machine's account share one, the file
+//! service and the web service, too; between them, the name that Windows puts into the authenticator decides.
 
 mod ap_req;
 mod asn1;
+mod channel;
 mod crypto;
 mod keytab;
 mod messages;
@@ -28,14 +30,15 @@ use std::sync::Arc;
 use parking_lot::{MutexGuard, RwLock};
 use wire::FileTime;
 
+pub use channel::ChannelBindings;
 pub use crypto::{BadIntegrity, Enctype, Key, KeyUsage};
-pub use keytab::{Keytab, KeytabEntry, KeytabError, MAX_KEYTAB};
+pub use keytab::{Keytab, KeytabEntry, KeytabError, MAX_KEYTAB, ServiceKind};
 pub use refusal::{KerberosRefusal, Shown, ShownEnctype, ShownVersion};
 pub use replay::{ReplayJournal, UsedAuthenticator, UsedAuthenticators};
 pub use seal::KerberosSeal;
 pub use time::KerberosTime;
 
-pub(crate) use ap_req::{Accepted, Refused, Style, ThirdLeg, is_ap_req, is_framed};
+pub(crate) use ap_req::{Accepted, Purpose, Refused, Style, ThirdLeg, is_ap_req, is_framed};
 pub(crate) use mic::Mics;
 
 use crate::random::Random;
@@ -95,11 +98,11 @@ impl KerberosService {
     pub(crate) fn accept(
         &self,
         token: &[u8],
-        style: Style,
+        purpose: &Purpose,
         random: &mut dyn Random,
         now: FileTime,
     ) -> Result<Accepted, Refused> {
-        ap_req::accept(self, token, style, random, now)
+        ap_req::accept(self, token, purpose, random, now)
     }
 
     fn replays(&self) -> MutexGuard<'_, ReplayCache> {

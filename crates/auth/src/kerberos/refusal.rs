@@ -4,16 +4,20 @@ use core::fmt;
 
 use thiserror::Error;
 
+use super::keytab::ServiceKind;
 use super::time::KerberosTime;
 
 /// The reason that a ticket is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Error)]
 pub enum KerberosRefusal {
-    /// The client wanted another service than that which the ticket names.
+    /// The client is bound to another channel than that of the logon.
     #[error(
-        "the client wants {0}, which is not a file service of this server's keytab; its request was passed on"
+        "the client's request is bound to a TLS connection with another certificate than the server's (a proxy is between, or the request was passed on)"
     )]
-    AnotherTarget(Shown),
+    AnotherChannel,
+    /// The client wanted another service than that which the ticket names.
+    #[error("the client wants {0}, which is not a {1} of this server's keytab; its request was passed on")]
+    AnotherTarget(Shown, ServiceKind),
     /// KRB_AP_ERR_MODIFIED for the authenticator: it is not encrypted in the ticket's session key.
     #[error("the authenticator was altered")]
     AuthenticatorAltered,
@@ -53,8 +57,8 @@ pub enum KerberosRefusal {
     #[error("the authenticator names another client than the ticket")]
     NotTheClient,
     /// KRB_AP_ERR_NOT_US: the ticket is for another service, or for another host.
-    #[error("the ticket is for {0}, which is not a file service of this server's keytab")]
-    NotUs(Shown),
+    #[error("the ticket is for {0}, which is not a {1} of this server's keytab")]
+    NotUs(Shown, ServiceKind),
     /// KRB_AP_ERR_TKT_NYV.
     #[error("the ticket is not valid before {start}; the server's clock says {now}")]
     NotYetValid {
@@ -102,6 +106,11 @@ pub enum KerberosRefusal {
     /// The token is not an AP-REQ in the framing of RFC 4121 4.1.
     #[error("the Kerberos token is malformed")]
     TokenMalformed,
+    /// The client binds its requests to channels, but not this one to that of the logon.
+    #[error(
+        "the client's request is not bound to its TLS connection, although the client knows channel bindings"
+    )]
+    Unbound,
     /// No random bytes.
     #[error("the server cannot get random bytes")]
     Internal,

@@ -6,8 +6,8 @@ use wire::security::Sid;
 
 use super::crypto::{Enctype, Key, KeyUsage};
 use super::messages::{
-    self, AD_IF_RELEVANT, AD_WIN2K_PAC, KERB_AUTH_DATA_CLIENT_TARGET, MUTUAL_REQUIRED, NT_SRV_INST,
-    PrincipalName, VERSION,
+    self, AD_AUTH_DATA_AP_OPTIONS, AD_IF_RELEVANT, AD_WIN2K_PAC, CBT, KERB_AUTH_DATA_CLIENT_TARGET,
+    MUTUAL_REQUIRED, NT_SRV_INST, PrincipalName, VERSION,
 };
 use super::time::KerberosTime;
 use super::{KERBEROS, ap_req, asn1};
@@ -154,6 +154,13 @@ impl Authorization {
     /// The name of the service that the client wants, as Windows sends it (MS-KILE 3.2.5.8).
     pub fn target(name: &str) -> Self {
         Self { kind: KERB_AUTH_DATA_CLIENT_TARGET, contents: utf16le(name), if_relevant: true }
+    }
+}
+
+impl Authorization {
+    /// The statement that the client knows channel bindings.
+    pub fn knows_bindings() -> Self {
+        Self { kind: AD_AUTH_DATA_AP_OPTIONS, contents: CBT.to_le_bytes().to_vec(), if_relevant: true }
     }
 }
 

@@ -5,6 +5,7 @@ mod negotiation;
 mod pac;
 mod refused;
 mod rpc;
+mod web;
 
 use std::sync::Arc;
 

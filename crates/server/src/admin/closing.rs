@@ -75,7 +75,7 @@ pub(crate) fn cancel_announced_close(
 ) -> Result<FileSnapshot, Explained> {
     let file = expected(server, caller, id, Own::Too, &CloseFile::default())?;
     let mut state = server.registry.lock("cancel_announced_close");
-    let cancelled = state.cancel_announced_close(file.global_id);
+    let cancelled = state.cancel_announced_close(file.global_id, &caller.user, server.now());
     let after = state.file_snapshot(file.global_id);
     drop(state);
     if cancelled.is_err() {

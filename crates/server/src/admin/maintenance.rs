@@ -210,7 +210,7 @@ fn subject(server: &Server, drain: &Drain) -> (Option<String>, Option<String>) {
 pub(super) fn add_event(server: &Server, drain: &Drain, step: DrainStep, by: &str, closed: usize) {
     let (share, client) = subject(server, drain);
     let (share, client) = (share.map(Arc::from), client.map(Arc::from));
-    let event = DrainEvent { step, share, client, by: by.into(), closed };
+    let event = DrainEvent { step, share, client, by: by.into(), deadline: drain.deadline, closed };
     server.registry.lock("drain_event").drain_event(event, server.now());
 }
 

@@ -50,7 +50,7 @@ pub(crate) use holds::{HoldGuard, NotHeld, holds, take_hold};
 pub(crate) use logons::logons;
 pub(crate) use metrics::{Metrics, MetricsReader, metrics};
 pub(crate) use recheck::recheck;
-pub(crate) use rights::{Own, Right, Scope, check, may, may_somewhere, scope};
+pub(crate) use rights::{Own, Right, Scope, check, may, may_somewhere, scope, shares_with};
 pub(crate) use selection::Selection;
 pub(crate) use server::{
     Counts, HistoryFigures, Measurements, counts, history_figures, measurements, refusals, statistics,

@@ -119,7 +119,9 @@ impl Scope {
             | EventKind::Renamed { open, .. }
             | EventKind::BreakSent { open }
             | EventKind::BreakAcknowledged { open }
-            | EventKind::BreakTimedOut { open } => has_open(open),
+            | EventKind::BreakTimedOut { open }
+            | EventKind::CloseAnnounced { open, .. }
+            | EventKind::CloseCancelled { open, .. } => has_open(open),
             EventKind::Refused { refusal } => {
                 self.has_share(&refusal.share)
                     || self.is_own(refusal.user_kind, &refusal.user, refusal.user_sid)
@@ -177,6 +179,15 @@ pub(crate) fn may(caller: &Caller, right: Right) -> bool {
 /// True if the caller has the right for the whole server or for some shares; for pages that offer only what can be done.
 pub(crate) fn may_somewhere(caller: &Caller, right: Right) -> bool {
     right.reach(caller) != Reach::Nothing
+}
+
+/// The shares for which the caller has the right, by their folded names; `None` if it has the right everywhere.
+pub(crate) fn shares_with(caller: &Caller, right: Right) -> Option<Vec<String>> {
+    match right.reach(caller) {
+        Reach::Everything => None,
+        Reach::Shares(shares) => Some(shares.iter().map(|share| share.as_str().to_owned()).collect()),
+        Reach::Nothing => Some(Vec::new()),
+    }
 }
 
 /// Refuses a caller who does not have the right everywhere, and records that.

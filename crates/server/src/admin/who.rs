@@ -65,13 +65,10 @@ pub(crate) struct Having {
 /// Resolves a path on the server's disk, a path in `share`, or `\\server\share\path`. Does not check rights:
 /// part of [`who`].
 pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result<Wanted, Error> {
-    let components = |path: &str| {
-        let parts: Vec<&str> = path.split(['/', '\\']).filter(|it| !it.is_empty()).collect();
-        parts.join("\\")
-    };
     let in_share = |share: &str, path: &str| {
         let share = server.share(share).ok_or(Error::NoSuchShare)?;
-        let place = SharePath { share: share.settings.name.clone(), path: components(path), directory: None };
+        let Some(path) = components(path) else { return Ok(Wanted { places: Vec::new(), around: 0 }) };
+        let place = SharePath { share: share.settings.name.clone(), path, directory: None };
         Ok(Wanted { places: vec![place], around: 1 })
     };
     if let Some(share) = share {
@@ -85,7 +82,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     if !path.starts_with('/') {
         return Err(Error::InvalidParameter);
     }
-    let asked = components(path);
+    let Some(asked) = components(path) else { return Ok(Wanted { places: Vec::new(), around: 0 }) };
     let mut places: Vec<(bool, usize, SharePath)> = Vec::new();
     for share in server.shares().iter().filter(|it| matches!(it.content, ShareContent::Disk(_))) {
         // A path with variables stands for the directories that are in use.
@@ -96,7 +93,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
         };
         for directory in directories {
             let directory = directory.to_string_lossy().into_owned();
-            let parts = components(&directory);
+            let Some(parts) = components(&directory) else { continue };
             let inside = path_below(&asked, &parts);
             if inside.or(path_below(&parts, &asked)).is_none() {
                 continue;
@@ -109,6 +106,22 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     places.sort_by_key(|(is_around, length, _)| std::cmp::Reverse((*is_around, *length)));
     let around = places.iter().filter(|(is_around, ..)| *is_around).count();
     Ok(Wanted { places: places.into_iter().map(|(.., place)| place).collect(), around })
+}
+
+/// The names of a path, with backslashes between them. A name `..` takes back the one before; `None` if the path leads out of
+/// the place where it begins.
+fn components(path: &str) -> Option<String> {
+    let mut names = Vec::new();
+    for name in path.split(['/', '\\']) {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop()?;
+            }
+            name => names.push(name),
+        }
+    }
+    Some(names.join("\\"))
 }
 
 /// The opens of the path and of everything below it, and the recent refusals.
@@ -189,6 +202,11 @@ mod tests {
         assert_eq!(places("/proc", None), Ok(vec!["Root:proc".into(), "Proc:".into()]));
         assert_eq!(places("/proc/selfish", None), Ok(vec!["Root:proc\\selfish".into()]));
         assert_eq!(places("a/b\\C", Some("ROOT")), Ok(vec!["Root:a\\b\\C".into()]));
+        assert_eq!(places("a/../b/./C", Some("ROOT")), Ok(vec!["Root:b\\C".into()]));
+        assert_eq!(places("/proc/self/../selfish", None), Ok(vec!["Root:proc\\selfish".into()]));
+        for outside in ["..", "../x", "a/../../x", "..\\a"] {
+            assert_eq!(places(outside, Some("Proc")), Ok(vec![]), "{outside}");
+        }
         for unc in ["\\\\server\\proc\\fd", "//server/PROC/fd"] {
             assert_eq!(places(unc, None), Ok(vec!["Proc:fd".into()]), "{unc}");
         }

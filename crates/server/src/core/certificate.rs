@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use auth::kerberos::ChannelBindings;
 use aws_lc_rs::digest;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
@@ -15,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::der::Decode;
 
+use crate::core::channel_bindings;
 use crate::core::config::Settings;
 use crate::core::state_file;
 
@@ -23,6 +25,8 @@ use crate::core::state_file;
 pub struct Certificate {
     /// The parameters of TLS.
     pub(crate) tls: Arc<ServerConfig>,
+    /// The bindings of connections with it; `None` if there are none for its signature.
+    pub(crate) bindings: Option<ChannelBindings>,
     /// The SHA-256 of the certificate, as browsers show it: pairs of hexadecimal digits with colons.
     pub fingerprint: String,
     /// The end of its validity, in seconds since 1970.
@@ -112,7 +116,7 @@ impl Certificate {
         let expires = expiry(first).ok_or_else(|| {
             wrong(chain_path, String::from("the first certificate is not one of the form X.509"))
         })?;
-        let fingerprint = fingerprint(first);
+        let (fingerprint, bindings) = (fingerprint(first), channel_bindings::of_certificate(first));
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| wrong(key_path, format!("no private key in PEM format: {error}")))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -123,7 +127,7 @@ impl Certificate {
             .with_single_cert(certificates, key)
             .map_err(|error| wrong(key_path, format!("the key does not fit the certificate: {error}")))?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: Arc::new(tls), fingerprint, expires, is_own: false })
+        Ok(Self { tls: Arc::new(tls), bindings, fingerprint, expires, is_own: false })
     }
 }
 

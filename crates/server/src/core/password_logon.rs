@@ -21,12 +21,18 @@ use crate::core::logon_user::{account_tried, user_of};
 use crate::core::server::Server;
 use crate::core::session::User;
 
-/// The reason why a logon with a password is refused, as the user may know it.
+/// The reason why a logon at the console is refused, as the user may know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PasswordRefused {
+pub(crate) enum LogonRefused {
     /// The name or the password is wrong.
     #[error("The user name or the password is incorrect.")]
     Wrong,
+    /// The ticket is not accepted.
+    #[error("The ticket is not accepted; the server's log has the reason.")]
+    Ticket,
+    /// The client's clock and the server's differ by more than a ticket allows.
+    #[error("The clocks of this computer and of the server differ too much for a ticket.")]
+    Clock,
     /// The account is locked after too many wrong passwords.
     #[error("The account is locked after too many wrong passwords.")]
     LockedOut,
@@ -56,11 +62,12 @@ pub(crate) enum PasswordRefused {
     Internal,
 }
 
-impl PasswordRefused {
+impl LogonRefused {
     /// The number of the error (MS-ERREF 2.2).
     pub(crate) const fn number(self) -> u32 {
         match self {
-            Self::Wrong => 1326,
+            Self::Wrong | Self::Ticket => 1326,
+            Self::Clock => 1398,
             Self::LockedOut => 1909,
             Self::Disabled => 1331,
             Self::AccountExpired => 1793,
@@ -81,7 +88,7 @@ pub(crate) async fn log_on(
     name: &str,
     password: &str,
     peer: SocketAddr,
-) -> Result<Visitor, PasswordRefused> {
+) -> Result<Visitor, LogonRefused> {
     let refusing = Refusing { server, peer };
     let settings = server.settings();
     let exchange = Exchange::begin(server, &settings, name, password)?;
@@ -92,16 +99,25 @@ pub(crate) async fn log_on(
         Err(NotDecided::Refused(reason)) => return Err(refusing.because(&claim, &reason).await),
         Err(NotDecided::TooMany) => {
             refusing.write(&claim, &Why::from("too many attempts at a password at the same time"));
-            return Err(PasswordRefused::TooMany);
+            return Err(LogonRefused::TooMany);
         }
     };
-    let identity = logon.identity;
-    let (of, with) = (Arc::clone(server), Arc::clone(&settings));
+    admit(server, &settings, logon.identity, peer).await
+}
+
+/// Begins the visit of a user who has proved to be one, if the settings let the user in.
+pub(super) async fn admit(
+    server: &Arc<Server>,
+    settings: &Arc<Settings>,
+    identity: auth::Identity,
+    peer: SocketAddr,
+) -> Result<Visitor, LogonRefused> {
+    let (of, with) = (Arc::clone(server), Arc::clone(settings));
     // The name service may hang.
     let bulkhead = Some(Arc::clone(&server.capacity.logons));
     let found =
         crate::core::blocking::run_behind(bulkhead, move || (user_of(&of, &with, &identity), identity));
-    let (found, identity) = found.await.map_err(|_| PasswordRefused::Internal)?;
+    let (found, identity) = found.await.map_err(|_| LogonRefused::Internal)?;
     match found {
         Ok(user) => {
             if server.logons.granted_log.has_room(peer.ip(), server.now()) {
@@ -117,15 +133,15 @@ pub(crate) async fn log_on(
             }
             tokio::time::sleep(limits::REFUSED_LOGON_DELAY).await;
             Err(if not_begun.status == NtStatus::LOGON_TYPE_NOT_GRANTED {
-                PasswordRefused::NotGranted
+                LogonRefused::NotGranted
             } else {
-                PasswordRefused::Wrong
+                LogonRefused::Wrong
             })
         }
     }
 }
 
-/// A user who has logged on with a password.
+/// A user who has logged on at the console.
 pub(crate) struct Visitor {
     /// The user.
     pub(crate) user: Arc<User>,
@@ -168,16 +184,11 @@ struct Exchange {
 
 impl Exchange {
     /// Exchanges all messages but the last.
-    fn begin(
-        server: &Server,
-        settings: &Settings,
-        name: &str,
-        password: &str,
-    ) -> Result<Self, PasswordRefused> {
+    fn begin(server: &Server, settings: &Settings, name: &str, password: &str) -> Result<Self, LogonRefused> {
         let (domain, user) = name.split_once('\\').unwrap_or(("", name));
         // An empty name would be the anonymous logon.
         if user.is_empty() {
-            return Err(PasswordRefused::Wrong);
+            return Err(LogonRefused::Wrong);
         }
         let config = auth::AcceptorConfig {
             allow_anonymous: false,
@@ -189,19 +200,19 @@ impl Exchange {
         let options = InitiatorOptions { raw_ntlmssp: true, now, ..InitiatorOptions::default() };
         let credentials = Credentials::password(user, domain, password);
         let mut initiator = Initiator::new(credentials, settings.dns_name()).with_options(options);
-        let failed = |_| PasswordRefused::Internal;
+        let failed = |_| LogonRefused::Internal;
         let ClientStep::Token(first) = initiator.step(None).map_err(failed)? else {
-            return Err(PasswordRefused::Internal);
+            return Err(LogonRefused::Internal);
         };
         let accounts = server.accounts();
         let accounts = accounts.at(now, server.password_age_max());
         let Step::Continue(challenge) = acceptor.step(&first, &accounts, now) else {
-            return Err(PasswordRefused::Internal);
+            return Err(LogonRefused::Internal);
         };
         let ClientStep::Token(last) = initiator.step(Some(&challenge)).map_err(failed)? else {
-            return Err(PasswordRefused::Internal);
+            return Err(LogonRefused::Internal);
         };
-        let claim = acceptor.claim(&last).ok_or(PasswordRefused::Internal)?;
+        let claim = acceptor.claim(&last).ok_or(LogonRefused::Internal)?;
         Ok(Self { acceptor, last, claim })
     }
 }
@@ -306,24 +317,24 @@ impl Refusing<'_> {
     }
 
     /// Records the refusal, and returns when the answer may be sent.
-    async fn because(&self, claim: &Claim, reason: &Refusal) -> PasswordRefused {
+    async fn because(&self, claim: &Claim, reason: &Refusal) -> LogonRefused {
         if reason.is_wrong_guess() || *reason == Refusal::LockedOut {
             self.server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
         }
         self.write(claim, &Why::from(reason));
         tokio::time::sleep(limits::REFUSED_LOGON_DELAY).await;
         match reason {
-            Refusal::LockedOut => PasswordRefused::LockedOut,
-            Refusal::Disabled => PasswordRefused::Disabled,
-            Refusal::AccountExpired => PasswordRefused::AccountExpired,
-            Refusal::LogonHours => PasswordRefused::LogonHours,
-            Refusal::MustChangePassword | Refusal::PasswordExpired => PasswordRefused::PasswordExpired,
-            Refusal::Internal | Refusal::OutOfOrder => PasswordRefused::Internal,
-            Refusal::Domain { status: NO_LOGON_SERVERS, .. } => PasswordRefused::NoLogonServers,
-            Refusal::Domain { status: NtStatus::PASSWORD_EXPIRED, .. } => PasswordRefused::PasswordExpired,
-            Refusal::Domain { status: NtStatus::ACCOUNT_EXPIRED, .. } => PasswordRefused::AccountExpired,
-            Refusal::Domain { status: NtStatus::INVALID_LOGON_HOURS, .. } => PasswordRefused::LogonHours,
-            _ => PasswordRefused::Wrong,
+            Refusal::LockedOut => LogonRefused::LockedOut,
+            Refusal::Disabled => LogonRefused::Disabled,
+            Refusal::AccountExpired => LogonRefused::AccountExpired,
+            Refusal::LogonHours => LogonRefused::LogonHours,
+            Refusal::MustChangePassword | Refusal::PasswordExpired => LogonRefused::PasswordExpired,
+            Refusal::Internal | Refusal::OutOfOrder => LogonRefused::Internal,
+            Refusal::Domain { status: NO_LOGON_SERVERS, .. } => LogonRefused::NoLogonServers,
+            Refusal::Domain { status: NtStatus::PASSWORD_EXPIRED, .. } => LogonRefused::PasswordExpired,
+            Refusal::Domain { status: NtStatus::ACCOUNT_EXPIRED, .. } => LogonRefused::AccountExpired,
+            Refusal::Domain { status: NtStatus::INVALID_LOGON_HOURS, .. } => LogonRefused::LogonHours,
+            _ => LogonRefused::Wrong,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -82,6 +83,12 @@ impl Host {
             address: SocketAddr::from((self.address, 445)),
             namespace: Some(namespaces.join(format!("ad{sum}-{}", self.key))),
         }
+    }
+
+    /// Connects to a port of a loopback address of the host, as a program of the host does.
+    pub fn connect_to_itself(&self, port: u16) -> io::Result<TcpStream> {
+        let place = Place { address: SocketAddr::from(([127, 0, 0, 1], port)), ..self.place() };
+        place.connect()
     }
 
     /// The path, as this process sees it, of a file below `/etc`, `/run`, `/srv`, `/var/lib`, `/var/cache` or

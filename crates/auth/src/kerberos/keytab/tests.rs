@@ -45,13 +45,19 @@ fn entries_holes_and_the_end_are_read() {
 #[test]
 fn version_of_8_bits_stands_for_larger_ones() {
     let of = |long| Keytab::parse(&file(&[entry(&["FILES$"], 7, 18, &[1; 32], long)])).unwrap();
-    let found = |keytab: &Keytab, version| keytab.keys("CORP.TEST", Some(version), Enctype::Aes256Sha1).len();
+    let found = |keytab: &Keytab, version| {
+        keytab.keys(ServiceKind::Files, "CORP.TEST", Some(version), Enctype::Aes256Sha1).len()
+    };
     let (short, long) = (of(None), of(Some(7)));
     assert_eq!((found(&short, 7), found(&short, 263), found(&short, 8)), (1, 1, 0));
     assert_eq!((found(&long, 7), found(&long, 263), found(&long, 8)), (1, 0, 0));
-    assert_eq!(long.keys("CORP.TEST", None, Enctype::Aes256Sha1).len(), 1);
-    assert_eq!(long.keys("corp.test", Some(7), Enctype::Aes256Sha1).len(), 0, "realms have one spelling");
-    assert_eq!(long.keys("CORP.TEST", Some(7), Enctype::Aes128Sha1).len(), 0);
+    assert_eq!(long.keys(ServiceKind::Files, "CORP.TEST", None, Enctype::Aes256Sha1).len(), 1);
+    assert_eq!(
+        long.keys(ServiceKind::Files, "corp.test", Some(7), Enctype::Aes256Sha1).len(),
+        0,
+        "realms have one spelling"
+    );
+    assert_eq!(long.keys(ServiceKind::Files, "CORP.TEST", Some(7), Enctype::Aes128Sha1).len(), 0);
 }
 
 #[test]
@@ -79,9 +85,18 @@ fn other_keys_stay_in_the_list_but_are_not_used() {
     let keytab = Keytab::parse(&file(&[single_des, of_another])).unwrap();
     assert_eq!(keytab.entries().len(), 2);
     assert_eq!(keytab.entries()[0].key, None);
-    assert_eq!(keytab.keys("CORP.TEST", Some(1), Enctype::Aes256Sha1).len(), 0, "HTTP has its own key");
+    assert_eq!(
+        keytab.keys(ServiceKind::Files, "CORP.TEST", Some(1), Enctype::Aes256Sha1).len(),
+        0,
+        "HTTP has its own key"
+    );
+    assert_eq!(keytab.keys(ServiceKind::Web, "CORP.TEST", Some(1), Enctype::Aes256Sha1).len(), 1);
     let names = |service: &[&str]| {
-        keytab.serves("CORP.TEST", &service.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
+        keytab.serves(
+            ServiceKind::Files,
+            "CORP.TEST",
+            &service.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>(),
+        )
     };
     assert!(names(&["cifs", "files"]) && names(&["cifs", "FILES.corp.test"]));
     assert!(!names(&["cifs", "files.other.test"]) && !names(&["cifs", "file"]) && !names(&["HTTP", "files"]));

@@ -90,10 +90,18 @@ pub(crate) fn event(event: &registry::Event) -> Event {
         EventKind::BreakSent { open } => of_open("break_sent", open),
         EventKind::BreakAcknowledged { open } => of_open("break_acknowledged", open),
         EventKind::BreakTimedOut { open } => of_open("break_timed_out", open),
+        EventKind::CloseAnnounced { open, close } => Event {
+            by: text(&close.by),
+            text: text(&close.text),
+            deadline: Some(super::shown::timestamp(close.at)),
+            ..of_open("close_announced", open)
+        },
+        EventKind::CloseCancelled { open, by } => Event { by: text(by), ..of_open("close_cancelled", open) },
         EventKind::Drain { drain } => Event {
             share: drain.share.as_ref().and_then(text),
             computer: drain.client.as_ref().and_then(text),
             user: text(&drain.by),
+            deadline: drain.deadline.filter(|_| drain.step == DrainStep::Begun).map(super::shown::timestamp),
             closed: (drain.step == DrainStep::Done).then(|| u64::try_from(drain.closed).unwrap_or(u64::MAX)),
             ..about(&format!("drain_{}", drain_word(drain.step)))
         },

@@ -108,8 +108,10 @@ impl StartedHelper {
                 let Ok(answer) = serde_json::from_str(&line) else { continue };
                 take_answer(&answered, answer);
             }
-            // Those that wait learn that nobody answers.
-            *answered.lock() = None;
+            // Those that wait learn that nobody answers. The server itself ends the helper when it stops.
+            if answered.lock().take().is_none() {
+                return;
+            }
             tracing::error!(
                 "the process that runs the commands of notices has ended; commands run again after a restart of the server"
             );
@@ -137,6 +139,12 @@ fn take_answer(waiting: &Waiting, answer: Answer) {
                 let _ = sender.send(Err(NotDelivered::ForNow(reason)));
             }
         }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        *self.waiting.lock() = None;
     }
 }
 

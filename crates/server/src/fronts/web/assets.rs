@@ -48,6 +48,7 @@ const ASSETS: &[Asset] = assets! {
     "overview.js": SCRIPT,
     "parts.js": SCRIPT,
     "refusals.js": SCRIPT,
+    "rights.js": SCRIPT,
     "sessions.js": SCRIPT,
     "settings.js": SCRIPT,
     "shares.js": SCRIPT,

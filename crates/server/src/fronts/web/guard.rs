@@ -164,7 +164,7 @@ mod tests {
             if let Some(origin) = origin {
                 request = request.header(ORIGIN, origin);
             }
-            let remote = Remote { address: ([127, 0, 0, 1], 1).into(), is_secure };
+            let remote = Remote { address: ([127, 0, 0, 1], 1).into(), is_secure, channel: None };
             check_origin(remote, "files:8445", &request.body(Body::empty()).unwrap()).is_ok()
         };
         assert!(of("GET", None, true));

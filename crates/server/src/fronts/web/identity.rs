@@ -119,7 +119,7 @@ const TOKEN: HeaderName = HeaderName::from_static("x-shareward-token");
 const AUTOMATIC: HeaderName = HeaderName::from_static("x-shareward-automatic");
 
 /// ERROR_NOT_LOGGED_ON (MS-ERREF 2.2).
-const NOT_LOGGED_ON: u32 = 1245;
+pub(super) const NOT_LOGGED_ON: u32 = 1245;
 
 #[cfg(test)]
 mod tests {
@@ -130,7 +130,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, HeaderValue::from_static("a=b; __Host-shareward=token;c"));
         headers.append(COOKIE, HeaderValue::from_static("shareward=plain"));
-        let remote = |is_secure| Remote { address: ([127, 0, 0, 1], 1).into(), is_secure };
+        let remote = |is_secure| Remote { address: ([127, 0, 0, 1], 1).into(), is_secure, channel: None };
         assert_eq!(cookie(&headers, remote(true)), Some("token"));
         assert_eq!(cookie(&headers, remote(false)), Some("plain"));
         assert_eq!(cookie(&HeaderMap::new(), remote(true)), None);

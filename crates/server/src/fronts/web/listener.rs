@@ -57,13 +57,16 @@ pub(crate) async fn serve(web: Arc<Web>, listener: TcpListener, door: Door) {
 
 async fn receive(web: &Web, stream: TcpStream, address: SocketAddr, door: Door, router: &Router) {
     if door == Door::Metrics || !web.server.console.has_tls() {
-        converse(stream, for_connection(router, Remote { address, is_secure: false })).await;
+        converse(stream, for_connection(router, Remote { address, is_secure: false, channel: None })).await;
         return;
     }
     let Some(certificate) = web.server.console.certificate() else { return };
     let acceptor = TlsAcceptor::from(Arc::clone(&certificate.tls));
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => converse(stream, for_connection(router, Remote { address, is_secure: true })).await,
+        Ok(Ok(stream)) => {
+            let remote = Remote { address, is_secure: true, channel: certificate.bindings };
+            converse(stream, for_connection(router, remote)).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake with the console failed"),
         Err(_) => tracing::debug!("a TLS handshake with the console took too long"),
     }

@@ -14,7 +14,7 @@ use super::identity::{clear_cookie, set_cookie};
 use super::sessions::Visit;
 use super::{Remote, Web};
 use crate::admin::{self, Caller, Right};
-use crate::core::password_logon::{PasswordRefused, log_on as log_on_with_password};
+use crate::core::password_logon::{LogonRefused, Visitor, log_on as log_on_with_password};
 use crate::fronts::http::{Peer, Refused};
 
 /// The body of `POST /logon`.
@@ -38,10 +38,24 @@ pub(super) struct Current {
     sees_others: bool,
     /// True if the user may end sessions of others.
     ends_sessions: bool,
+    /// The shares in which the user may close files of others, and drain them, by their folded names; `None` if all.
+    closes_in: Option<Vec<String>>,
     /// True if the user may change shares, users and settings.
     changes_settings: bool,
     /// The token that requests repeat in the header field `X-Shareward-Token`.
     token: String,
+}
+
+/// The answer of `GET /logon`: the ways to log on besides a name and a password.
+#[derive(Serialize)]
+pub(super) struct Ways {
+    /// True if `POST /logon/ticket` accepts Kerberos tickets.
+    ticket: bool,
+}
+
+/// `GET /logon`.
+pub(super) async fn ways(State(web): State<Arc<Web>>) -> Json<Ways> {
+    Json(Ways { ticket: web.server.offers_kerberos() })
 }
 
 /// `POST /logon`.
@@ -53,20 +67,25 @@ pub(super) async fn log_on(
     let Json(Credentials { user, password }) = body.map_err(Refused::malformed)?;
     let password = Zeroizing::new(password);
     if user.len() > NAME_MAX || password.len() > PASSWORD_MAX {
-        return Err(refused(PasswordRefused::Wrong));
+        return Err(refused(LogonRefused::Wrong));
     }
     let Some(_place) = web.logons.take(remote.address.ip()) else {
-        return Err(refused(PasswordRefused::TooMany));
+        return Err(refused(LogonRefused::TooMany));
     };
     let visitor =
         log_on_with_password(&web.server, &user, &password, remote.address).await.map_err(refused)?;
+    begin(&web, remote, visitor).await
+}
+
+/// Begins the session of a user who has logged on.
+pub(super) async fn begin(web: &Web, remote: Remote, visitor: Visitor) -> Result<Response, Refused> {
     let Some((token, visit)) = web.sessions.begin(visitor, web.server.now()) else {
-        return Err(refused(PasswordRefused::Internal));
+        return Err(refused(LogonRefused::Internal));
     };
     let peer = Peer::Visitor { visitor: Arc::clone(&visit.visitor), address: remote.address };
     let caller = peer.caller(&web.server).await?;
     let cookie = AppendHeaders([(SET_COOKIE, set_cookie(remote, &token))]);
-    Ok((cookie, Json(Current::of(&web, &caller, &visit))).into_response())
+    Ok((cookie, Json(Current::of(web, &caller, &visit))).into_response())
 }
 
 /// `GET /session`.
@@ -97,21 +116,23 @@ impl Current {
             sees_everything: admin::may(caller, Right::ReadStatistics),
             sees_others: admin::may_somewhere(caller, Right::ReadFiles),
             ends_sessions: admin::may(caller, Right::EndSessions),
+            closes_in: admin::shares_with(caller, Right::CloseFiles),
             changes_settings: admin::may(caller, Right::ChangeSettings),
             token: visit.csrf.to_string(),
         }
     }
 }
 
-fn refused(reason: PasswordRefused) -> Refused {
+/// The refusal of a logon.
+pub(super) fn refused(reason: LogonRefused) -> Refused {
     let status = match reason {
-        PasswordRefused::TooMany => StatusCode::TOO_MANY_REQUESTS,
-        PasswordRefused::NoLogonServers => StatusCode::SERVICE_UNAVAILABLE,
-        PasswordRefused::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        PasswordRefused::NotGranted => StatusCode::FORBIDDEN,
+        LogonRefused::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        LogonRefused::NoLogonServers => StatusCode::SERVICE_UNAVAILABLE,
+        LogonRefused::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        LogonRefused::NotGranted => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
     };
-    let number = if reason == PasswordRefused::TooMany { number::BUSY } else { reason.number() };
+    let number = if reason == LogonRefused::TooMany { number::BUSY } else { reason.number() };
     Refused::new(status, number, reason.to_string())
 }
 

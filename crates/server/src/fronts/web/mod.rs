@@ -1,6 +1,7 @@
 //! The web console and the metrics, on TCP.
 //!
-//! The console has its static files, logons with a name and a password, the control API for users who have logged on,
+//! The console has its static files, logons with a name and a password or with a ticket, the control
+//! API for users who have logged on,
 //! its event stream in the form for browsers, and the metrics. `[metrics]` can give the metrics a listener of their own.
 
 mod assets;
@@ -13,10 +14,12 @@ mod metrics;
 mod openmetrics;
 mod places;
 mod sessions;
+mod ticket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use auth::kerberos::ChannelBindings;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -54,6 +57,8 @@ struct Remote {
     address: SocketAddr,
     /// True if the connection is protected by TLS.
     is_secure: bool,
+    /// The bindings of the TLS connection; `None` if it has none, or without TLS.
+    channel: Option<ChannelBindings>,
 }
 
 impl Web {
@@ -101,7 +106,8 @@ impl Web {
         Router::new()
             .route("/", get(assets::index))
             .route("/assets/{name}", get(assets::asset))
-            .route("/logon", axum::routing::post(logon::log_on))
+            .route("/logon", get(logon::ways).post(logon::log_on))
+            .route(ticket::PATH, axum::routing::post(ticket::log_on))
             .route("/metrics", get(metrics::protected))
             .merge(of_users)
             .with_state(Arc::clone(self))
@@ -112,5 +118,5 @@ impl Web {
 
 /// The routes for one connection.
 fn for_connection(router: &Router, remote: Remote) -> Router {
-    router.clone().layer(Extension(remote))
+    router.clone().layer(Extension(remote)).layer(Extension(ticket::Pending::default()))
 }

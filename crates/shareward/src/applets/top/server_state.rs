@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use control::{Event, OpenFile, Session, Statistics, Timestamp};
+use control::{AnnouncedClose, Event, OpenFile, Session, Statistics, Timestamp};
 
 use super::model::{Link, Snapshot};
 use crate::watch::Watched as _;
@@ -155,7 +155,7 @@ impl ServerState {
                     self.files.get_or_insert_default().remove(&id);
                 }
             }
-            "locked" | "orphaned" | "renamed" => self.change(event),
+            "locked" | "orphaned" | "renamed" | "close_announced" | "close_cancelled" => self.change(event),
             "session_up" => {
                 if let Some(session) = Session::from_arrival(event) {
                     self.sessions.get_or_insert_default().push(session);
@@ -175,6 +175,14 @@ impl ServerState {
         match event.kind.as_str() {
             "locked" => file.locks = Some(file.locks.unwrap_or(0).max(1)),
             "orphaned" => file.session_id = None,
+            "close_announced" => {
+                file.closing = event.deadline.map(|at| AnnouncedClose {
+                    at,
+                    text: event.text.clone().unwrap_or_default(),
+                    by: event.by.clone().unwrap_or_default(),
+                });
+            }
+            "close_cancelled" => file.closing = None,
             _ => {
                 file.path = event.path.clone().unwrap_or_default();
                 file.server_path = None;
