@@ -1,11 +1,17 @@
-//! Renames by macOS clients: open files continue under their new names.
+//! macOS clients: open files continue under their new names when they are renamed, and Time Machine sees a disk of a
+//! limited size.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use client::smb::{ClientTree, CreateParameters, File};
-use testkit::{Setup, Subject, skip};
+use testkit::{RunAs, Samba, Setup, Shareward, Subject, need, skip};
 use wire::create_context::{AaplParts, AaplRequest, AaplServerCaps, CreateContextsRequest};
-use wire::msg::CreateDisposition;
+use wire::fscc::FsInfoClass;
+use wire::fscc::fs_info::FsFullSizeInfo;
+use wire::layout::FixedLayout;
+use wire::msg::{AdditionalInformation, CreateDisposition, InfoType};
 use wire::{AccessMask, NtStatus};
 
 use crate::scripted::{rename, tree};
@@ -109,4 +115,57 @@ async fn a_mac_renames_a_file_whose_stream_is_open() {
         bob.create(&CreateParameters::open("renamed:stream")).await.map(drop).expect_err("it is deleted");
     assert!(gone.is(NtStatus::OBJECT_NAME_NOT_FOUND), "{gone}");
     assert!(server.share_dir("data").join("renamed").exists());
+}
+
+/// The bytes of the volume and those that are left of it.
+async fn volume(tree: &ClientTree) -> (u64, u64) {
+    let root = tree.create(&CreateParameters::directory("")).await.expect("open");
+    let (class, part) = (FsInfoClass::FULL_SIZE.0, AdditionalInformation::NONE);
+    let info = root.query_info(InfoType::FILESYSTEM, class, part, 4096).await.expect("query");
+    root.close().await.expect("close");
+    let info = FsFullSizeInfo::decode(&info).expect("sizes");
+    let unit = u64::from(info.sectors_per_unit) * u64::from(info.bytes_per_sector);
+    (info.total_units * unit, info.caller_available_units * unit)
+}
+
+/// A backup with two bands of 8 MiB, on both servers; Samba counts bands, ours all files.
+#[tokio::test]
+async fn time_machine_sees_a_volume_of_the_size_of_its_limit() {
+    if !need(&["root", "smbd", "pdbedit", "unshare"]) {
+        return;
+    }
+    let tree_of_both = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(tree_of_both.path(), Permissions::from_mode(0o755)).expect("chmod");
+    let bundle = tree_of_both.path().join("data/Mac.sparsebundle");
+    fs::create_dir_all(bundle.join("bands")).expect("a bundle");
+    let plist = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\">\n<dict>\n\t<key>band-size</key>\n\
+                 \t<integer>8388608</integer>\n</dict>\n</plist>\n";
+    fs::write(bundle.join("Info.plist"), plist).expect("write");
+    for band in ["0", "1"] {
+        fs::write(bundle.join("bands").join(band), vec![7; 8 << 20]).expect("write");
+    }
+    let setup = Setup {
+        tree: Some(tree_of_both.path().to_path_buf()),
+        run_as: RunAs::Root,
+        extra_share: "time_machine = true\ntime_machine_limit = \"64M\"".into(),
+        extra_samba: "vfs objects = fruit streams_xattr\nfruit:time machine = yes\n\
+                      fruit:time machine max size = 64M"
+            .into(),
+        ..Setup::default()
+    };
+    for subject in [Subject::Samba(Samba::start(&setup)), Subject::Shareward(Shareward::start(&setup))] {
+        let data = tree(&subject, "alice", "data").await;
+        let began = Instant::now();
+        let (size, left) = loop {
+            let (size, left) = volume(&data).await;
+            // Ours counts in the background.
+            if left != size || began.elapsed() > Duration::from_secs(20) {
+                break (size, left);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(size, 64 << 20, "Samba: {}", subject.is_samba());
+        let other_files = (48_u64 << 20).checked_sub(left).expect("no more than is left");
+        assert!(other_files < 1 << 20, "Samba: {}: {left}", subject.is_samba());
+    }
 }

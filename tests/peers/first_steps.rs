@@ -121,7 +121,10 @@ fn init_and_doctor_lead_a_new_user_to_the_first_file() {
     // Directory, name, another one, users, guests, address, Unix accounts, password.
     let answers = format!("/srv/Team\n\nn\nnan\nn\n127.0.0.1:{}\ny\nFirst 1\n", machine.port);
     let made = machine.shell("shareward init", &answers).success();
-    made.says("/etc/shareward/shareward.toml was written").says("shareward serve").says("/team");
+    made.says("/etc/shareward/shareward.toml was written")
+        .says("shareward serve")
+        .says("/team")
+        .never_says("Nobody");
     for (path, mode) in [("etc/shareward", 0o750), ("etc/shareward/users", 0o600), ("lib/shareward", 0o700)] {
         let found = fs::metadata(machine.path(path)).expect(path).permissions().mode() & 0o777;
         assert_eq!(found, mode, "{path}");

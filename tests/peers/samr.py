@@ -15,10 +15,16 @@ from impacket.smb3structs import SMB2_DIALECT_21
 from common import *  # noqa: F403  (the scripts here are one program in several files)
 
 ACCESS_DENIED = 0xC0000022
+ALIAS_EXISTS = 0xC0000154
 INVALID_HANDLE = 0xC0000008
 INVALID_INFO_CLASS = 0xC0000003
+MEMBER_IN_ALIAS = 0xC0000153
+MEMBER_NOT_IN_ALIAS = 0xC0000152
 NONE_MAPPED = 0xC0000073
+NOT_SUPPORTED = 0xC00000BB
+NO_SUCH_ALIAS = 0xC0000151
 NO_SUCH_DOMAIN = 0xC00000DF
+NO_SUCH_MEMBER = 0xC000017A
 NO_SUCH_USER = 0xC0000064
 CROSS_ENCRYPTION = 0xC000015D
 PASSWORD_RESTRICTION = 0xC000006C
@@ -108,6 +114,46 @@ def accounts_are_enumerated_and_described(host, port, admin, admin_password, use
     alias = samr.hSamrOpenAlias(rpc, builtin, aliasId=544)["AliasHandle"]
     members = [it["SidPointer"].formatCanonical() for it in samr.hSamrGetMembersInAlias(rpc, alias)["Members"]["Sids"]]
     check(members == ["%s-%d" % (sid, rids[admin])], "administrators are in theirs (%s)" % members)
+
+
+def groups_are_added_described_and_deleted(host, port, admin, admin_password, user, password):
+    rpc = samr_pipe(smb(host, port, admin, admin_password))
+    server, domain, sid = machine_domain(rpc)
+    rid = samr.hSamrLookupNamesInDomain(rpc, domain, (user,))["RelativeIds"]["Element"][0]["Data"]
+    member = sid_of("%s-%d" % (sid, rid))
+    made = samr.hSamrCreateAliasInDomain(rpc, domain, "editors")
+    alias, info = made["AliasHandle"], samr.ALIAS_INFORMATION_CLASS
+    samr.hSamrAddMemberToAlias(rpc, alias, member)
+    error = error_of(samr.hSamrAddMemberToAlias, rpc, alias, member)
+    check(error == MEMBER_IN_ALIAS, "a member is added once (%x)" % error)
+    comment = samr.SAMPR_ALIAS_INFO_BUFFER()
+    comment["tag"] = info.AliasAdminCommentInformation
+    comment["AdminComment"]["AdminComment"] = "People who write"
+    samr.hSamrSetInformationAlias(rpc, alias, comment)
+    general = samr.hSamrQueryInformationAlias(rpc, alias, info.AliasGeneralInformation)["Buffer"]["General"]
+    check((general["Name"], general["MemberCount"], general["AdminComment"]) == ("editors", 1, "People who write"),
+          "a group says its name, comment and number of members")
+    name = samr.hSamrQueryInformationAlias(rpc, alias, info.AliasNameInformation)["Buffer"]["Name"]["Name"]
+    check(name == "editors", "and its name alone (%s)" % name)
+    told = samr.hSamrQueryInformationAlias(rpc, alias, info.AliasAdminCommentInformation)["Buffer"]
+    check(told["AdminComment"]["AdminComment"] == "People who write", "and its comment alone")
+    name = samr.SAMPR_ALIAS_INFO_BUFFER()
+    name["tag"] = info.AliasNameInformation
+    name["Name"]["Name"] = "writers"
+    error = error_of(samr.hSamrSetInformationAlias, rpc, alias, name)
+    check(error == NOT_SUPPORTED, "a group keeps its name, by which grants name it (%x)" % error)
+    samr.hSamrRemoveMemberFromAlias(rpc, alias, member)
+    error = error_of(samr.hSamrRemoveMemberFromAlias, rpc, alias, member)
+    check(error == MEMBER_NOT_IN_ALIAS, "a member is removed once (%x)" % error)
+    error = error_of(samr.hSamrAddMemberToAlias, rpc, alias, sid_of(sid + "-77"))
+    check(error == NO_SUCH_MEMBER, "nobody is no member (%x)" % error)
+    error = error_of(samr.hSamrCreateAliasInDomain, rpc, domain, "editors")
+    check(error == ALIAS_EXISTS, "a group is added once (%x)" % error)
+    samr.hSamrDeleteAlias(rpc, alias)
+    error = error_of(samr.hSamrGetMembersInAlias, rpc, alias)
+    check(error == INVALID_HANDLE, "a group that was deleted has no handle (%x)" % error)
+    error = error_of(samr.hSamrOpenAlias, rpc, domain, MAXIMUM_ALLOWED, made["RelativeId"])
+    check(error == NO_SUCH_ALIAS, "and is no more (%x)" % error)
 
 
 def rpc_part(rpc, domain, context):

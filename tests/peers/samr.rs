@@ -31,6 +31,11 @@ fn accounts_are_enumerated_and_described() {
     check("accounts_are_enumerated_and_described", false);
 }
 
+#[test]
+fn groups_are_added_described_and_deleted() {
+    check("groups_are_added_described_and_deleted", false);
+}
+
 /// As Windows since version 10.
 #[test]
 fn only_administrators_list() {

@@ -65,6 +65,13 @@ pub(crate) fn installed(program: &str) -> bool {
     std::env::split_paths(&path).chain(extra).any(|directory: PathBuf| directory.join(program).is_file())
 }
 
+/// A program that `cargo install` has installed.
+pub(crate) fn in_cargo_home(program: &str) -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    home.map(|home| home.join("bin").join(program)).filter(|path| path.is_file())
+}
+
 /// The build directory of cargo.
 pub(crate) fn target_directory() -> PathBuf {
     let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);

@@ -39,7 +39,11 @@ const STEPS: &[Step] = &[
     Step { name: "install", about: "the Debian packages of the peers, and fsx", run: install },
     Step { name: "format", about: "cargo fmt --check", run: format },
     Step { name: "tidy", about: "the house rules", run: || Counts::one(tidy::main()) },
-    Step { name: "book", about: "the documents as a book, where mdbook is installed", run: book },
+    Step {
+        name: "book",
+        about: "the documents as a book with its links, where mdbook can be had",
+        run: book,
+    },
     Step { name: "clippy", about: "clippy with warnings as errors, all targets", run: clippy },
     Step { name: "deny", about: "cargo-deny, where it is installed", run: deny },
     Step { name: "build", about: "the binaries and the tests of the later steps", run: build },
@@ -106,15 +110,15 @@ fn clippy() -> Counts {
 }
 
 fn book() -> Counts {
-    if !in_cargo_home("mdbook") && !shell::installed("mdbook") {
-        println!("mdbook is not installed (`cargo install --locked mdbook`)");
+    if let Err(reason) = book::install() {
+        println!("{reason}");
         return Counts { skipped: 1, ..Counts::default() };
     }
     Counts::one(book::main())
 }
 
 fn deny() -> Counts {
-    if !shell::installed("cargo-deny") && !in_cargo_home("cargo-deny") {
+    if !shell::installed("cargo-deny") && shell::in_cargo_home("cargo-deny").is_none() {
         println!("cargo-deny is not installed (`cargo install --locked cargo-deny`)");
         return Counts { skipped: 1, ..Counts::default() };
     }
@@ -250,7 +254,7 @@ fn tests<S: AsRef<OsStr>>(selection: &[S], of_the_binary: bool) -> Counts {
 }
 
 fn nextest() -> bool {
-    shell::installed("cargo-nextest") || in_cargo_home("cargo-nextest")
+    shell::installed("cargo-nextest") || shell::in_cargo_home("cargo-nextest").is_some()
 }
 
 fn watched_errors(mut command: Command) -> (bool, String) {
@@ -268,12 +272,6 @@ fn watched_errors(mut command: Command) -> (bool, String) {
         text.push('\n');
     }
     (child.wait().is_ok_and(|status| status.success()), text)
-}
-
-fn in_cargo_home(program: &str) -> bool {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    home.is_some_and(|home| home.join("bin").join(program).is_file())
 }
 
 /// `Summary [ 1.2s] 61 tests run: 55 passed (1 slow), 6 failed, 4 skipped`

@@ -370,7 +370,29 @@ fn shares_for_time_machine_are_carried_over() {
         .filter(|it| it.parameter.contains("time machine"))
         .map(|it| (it.line, it.answer))
         .collect();
-    assert_eq!(answers, [(1, Verdict::Carried), (9, Verdict::NotNeeded), (20, Verdict::NotYet)]);
+    assert_eq!(answers, [(1, Verdict::Carried), (9, Verdict::NotNeeded), (20, Verdict::Carried)]);
+    let limits: Vec<Option<u64>> = settings.shares.iter().map(|it| it.time_machine_limit).collect();
+    assert_eq!(limits, [None, None, None, None, Some(1 << 40)]);
+}
+
+#[test]
+fn sizes_for_time_machine_are_carried_over() {
+    let limit = |size: &str| {
+        let (translation, settings) = of(&format!(
+            "[a]\npath=/a\nvfs objects = fruit\nread only = no\nfruit:time machine = yes\n\
+             fruit:time machine max size = {size}\n"
+        ));
+        let answer = translation.entries.iter().find(|it| it.parameter.contains("max size")).unwrap().answer;
+        (settings.shares[0].time_machine_limit, answer)
+    };
+    assert_eq!(limit("500G"), (Some(500 << 30), Verdict::Carried));
+    assert_eq!(limit("2 t"), (Some(2 << 40), Verdict::Carried));
+    assert_eq!(limit("1048577"), (Some((1 << 20) + 1024), Verdict::Carried));
+    assert_eq!(limit("0"), (None, Verdict::NotNeeded));
+    assert_eq!(limit("much"), (None, Verdict::NotYet));
+    let (translation, settings) = of("[a]\npath=/a\nvfs objects = fruit\nfruit:time machine max size = 1T\n");
+    assert_eq!((settings.shares[0].time_machine_limit, translation.entries.len()), (None, 3));
+    assert_eq!(translation.entries[2].answer, Verdict::NotNeeded);
 }
 
 #[test]

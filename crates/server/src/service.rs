@@ -157,6 +157,7 @@ impl Service {
         tasks.push(bulkhead::spawn(crate::core::logon_log::sum_up(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::domain::answer_names(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::files::recycle::trim(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::core::files::space_limit::count(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::core::history::keep(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(guesses::keep(Arc::clone(&server), state_directory.clone())));
         let announced = announced(&server);

@@ -69,8 +69,18 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::Plain(text)
 }
 
-/// The configuration that packages install, in which everything is a comment.
+/// The configuration that packages install, in which almost everything is a comment.
 pub(crate) const PACKAGED: &[u8] = include_bytes!("../../../packaging/shareward.toml");
+
+/// True for the configuration that a package of this or another version has installed, as long as nobody has set anything
+/// in it: versions differ in the comments.
+pub(crate) fn is_packaged(config: &[u8]) -> bool {
+    fn settings(config: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let lines = config.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+    }
+    settings(config).eq(settings(PACKAGED))
+}
 
 /// Creates a directory that does not exist, with its parents.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), Failure> {

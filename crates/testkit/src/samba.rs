@@ -123,6 +123,17 @@ impl Samba {
         run_tool("net", &["groupmap", "addmem", "S-1-5-32-544", sid.expect("the user's SID")]);
     }
 
+    /// Starts winbindd next to smbd, waits until it answers, and adds the built-in group Administrators. With `idmap
+    /// config * : range` in the configuration, other local groups can be added then. It ends with this server.
+    ///
+    /// Panics with its output if it does not start.
+    pub fn start_winbindd(&self) {
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &self.pid().to_string(), "sh", "-c", WITH_WINBINDD, "sh"]);
+        command.arg(self.config()).arg(self.root.path());
+        run(command, b"", PEER_MAX).success();
+    }
+
     /// A temporary directory of this server's that no share shows.
     pub fn scratch(&self) -> PathBuf {
         self.root.path().join("scratch")
@@ -231,6 +242,13 @@ const ON_ANOTHER_SYSTEM: &str = "root=$1; for directory in /proc /dev $2; do \
      mkdir -p \"$root$directory\" && mount --rbind \"$directory\" \"$root$directory\" || exit; done; \
      touch \"$root/etc/passwd\" \"$root/etc/group\" && mount --bind \"$3\" \"$root/etc/passwd\" && \
      mount --bind \"$4\" \"$root/etc/group\" && shift 4 && exec chroot \"$root\" \"$@\"";
+
+/// Starts winbindd as a daemon, with a configuration and a directory for its log. Its sockets are visible only in the
+/// mount namespace of smbd.
+const WITH_WINBINDD: &str = "sockets=/run/samba/winbindd; mkdir -p $sockets && \
+     mount -t tmpfs -o mode=755 tmpfs $sockets && winbindd --daemon -s \"$1\" -l \"$2\" || exit; \
+     tries=0; until wbinfo --ping; do tries=$((tries + 1)); [ $tries -lt 100 ] || exit 1; sleep 0.1; done; \
+     net -s \"$1\" sam createbuiltingroup Administrators";
 
 fn write_config(root: &Path, setup: &Setup, port: u16) {
     let directory = root.display();

@@ -337,6 +337,12 @@ pub trait Backend: Send + Sync {
     /// True if `handle`'s directory has no entries, not even hidden ones.
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool>;
 
+    /// The bytes on the disk that all files of the share use, without those on file systems that are mounted below its
+    /// root. It searches the whole share.
+    fn used_bytes(&self) -> Result<u64> {
+        Err(crate::Error::NotSupported)
+    }
+
     /// The space in the file system that `handle` is in, which may be mounted below the root.
     fn space(&self, handle: &dyn Handle) -> Result<Space>;
 

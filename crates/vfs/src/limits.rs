@@ -56,6 +56,10 @@ pub const BIN_AGES_MAX: usize = 65_536;
 /// The depth of directories in the bin that is searched for old files: deeper than paths of clients can be.
 pub const RECYCLED_DEPTH_MAX: u32 = 512;
 
+/// The depth of directories whose files are counted as used space; deeper ones are left out. Each level takes a
+/// descriptor while it is counted.
+pub(crate) const COUNTED_DEPTH_MAX: u32 = 128;
+
 /// The depth of vetoed directories that are removed with their directory.
 pub const VETOED_DEPTH_MAX: u32 = 128;
 

@@ -114,6 +114,34 @@ fn directories_of_others_in_a_bin_are_left() {
     assert!(theirs.join("kept").exists());
 }
 
+#[test]
+fn used_bytes_are_those_of_all_files_on_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let share = share(directory.path());
+    let empty = share.used_bytes().unwrap();
+    fs::create_dir_all(directory.path().join("a/b")).unwrap();
+    let with_directories = share.used_bytes().unwrap();
+    fs::write(directory.path().join("a/b/large"), vec![7; 1 << 20]).unwrap();
+    fs::write(directory.path().join("small"), vec![7; 4096]).unwrap();
+    fs::write(outside.path().join("elsewhere"), vec![7; 1 << 20]).unwrap();
+    std::os::unix::fs::symlink(outside.path(), directory.path().join("link")).unwrap();
+    let sparse = fs::File::create(directory.path().join("sparse")).unwrap();
+    sparse.set_len(1 << 30).unwrap();
+    fs::File::open(directory.path()).unwrap().sync_all().unwrap();
+    rustix::fs::syncfs(fs::File::open(directory.path()).unwrap()).unwrap();
+    let used = share.used_bytes().unwrap();
+    let files = used - with_directories;
+    assert!(
+        ((1 << 20) + 4096..(1 << 20) + (128 << 10)).contains(&files),
+        "{empty} {with_directories} {used}"
+    );
+    // A second name takes no space.
+    fs::hard_link(directory.path().join("a/b/large"), directory.path().join("again")).unwrap();
+    let linked = share.used_bytes().unwrap();
+    assert!(linked.abs_diff(used) < 64 << 10, "{used} {linked}");
+}
+
 /// Waits until the clock that the file system uses for its times has advanced.
 fn wait_for_next_time(directory: &std::path::Path) {
     use std::os::linux::fs::MetadataExt as _;

@@ -95,6 +95,33 @@ fn grants_name_users_and_nested_groups_of_the_domain() {
     run("dave", "ls").failure().says("ACCESS_DENIED");
 }
 
+/// Users and groups of the domain are members of a group of the server; carol is in staff through helpdesk.
+#[test]
+fn groups_of_the_server_have_members_of_the_domain() {
+    let Some(domain) = Domain::with(&[]) else { return };
+    let group = "\n[[group]]\nname = \"editors\"\n";
+    let member = Member::ours_with(domain, |setup| {
+        setup.extra = format!("{}{group}", setup.extra);
+        setup.extra_share = String::from("grants = [{ group = 'editors', right = \"change\" }]");
+    });
+    let net = |words: &[&str]| member.shareward().net(words);
+    let run = |user: &str| {
+        let tickets = member.host().log_on(user);
+        member.smbclient(&tickets, "data", &[], &format!("put /etc/hosts by-{user}"))
+    };
+    run("dave").failure().says("ACCESS_DENIED");
+    net(&["localgroup", "editors", "CORP\\staff", "CORP\\dave", "/add"]).success();
+    net(&["localgroup", "editors"]).success().says("CORP\\dave").says("CORP\\staff");
+    for user in ["carol", "dave", "erin"] {
+        run(user).success();
+    }
+    run("frank").failure().says("ACCESS_DENIED");
+    net(&["localgroup", "editors", "CORP\\nobody-here", "/add"]).failure().says("1387");
+    net(&["localgroup", "editors", "CORP\\staff", "/delete"]).success();
+    run("erin").failure().says("ACCESS_DENIED");
+    run("dave").success();
+}
+
 #[test]
 fn only_members_of_the_logon_groups_log_on() {
     let Some(domain) = Domain::with(&[]) else { return };

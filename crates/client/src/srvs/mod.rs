@@ -1,4 +1,5 @@
-//! The administration of any server over MS-SRVS and MS-WKST: Windows, Samba, and our own if it offers nothing else.
+//! The administration of any server over MS-SRVS, MS-WKST and MS-SAMR: Windows, Samba, and our own if it offers nothing
+//! else.
 //!
 //! Servers support some of the calls and some of their levels. Each list is requested at the most detailed level, and
 //! at a lesser one if the server does not support or grant it. Information that is missing stays unknown; invented
@@ -7,6 +8,7 @@
 mod call;
 mod connections;
 mod files;
+mod groups;
 mod names;
 mod permissions;
 mod server;
@@ -20,9 +22,9 @@ mod tests;
 use parking_lot::Mutex;
 
 use control::{
-    Clock, CloseFile, Connection, ConnectionQuery, Ended, FileQuery, Logon, NewShare, OpenFile, Refusal,
-    RefusalQuery, ServerInfo, Session, SessionQuery, Settings, SettingsChange, Share, ShareChange,
-    Statistics, Who, WhoQuery, number,
+    Clock, CloseFile, Connection, ConnectionQuery, Ended, FileQuery, Group, GroupChange, Logon, NewGroup,
+    NewShare, OpenFile, Refusal, RefusalQuery, ServerInfo, Session, SessionQuery, Settings, SettingsChange,
+    Share, ShareChange, Statistics, Who, WhoQuery, number,
 };
 
 pub use call::{CallError, Rpc};
@@ -162,6 +164,22 @@ impl<R: Rpc> Administration for SrvsClient<R> {
 
     fn clock(&self) -> Answer<'_, Clock> {
         Box::pin(self.server_clock())
+    }
+
+    fn groups(&self) -> Answer<'_, Vec<Group>> {
+        Box::pin(self.group_list())
+    }
+
+    fn add_group<'a>(&'a self, group: &'a NewGroup) -> Answer<'a, Group> {
+        Box::pin(self.group_add(group))
+    }
+
+    fn change_group<'a>(&'a self, group: &'a str, change: &'a GroupChange) -> Answer<'a, Group> {
+        Box::pin(self.group_change(group, change))
+    }
+
+    fn delete_group<'a>(&'a self, group: &'a str) -> Answer<'a, Group> {
+        Box::pin(self.group_delete(group))
     }
 
     fn logons(&self) -> Answer<'_, Vec<Logon>> {

@@ -53,19 +53,20 @@ pub(super) fn lookups(all: &mut Seeds) {
     all.add("lsarpc", "15-response", [&[index(15), 1], response.encode().as_slice()].concat());
 }
 
-/// The messages of a client that lists accounts and changes a password.
+/// The messages of a client that lists accounts, changes a group and changes a password.
 pub(super) fn accounts(all: &mut Seeds) {
     use rpc::ndr::{Container, ContextHandle, Enum16, Octets, VaryingArray};
     use rpc::samr::{
-        Connect5Request, EncryptedPasswordAes, EnumerateUsersResponse, LookupNamesRequest, OpenDomainRequest,
-        QueryInformationUser2Request, QueryInformationUser2Response, Request, Response, RevisionInfo,
-        RidEnumeration, UnicodeChangePasswordUser2Request, UnicodeChangePasswordUser4Request,
+        AddMemberToAliasRequest, AliasInformation, Connect5Request, EncryptedPasswordAes,
+        EnumerateUsersResponse, LookupNamesRequest, OpenDomainRequest, QueryInformationUser2Request,
+        QueryInformationUser2Response, Request, Response, RevisionInfo, RidEnumeration,
+        SetInformationAliasRequest, UnicodeChangePasswordUser2Request, UnicodeChangePasswordUser4Request,
         UserAllInformation, UserInformation,
     };
     use wire::NtStatus;
     use wire::security::Sid;
     let handle = ContextHandle { attributes: 0, uuid: [7; 16] };
-    let requests: [Request; 6] = [
+    let requests: [Request; 8] = [
         Connect5Request {
             server_name: Some(r"\\NAS".into()),
             desired_access: 0x30,
@@ -75,6 +76,13 @@ pub(super) fn accounts(all: &mut Seeds) {
         OpenDomainRequest { handle, desired_access: 0x200, sid: Sid::of(5, [21, 1, 2, 3]) }.into(),
         LookupNamesRequest { handle, names: VaryingArray(vec!["ann".into(), "bob".into()]) }.into(),
         QueryInformationUser2Request { handle, class: Enum16(21) }.into(),
+        SetInformationAliasRequest {
+            handle,
+            class: AliasInformation::COMMENT,
+            information: AliasInformation::Comment("writers".into()),
+        }
+        .into(),
+        AddMemberToAliasRequest { handle, sid: Sid::of(5, [21, 1, 2, 3, 1000]) }.into(),
         UnicodeChangePasswordUser2Request {
             server_name: Some("NAS".into()),
             user_name: "ann".into(),

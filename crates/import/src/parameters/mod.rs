@@ -9,8 +9,8 @@ mod synonyms;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-pub(crate) use modules::TIME_MACHINE;
 pub use modules::{Module, module, modules, option};
+pub(crate) use modules::{TIME_MACHINE, TIME_MACHINE_LIMIT};
 
 /// A parameter of smb.conf.
 #[derive(Clone, Copy, Debug)]

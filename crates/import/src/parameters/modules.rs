@@ -128,7 +128,7 @@ const OPTIONS: &[(&str, Answer)] = &[
     ("fruit:encoding", fine_for("names in Netatalk's encoding", &["native"])),
     ("fruit:locking", fine_for("locks of Netatalk", &["none"])),
     ("fruit:time machine", Answer::Carried(TIME_MACHINE)),
-    ("fruit:time machine max size", fine_for("a limit for Time Machine", &["0"])),
+    ("fruit:time machine max size", Answer::Carried(TIME_MACHINE_LIMIT)),
     ("fruit:posix_rename", Answer::NotNeeded("renames of open directories follow the rules of SMB")),
     ("streams_xattr:prefix", fine_for("another prefix than user.DosStream.", &["user.DosStream."])),
     ("streams_xattr:store_stream_type", fine_for("attributes without the type of the stream", &["yes"])),
@@ -145,6 +145,9 @@ const OPTIONS: &[(&str, Answer)] = &[
 
 /// The setting for Time Machine.
 pub(crate) const TIME_MACHINE: &str = "time_machine; Macs find it with mdns = true in [discovery]";
+
+/// The setting for the space that Time Machine gets.
+pub(crate) const TIME_MACHINE_LIMIT: &str = "time_machine_limit; everything in the share counts";
 
 const fn fine_for(missing: &'static str, fine: &'static [&'static str]) -> Answer {
     Answer::NotYet { missing, fine }

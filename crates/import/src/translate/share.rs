@@ -294,16 +294,50 @@ fn time_machine(
     table: &mut Table,
     answers: &mut Answers,
 ) {
-    let Some(option) = section.option(context.config, "fruit:time machine") else { return };
-    let value = Some(&option.value);
-    if !boolean(&option.value.bytes).unwrap_or(false) {
-        answers.not_needed(value, "the default");
+    let limit = section.option(context.config, "fruit:time machine max size").map(|option| &option.value);
+    let value = section.option(context.config, "fruit:time machine").map(|option| &option.value);
+    let is_set = value.is_some_and(|value| boolean(&value.bytes).unwrap_or(false));
+    if !is_set {
+        if value.is_some() {
+            answers.not_needed(value, "the default");
+        }
+        answers.not_needed(limit, "a limit for Time Machine, which the share is not for");
     } else if read_only {
         answers.not_needed(value, "Macs write no backups to a share that is read only");
+        answers.not_needed(limit, "Macs write no backups to a share that is read only");
     } else {
         table.set("time_machine", "true", &source(context.config, value));
         // The line may be for several shares.
         answers.carried(value, parameters::TIME_MACHINE);
+        time_machine_limit(context, limit, table, answers);
+    }
+}
+
+/// A number of bytes, or of kibibytes and so on with a unit behind it; 0 is no limit.
+fn time_machine_limit(
+    context: &Context<'_>,
+    value: Option<&Value>,
+    table: &mut Table,
+    answers: &mut Answers,
+) {
+    let Some(known) = value else { return };
+    let written = String::from_utf8_lossy(&known.bytes);
+    let written = written.trim();
+    let digits = written.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let (number, unit) = (digits.trim().parse::<u64>(), written.get(digits.len()..).unwrap_or_default());
+    let limit = match (number, unit.to_ascii_uppercase().as_str()) {
+        (Ok(0), _) => return answers.not_needed(value, "the default"),
+        // Ours has a unit always.
+        (Ok(bytes), "") => Some(format!("{}K", bytes.div_ceil(1024))),
+        (Ok(number), unit @ ("K" | "M" | "G" | "T" | "P")) => Some(format!("{number}{unit}")),
+        _ => None,
+    };
+    match limit {
+        Some(limit) => {
+            table.set("time_machine_limit", &text::string(&limit), &source(context.config, value));
+            answers.carried(value, parameters::TIME_MACHINE_LIMIT);
+        }
+        None => answers.not_yet(value, "it is not a size such as 500G"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! MS-SAMR, as much of it as listing accounts and changing one's own password takes: on `\PIPE\samr`.
+//! MS-SAMR, as much of it as it takes to list accounts, to change local groups and to change one's own password: on
+//! `\PIPE\samr`.
 //!
 //! A caller connects, asks for the domain of the machine's accounts, opens it and then the accounts in it. The calls
 //! that change a password by its owner's knowledge of the old one need none of that.
@@ -54,6 +55,8 @@ ndr_interface! {
     EnumerateGroups(EnumerateGroupsRequest => EnumerateGroupsResponse),
     /// SamrEnumerateUsersInDomain.
     EnumerateUsers(EnumerateUsersRequest => EnumerateUsersResponse),
+    /// SamrCreateAliasInDomain.
+    CreateAlias(CreateAliasRequest => CreateAliasResponse),
     /// SamrEnumerateAliasesInDomain.
     EnumerateAliases(EnumerateAliasesRequest => EnumerateAliasesResponse),
     /// SamrGetAliasMembership.
@@ -66,6 +69,14 @@ ndr_interface! {
     OpenAlias(OpenAliasRequest => OpenAliasResponse),
     /// SamrQueryInformationAlias.
     QueryInformationAlias(QueryInformationAliasRequest => QueryInformationAliasResponse),
+    /// SamrSetInformationAlias.
+    SetInformationAlias(SetInformationAliasRequest => SetInformationAliasResponse),
+    /// SamrDeleteAlias.
+    DeleteAlias(DeleteAliasRequest => DeleteAliasResponse),
+    /// SamrAddMemberToAlias.
+    AddMemberToAlias(AddMemberToAliasRequest => AddMemberToAliasResponse),
+    /// SamrRemoveMemberFromAlias.
+    RemoveMemberFromAlias(RemoveMemberFromAliasRequest => RemoveMemberFromAliasResponse),
     /// SamrGetMembersInAlias.
     GetMembersInAlias(GetMembersInAliasRequest => GetMembersInAliasResponse),
     /// SamrOpenUser.

@@ -27,6 +27,7 @@ use crate::core::files::host_locks::HostLocks;
 use crate::core::files::notify::Watches;
 use crate::core::files::recycle::Bins;
 use crate::core::files::replay::Creations;
+use crate::core::files::space_limit::UsedSpace;
 use crate::core::files::times::WriteTimes;
 use crate::core::guesses::Guesses;
 use crate::core::handle_logs::HandleLogs;
@@ -92,6 +93,8 @@ pub(crate) struct SharedByFiles {
     pub(crate) creations: Creations,
     /// The sizes of bins.
     pub(crate) bins: Bins,
+    /// The space that shares with a limit use.
+    pub(crate) used_space: UsedSpace,
     /// The logs of opens that outlive the server.
     pub(crate) handle_logs: HandleLogs,
 }

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use client::Administration;
 use control::{NewUser, PasswordChange, Timestamp, User, UserChange, number};
+use serde::Serialize;
 
 use super::{Applet, Family, Help, command_line, logon_times};
 use crate::administration;
@@ -91,7 +92,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     match words.operands.as_slice() {
         [name] if words.has(&DELETE) => {
             let user = administration::run(async { Ok(server.delete_user(name).await?) })?;
-            done(&user, &options, console)
+            done("user", &user, &options, console)
         }
         [name, password] if words.has(&ADD) => {
             let password = given(password, console)?;
@@ -104,7 +105,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                     clean_line(name)
                 ));
             }
-            done(&user, &options, console)
+            done("user", &user, &options, console)
         }
         _ if words.has(&ADD) || words.has(&DELETE) => Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
         [name] if changes => amend(&*server, name, &change, &options, console),
@@ -117,7 +118,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             if changes {
                 amend(&*server, name, &change, &options, console)
             } else {
-                done(&user, &options, console)
+                done("user", &user, &options, console)
             }
         }
         _ => Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
@@ -163,13 +164,27 @@ fn given(password: &str, console: &mut Console) -> Result<String, Failure> {
     if password == "*" { asked(console) } else { Ok(password.to_owned()) }
 }
 
-/// Prints the account in JSON, or that the command has completed.
-fn done(user: &User, options: &Options, console: &mut Console) -> Result<(), Failure> {
+/// Prints the changed account or group in JSON, or that the command has completed.
+pub(super) fn done<T: Serialize>(
+    field: &'static str,
+    changed: &T,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
     if options.json {
-        return console.document("user", user);
+        return console.document(field, changed);
     }
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
+}
+
+/// The lines above a list of names: the title with the name of the server.
+pub(super) fn heading(title: &str, server: &dyn Administration, options: &Options) -> String {
+    let name = options.target.server.clone().unwrap_or_else(|| {
+        administration::run(async { Ok(server.server().await.map(|it| it.name).unwrap_or_default()) })
+            .unwrap_or_default()
+    });
+    format!("\n{}\n\n{RULE}\n", clean_line(&format!(r"{title} \\{name}")))
 }
 
 fn list(server: &dyn Administration, options: &Options, console: &mut Console) -> Result<(), Failure> {
@@ -177,11 +192,7 @@ fn list(server: &dyn Administration, options: &Options, console: &mut Console) -
     if options.json {
         return console.document("users", &users);
     }
-    let name = options.target.server.clone().unwrap_or_else(|| {
-        administration::run(async { Ok(server.server().await.map(|it| it.name).unwrap_or_default()) })
-            .unwrap_or_default()
-    });
-    let mut text = format!("\n{}\n\n{RULE}\n", clean_line(&format!(r"User accounts for \\{name}")));
+    let mut text = heading("User accounts for", server, options);
     for row in users.chunks(NAMES_IN_A_ROW) {
         let names = row.iter().map(|user| pad(&clean_line(&user.name), NAME_WIDTH));
         text.push_str(names.collect::<String>().trim_end());
@@ -220,7 +231,7 @@ fn amend(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let user = administration::run(async { Ok(server.change_user(name, change).await?) })?;
-    done(&user, options, console)
+    done("user", &user, options, console)
 }
 
 fn detail(user: &User) -> String {

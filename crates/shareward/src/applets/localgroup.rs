@@ -1,8 +1,9 @@
 //! `net localgroup`: the server's groups and their members.
 
 use client::Administration;
-use control::{Group, GroupChange, NewGroup, number};
+use control::{GroupChange, NewGroup, number};
 
+use super::accounts::{done, heading};
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli::{self, Options, Switch, Takes};
@@ -41,6 +42,9 @@ one, or changes its members. Grants and roles can name these groups.
                 group stay, and are for nobody
   /COMMENT      the comment of the group
 
+With --server, groups of Samba and Windows, too. Samba adds groups only while
+its winbindd runs; several members are added one after the other there.
+
 A member gains or loses rights of an administrator at once, and those of a
 share at the next connection to it. 'net share NAME /recheck' ends connections
 with more rights.
@@ -68,7 +72,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let server = administration::of(&options.target)?;
     let change = |change: GroupChange, name: &str, console: &mut Console| {
         let group = administration::run(async { Ok(server.change_group(name, &change).await?) });
-        done(&group?, &options, console)
+        done("group", &group?, &options, console)
     };
     match words.operands.as_slice() {
         [] if add || delete || comment.is_some() => Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
@@ -82,11 +86,11 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                 )),
                 _ => Failure::from(error),
             })?;
-            done(&group, &options, console)
+            done("group", &group, &options, console)
         }
         [name] if delete => {
             let group = administration::run(async { Ok(server.delete_group(name).await?) })?;
-            done(&group, &options, console)
+            done("group", &group, &options, console)
         }
         [name] if comment.is_some() => {
             change(GroupChange { comment, ..GroupChange::default() }, name, console)
@@ -103,25 +107,12 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     }
 }
 
-/// Prints the group in JSON, or that the command has completed.
-fn done(group: &Group, options: &Options, console: &mut Console) -> Result<(), Failure> {
-    if options.json {
-        return console.document("group", group);
-    }
-    console.line(&format!("{}\n", messages::COMPLETED));
-    Ok(())
-}
-
 fn list(server: &dyn Administration, options: &Options, console: &mut Console) -> Result<(), Failure> {
     let groups = administration::run(async { Ok(server.groups().await?) })?;
     if options.json {
         return console.document("groups", &groups);
     }
-    let name = options.target.server.clone().unwrap_or_else(|| {
-        administration::run(async { Ok(server.server().await.map(|it| it.name).unwrap_or_default()) })
-            .unwrap_or_default()
-    });
-    let mut text = format!("\n{}\n\n{RULE}\n", clean_line(&format!(r"Aliases for \\{name}")));
+    let mut text = heading("Aliases for", server, options);
     for group in &groups {
         text.push_str(&format!("*{}\n", clean_line(&group.name)));
     }

@@ -275,6 +275,10 @@ impl Backend for GatedBackend {
         self.gate.within(|| self.inner.is_empty_directory(handle))
     }
 
+    fn used_bytes(&self) -> Result<u64> {
+        self.inner.used_bytes()
+    }
+
     fn space(&self, handle: &dyn Handle) -> Result<Space> {
         self.inner.space(handle)
     }

@@ -41,6 +41,7 @@ mod store;
 mod stream;
 mod trial;
 mod tunnel;
+mod used_space;
 mod vetoed;
 mod xattr;
 
@@ -388,6 +389,10 @@ impl Backend for LocalBackend {
 
     fn trim_bin(&self, directory: &RelativePath, limits: &BinLimits) -> Result<Trimmed> {
         bin_limits::trim(&self.root, directory, limits)
+    }
+
+    fn used_bytes(&self) -> Result<u64> {
+        used_space::count(&self.root)
     }
 
     fn space(&self, handle: &dyn Handle) -> Result<Space> {

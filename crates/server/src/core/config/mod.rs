@@ -216,6 +216,8 @@ pub struct ShareSettings {
     pub homes: bool,
     /// True if the share is announced to Macs as a disk for Time Machine.
     pub time_machine: bool,
+    /// The size in bytes of the volume that clients of a share for Time Machine see; `None` for that of its file system.
+    pub time_machine_limit: Option<u64>,
     /// True if the share is in no file and ends with the server (STYPE_TEMPORARY).
     pub temporary: bool,
     /// [`Settings::autodisconnect`] for sessions that are connected to this share; `None` for the server's setting.
@@ -342,6 +344,7 @@ impl ShareSettings {
             history: true,
             homes: false,
             time_machine: false,
+            time_machine_limit: None,
             temporary: false,
             autodisconnect: None,
         }

@@ -65,6 +65,7 @@ pub(super) struct ShareTable {
     #[serde(default)]
     homes: bool,
     time_machine: Option<Spanned<bool>>,
+    time_machine_limit: Option<Spanned<String>>,
 }
 
 /// An entry of `grants`.
@@ -118,13 +119,15 @@ impl Reader<'_> {
             recycle: table.recycle,
         };
         let path = self.share_path(table.path);
+        let time_machine = self.time_machine(table.time_machine, table.read_only);
         Some(ShareSettings {
             files: self.file_settings(keys, unix_identities),
             hosts: self.hosts(table.hosts_allow, table.hosts_deny),
             grants,
             history: table.history.unwrap_or(true),
             homes: table.homes,
-            time_machine: self.time_machine(table.time_machine, table.read_only),
+            time_machine,
+            time_machine_limit: self.time_machine_limit(table.time_machine_limit, time_machine),
             temporary: false,
             caching: caching.unwrap_or_default(),
             autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
@@ -193,6 +196,19 @@ impl Reader<'_> {
         true
     }
 
+    fn time_machine_limit(&mut self, set: Option<Spanned<String>>, time_machine: bool) -> Option<u64> {
+        let set = set?;
+        if !time_machine {
+            self.error(&set, String::from("time_machine_limit needs time_machine = true"));
+        }
+        let bytes = bytes_of(set.get_ref());
+        if bytes.is_none() {
+            let message = "time_machine_limit is a number with K, M, G, T or P, such as \"500G\"";
+            self.error(&set, message.to_owned());
+        }
+        bytes
+    }
+
     /// The path of a share, which may begin with the variable for the user's home directory.
     fn share_path(&mut self, path: Spanned<PathBuf>) -> PathBuf {
         let text = path.get_ref().to_string_lossy();
@@ -203,6 +219,27 @@ impl Reader<'_> {
         if begins_at_home { path.into_inner() } else { self.path(path) }
     }
 }
+
+/// A number of bytes with a unit, which is a power of 1024. Returns `None` for other text, for 0, and for more than
+/// [`MAX_SIZE`].
+fn bytes_of(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "K" | "k" => 1 << 10,
+        "M" | "m" => 1 << 20,
+        "G" | "g" => 1 << 30,
+        "T" | "t" => 1 << 40,
+        "P" | "p" => 1 << 50,
+        _ => return None,
+    };
+    if !number.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| (1..=MAX_SIZE).contains(bytes))
+}
+
+/// The largest size of a volume: an exbibyte, more than a file system has.
+const MAX_SIZE: u64 = 1 << 60;
 
 /// The variable for the home directory of the user.
 const HOME: &str = "%H";
@@ -259,6 +296,39 @@ mod tests {
         assert_eq!(
             read_only,
             ["5:16: time_machine needs a share that is not read_only: Macs write their backups to it"]
+        );
+    }
+
+    #[test]
+    fn limit_for_time_machine_is_a_number_with_a_unit() {
+        let share = |lines: &str| format!("[[share]]\nname = \"a\"\npath = \"/srv\"\n{lines}\n");
+        let limit = |text: &str| {
+            let lines = format!("time_machine = true\ntime_machine_limit = \"{text}\"");
+            read(&share(&lines)).map(|settings| settings.shares[0].time_machine_limit)
+        };
+        assert_eq!(limit("500G").unwrap(), Some(500 << 30));
+        assert_eq!(limit("2t").unwrap(), Some(2 << 40));
+        assert_eq!(limit("1024P").unwrap(), Some(1 << 60));
+        for wrong in [
+            "",
+            "G",
+            "500",
+            "0G",
+            "-1G",
+            "+1G",
+            "1.5T",
+            "500 G",
+            "500GB",
+            "1025P",
+            "99999999999999999999G",
+            "5é",
+        ] {
+            let errors = limit(wrong).unwrap_err();
+            assert!(errors[0].to_string().contains("such as \"500G\""), "{wrong}: {errors:?}");
+        }
+        assert_eq!(
+            errors(&share("time_machine_limit = \"1T\"")),
+            ["4:22: time_machine_limit needs time_machine = true"]
         );
     }
 

@@ -1,5 +1,5 @@
 //! Information about files beyond their opens: locked ranges, locks for local programs, listings, watches, times,
-//! repeated requests, quotas.
+//! repeated requests, quotas, limits of space.
 
 pub(crate) mod host_locks;
 pub(crate) mod listing;
@@ -8,6 +8,7 @@ pub(crate) mod notify;
 pub(crate) mod quota;
 pub(crate) mod recycle;
 pub(crate) mod replay;
+pub(crate) mod space_limit;
 pub(crate) mod times;
 
 /// The path as clients and administrators see it: `\` between components, and the stream after a colon.

@@ -85,7 +85,7 @@ pub(super) fn write(
     }
     let differs = |path: &Path, text: &str| match fs::read(path) {
         // Nobody has changed the configuration that a package installs.
-        Ok(bytes) => bytes != text.as_bytes() && !(path == targets.config && bytes == setup::PACKAGED),
+        Ok(bytes) => bytes != text.as_bytes() && !(path == targets.config && setup::is_packaged(&bytes)),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     };
     let existing: Vec<String> = files

@@ -21,7 +21,7 @@ pub(super) fn check_absent(config: &Path) -> Result<(), Failure> {
     match fs::read(config) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Failure::Plain(format!("cannot read {}: {error}", config.display()))),
-        Ok(bytes) if bytes == setup::PACKAGED => Ok(()),
+        Ok(bytes) if setup::is_packaged(&bytes) => Ok(()),
         Ok(_) => Err(Failure::Plain(format!(
             "{} exists already; nothing was changed\n\nhint: edit it, or use 'shareward net share' and 'shareward user'; --output DIR \
              writes elsewhere",
@@ -188,7 +188,12 @@ const SHARES: &str = "\
 /// The final text: how to start the server, and what clients type.
 fn report(plan: &Plan) -> String {
     let config = &plan.places.config;
-    let mut text = format!("\n{} was written.\n\nStart the server:\n\n", config.display());
+    let mut text = format!("\n{} was written.\n", config.display());
+    if plan.users.is_empty() && !plan.guest && !plan.places.users.exists() {
+        let of = if plan.places.are_own { format!(" --config {}", config.display()) } else { String::new() };
+        let _ = writeln!(text, "\nNobody can use the shares yet. Add a user: shareward user add NAME{of}");
+    }
+    text.push_str("\nStart the server:\n\n");
     let is_service = !plan.places.are_own && setup::is_root();
     let has_unit = UNITS.iter().any(|unit| Path::new(unit).exists());
     let socket = if plan.places.are_own {
@@ -270,12 +275,30 @@ mod tests {
     }
 
     #[test]
+    fn report_says_that_a_user_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut plan = plan(directory.path());
+        assert!(!report(&plan).contains("Nobody"));
+        plan.users.clear();
+        let command = format!("shareward user add NAME --config {}", plan.places.config.display());
+        assert!(report(&plan).contains(&command), "{}", report(&plan));
+        plan.guest = true;
+        assert!(!report(&plan).contains("Nobody"));
+    }
+
+    #[test]
     fn a_configuration_is_never_replaced_but_for_the_packaged_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shareward.toml");
         assert!(check_absent(&path).is_ok());
         fs::write(&path, setup::PACKAGED).unwrap();
         assert!(check_absent(&path).is_ok());
+        let packaged = String::from_utf8_lossy(setup::PACKAGED);
+        // The package of an older version.
+        fs::write(&path, format!("# Older.\n{}", packaged.replace("# ", "#  "))).unwrap();
+        assert!(check_absent(&path).is_ok());
+        fs::write(&path, packaged.replace("administrators = []", "administrators = [\"alice\"]")).unwrap();
+        assert!(check_absent(&path).is_err());
         fs::write(&path, "# Mine.\n").unwrap();
         assert!(matches!(check_absent(&path), Err(Failure::Plain(text)) if text.contains("exists already")));
     }

@@ -22,7 +22,8 @@ pub(super) enum Alias {
 }
 
 impl Alias {
-    fn name(&self) -> &str {
+    /// The name.
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::BuiltIn(alias) => alias.name,
             Self::Own(name) => name,

@@ -1,6 +1,8 @@
-//! MS-SAMR over the operations of administrators: the accounts, and changes of passwords by their users.
+//! MS-SAMR over the operations of administrators: the accounts, the local groups, and changes of passwords by their
+//! users.
 
 mod accounts;
+mod alias_changes;
 mod aliases;
 mod domains;
 mod objects;
@@ -252,6 +254,13 @@ fn answer(
             let information = aliases::information(server, caller, &alias, it.class)?;
             QueryInformationAliasResponse { information: Some(information), status }.into()
         }
+        Request::CreateAlias(_)
+        | Request::SetInformationAlias(_)
+        | Request::DeleteAlias(_)
+        | Request::AddMemberToAlias(_)
+        | Request::RemoveMemberFromAlias(_) => {
+            return alias_changes::change(server, caller, objects, request);
+        }
         Request::GetMembersInAlias(it) => {
             let alias = objects.alias(it.handle, ALIAS_LIST_MEMBERS)?;
             let members = aliases::members(server, caller, &alias)?;
@@ -369,6 +378,18 @@ fn of_error(error: Error) -> NtStatus {
     match error {
         Error::AccessDenied => NtStatus::ACCESS_DENIED,
         Error::NoSuchUser => NtStatus::NO_SUCH_USER,
+        Error::NoSuchGroup => NtStatus::NO_SUCH_ALIAS,
+        Error::GroupExists => NtStatus::ALIAS_EXISTS,
+        Error::UserExists => NtStatus::USER_EXISTS,
+        Error::SpecialGroup => NtStatus::SPECIAL_ACCOUNT,
+        Error::MemberInGroup => NtStatus::MEMBER_IN_ALIAS,
+        Error::MemberNotInGroup => NtStatus::MEMBER_NOT_IN_ALIAS,
+        Error::NoSuchMember => NtStatus::NO_SUCH_MEMBER,
+        Error::InvalidMember => NtStatus::INVALID_MEMBER,
+        Error::InvalidName => NtStatus::INVALID_ACCOUNT_NAME,
+        Error::InvalidParameter => NtStatus::INVALID_PARAMETER,
+        Error::TooMuch => NtStatus::INSUFFICIENT_RESOURCES,
+        Error::NotSupported | Error::ConfigurationNotEditable => NtStatus::NOT_SUPPORTED,
         _ => NtStatus::INTERNAL_ERROR,
     }
 }

@@ -11,12 +11,18 @@ use wire::posix::FsPosixInfo;
 use wire::{Guid, NtStatus};
 
 use crate::core::open::Open;
+use crate::core::server::Server;
 use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome};
 use crate::smb::handlers::put_output;
 
 /// Answers with one class of the file system that the open is in.
-pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut AnswerBuilder) -> Outcome {
+pub(super) fn answer(
+    server: &Server,
+    open: &Open,
+    query: &QueryInfoRequest<'_>,
+    answer: &mut AnswerBuilder,
+) -> Outcome {
     let class = FsInfoClass(query.file_info_class);
     let max = query.output_buffer_length as usize;
     let fit = put_output(answer, |out| match (open.tree().backend(), open.file()) {
@@ -24,24 +30,29 @@ pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut Ans
             Err(NtStatus::INVALID_INFO_CLASS)
         }
         (Some(backend), Some(file)) => {
-            let read_only_share = open.tree().share.settings.read_only;
-            encode(&**backend, &*file.handle, read_only_share, class, out, max)
+            let of = Source { server, open, backend: &**backend, handle: &*file.handle };
+            encode(&of, class, out, max)
         }
         _ => encode_pipes(class, out, max),
     })?;
     super::status(fit)
 }
 
-fn encode(
-    backend: &dyn Backend,
-    handle: &dyn Handle,
-    read_only_share: bool,
-    class: FsInfoClass,
-    out: &mut Vec<u8>,
-    max: usize,
-) -> Result<Fit, NtStatus> {
+/// The open that is asked about, and its file.
+struct Source<'a> {
+    server: &'a Server,
+    open: &'a Open,
+    backend: &'a dyn Backend,
+    handle: &'a dyn Handle,
+}
+
+fn encode(of: &Source<'_>, class: FsInfoClass, out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
+    let Source { server, open, backend, handle } = *of;
     let volume = || backend.volume(handle).or_status();
-    let space = || backend.space(handle).or_status();
+    let space = || {
+        let space = backend.space(handle).or_status()?;
+        Ok::<_, NtStatus>(server.files.used_space.limited(open, space))
+    };
     Ok(match class {
         FsInfoClass::VOLUME => {
             let volume = volume()?;
@@ -89,7 +100,7 @@ fn encode(
         ),
         FsInfoClass::ATTRIBUTE => {
             let volume = volume()?;
-            let read_only = read_only_share || space()?.read_only;
+            let read_only = open.tree().share.settings.read_only || space()?.read_only;
             let capabilities = backend.capabilities_at(handle).or_status()?;
             let info = FsAttributeInfo {
                 attributes: attributes(capabilities, read_only),

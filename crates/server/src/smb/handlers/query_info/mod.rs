@@ -23,7 +23,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     match (query.info_type, open.file()) {
         (InfoType::FILE, Some(file)) => file::answer(request, &open, file, &query, answer),
         (InfoType::FILE, None) => pipe::answer(&open, &query, answer),
-        (InfoType::FILESYSTEM, _) => file_system::answer(&open, &query, answer),
+        (InfoType::FILESYSTEM, _) => file_system::answer(&request.connection.server, &open, &query, answer),
         (InfoType::SECURITY, Some(file)) => security::answer(request, &open, file, &query, answer).await,
         (InfoType::QUOTA, Some(file)) if file.handle.as_any().is::<QuotaFile>() => quota(query.input_buffer),
         // 3.3.5.20.4: other files have no quotas.
