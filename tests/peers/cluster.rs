@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use auth::Credentials;
 use client::smb::{
-    ClientConnection, ClientSession, ClientTree, ConnectOptions, CreateParameters, Error, SharePlace,
+    Break, ClientConnection, ClientSession, ClientTree, ConnectOptions, CreateParameters, Error, SharePlace,
 };
 use tempfile::TempDir;
 use testkit::{Etcd, Output, Setup, Shareward, free_port, need, run};
 use wire::Guid;
 use wire::create_context::{CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2};
-use wire::msg::{GlobalCapabilities, ShareCapabilities};
+use wire::msg::{GlobalCapabilities, OplockBreak, ShareCapabilities};
 use wire::{Dialect, FileId, NtStatus, OplockLevel};
 
 /// The time within which a share is served again: a lease of 3 s, and the rest on a busy machine.
@@ -345,6 +345,37 @@ async fn tree_connect_leads_to_the_owner() {
     let tree = mount::connect(&target, &credentials).await.unwrap_or_else(|error| panic!("{error}"));
     tree.create(&CreateParameters::read_write("from-the-mount")).await.expect("create");
     assert!(cluster.directory().join("from-the-mount").exists());
+}
+
+/// Before a share moves, clients that have no persistent handles write back what they cache.
+#[tokio::test]
+async fn clients_write_back_what_they_cache_before_a_share_moves() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let cluster = Cluster::start(1, 2, "");
+    let first = cluster.owner(None).await;
+    let tree = connect(&cluster.nodes[first]).await.expect("connect");
+    let parameters =
+        CreateParameters { oplock: OplockLevel::BATCH, ..CreateParameters::read_write("cached") };
+    let file = tree.create(&parameters).await.expect("create");
+    assert_eq!(file.created.oplock, OplockLevel::BATCH);
+    let mut breaks = tree.connection().breaks();
+    let client = tokio::spawn(async move {
+        let Some(Break::Oplock(OplockBreak { file_id, oplock_level })) =
+            breaks.next().await.expect("a break")
+        else {
+            panic!("the connection ended without a break");
+        };
+        assert_eq!(file_id, file.id());
+        file.write(0, b"cached".to_vec()).await.expect("write");
+        tree.acknowledge_oplock(file_id, oplock_level).await.expect("acknowledge");
+    });
+    let names = ["a", "b"];
+    cluster.nodes[0].configured(&["cluster", "move", "shared", names[1 - first]]).success();
+    tokio::time::timeout(BACK_MAX, client).await.expect("a break").expect("the client");
+    assert_eq!(cluster.owner(Some(first)).await, 1 - first);
+    assert_eq!(std::fs::read(cluster.directory().join("cached")).unwrap(), b"cached");
 }
 
 /// A node reports the reason for which it does not serve shares of a cluster.

@@ -56,6 +56,13 @@ pub enum Event {
         /// True if the hook reports that the former owner can no longer write.
         done: bool,
     },
+    /// The answer to [`Action::PrepareHandover`].
+    HandoverPrepared {
+        /// The share.
+        share: ShareKey,
+        /// The attempt.
+        attempt: Attempt,
+    },
     /// The answer to [`Action::KeepAlive`].
     KeepAliveAnswered {
         /// The request.
@@ -256,6 +263,14 @@ pub enum Action {
         attempt: Attempt,
         /// The stamp of the owner.
         stamp: Stamp,
+    },
+    /// Prepares a share that is served for another owner, while it is still served: clients write back what they cache.
+    /// Answered by [`Event::HandoverPrepared`], within some seconds; the share may be stopped before.
+    PrepareHandover {
+        /// The share.
+        share: ShareKey,
+        /// The attempt.
+        attempt: Attempt,
     },
     /// Reads all entries below the prefix, linearizable and at one revision.
     Read {

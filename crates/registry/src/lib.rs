@@ -38,6 +38,7 @@ mod durable;
 mod effects;
 mod events;
 mod file;
+mod handover;
 mod holds;
 mod ids;
 mod intervals;

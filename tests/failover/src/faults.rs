@@ -117,6 +117,7 @@ impl Fault {
             Self::DiskFull => world.disk.fill(),
             Self::DiskStuck => world.disk.freeze(),
             Self::Drain { node } => {
+                world.drained.lock().insert(node);
                 world.command(node, &["cluster", "drain", NODES[node]]);
             }
             Self::EtcdApart { member } => {
@@ -151,9 +152,7 @@ impl Fault {
         match self {
             Self::DiskFull => world.disk.empty(),
             Self::DiskStuck => world.disk.thaw(),
-            Self::Drain { node } => {
-                world.command(node, &["cluster", "undrain", NODES[node]]);
-            }
+            Self::Drain { node } => world.undrain(node),
             Self::EtcdApart { member } => others(member).for_each(|it| network.mend(MEMBERS[member], it)),
             Self::EtcdMajority { stays } => {
                 let mut etcd = world.etcd.lock();

@@ -1,6 +1,6 @@
 //! The cluster of a run: three nodes, three members of etcd and the clients' host in one network, and the shared storage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) network: Arc<Network>,
     started: Instant,
     pub(crate) user: User,
+    /// The nodes that a fault drains.
+    pub(crate) drained: Mutex<BTreeSet<usize>>,
     over: AtomicBool,
     findings: Mutex<Vec<String>>,
     told: Mutex<BTreeMap<String, u64>>,
@@ -76,6 +78,7 @@ impl World {
             network,
             started: Instant::now(),
             user,
+            drained: Mutex::default(),
             over: AtomicBool::new(false),
             findings: Mutex::default(),
             told: Mutex::default(),
@@ -146,6 +149,13 @@ impl World {
         self.note_processes();
     }
 
+    /// Ends the drain of a node. It is tried again when the faults are over, because etcd may not answer now.
+    pub(crate) fn undrain(&self, node: usize) {
+        if self.command(node, &["cluster", "undrain", NODES[node]]).status == Some(0) {
+            self.drained.lock().remove(&node);
+        }
+    }
+
     /// The node that owns a share, by etcd.
     pub(crate) fn owner(&self, share: &str) -> Option<usize> {
         let status = self.command(0, &["cluster", "status"]);
@@ -154,14 +164,18 @@ impl World {
         NODES.iter().position(|it| *it == owner)
     }
 
+    /// Waits until all nodes are members, and none is drained.
     pub(crate) fn wait_for_nodes(&self) {
         let started = Instant::now();
-        while self.command(0, &["cluster", "status"]).text().matches("joined").count() < NODES.len() {
+        loop {
+            let drained = self.drained.lock().clone();
+            drained.into_iter().for_each(|node| self.undrain(node));
+            let status = self.command(0, &["cluster", "status"]);
+            if status.text().matches("joined").count() == NODES.len() {
+                return;
+            }
             if started.elapsed() > BACK_MAX {
-                return self.finding(format!(
-                    "not all nodes are members again: {}",
-                    self.command(0, &["cluster", "status"])
-                ));
+                return self.finding(format!("not all nodes are members again: {status}"));
             }
             thread::sleep(Duration::from_millis(100));
         }

@@ -237,6 +237,7 @@ impl Node {
             Event::StorageBusy { share, attempt, holder } => self.storage_busy(&share, attempt, holder),
             Event::StorageFailed { share, attempt, reason } => self.storage_failed(&share, attempt, reason),
             Event::StorageOpened { share, attempt } => self.storage_opened(&share, attempt),
+            Event::HandoverPrepared { share, attempt } => self.handover_prepared(&share, attempt),
             Event::Stopped { share, attempt } => self.stopped(&share, attempt),
             Event::Tick => {}
             Event::TransactionAnswered { request, outcome } => self.transaction_answered(request, outcome),

@@ -96,6 +96,7 @@ impl Node {
     fn leaving_shares(&self) -> usize {
         let is_leaving = |slot: &&Slot| {
             matches!(slot, Slot::Stopping { .. } | Slot::Giving { .. } | Slot::Reclaiming { .. })
+                || slot.is_prepared()
         };
         self.slots.values().filter(is_leaving).count()
     }
@@ -123,7 +124,8 @@ impl Node {
             self.evaluate(&share);
         }
         self.gives_wait = false;
-        let kept = self.serving().next().cloned();
+        let is_kept = |share: &&ShareKey| self.slots.get(*share).is_none_or(|slot| !slot.is_prepared());
+        let kept = self.serving().find(is_kept).cloned();
         if let Some(share) = kept.filter(|_| !self.nobody_reported && self.view.is_draining(self.name())) {
             self.nobody_reported = true;
             self.actions.push(Action::Report(Report::NobodyTakes { share }));
@@ -162,6 +164,10 @@ impl Node {
 
     /// Gives one share away if this node has too many, and nothing else moves.
     fn balance(&mut self) {
+        let is_prepared = |share| self.slots.get(share).is_some_and(Slot::is_prepared);
+        if self.balancing.as_ref().is_some_and(|(share, _)| is_prepared(share)) {
+            return;
+        }
         self.balancing = None;
         if self.leaving_shares() > 0 || self.registered().is_none() {
             return;

@@ -10,6 +10,8 @@
 //!                                        +--------------------------------- Reclaiming
 //! ```
 //!
+//! A share that goes to another node is prepared while it is still served, with its gate open (`Preparation`).
+//!
 //! A transaction without an answer may still be carried out later, and no reading can exclude that. So nothing is
 //! concluded from what etcd has meanwhile: an acquisition is simply tried again, and after a handover the node serves
 //! again only when it has written its owner key once more, after which the handover's condition can never be met.
@@ -38,7 +40,7 @@ pub(super) enum Slot {
     /// A transaction writes the owner key again, above the revision `above`.
     Reclaiming { step: Step, above: Revision },
     /// The share is served.
-    Serving { attempt: Attempt, key: OwnKey, gate: WriteGate },
+    Serving { attempt: Attempt, key: OwnKey, gate: WriteGate, handover: Preparation },
     /// The attempt ends.
     Stopping { attempt: Attempt, after: After },
 }
@@ -64,6 +66,17 @@ pub(super) enum Phase {
     Waiting { until: Moment },
 }
 
+/// The preparation of a share for another owner, while it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preparation {
+    /// It stays, as far as is known.
+    None,
+    /// [`Action::PrepareHandover`] is not answered.
+    Asked,
+    /// It can be stopped.
+    Done,
+}
+
 /// The continuation after an attempt has stopped.
 #[derive(Clone, Debug)]
 pub(super) enum After {
@@ -76,6 +89,11 @@ pub(super) enum After {
 impl Slot {
     pub(super) fn is_stopping(&self) -> bool {
         matches!(self, Self::Stopping { .. })
+    }
+
+    /// True if the share is being prepared for another owner.
+    pub(super) fn is_prepared(&self) -> bool {
+        matches!(self, Self::Serving { handover, .. } if *handover != Preparation::None)
     }
 
     /// The revision that the slot waits for.
@@ -160,15 +178,24 @@ impl Node {
                 self.send_open(share, attempt, key);
                 return;
             }
-            Slot::Serving { attempt, key, gate } => {
+            Slot::Serving { attempt, key, gate, mut handover } => {
                 if own != Some(key) {
                     gate.close();
                     self.stop(share, attempt, StopReason::Lost, After::Nothing);
                     return;
                 }
                 let order = self.order_for(share);
-                if order.is_some() && !self.has_room_to_give() {
+                if order.is_none() {
+                    handover = Preparation::None;
+                } else if !self.has_room_to_give() {
                     self.gives_wait = true;
+                } else if let Some(Some(_)) = &order
+                    && handover != Preparation::Done
+                {
+                    if handover == Preparation::None {
+                        handover = Preparation::Asked;
+                        self.actions.push(Action::PrepareHandover { share: share.clone(), attempt });
+                    }
                 } else if let Some(to) = order {
                     // Balancing asks once: two nodes that both want to give would pass the share to and fro.
                     self.balancing = None;
@@ -177,7 +204,7 @@ impl Node {
                     self.stop(share, attempt, why, After::Give { to });
                     return;
                 }
-                Slot::Serving { attempt, key, gate }
+                Slot::Serving { attempt, key, gate, handover }
             }
             other => other,
         };
@@ -237,9 +264,21 @@ impl Node {
             return;
         };
         self.rests.remove(share);
-        self.slots.insert(share.clone(), Slot::Serving { attempt, key, gate: gate.clone() });
+        let handover = Preparation::None;
+        self.slots.insert(share.clone(), Slot::Serving { attempt, key, gate: gate.clone(), handover });
         self.actions.push(Action::StartServing { share: share.clone(), attempt, gate });
         self.evaluate(share);
+    }
+
+    /// A share can be stopped, if it shall still go to another node.
+    pub(super) fn handover_prepared(&mut self, share: &ShareKey, attempt: Attempt) {
+        if let Some(Slot::Serving { attempt: current, handover, .. }) = self.slots.get_mut(share)
+            && *current == attempt
+            && *handover == Preparation::Asked
+        {
+            *handover = Preparation::Done;
+            self.evaluate(share);
+        }
     }
 
     pub(super) fn storage_ahead(&mut self, share: &ShareKey, attempt: Attempt, found: Generation) {

@@ -207,6 +207,12 @@ impl World<'_> {
                 }
             }
             Action::StopServing { share, attempt, why } => self.stop_serving(process, share, attempt, why),
+            Action::PrepareHandover { share, attempt } => {
+                // Clients that cache something take a while, others none.
+                let delay = if self.random.chance(50) { 0 } else { self.random.between(1_000, 2_000_000) };
+                let event = Event::HandoverPrepared { share, attempt };
+                self.push_after(delay, Item::Deliver { process, event });
+            }
             Action::RunFence { share, attempt, .. } => {
                 self.summary.hooks += 1;
                 let (delay, done) = (self.random.between(100_000, 1_500_000), self.random.chance(80));

@@ -134,6 +134,33 @@ fn a_batch_oplock_is_broken_and_acknowledged() {
     assert_eq!(world.state.poll_timeout(), None);
 }
 
+/// Before a share goes to another server, what its clients cache is called back, once.
+#[test]
+fn share_that_is_handed_over_calls_back_what_clients_cache() {
+    let (mut world, one, two) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::BATCH);
+    let first = world.open(request);
+    let mut read = world.request(two, 2);
+    read.lease = lease(2, R);
+    world.open(read);
+    assert_eq!(world.state.caching_opens("other"), []);
+    let opens = world.state.caching_opens("DATA");
+    assert_eq!(opens, [first.global_id], "read caching has nothing to write back");
+    assert!(!world.state.are_breaking(&opens));
+    let effects = world.state.break_caching(&opens, world.now);
+    assert_eq!(
+        one_break(&effects),
+        BreakKind::Oplock { file_id: first.file_id, level: OplockLevel::LEVEL_II }
+    );
+    assert!(world.state.are_breaking(&opens));
+    assert!(world.state.break_caching(&opens, world.now).breaks.is_empty(), "one notification is sent");
+    let acknowledged =
+        world.state.acknowledge_oplock(one.session, first.file_id, OplockLevel::LEVEL_II, world.now);
+    assert_eq!(acknowledged.0, Ok(OplockLevel::LEVEL_II));
+    assert!(!world.state.are_breaking(&opens));
+    assert_eq!(world.state.caching_opens("data"), []);
+}
+
 #[test]
 fn wrong_oplock_acknowledgments_are_refused() {
     use AcknowledgeOplockError::{NoSuchOpen, NotBreaking};

@@ -222,6 +222,17 @@ impl Server {
         let Some(status) = file.state().late else { return };
         let user = dropped.attached.session().user().map(|user| user.name.clone()).unwrap_or_default();
         let (share, path) = (&*dropped.share, &*dropped.path);
+        // The next owner of the share has the handles that its log keeps, and all bytes that were written; only a delete on
+        // close can be lost.
+        let goes_on = dropped.attached.is_durable() || !file.deletes_on_close();
+        if dropped.attached.tree().is_fenced() && status == NtStatus::NETWORK_NAME_DELETED && goes_on {
+            return tracing::debug!(
+                share,
+                path,
+                user,
+                "a file was closed with its share, which was given up"
+            );
+        }
         match dropped.reason {
             CloseReason::ClientClose => tracing::info!(share, path, user, %status, "a CLOSE failed"),
             reason => tracing::warn!(

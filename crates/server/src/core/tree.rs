@@ -141,6 +141,11 @@ impl Tree {
         self.share.settings.encrypt
     }
 
+    /// True if the share was given up, because another server of the cluster may own it by now.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.files.as_ref().is_some_and(|files| files.is_fenced())
+    }
+
     /// The share's files; `None` for IPC$.
     pub(crate) fn backend(&self) -> Option<&Arc<dyn vfs::Backend>> {
         self.files.as_ref()?.backend()

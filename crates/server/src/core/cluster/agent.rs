@@ -209,6 +209,15 @@ impl Agent {
                 }
                 Err(reason) => drop(events.send(Event::StorageFailed { share, attempt, reason })),
             },
+            Action::PrepareHandover { share, attempt } => {
+                let server = Arc::clone(&self.around.server);
+                // Not a step of the attempt: the share can be stopped meanwhile.
+                let preparing = self.around.runtime.spawn(async move {
+                    server.prepare_handover(share.as_str()).await;
+                    let _ = events.send(Event::HandoverPrepared { share, attempt });
+                });
+                drop(preparing);
+            }
             Action::StopServing { share, attempt, why } => {
                 self.send(&share, attempt, Step::Stop { why });
                 self.attempts.remove(&share);

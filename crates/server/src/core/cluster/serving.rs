@@ -1,6 +1,7 @@
 //! Shares of the cluster among the shares of the server.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Serving;
 use crate::core::handle_logs;
@@ -36,6 +37,29 @@ impl Server {
         Ok(())
     }
 
+    /// Has the clients of a share write back what they cache, before another server gets the share. Persistent opens go to
+    /// the other server with their caching. Clients that do not answer are not waited for beyond [`PREPARE_MAX`].
+    pub(crate) async fn prepare_handover(&self, name: &str) {
+        let opens = self.registry.lock("caching_opens").caching_opens(name);
+        for part in opens.chunks(OPENS_AT_ONCE) {
+            let effects = self.registry.lock("break_caching").break_caching(part, self.now());
+            self.apply(effects);
+        }
+        let begun = Instant::now();
+        for part in opens.chunks(OPENS_AT_ONCE) {
+            while self.registry.lock("are_breaking").are_breaking(part) {
+                if begun.elapsed() > PREPARE_MAX {
+                    let share = name;
+                    return tracing::warn!(
+                        share,
+                        "clients have not written back what they cache before the share goes to another server"
+                    );
+                }
+                tokio::time::sleep(PREPARE_POLL).await;
+            }
+        }
+    }
+
     /// Ends the tree connects of a share that this server gives up. Its gate has closed. The log of its opens stays as it
     /// is, for the next owner.
     pub(crate) fn stop_of_cluster(&self, serving: &Serving) {
@@ -55,3 +79,11 @@ impl Server {
         }
     }
 }
+
+/// The opens for which the registry is locked at once.
+const OPENS_AT_ONCE: usize = 64;
+
+/// A client that has not written back by then has no connection, or too much to write; the others wait for the share.
+const PREPARE_MAX: Duration = Duration::from_secs(3);
+
+const PREPARE_POLL: Duration = Duration::from_millis(3);

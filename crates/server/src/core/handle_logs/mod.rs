@@ -66,6 +66,8 @@ pub(crate) struct OpenLog {
     waits_for_disk: AtomicBool,
     /// True if the last write has failed.
     failed: AtomicBool,
+    /// True if the server does not write it any more, because it stops or does not serve the share any more.
+    is_over: AtomicBool,
 }
 
 impl OpenLog {
@@ -78,12 +80,10 @@ impl OpenLog {
     /// error is the status for the client whose request depends on them.
     pub(crate) async fn commit(self: &Arc<Self>, server: &Arc<Server>) -> Result<(), NtStatus> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        if self.files.is_fenced() {
-            return Err(of_vfs(&vfs::Error::Fenced));
-        }
-        // Another request may have written the changes, with its own.
+        // Another request may have written the changes, with its own. Or they were forgotten when the share was given up, which
+        // is after its gate has closed.
         if !self.is_due(server) {
-            return Ok(());
+            return if self.files.is_fenced() { Err(of_vfs(&vfs::Error::Fenced)) } else { Ok(()) };
         }
         let written = if self.waits_for_disk.load(Ordering::Relaxed) {
             let (this, server) = (Arc::clone(self), Arc::clone(server));
@@ -100,6 +100,10 @@ impl OpenLog {
         written.map_err(|error| match error.kind() {
             // The disk is full, or the log has its greatest length.
             io::ErrorKind::StorageFull => NtStatus::DISK_FULL,
+            // The client comes back, here or at another server, and repeats the request.
+            _ if self.is_over.load(Ordering::Relaxed) || self.files.is_fenced() => {
+                NtStatus::NETWORK_NAME_DELETED
+            }
             _ => of_vfs(&error.into()),
         })
     }
@@ -118,6 +122,10 @@ impl OpenLog {
         let changes = server.registry.lock("log_changes").log_changes(self.id);
         let entries = entries::of_changes(&changes);
         let written = self.files.within_gate(|| log.commit(&entries));
+        // The share was given up meanwhile, and nothing is written any more.
+        if self.is_over.load(Ordering::Relaxed) {
+            return written;
+        }
         let has_failed = written.is_err();
         if self.failed.swap(has_failed, Ordering::Relaxed) != has_failed {
             match &written {
@@ -136,6 +144,7 @@ impl OpenLog {
     fn close(&self, server: &Server) {
         // The error is in the log of the server.
         let _ = self.write(server);
+        self.is_over.store(true, Ordering::Relaxed);
         *self.log.lock() = None;
     }
 
@@ -183,6 +192,7 @@ impl HandleLogs {
         for log in self.all().into_iter().filter(|log| ShareName::new(&log.share) == share) {
             server.registry.lock("remove_log").remove_log(log.id);
             self.leave(log.id);
+            log.is_over.store(true, Ordering::Relaxed);
             log.failed.store(true, Ordering::Relaxed);
             log.bulkhead.call_apart(|| *log.log.lock() = None);
         }

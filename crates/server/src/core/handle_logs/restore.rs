@@ -144,6 +144,7 @@ fn open_log(
         turn: Arc::default(),
         waits_for_disk: (durability == Durability::Power).into(),
         failed: false.into(),
+        is_over: false.into(),
     };
     Ok((Arc::new(log), contents))
 }

@@ -71,7 +71,12 @@ impl<'a> Request<'a> {
         } else {
             id
         };
-        let open = self.session()?.open(id).ok_or(NtStatus::FILE_CLOSED)?;
+        let Some(open) = self.session()?.open(id) else {
+            // Files of a share that was given up are closed before its tree connects end. Clients come back to the next owner
+            // when they hear of the end of the tree connect, while a closed file is the end for them.
+            let is_given_up = self.tree.as_ref().is_some_and(|tree| tree.is_fenced());
+            return Err(if is_given_up { NtStatus::NETWORK_NAME_DELETED } else { NtStatus::FILE_CLOSED });
+        };
         if !Arc::ptr_eq(open.tree(), self.tree()?) {
             return Err(NtStatus::FILE_CLOSED);
         }

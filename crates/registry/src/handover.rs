@@ -1,0 +1,45 @@
+//! A share that goes to another server: what its clients cache is called back while the share is still served.
+
+use wire::{FileGlobalId, LeaseState, ShareName};
+
+use crate::{Effects, Shell, State, Time, cost};
+
+impl<S: Shell> State<S> {
+    /// The opens of a share whose clients cache changes of the file, or handles of it, and that no log keeps: their end
+    /// would take from the clients what they have not written.
+    pub fn caching_opens(&self, share: &str) -> Vec<FileGlobalId> {
+        let Some(share) = self.shares.get(&ShareName::new(share)) else { return Vec::new() };
+        let trees = share.uses.iter().filter_map(|tree| self.trees.get(tree));
+        let opens = trees.flat_map(|tree| tree.opens.iter().copied()).inspect(|_| cost::step());
+        opens.filter(|id| self.caches_without_log(*id)).collect()
+    }
+
+    /// Has the clients of these opens write back what they cache, and close handles that they keep only for caching. No
+    /// request waits for that; [`Self::are_breaking`] tells when it is done.
+    pub fn break_caching(&mut self, opens: &[FileGlobalId], now: Time) -> Effects<S> {
+        let mut effects = Effects::none();
+        for id in opens {
+            cost::step();
+            let holder = self.opens.get(id).and_then(|open| self.holder_of(*id, open));
+            if let Some(holder) = holder {
+                let keep = self.held(holder) & LeaseState::READ;
+                let _ = self.break_holder(holder, keep, now, &mut effects);
+            }
+        }
+        effects
+    }
+
+    /// True if the client of one of these opens has not acknowledged a break.
+    pub fn are_breaking(&self, opens: &[FileGlobalId]) -> bool {
+        opens.iter().inspect(|_| cost::step()).any(|id| {
+            let holder = self.opens.get(id).and_then(|open| self.holder_of(*id, open));
+            holder.is_some_and(|holder| self.is_breaking(holder))
+        })
+    }
+
+    fn caches_without_log(&self, id: FileGlobalId) -> bool {
+        let Some(open) = self.opens.get(&id).filter(|open| open.logged().is_none()) else { return false };
+        let held = self.holder_of(id, open).map_or(LeaseState::NONE, |holder| self.held(holder));
+        held.intersects(LeaseState::WRITE | LeaseState::HANDLE)
+    }
+}
