@@ -4,6 +4,7 @@
 //! that the stream no longer has are counted, and the journal gets a gap with their number. Acts and refused logons have a
 //! queue of their own.
 
+mod entries;
 mod recorder;
 mod words;
 
