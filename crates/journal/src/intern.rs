@@ -1,6 +1,6 @@
 //! The numbers of names: each name is in the file once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use wire::{AccountName, FoldedName};
@@ -16,7 +16,7 @@ pub(crate) struct Interned {
     /// By name.
     persons: HashMap<Box<str>, Vec<KnownPerson>>,
     /// By share.
-    places: HashMap<i64, HashMap<Box<str>, i64>>,
+    places: BTreeMap<i64, HashMap<Box<str>, i64>>,
     count: usize,
 }
 

@@ -75,13 +75,14 @@ pub(crate) fn find(
     Ok(ids)
 }
 
-/// Calls a function with each value of a column of a run that is in a range; one may come several times.
+/// Calls a function with each value of a column of a run that is in a range, as long as it returns true; a value may come
+/// several times.
 pub(crate) fn each_value(
     connection: &Connection,
     (first, last): (i64, i64),
     column: Column,
     (least, most): (i64, i64),
-    mut act: impl FnMut(i64),
+    mut act: impl FnMut(i64) -> bool,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "SELECT list FROM posting WHERE run = ?1 AND part = ?2 AND last >= ?3 ORDER BY last, number",
@@ -89,11 +90,8 @@ pub(crate) fn each_value(
     let mut rows = statement.query(params![last, column as i64, least])?;
     while let Some(row) = rows.next()? {
         for (value, _) in pairs(first, row.get_ref(0)?.as_blob()?) {
-            if value > most {
+            if value > most || (value >= least && !act(value)) {
                 return Ok(());
-            }
-            if value >= least {
-                act(value);
             }
         }
     }
@@ -219,7 +217,8 @@ mod tests {
         let every: Vec<i64> = (0..60_000).collect();
         assert_eq!(find(&connection, run, Column::Person, &every).unwrap().len(), 5_000);
         let mut seen = std::collections::BTreeSet::new();
-        each_value(&connection, run, Column::Person, (2, 27), |it| _ = seen.insert(it)).unwrap();
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [8, 27]);
+        let mut see = |it| seen.insert(it) || it < 27;
+        each_value(&connection, run, Column::Person, (2, 64), &mut see).unwrap();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [8, 27], "it stops when it is told to");
     }
 }

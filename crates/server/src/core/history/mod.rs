@@ -4,6 +4,7 @@
 //! that the stream no longer has are counted, and the journal gets a gap with their number. Acts and refused logons have a
 //! queue of their own.
 
+mod entries;
 mod recorder;
 mod words;
 
@@ -142,10 +143,10 @@ impl History {
         self.recorder.lock().record(server, self);
     }
 
-    /// Records what has happened until now, so that a query finds it; does nothing if the recorder is at work, which may
-    /// hang with its disk. This waits for the disk.
+    /// Records what has happened until now, so that a query finds it; does nothing if the recorder is at work for too long,
+    /// as it hangs with its disk. This waits for the disk.
     pub(crate) fn record_for_query(&self, server: &Server) {
-        if let Some(mut recorder) = self.recorder.try_lock() {
+        if let Some(mut recorder) = self.recorder.try_lock_for(QUERY_PATIENCE) {
             recorder.record_events(server, self);
         }
     }
@@ -160,24 +161,20 @@ pub(crate) async fn keep(server: Arc<Server>) {
         happened.as_mut().enable();
         record(&server).await;
         tokio::select! {
-            () = happened => {}
-            () = server.history.added.notified() => {}
+            () = happened => gather(&server).await,
+            // Acts are not to be lost with a server that is killed, and several come together.
+            () = server.history.added.notified() => tokio::time::sleep(LOOKED_EVERY).await,
             () = tokio::time::sleep(LOOKED_AFTER_EVERY) => {}
         }
-        gather(&server).await;
     }
 }
 
-/// Waits until a batch is worth its transaction: a commit costs as much as some hundred entries. Meanwhile the event
-/// stream keeps what happens.
+/// Waits until a batch is worth its transaction, or an act is added: a commit costs as much as some hundred entries.
+/// Meanwhile the event stream keeps what happens.
 async fn gather(server: &Server) {
     for _ in 0..LOOKS_PER_BATCH {
-        let added = server.history.added.notified();
-        let has_added = tokio::time::timeout(LOOKED_EVERY, added).await.is_ok();
-        if has_added {
-            // Acts are not to be lost with a server that is killed, and several come together.
-            tokio::time::sleep(LOOKED_EVERY).await;
-            return;
+        if tokio::time::timeout(LOOKED_EVERY, server.history.added.notified()).await.is_ok() {
+            return tokio::time::sleep(LOOKED_EVERY).await;
         }
         let last_event = server.registry.lock("last_event").last_event();
         if server.history.waiting(last_event) >= BATCH_EVENTS {
@@ -213,17 +210,21 @@ const WAITING_MAX: usize = 4_096;
 /// The number of waiting events at which a batch is written: a quarter of those that the event stream keeps.
 const BATCH_EVENTS: u64 = 4_096;
 
-/// The interval at which a recorder that gathers a batch looks for the number of waiting events.
-const LOOKED_EVERY: Duration = Duration::from_millis(100);
+/// The interval at which a recorder that gathers a batch looks for the number of waiting events. The event stream keeps those
+/// of some intervals even when 60,000 a second are added.
+const LOOKED_EVERY: Duration = Duration::from_millis(50);
 
 /// The looks after which a batch is written in any case: a second, which is what a server that is killed may lose.
-const LOOKS_PER_BATCH: u32 = 10;
+const LOOKS_PER_BATCH: u32 = 20;
 
 /// The time after which a recorder without events looks for entries that are too old.
 const LOOKED_AFTER_EVERY: Duration = Duration::from_secs(60);
 
 /// The queries at the same time. Each has a connection to the journal, and may read much of it.
 const READERS: usize = 4;
+
+/// The wait of a query for a recorder that is at work, or has just begun and opens the journal.
+const QUERY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The wait for the last records when the server stops.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
