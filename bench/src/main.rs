@@ -57,6 +57,12 @@ fn main() -> ExitCode {
     if options.acceptors {
         return acceptors::main();
     }
+    if options.scrape {
+        return match runtime(&options) {
+            Some(runtime) => scrape::main(&options, &runtime),
+            None => no_threads(),
+        };
+    }
     let in_domain = |case: &cases::Case| options.wants_case(case) && case.in_domain();
     if cases::all().iter().any(in_domain) && Members::given().is_none() {
         match members::run_inside(&arguments) {
@@ -64,13 +70,7 @@ fn main() -> ExitCode {
             None => say("the cases in a domain fail: there can be no domain here"),
         }
     }
-    let Some(runtime) = runtime(&options) else {
-        say("no threads to be had");
-        return ExitCode::FAILURE;
-    };
-    if options.scrape {
-        return scrape::main(&options, &runtime);
-    }
+    let Some(runtime) = runtime(&options) else { return no_threads() };
     let servers = match Servers::start(&options) {
         Ok(servers) => servers,
         Err(reason) => {
@@ -104,6 +104,11 @@ fn main() -> ExitCode {
 
 fn runtime(options: &Options) -> Option<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(options.threads).enable_all().build().ok()
+}
+
+fn no_threads() -> ExitCode {
+    say("no threads to be had");
+    ExitCode::FAILURE
 }
 
 /// Prints a line; ignores that the reader has closed the output.
