@@ -150,6 +150,15 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
     Ok(Servers { servers })
 }
 
+/// The server that the command line names, without its user; `None` without `--server`.
+pub(crate) fn shown_name(target: &ServerTarget) -> Option<String> {
+    let first = named(target.server.as_ref()?).ok()?.into_iter().next()?;
+    Some(match first {
+        AskedFor::Remote(NamedServer { place, .. }) => place.to_string(),
+        AskedFor::Local(LocalName { server, .. }) => server.to_string(),
+    })
+}
+
 /// The logon that the command line asks for, as this user.
 fn wanted<'a>(target: &'a ServerTarget, user: Option<&'a str>) -> Wanted<'a> {
     Wanted {

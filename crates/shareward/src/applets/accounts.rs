@@ -180,7 +180,7 @@ pub(super) fn done<T: Serialize>(
 
 /// The lines above a list of names: the title with the name of the server.
 pub(super) fn heading(title: &str, server: &dyn Administration, options: &Options) -> String {
-    let name = options.target.server.clone().unwrap_or_else(|| {
+    let name = administration::shown_name(&options.target).unwrap_or_else(|| {
         administration::run(async { Ok(server.server().await.map(|it| it.name).unwrap_or_default()) })
             .unwrap_or_default()
     });

@@ -53,8 +53,8 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if options.json && !words.has(&SET) {
         return console.document("clock", &clock);
     }
-    let name = match options.target.server.as_deref() {
-        Some(name) => clean_line(&format!(r"\\{}", name.rsplit('@').next().unwrap_or(name))),
+    let name = match administration::shown_name(&options.target) {
+        Some(name) => clean_line(&format!(r"\\{name}")),
         None => String::from("this computer"),
     };
     console.talk(&format!("Current time at {name} is {}\n\n", local_time(clock.now)));

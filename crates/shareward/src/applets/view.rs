@@ -69,7 +69,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         console.line(&format!("{}\n", messages::NO_ENTRIES));
         return Ok(());
     }
-    let name = options.target.server.as_deref().unwrap_or("localhost");
+    let name = administration::shown_name(&options.target).unwrap_or_else(|| String::from("localhost"));
     console.write(&format!(
         "Shared resources at {}\n\n{}\n\n",
         clean_line(&format!(r"\\{name}")),
