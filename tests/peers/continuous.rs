@@ -516,7 +516,67 @@ async fn full_disk_refuses_new_persistent_handles_and_keeps_the_others() {
     drop(mount);
 }
 
-/// A small file system in memory.
+/// A LOCK that is repeated while the first is on its way to the log waits for it: a server that takes over knows only what
+/// is in the log.
+#[tokio::test]
+async fn repeated_lock_waits_for_the_log() {
+    if !need(&["root", "mkfs.ext4", "fsfreeze"]) {
+        return;
+    }
+    let (disk, scratch) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let mount = Mounted::ext4(&scratch.path().join("image"), disk.path());
+    let setup = Setup {
+        extra_share: String::from("continuous = true"),
+        tree: Some(disk.path().to_owned()),
+        ..Setup::default()
+    };
+    let subject = Subject::Shareward(Shareward::start(&setup));
+    let handle = Handle { create: guid(3), lease: None, persistent: true };
+    let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+    let file = tree.create(&handle.open("file")).await.expect("create");
+    let frozen = Frozen::freeze(disk.path());
+    let within = Duration::from_secs(1);
+    let first = tokio::time::timeout(within, lock(&file, 0, EXCLUSIVE, 0x11)).await;
+    assert!(first.is_err(), "the log cannot be written: {first:?}");
+    tree.connection().disconnect();
+    let deadline = Instant::now() + BACK_MAX;
+    let back = loop {
+        let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+        match tree.create(&handle.reclaim("file", file.id())).await {
+            Ok(back) => break back,
+            // The server has not noticed the lost connection yet.
+            Err(error) => assert!(Instant::now() < deadline, "the open is lost: {error}"),
+        }
+    };
+    let again = tokio::time::timeout(within, lock(&back, 0, EXCLUSIVE, 0x11)).await;
+    assert!(again.is_err(), "the log still cannot be written: {again:?}");
+    drop(frozen);
+    lock(&back, 0, EXCLUSIVE, 0x11).await.expect("a repeated lock");
+    lock(&back, 0, LockFlags::UNLOCK, 0x12).await.expect("it is held");
+    drop(subject);
+    drop(mount);
+}
+
+/// A file system whose changes wait until this is dropped.
+struct Frozen(PathBuf);
+
+impl Frozen {
+    fn freeze(directory: &Path) -> Self {
+        let mut freeze = Process::new("fsfreeze");
+        freeze.arg("-f").arg(directory);
+        run(freeze, b"", Duration::from_secs(30)).success();
+        Self(directory.to_owned())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = Process::new("fsfreeze").arg("-u").arg(&self.0).status();
+    }
+}
+
+/// A small file system in memory or in a file.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -524,6 +584,18 @@ impl Mounted {
         let mut mount = Process::new("mount");
         mount.args(["-t", "tmpfs", "-o", "mode=777,size=4m", "tmpfs"]).arg(directory);
         run(mount, b"", Duration::from_secs(30)).success();
+        Self(directory.to_owned())
+    }
+
+    fn ext4(image: &Path, directory: &Path) -> Self {
+        fs::File::create(image).and_then(|file| file.set_len(32 << 20)).expect("a file");
+        let mut make = Process::new("mkfs.ext4");
+        make.args(["-q", "-F"]).arg(image);
+        run(make, b"", Duration::from_secs(30)).success();
+        let mut mount = Process::new("mount");
+        mount.args(["-o", "loop"]).arg(image).arg(directory);
+        run(mount, b"", Duration::from_secs(30)).success();
+        fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("chmod");
         Self(directory.to_owned())
     }
 }
