@@ -2,17 +2,14 @@
 //! `durable_over_restart`. The server is killed or restarted, and the clients go on.
 
 use std::fs;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command as Process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
 use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, File, Part};
-use testkit::{Setup, Shareward, Subject, User, need, run};
+use testkit::{Setup, Shareward, Subject, User, need};
 use wire::create_context::{
     CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2, LeaseContext, LeaseFlags,
 };
@@ -23,6 +20,7 @@ use wire::{Command, FileId, Guid, LeaseState, NtStatus, OplockLevel};
 
 use crate::reload::reconfigure;
 use crate::scripted::DATA;
+use crate::small_disks::{Frozen, Mounted, fill};
 
 /// The time limit for a client that comes back.
 const BACK_MAX: Duration = Duration::from_secs(30);
@@ -556,60 +554,4 @@ async fn repeated_lock_waits_for_the_log() {
     lock(&back, 0, LockFlags::UNLOCK, 0x12).await.expect("it is held");
     drop(subject);
     drop(mount);
-}
-
-/// A file system whose changes wait until this is dropped.
-struct Frozen(PathBuf);
-
-impl Frozen {
-    fn freeze(directory: &Path) -> Self {
-        let mut freeze = Process::new("fsfreeze");
-        freeze.arg("-f").arg(directory);
-        run(freeze, b"", Duration::from_secs(30)).success();
-        Self(directory.to_owned())
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = Process::new("fsfreeze").arg("-u").arg(&self.0).status();
-    }
-}
-
-/// A small file system in memory or in a file.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn on(directory: &Path) -> Self {
-        let mut mount = Process::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "mode=777,size=4m", "tmpfs"]).arg(directory);
-        run(mount, b"", Duration::from_secs(30)).success();
-        Self(directory.to_owned())
-    }
-
-    fn ext4(image: &Path, directory: &Path) -> Self {
-        fs::File::create(image).and_then(|file| file.set_len(32 << 20)).expect("a file");
-        let mut make = Process::new("mkfs.ext4");
-        make.args(["-q", "-F"]).arg(image);
-        run(make, b"", Duration::from_secs(30)).success();
-        let mut mount = Process::new("mount");
-        mount.args(["-o", "loop"]).arg(image).arg(directory);
-        run(mount, b"", Duration::from_secs(30)).success();
-        fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("chmod");
-        Self(directory.to_owned())
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Process::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-/// Fills a disk to the last block.
-fn fill(filler: &Path) {
-    let mut file = fs::File::create(filler).expect("create");
-    for size in [64 << 10, 4096, 1] {
-        while file.write_all(&vec![1; size]).is_ok() {}
-    }
 }

@@ -165,13 +165,13 @@ impl LockSequences {
 /// A LOCK request, as its sequence number tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockSequence {
-    /// It was executed before.
+    /// The request was executed before.
     Repeated,
-    /// It was executed, and may still be taken back: it is on its way to the log of opens.
+    /// The request was executed, and may still be taken back: it is on its way to the log of opens.
     UnderWay,
-    /// It is new, and its bucket had the number of an earlier one, which is forgotten.
+    /// The request is new, and its bucket had the number of an earlier one, which is forgotten.
     Emptied,
-    /// It is new.
+    /// The request is new.
     New,
 }
 
