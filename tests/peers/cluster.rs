@@ -12,7 +12,7 @@ use client::smb::{
     Break, ClientConnection, ClientSession, ClientTree, ConnectOptions, CreateParameters, Error, SharePlace,
 };
 use tempfile::TempDir;
-use testkit::{Etcd, Output, Setup, Shareward, free_port, need, run};
+use testkit::{Etcd, Output, Setup, Shareward, free_port, need, run, shareward_binary};
 use wire::Guid;
 use wire::create_context::{CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2};
 use wire::msg::{GlobalCapabilities, OplockBreak, ShareCapabilities};
@@ -376,6 +376,41 @@ async fn clients_write_back_what_they_cache_before_a_share_moves() {
     tokio::time::timeout(BACK_MAX, client).await.expect("a break").expect("the client");
     assert_eq!(cluster.owner(Some(first)).await, 1 - first);
     assert_eq!(std::fs::read(cluster.directory().join("cached")).unwrap(), b"cached");
+}
+
+/// One list of all nodes: each entry has its node, an id names its node, and a node that does not answer is named.
+#[tokio::test]
+async fn lists_of_all_nodes_name_the_nodes() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let cluster = Cluster::start(1, 2, "");
+    let (names, first) = (["a", "b"], cluster.owner(None).await);
+    let tree = connect(&cluster.nodes[first]).await.expect("connect");
+    tree.create(&CreateParameters::read_write("listed")).await.expect("create");
+    let nodes = format!("cluster:{}", cluster.nodes[0].config().display());
+    let admin = cluster.nodes[0].setup().user("admin");
+    let asked = |words: &[&str]| {
+        let mut command = std::process::Command::new(shareward_binary());
+        command.args(words).args(["--server", &nodes, "--login", &admin.name]);
+        command.env("SHAREWARD_PASSWORD", &admin.password);
+        run(command, b"", Duration::from_secs(60))
+    };
+    let listed: serde_json::Value =
+        serde_json::from_str(&asked(&["file", "--json"]).success().stdout).unwrap();
+    let open = &listed["files"][0];
+    assert_eq!(open["server"], names[first], "{listed}");
+    let id = format!("{}:{}", names[first], open["id"]);
+    asked(&["file", &id]).success().says("listed");
+    asked(&["file", &format!("c:{}", open["id"])]).failure().says("no server c");
+    asked(&["file", &id, "/close", "/yes"]).success();
+    asked(&["file"]).success().never_says("listed");
+    // It is a member for as long as its lease.
+    cluster.nodes[1 - first].signal("STOP");
+    let partial = asked(&["session"]).failure().text();
+    cluster.nodes[1 - first].signal("CONT");
+    let named = partial.lines().any(|it| it.starts_with(&format!("{}:", names[1 - first])));
+    assert!(named && partial.contains("alice"), "{partial}");
 }
 
 /// A node reports the reason for which it does not serve shares of a cluster.

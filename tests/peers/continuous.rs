@@ -2,17 +2,14 @@
 //! `durable_over_restart`. The server is killed or restarted, and the clients go on.
 
 use std::fs;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command as Process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
 use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, File, Part};
-use testkit::{Setup, Shareward, Subject, User, need, run};
+use testkit::{Setup, Shareward, Subject, User, need};
 use wire::create_context::{
     CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2, LeaseContext, LeaseFlags,
 };
@@ -23,6 +20,7 @@ use wire::{Command, FileId, Guid, LeaseState, NtStatus, OplockLevel};
 
 use crate::reload::reconfigure;
 use crate::scripted::DATA;
+use crate::small_disks::{Frozen, Mounted, fill};
 
 /// The time limit for a client that comes back.
 const BACK_MAX: Duration = Duration::from_secs(30);
@@ -516,28 +514,44 @@ async fn full_disk_refuses_new_persistent_handles_and_keeps_the_others() {
     drop(mount);
 }
 
-/// A small file system in memory.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn on(directory: &Path) -> Self {
-        let mut mount = Process::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "mode=777,size=4m", "tmpfs"]).arg(directory);
-        run(mount, b"", Duration::from_secs(30)).success();
-        Self(directory.to_owned())
+/// A LOCK that is repeated while the first is on its way to the log waits for it: a server that takes over knows only what
+/// is in the log.
+#[tokio::test]
+async fn repeated_lock_waits_for_the_log() {
+    if !need(&["root", "mkfs.ext4", "fsfreeze"]) {
+        return;
     }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Process::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-/// Fills a disk to the last block.
-fn fill(filler: &Path) {
-    let mut file = fs::File::create(filler).expect("create");
-    for size in [64 << 10, 4096, 1] {
-        while file.write_all(&vec![1; size]).is_ok() {}
-    }
+    let (disk, scratch) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let mount = Mounted::ext4(&scratch.path().join("image"), disk.path());
+    let setup = Setup {
+        extra_share: String::from("continuous = true"),
+        tree: Some(disk.path().to_owned()),
+        ..Setup::default()
+    };
+    let subject = Subject::Shareward(Shareward::start(&setup));
+    let handle = Handle { create: guid(3), lease: None, persistent: true };
+    let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+    let file = tree.create(&handle.open("file")).await.expect("create");
+    let frozen = Frozen::freeze(disk.path());
+    let within = Duration::from_secs(1);
+    let first = tokio::time::timeout(within, lock(&file, 0, EXCLUSIVE, 0x11)).await;
+    assert!(first.is_err(), "the log cannot be written: {first:?}");
+    tree.connection().disconnect();
+    let deadline = Instant::now() + BACK_MAX;
+    let back = loop {
+        let tree = connect(&subject, "alice", guid(1)).await.expect("connect");
+        match tree.create(&handle.reclaim("file", file.id())).await {
+            Ok(back) => break back,
+            // The server has not noticed the lost connection yet.
+            Err(error) => assert!(Instant::now() < deadline, "the open is lost: {error}"),
+        }
+    };
+    let again = tokio::time::timeout(within, lock(&back, 0, EXCLUSIVE, 0x11)).await;
+    assert!(again.is_err(), "the log still cannot be written: {again:?}");
+    drop(frozen);
+    lock(&back, 0, EXCLUSIVE, 0x11).await.expect("a repeated lock");
+    lock(&back, 0, LockFlags::UNLOCK, 0x12).await.expect("it is held");
+    drop(subject);
+    drop(mount);
 }

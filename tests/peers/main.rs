@@ -64,6 +64,7 @@ mod scripted;
 mod settings;
 mod share_settings;
 mod shares;
+mod small_disks;
 mod smbclient;
 mod soak;
 mod statuses;

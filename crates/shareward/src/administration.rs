@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use client::{
     Administration, ControlClient, HereClient, LocalServer, NamedServer, Remote, RemoteClient, ServerWord,
 };
 use parking_lot::Mutex;
+use server::cluster_operator::{Operator, Refused};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
@@ -17,16 +19,19 @@ use crate::cli;
 use crate::credentials::{self, Credentials, Protocol, Wanted};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::Console;
+use crate::output::{Console, clean_line};
+use crate::setup;
 
 /// The servers that a command line names, and the credentials for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerTarget {
     /// `--socket`: the control socket of a server on this machine.
     pub(crate) socket: Option<PathBuf>,
-    /// `--server`: other machines, as `[USER@]NAME[:PORT]` or `@FILE`, and servers of other makes on this machine, as
-    /// `samba:`, separated by commas.
+    /// `--server`: other machines, as `[USER@]NAME[:PORT]` or `@FILE`, servers of other makes on this machine, as `samba:`,
+    /// and the nodes of a cluster, as `cluster:`, separated by commas.
     pub(crate) server: Option<String>,
+    /// The only one of these servers that is asked, by its name in lists: that of an id such as `b:17`.
+    pub(crate) only: Option<String>,
     /// `--login`: the user to log on as, as `[DOMAIN\]USER`.
     pub(crate) login: Option<String>,
     /// `--credentials`: a file with user name and password.
@@ -110,7 +115,7 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
     if target.socket.is_some() {
         return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER).into());
     }
-    let asked_for = named(text)?;
+    let asked_for = asked_for(target, text)?;
     // A second reader of standard input; the command's own has read nothing yet. Questions go to standard error,
     // since they are not output of the command.
     let mut console = Console::standard();
@@ -126,13 +131,14 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
         }
     };
     for asked_for in asked_for {
+        let name = asked_for.name();
         let (name, administration): (String, Box<dyn Administration>) = match asked_for {
-            AskedFor::Remote(NamedServer { user, place }) => {
+            AskedFor::Remote(NamedServer { user, place })
+            | AskedFor::Node { server: NamedServer { user, place }, .. } => {
                 let user = user.or_else(|| target.login.clone());
                 let wanted = wanted(target, user.as_deref());
                 let ticket = credentials::ticket(&wanted, place.host(), &mut unreachable, &mut console)?;
                 let credentials = ticket.map_or_else(|| obtain(user, &mut console), Ok)?;
-                let name = place.to_string();
                 let client = RemoteClient::new(place, credentials.logon());
                 OPENED.lock().push(client.remote());
                 (name, Box::new(client))
@@ -142,7 +148,7 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
                 let user = user.or_else(|| target.login.clone());
                 let is_wanted = user.is_some() || target.credentials.is_some();
                 let logon = is_wanted.then(|| obtain(user, &mut console)).transpose()?;
-                (server.to_string(), server.administration(logon.map(|it| it.logon())))
+                (name, server.administration(logon.map(|it| it.logon())))
             }
         };
         servers.push(Server { name: Some(name), administration });
@@ -173,7 +179,7 @@ fn wanted<'a>(target: &'a ServerTarget, user: Option<&'a str>) -> Wanted<'a> {
 /// because the command acts on one object or shows one.
 pub(crate) fn of(target: &ServerTarget) -> Result<Box<dyn Administration>, Failure> {
     if let Some(text) = &target.server
-        && named(text)?.len() > 1
+        && asked_for(target, text)?.len() > 1
     {
         return Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)
             .hint("this command accepts only one server")
@@ -204,7 +210,70 @@ enum AskedFor {
     Remote(NamedServer),
     /// One of another make on this machine.
     Local(LocalName),
+    /// A node of a cluster, by its name there.
+    Node { name: String, server: NamedServer },
 }
+
+impl AskedFor {
+    /// The name in lists.
+    fn name(&self) -> String {
+        match self {
+            Self::Remote(it) => it.place.to_string(),
+            Self::Local(it) => it.server.to_string(),
+            Self::Node { name, .. } => name.clone(),
+        }
+    }
+}
+
+/// The servers of a list, or the only one of them that is asked.
+fn asked_for(target: &ServerTarget, text: &str) -> Result<Vec<AskedFor>, Failure> {
+    let mut all = named(text)?;
+    if let Some(only) = &target.only {
+        all.retain(|it| it.name().eq_ignore_ascii_case(only));
+        if all.is_empty() {
+            return Err(Failure::Plain(format!("--server names no server {only}")));
+        }
+    }
+    Ok(all)
+}
+
+/// The nodes of the cluster of a word `[USER@]cluster:[FILE]`, where the file is the configuration of a node. `None` if it
+/// is another word.
+fn nodes(word: &str) -> Option<Result<Vec<AskedFor>, Failure>> {
+    let (user, config) = match word.split_once("cluster:")? {
+        ("", config) => (None, config),
+        (user, config) => (Some(user.strip_suffix('@').filter(|it| !it.is_empty())?.to_owned()), config),
+    };
+    Some(nodes_of(user.as_ref(), (!config.is_empty()).then_some(config)))
+}
+
+fn nodes_of(user: Option<&String>, config: Option<&str>) -> Result<Vec<AskedFor>, Failure> {
+    let settings = setup::read(&setup::config_path(config))?;
+    // All nodes listen on the same port: clients are led from one to the other without it.
+    let port = settings.listen.first().map_or(SMB_PORT, |it| it.port());
+    let refused = |error: Refused| Failure::Plain(clean_line(&error.to_string()));
+    let operator = Operator::new(settings).map_err(refused)?;
+    let overview = run(async { operator.overview().await.map_err(refused) })?;
+    let members = overview.nodes.into_iter().filter(|it| it.joined);
+    let all = members.map(|node| {
+        let address = node.addresses.first().and_then(|it| it.parse::<IpAddr>().ok());
+        let Some(address) = address else {
+            return Err(Failure::Plain(format!("the node {} has no address", clean_line(&node.name))));
+        };
+        let place = SocketAddr::new(address, port).to_string();
+        let server = remote(&place)?.into_iter().next().ok_or_else(|| not_a_server(&place))?;
+        let server = NamedServer { user: user.cloned(), ..server };
+        Ok(AskedFor::Node { name: node.name, server })
+    });
+    let all = all.collect::<Result<Vec<_>, _>>()?;
+    if all.is_empty() {
+        return Err(Failure::Plain(String::from("no node is a member of the cluster at present")));
+    }
+    Ok(all)
+}
+
+/// The port of SMB over TCP.
+const SMB_PORT: u16 = 445;
 
 /// `[USER@]samba:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,9 +301,10 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 fn named(text: &str) -> Result<Vec<AskedFor>, Failure> {
     let mut all: Vec<AskedFor> = Vec::new();
     for word in words(text) {
-        let found: Vec<AskedFor> = match LocalName::parse(word) {
-            Some(local) => vec![AskedFor::Local(local)],
-            None => remote(word)?.into_iter().map(AskedFor::Remote).collect(),
+        let found: Vec<AskedFor> = match (LocalName::parse(word), nodes(word)) {
+            (Some(local), _) => vec![AskedFor::Local(local)],
+            (None, Some(nodes)) => nodes?,
+            (None, None) => remote(word)?.into_iter().map(AskedFor::Remote).collect(),
         };
         for server in found {
             if !all.contains(&server) {
@@ -320,6 +390,7 @@ mod tests {
         let shown = named.map(|it| match it {
             AskedFor::Remote(it) => format!("{}|{}", it.user.unwrap_or_default(), it.place),
             AskedFor::Local(it) => format!("{}|{}", it.user.unwrap_or_default(), it.server),
+            AskedFor::Node { name, .. } => name,
         });
         shown.collect()
     }

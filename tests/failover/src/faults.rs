@@ -39,7 +39,7 @@ pub(crate) enum Fault {
     NodeClients { node: usize },
     /// A node does not reach one member of etcd, or none.
     NodeEtcd { node: usize, member: Option<usize> },
-    /// What a node sends to etcd is lost, or what it receives from there.
+    /// Everything that a node sends to etcd is lost, or everything that it receives from there.
     NodeEtcdOneWay { node: usize, sends: bool },
     /// A node is stopped and started by its service manager.
     Restart { node: usize },

@@ -1,4 +1,4 @@
-//! What a client saw, in its order, and the checks of it.
+//! The history of a client, as it saw it, and its checks.
 //!
 //! Each client has a file of its own with a ring of slots, and writes a [`Record`] into one slot after the other: with a
 //! number that rises with each slot, and a number that rises with each sending of it. So a slot shows which WRITE was

@@ -36,7 +36,7 @@ pub use figures::{Figures, figures};
 pub use options::Options;
 pub use report::Report;
 
-/// What is missing on this machine for a run. `None` if nothing is.
+/// The programs and rights that a run needs and this machine lacks. `None` if there are none.
 pub fn lacks() -> Option<String> {
     let programs = ["etcd", "etcdctl", "ip", "mkfs.ext4", "fsfreeze"];
     let missing: Vec<_> = programs.into_iter().filter(|name| find(name).is_none()).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// What was done, what clients got, and the findings.
+/// The work of the clients, the answers that they got, and the findings.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub(crate) seed: u64,

@@ -1,4 +1,4 @@
-//! What the clients do: write records into a ring, and increment a number under a lock.
+//! The work of the clients: they write records into a ring, and increment a number under a lock.
 
 use client::smb::{Error, File, Part, write_part};
 use futures_util::future::join_all;

@@ -69,11 +69,11 @@ pub(super) enum Phase {
 /// The preparation of a share for another owner, while it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Preparation {
-    /// It stays, as far as is known.
+    /// The share stays, as far as is known.
     None,
     /// [`Action::PrepareHandover`] is not answered.
     Asked,
-    /// It can be stopped.
+    /// The share can be stopped.
     Done,
 }
 

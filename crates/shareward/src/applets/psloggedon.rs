@@ -127,6 +127,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         credentials: line.value("credentials").map(Into::into),
         password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
         protocol,
+        ..ServerTarget::default()
     };
     let local_only = line.has("l");
     let machines = ask(&target, local_only)?;

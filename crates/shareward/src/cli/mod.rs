@@ -84,6 +84,7 @@ impl Options {
             target: ServerTarget {
                 socket: words.value(&SOCKET).map(PathBuf::from),
                 server: (!servers.is_empty()).then(|| servers.join(",")),
+                only: None,
                 login: words.value(&LOGIN).map(str::to_owned),
                 credentials: words.value(&CREDENTIALS).map(PathBuf::from),
                 password: None,

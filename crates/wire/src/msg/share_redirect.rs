@@ -120,9 +120,9 @@ mod tests {
 
     #[test]
     fn hostile_counts_and_offsets_are_refused() {
-        let mut bytes = Vec::new();
-        ShareRedirect { addresses: vec![IpAddr::from([192, 0, 2, 1])], share: Utf16::default() }
-            .encode(&mut bytes);
+        let (name, mut bytes) = (utf16le("da"), Vec::new());
+        let addresses = vec![IpAddr::from([192, 0, 2, 1])];
+        ShareRedirect { addresses, share: Utf16::new(&name).unwrap() }.encode(&mut bytes);
         for length in 0..bytes.len() {
             assert!(ShareRedirect::decode(&bytes[..length]).is_err(), "{length}");
         }

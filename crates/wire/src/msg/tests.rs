@@ -339,6 +339,13 @@ proptest! {
         contexts in vec((any::<u32>(), vec(any::<u8>(), 0..30)), 0..4),
         (unparsed, flags) in any::<(u16, u32)>(),
         (target, shown) in (text(), text()),
+        addresses in vec(
+            prop_oneof![
+                any::<[u8; 4]>().prop_map(std::net::IpAddr::from),
+                any::<[u8; 16]>().prop_map(std::net::IpAddr::from),
+            ],
+            0..5,
+        ),
     ) {
         let mut data = vec![0; 3];
         let contexts: Vec<_> =
@@ -360,6 +367,11 @@ proptest! {
         for length in 0..data.len() {
             prop_assert!(SymlinkErrorResponse::decode(&data[..length]).is_err());
         }
+
+        let redirect = ShareRedirect { addresses, share: Utf16::new(&target).unwrap() };
+        let mut data = Vec::new();
+        redirect.encode(&mut data);
+        prop_assert_eq!(ShareRedirect::decode(&data), Ok(redirect));
     }
 }
 

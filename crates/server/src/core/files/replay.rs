@@ -92,6 +92,8 @@ impl Drop for Counted {
 #[derive(Debug, Default)]
 pub(crate) struct LockSequences {
     buckets: Option<Box<[Option<u8>; BUCKETS]>>,
+    /// The buckets whose request is on its way to the log of opens, one bit for each.
+    under_way: u64,
 }
 
 impl LockSequences {
@@ -103,6 +105,7 @@ impl LockSequences {
             return LockSequence::New;
         };
         match *last {
+            Some(it) if it == number && self.under_way & (1 << bucket) != 0 => LockSequence::UnderWay,
             Some(it) if it == number => LockSequence::Repeated,
             Some(_) => {
                 *last = None;
@@ -130,13 +133,27 @@ impl LockSequences {
     pub(crate) fn restored(entries: &[(u8, u8)]) -> Self {
         let mut sequences = Self::default();
         for (index, number) in entries {
-            sequences.done(u32::from(*index) << 4 | u32::from(*number & 0xf));
+            sequences.set(u32::from(*index) << 4 | u32::from(*number & 0xf));
         }
         sequences
     }
 
-    /// Records a request that was executed.
+    /// Records a request that was executed, and is under way until [`Self::recorded`].
     pub(crate) fn done(&mut self, lock_sequence: u32) {
+        if let (Some(bucket), _) = split(lock_sequence) {
+            self.under_way |= 1 << bucket;
+        }
+        self.set(lock_sequence);
+    }
+
+    /// Ends the way of a request to the log, whatever its result.
+    pub(crate) fn recorded(&mut self, lock_sequence: u32) {
+        if let (Some(bucket), _) = split(lock_sequence) {
+            self.under_way &= !(1 << bucket);
+        }
+    }
+
+    fn set(&mut self, lock_sequence: u32) {
         let (Some(bucket), number) = split(lock_sequence) else { return };
         let buckets = self.buckets.get_or_insert_with(|| Box::new([None; BUCKETS]));
         if let Some(last) = buckets.get_mut(bucket) {
@@ -148,11 +165,13 @@ impl LockSequences {
 /// A LOCK request, as its sequence number tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockSequence {
-    /// It was executed before.
+    /// The request was executed before.
     Repeated,
-    /// It is new, and its bucket had the number of an earlier one, which is forgotten.
+    /// The request was executed, and may still be taken back: it is on its way to the log of opens.
+    UnderWay,
+    /// The request is new, and its bucket had the number of an earlier one, which is forgotten.
     Emptied,
-    /// It is new.
+    /// The request is new.
     New,
 }
 
@@ -237,6 +256,8 @@ mod tests {
         for index in [1, 64] {
             assert_eq!(sequences.begin(request(index, 3)), LockSequence::New);
             sequences.done(request(index, 3));
+            assert_eq!(sequences.begin(request(index, 3)), LockSequence::UnderWay);
+            sequences.recorded(request(index, 3));
             assert_eq!(sequences.begin(request(index, 3)), LockSequence::Repeated);
             assert_eq!(sequences.begin(request(index, 4)), LockSequence::Emptied);
             assert_eq!(sequences.begin(request(index, 3)), LockSequence::New, "its bucket is empty");

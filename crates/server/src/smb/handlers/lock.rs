@@ -1,5 +1,7 @@
 //! LOCK: MS-SMB2 3.3.5.14.
 
+use std::time::Duration;
+
 use registry::{Effects, LockElement, LockError, LockOutcome, Outcome as WaitOutcome, RequestKey};
 use wire::msg::{GlobalCapabilities, LockFlags, LockRequest, LockResponse};
 use wire::{Dialect, NtStatus};
@@ -9,7 +11,7 @@ use crate::core::effects::SmbShell;
 use crate::core::files::host_locks::{FileLocks, HostFile};
 use crate::core::files::replay::LockSequence;
 use crate::core::limits;
-use crate::core::open::Open;
+use crate::core::open::{Open, OpenFile};
 use crate::core::server::Server;
 use crate::core::waiting::{Ticket, Wake};
 use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
@@ -31,7 +33,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     let is_numbered = has_sequences(request, &open);
     let sequence =
-        if is_numbered { file.state().lock_sequences.begin(lock.lock_sequence) } else { LockSequence::New };
+        if is_numbered { begin(request, &open, file, lock.lock_sequence).await? } else { LockSequence::New };
     if sequence == LockSequence::Repeated {
         let base = answer.base();
         LockResponse.encode(answer.body(), base);
@@ -39,11 +41,10 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     if is_unlock {
         let unlocked = unlock(request, &open, &lock);
-        if unlocked.is_ok() && is_numbered {
-            file.state().lock_sequences.done(lock.lock_sequence);
-        }
+        let recording = (unlocked.is_ok() && is_numbered).then(|| Recording::begin(file, lock.lock_sequence));
         // Elements before a wrong one stay unlocked.
         log(request, &open, &lock).await?;
+        drop(recording);
         unlocked?;
     } else {
         if let Err(status) = take(request, answer, &open, &lock).await {
@@ -54,19 +55,62 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             }
             return Err(status);
         }
-        if is_numbered {
-            file.state().lock_sequences.done(lock.lock_sequence);
-        }
+        let recording = is_numbered.then(|| Recording::begin(file, lock.lock_sequence));
         if let Err(status) = log(request, &open, &lock).await {
             take_back(request, &open, &lock);
             file.state().lock_sequences.forget(lock.lock_sequence);
             return Err(status);
         }
+        drop(recording);
     }
     let base = answer.base();
     LockResponse.encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
 }
+
+/// Compares a request with the earlier ones. One that is repeated waits until the first is in the log that keeps the open:
+/// until then it may be taken back, and a server that takes over would not know it.
+async fn begin(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    number: u32,
+) -> Result<LockSequence, NtStatus> {
+    loop {
+        let sequence = file.state().lock_sequences.begin(number);
+        match sequence {
+            LockSequence::UnderWay => tokio::time::sleep(REPEAT_POLL).await,
+            LockSequence::Repeated => {
+                request.connection.server.commit_open(open).await?;
+                return Ok(sequence);
+            }
+            LockSequence::Emptied | LockSequence::New => return Ok(sequence),
+        }
+    }
+}
+
+/// A numbered request that was executed, on its way to the log until this is dropped.
+struct Recording<'a> {
+    file: &'a OpenFile,
+    number: u32,
+}
+
+impl<'a> Recording<'a> {
+    fn begin(file: &'a OpenFile, number: u32) -> Self {
+        file.state().lock_sequences.done(number);
+        Self { file, number }
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        self.file.state().lock_sequences.recorded(self.number);
+    }
+}
+
+/// Between two looks at a request that is on its way to the log. Only a client that has lost its connection, or its
+/// patience, repeats one that is.
+const REPEAT_POLL: Duration = Duration::from_millis(5);
 
 /// Records the locks of a request, and the sequence number, in the log that keeps the open.
 async fn log(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Result<(), NtStatus> {
@@ -75,7 +119,8 @@ async fn log(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Resu
     }
     let server = &request.connection.server;
     for part in elements(lock).chunks(registry::limits::LOCKS_PER_CALL) {
-        server.registry.lock("log_locks").log_locks(open.file_id(), part);
+        // By the id that stays when the client comes back meanwhile.
+        server.registry.lock("log_locks").log_locks(open.global_id(), part);
     }
     server.commit_open(open).await
 }
@@ -88,8 +133,8 @@ fn take_back(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) {
     let mut all = Effects::none();
     for part in elements(lock).chunks(registry::limits::LOCKS_PER_CALL) {
         let mut registry = server.registry.lock("unlock");
-        all.merge(registry.take_back_locks(open.file_id(), part, server.now()));
-        registry.log_locks(open.file_id(), part);
+        all.merge(registry.take_back_locks(open.global_id(), part, server.now()));
+        registry.log_locks(open.global_id(), part);
         drop(registry);
         if let Some(turn) = turn.as_deref_mut() {
             turn.give_back(open, part);

@@ -8,7 +8,7 @@ use client::Administration;
 use control::{FileQuery, OpenFile, Timestamp};
 
 use super::{Applet, Family, Help};
-use crate::administration::{self, Servers};
+use crate::administration::{self, ServerTarget, Servers};
 use crate::cli::{self, Filter, Format, Options, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::listing::{self, TableForm, gather_now};
@@ -153,7 +153,8 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             return conflict();
         }
         let planned = closing.planned(notice, text).map_err(usage)?;
-        return closing.later(&*administration::of(&options.target)?, file_id(id)?, planned, console);
+        let (target, id) = of_server(&options.target, id)?;
+        return closing.later(&*administration::of(&target)?, id, planned, console);
     }
     match words.operands.as_slice() {
         [] if closes && filter.is_empty() => Err(usage(
@@ -164,8 +165,8 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         [] => list(&administration::all_of(&options.target)?, &filter, watched, &options, format, console),
         [_] if !filter.is_empty() || watched.is_some() => conflict(),
         [id] => {
-            let id = file_id(id)?;
-            let server = administration::of(&options.target)?;
+            let (target, id) = of_server(&options.target, id)?;
+            let server = administration::of(&target)?;
             if closes {
                 closing.one(&*server, id, console)
             } else {
@@ -174,6 +175,16 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         }
         _ => Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
     }
+}
+
+/// The server and the number of an id, which may name the server: `b:17`.
+fn of_server(target: &ServerTarget, text: &str) -> Result<(ServerTarget, u32), Failure> {
+    let mut target = target.clone();
+    let Some((server, id)) = text.rsplit_once(':').filter(|_| target.server.is_some()) else {
+        return Ok((target, file_id(text)?));
+    };
+    target.only = Some(server.to_owned());
+    Ok((target, file_id(id)?))
 }
 
 /// Parses a file id as NET does: an unsigned 32-bit number in decimal.
