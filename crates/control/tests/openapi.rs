@@ -152,6 +152,9 @@ fn answers_fit_their_schemas() {
         holder_computer: Some(String::new()),
         replaced_by: Some(String::new()),
         closed: Some(1),
+        deadline: Some(Timestamp(0)),
+        by: Some(String::new()),
+        text: Some(String::new()),
         ..Event::default()
     };
     fits("Event", &event);
