@@ -316,6 +316,29 @@ fn a_list_that_was_requested_before_an_event_does_not_undo_it() {
     assert_eq!(model.rows().len(), 2, "a later list no longer has the new open");
 }
 
+/// The detail of an open has the close that somebody has announced since the list was read.
+#[test]
+fn announced_close_is_in_the_detail_until_it_is_cancelled() {
+    let mut model = model();
+    let event = |kind: &str, deadline| Event {
+        kind: kind.into(),
+        file_id: Some(10),
+        deadline,
+        text: Some("The disk is replaced.".into()),
+        ..Event::default()
+    };
+    let detail = |model: &Model| {
+        let lines = super::dialog::detail(&super::table::RowKey::File(0, (None, 10)), &model.servers);
+        lines.expect("the open is listed").join("\n")
+    };
+    assert!(!detail(&model).contains("Closes at"));
+    model.update(Input::Event(0, Box::new(event("close_announced", Some(at(600))))), at(6));
+    let shown = detail(&model);
+    assert!(shown.contains("Closes at") && shown.contains(": The disk is replaced."), "{shown}");
+    model.update(Input::Event(0, Box::new(event("close_cancelled", None))), at(7));
+    assert!(!detail(&model).contains("Closes at"));
+}
+
 #[test]
 fn busiest_files_come_first_with_their_rate() {
     let mut model = model();
