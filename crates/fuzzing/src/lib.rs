@@ -3,6 +3,7 @@
 //! Each takes any bytes and panics if a promise is broken: nothing panics, decoded data encodes to the same meaning,
 //! and answers stay within the requested length. libFuzzer calls them from `fuzz_targets/`; [`replay`] and [`smoke`]
 //! call them in ordinary tests.
+#![forbid(unsafe_code)]
 
 mod config;
 mod connection;

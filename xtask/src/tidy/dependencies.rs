@@ -50,6 +50,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("testkit", &[]),
+    // The fuzz targets: a target for each parser of the crates.
+    (
+        "fuzzing",
+        &[
+            "auth",
+            "client",
+            "cluster",
+            "control",
+            "discovery",
+            "domain",
+            "handlelog",
+            "import",
+            "registry",
+            "rpc",
+            "server",
+            "vfs",
+            "wire",
+        ],
+    ),
 ];
 
 /// The crates from crates.io that a pure crate must not use: it has no I/O, no clock and no runtime.
