@@ -158,11 +158,7 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
 
 /// The server that the command line names, without its user; `None` without `--server`.
 pub(crate) fn shown_name(target: &ServerTarget) -> Option<String> {
-    let first = named(target.server.as_ref()?).ok()?.into_iter().next()?;
-    Some(match first {
-        AskedFor::Remote(NamedServer { place, .. }) => place.to_string(),
-        AskedFor::Local(LocalName { server, .. }) => server.to_string(),
-    })
+    named(target.server.as_ref()?).ok()?.first().map(AskedFor::name)
 }
 
 /// The logon that the command line asks for, as this user.

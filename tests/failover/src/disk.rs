@@ -17,7 +17,9 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn mount() -> Self {
-        let scratch = tempfile::Builder::new().prefix("shareward-failover.").tempdir().expect("a directory");
+        unmount_abandoned();
+        let prefix = format!("{PREFIX}{}.", std::process::id());
+        let scratch = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a directory");
         open_to_all(scratch.path());
         let disk = Self { scratch };
         let image = disk.scratch.path().join("image");
@@ -87,6 +89,20 @@ impl Drop for Disk {
         Command::new("umount").arg("-l").arg(self.path()).output().ok();
     }
 }
+
+/// Unmounts the file systems of runs that were killed.
+fn unmount_abandoned() {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for directory in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
+        let process = directory.split_once(PREFIX).and_then(|(_, it)| it.split('.').next());
+        if process.is_some_and(|it| it.parse::<u32>().is_ok() && !Path::new("/proc").join(it).exists()) {
+            Command::new("umount").arg("-l").arg(directory).output().ok();
+        }
+    }
+}
+
+/// The beginning of the names of directories; the process that made them follows.
+const PREFIX: &str = "shareward-failover.";
 
 pub(crate) fn open_to_all(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;

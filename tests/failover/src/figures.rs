@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::client::{Answer, Open};
-use crate::limits::{AGAIN, BACK_MAX};
+use crate::limits::{AGAIN, BACK_MAX, COMMAND_MAX};
 use crate::report::Times;
 use crate::world::{CLIENTS, NODES, SHARES, World};
 
@@ -77,15 +77,17 @@ struct Writes {
     /// The longest pause between two of them.
     longest: Arc<Mutex<Option<Duration>>>,
     over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Writes {
     fn start(world: &Arc<World>) -> Self {
-        let writes = Self { last: Arc::default(), longest: Arc::default(), over: Arc::default() };
+        let mut writes =
+            Self { last: Arc::default(), longest: Arc::default(), over: Arc::default(), thread: None };
         let (last, longest, over) =
             (Arc::clone(&writes.last), Arc::clone(&writes.longest), Arc::clone(&writes.over));
         let world = Arc::clone(world);
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             world.network.enter(CLIENTS);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
@@ -104,6 +106,7 @@ impl Writes {
                 }
             });
         });
+        writes.thread = Some(thread);
         writes
     }
 
@@ -124,5 +127,15 @@ impl Writes {
 impl Drop for Writes {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
+        // The world goes with its last user.
+        end_of(self.thread.take());
+    }
+}
+
+/// Waits for the end of a thread, for a limited time.
+pub(crate) fn end_of(thread: Option<JoinHandle<()>>) {
+    let begun = Instant::now();
+    while thread.as_ref().is_some_and(|it| !it.is_finished()) && begun.elapsed() < COMMAND_MAX {
+        thread::sleep(AGAIN);
     }
 }

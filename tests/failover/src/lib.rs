@@ -21,7 +21,7 @@ mod world;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use testkit::{find, is_root};
@@ -82,6 +82,7 @@ pub fn run(options: &Options) -> Report {
 struct Clients {
     progress: Vec<(String, Arc<AtomicU64>)>,
     done: mpsc::Receiver<Done>,
+    thread: JoinHandle<()>,
 }
 
 /// A client that has ended.
@@ -105,7 +106,7 @@ impl Clients {
             counters.push((share, Counter::new(open(first + 2, COUNTER))));
         }
         let world = Arc::clone(world);
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             world.network.enter(CLIENTS);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
@@ -129,7 +130,7 @@ impl Clients {
                 }
             });
         });
-        Self { progress, done }
+        Self { progress, done, thread }
     }
 
     /// Waits until all clients have done something after this time, and returns how long that took. `None` if one does not
@@ -180,6 +181,7 @@ impl Clients {
                 Err(_) => return world.finding("a client does not end"),
             }
         }
+        figures::end_of(Some(self.thread));
         for share in SHARES {
             let of_share = counters.iter().filter(|(it, ..)| *it == share);
             let histories: Vec<_> =

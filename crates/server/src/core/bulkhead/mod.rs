@@ -222,9 +222,9 @@ enum Waits {
 /// The kind of a request, as far as its calls differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It may change a directory.
+    /// A request that may change a directory.
     Change,
-    /// Its calls seldom wait for those of others.
+    /// A request whose calls seldom wait for those of others.
     Other,
 }
 
