@@ -148,7 +148,7 @@ fn fuzz_corpus() -> Counts {
 fn peers() -> Counts {
     let mut selection = of_package("peers");
     if nextest() {
-        // These tests use a quarter of the processors' time: they wait for answers, deadlines and peers that start.
+        // These tests often wait: for answers, deadlines, and peers that start.
         let threads = std::thread::available_parallelism().map_or(2, |count| count.get()) * 2;
         selection.push(format!("--test-threads={threads}"));
     }
