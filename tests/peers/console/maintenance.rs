@@ -79,6 +79,19 @@ async fn ends_are_shown_with_the_time_left() {
     drop((open, kept, tree));
 }
 
+/// A console with these settings, and the users' connections to the share `data` of its server.
+async fn console_of<const N: usize>(settings: &str, users: [&str; N]) -> (Console, [ClientTree; N]) {
+    let Console { server, address } = console(settings);
+    let subject = Subject::Shareward(server);
+    let mut trees = Vec::new();
+    for user in users {
+        trees.push(scripted::tree(&subject, user, "data").await);
+    }
+    let Subject::Shareward(server) = subject else { unreachable!("it was one above") };
+    let trees = trees.try_into().unwrap_or_else(|_| unreachable!("one for each user"));
+    (Console { server, address }, trees)
+}
+
 /// Opens the detail of the first entry of a list.
 fn detail(browser: &Browser) {
     browser.click("tbody tr[data-key]");
@@ -100,13 +113,8 @@ async fn drains_are_begun_and_ended_by_clicks() {
     if !has_browser() {
         return;
     }
-    let Console { server, address } = console("");
-    let subject = Subject::Shareward(server);
-    let alice = scripted::tree(&subject, "alice", "data").await;
-    let bob = scripted::tree(&subject, "bob", "data").await;
+    let (console, [alice, bob]) = console_of("", ["alice", "bob"]).await;
     let open = alice.create(&CreateParameters::read_write("report.docx")).await.expect("create");
-    let Subject::Shareward(server) = subject else { unreachable!("it was one above") };
-    let console = Console { server, address };
     let browser = Browser::start(1280, 800);
     log_on(&browser, &console, "admin");
     page(&browser, "shares", "Shares");
@@ -187,12 +195,8 @@ async fn close_is_announced_with_a_text_and_happens_then() {
     if !has_browser() {
         return;
     }
-    let Console { server, address } = console("");
-    let subject = Subject::Shareward(server);
-    let alice = scripted::tree(&subject, "alice", "data").await;
+    let (console, [alice]) = console_of("", ["alice"]).await;
     let open = alice.create(&CreateParameters::read_write("report.docx")).await.expect("create");
-    let Subject::Shareward(server) = subject else { unreachable!("it was one above") };
-    let console = Console { server, address };
     let browser = Browser::start(1280, 800);
     log_on(&browser, &console, "admin");
     page(&browser, "files", "Open files");
@@ -234,12 +238,9 @@ async fn role_that_may_only_see_has_no_buttons_and_is_refused() {
     if !has_browser() {
         return;
     }
-    let Console { server, address } = console("\n[[role]]\nallow = \"view\"\nusers = [\"bob\"]\n");
-    let subject = Subject::Shareward(server);
-    let alice = scripted::tree(&subject, "alice", "data").await;
+    let settings = "\n[[role]]\nallow = \"view\"\nusers = [\"bob\"]\n";
+    let (console, [alice]) = console_of(settings, ["alice"]).await;
     let open = alice.create(&CreateParameters::read_write("report.docx")).await.expect("create");
-    let Subject::Shareward(server) = subject else { unreachable!("it was one above") };
-    let console = Console { server, address };
     let browser = Browser::start(1280, 800);
     log_on(&browser, &console, "bob");
     browser.wait_for_text("nav", "Refusals");
