@@ -405,7 +405,7 @@ async fn lists_of_all_nodes_name_the_nodes() {
     asked(&["file", &format!("c:{}", open["id"])]).failure().says("no server c");
     asked(&["file", &id, "/close", "/yes"]).success();
     asked(&["file"]).success().never_says("listed");
-    // It is a member for as long as its lease.
+    // A node that is stopped stays a member until its lease ends.
     cluster.nodes[1 - first].signal("STOP");
     let partial = asked(&["session"]).failure().text();
     cluster.nodes[1 - first].signal("CONT");

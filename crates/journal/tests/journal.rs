@@ -552,7 +552,7 @@ fn a_journal_of_the_first_format_is_read_and_then_continued() {
     assert_eq!(ask("PRAGMA user_version"), 2);
     assert_eq!(ask("SELECT count(*) FROM history_opens"), 3);
     assert_eq!(ask("SELECT count(*) FROM history_sessions"), 1);
-    // It is changed once.
+    // The next start finds the new format and changes nothing.
     let Journal { directory, writer } = journal;
     drop(writer);
     let (_, opened) = Writer::open(directory.path(), START + 2 * HOUR).unwrap();

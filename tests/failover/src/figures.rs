@@ -48,7 +48,7 @@ pub fn figures(runs: usize) -> Figures {
             world.start_again(owner);
         }
         world.wait_for_nodes();
-        // What a node gave away at its death it may get back, by balance.
+        // The policy may give a share back to the node that was killed, so the owner is looked up again.
         let Some(owner) = world.owner(SHARES[0]) else { continue };
         let target = (owner + 1) % NODES.len();
         writes.wait(&world, world.now());

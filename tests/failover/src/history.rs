@@ -75,7 +75,7 @@ pub(crate) fn check_ring(entries: &[Entry]) -> Vec<String> {
         match *entry {
             Entry::Sent(record) => slots.entry(record.slot()).or_default().sent.push(record),
             Entry::Written(record) => {
-                // What was sent before has been executed or never will be. What was sent after is on its way.
+                // The server has executed the earlier records or never will; later ones are on their way.
                 let slot = slots.entry(record.slot()).or_default();
                 slot.sent.retain(|it| it.sending > record.sending);
                 (slot.written, slot.is_flushed) = (Some(record), false);
