@@ -136,7 +136,8 @@ impl<R: Rpc> SrvsClient<R> {
 
     async fn add_to(&self, sam: &Sam, new: &NewGroup) -> Result<(), Error> {
         // Servers would make a second group of the same name, in the other domain.
-        if self.find_group(sam, &new.name).await.is_ok() {
+        let groups = self.all_groups(sam).await?;
+        if groups.iter().any(|group| wire::eq_ignore_case(&group.name, &new.name)) {
             return Err(failure(NtStatus::ALIAS_EXISTS));
         }
         let domain = sam.domains.iter().find(|domain| !domain.is_builtin());

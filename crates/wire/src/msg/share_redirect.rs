@@ -61,19 +61,20 @@ impl<'a> ShareRedirect<'a> {
         out.put_u32(0);
         out.put_u32(wire_u32(addresses.len()));
         for address in addresses {
-            match address {
+            let mut octets = [0; 16];
+            let kind = match address {
                 IpAddr::V4(address) => {
-                    out.put_u32(MOVE_DST_IPADDR_V4);
-                    out.put_u32(0);
-                    out.put_bytes(&address.octets());
-                    out.put_zeros(12);
+                    octets[..4].copy_from_slice(&address.octets());
+                    MOVE_DST_IPADDR_V4
                 }
                 IpAddr::V6(address) => {
-                    out.put_u32(MOVE_DST_IPADDR_V6);
-                    out.put_u32(0);
-                    out.put_bytes(&address.octets());
+                    octets = address.octets();
+                    MOVE_DST_IPADDR_V6
                 }
-            }
+            };
+            out.put_u32(kind);
+            out.put_u32(0);
+            out.put_bytes(&octets);
         }
         out.put_bytes(self.share.as_bytes());
     }
