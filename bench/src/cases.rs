@@ -40,6 +40,16 @@ impl Case {
         matches!(self.load, Load::Quiet(_))
     }
 
+    /// True if it is measured only if it is named.
+    pub(crate) const fn is_extra(&self) -> bool {
+        matches!(self.load, Load::Explorer | Load::Durable { .. })
+    }
+
+    /// True if the servers are those with persistent handles.
+    pub(crate) const fn is_continuous(&self) -> bool {
+        matches!(self.load, Load::Durable { .. })
+    }
+
     /// True if a file system that hangs is needed.
     pub(crate) const fn needs_stuck_disk(&self) -> bool {
         matches!(self.load, Load::Quiet(Disturbance::Stuck))
@@ -66,8 +76,13 @@ pub(crate) enum Load {
     CreateWriteClose,
     /// CREATE, READ and CLOSE of small files, eight files at a time on each connection.
     OpenReadClose { compound: bool },
+    /// As `OpenReadClose` with a lease and a request for a persistent handle, in a share with persistent handles or in
+    /// one without.
+    Durable { persistent: bool },
     /// The large directory, from its CREATE to its CLOSE.
     List,
+    /// A directory as Windows' Explorer opens it.
+    Explorer,
     /// A logon, from the TCP connection to the session.
     Logon,
     /// A logon with a Kerberos ticket that the client has already.
@@ -139,6 +154,12 @@ pub(crate) const fn all() -> &'static [Case] {
         "random-write-4k-32" Plain true "WRITE" Load::Random { writes: true, depth: 32 }, "the same, 32 under way";
         "list" Plain true "entry" Load::List, "a directory of 10,000 entries, 64 KiB at a time";
         "list-sealed" Sealed false "entry" Load::List, "the same, sealed";
+        "explorer" Plain false "folder" Load::Explorer,
+            "a folder of 200 entries as Explorer opens it: attributes, listing, desktop.ini, and 30 files";
+        "durable" Plain false "file" Load::Durable { persistent: false },
+            "open-read-close with a lease and a durable handle";
+        "durable-continuous" Plain false "file" Load::Durable { persistent: true },
+            "the same in a share with persistent handles";
         "logon" Plain true "logon" Load::Logon, "TCP, NEGOTIATE and two SESSION_SETUPs with NTLMv2";
         "logon-kerberos" Plain true "logon" Load::LogonWithTicket,
             "TCP, NEGOTIATE and a SESSION_SETUP with a Kerberos ticket, in a domain";

@@ -71,7 +71,7 @@ pub(crate) fn write_json(outcomes: &[Outcome], options: &Options) -> std::io::Re
         peer: &'a str,
         cases: &'a [Outcome],
     }
-    let path = options.json.clone().unwrap_or_else(default_path);
+    let path = options.json.clone().unwrap_or_else(|| default_path("bench.json"));
     let document = Document {
         rounds: options.rounds,
         seconds: options.load.as_secs_f64(),
@@ -84,11 +84,11 @@ pub(crate) fn write_json(outcomes: &[Outcome], options: &Options) -> std::io::Re
     Ok(path)
 }
 
-/// `target/bench.json`: the running program is in `target/release` or the like.
-fn default_path() -> PathBuf {
+/// A file of the build directory: the running program is in `target/release` or the like.
+pub(crate) fn default_path(name: &str) -> PathBuf {
     let target =
         std::env::current_exe().ok().and_then(|program| Some(program.parent()?.parent()?.to_path_buf()));
-    target.unwrap_or_default().join("bench.json")
+    target.unwrap_or_default().join(name)
 }
 
 fn row(outcome: &Outcome, options: &Options, text: &mut String) {
@@ -278,10 +278,10 @@ fn waits(outcome: &Outcome, name: &str, text: &mut String) {
 
 /// The median and the range of figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
 }
 
 /// The median of the figures, as [`spread`] has it.
@@ -290,7 +290,7 @@ pub(crate) fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// The spread of the figures; those that are not numbers, because the divisor was zero, do not count.
-fn spread(figures: impl Iterator<Item = f64>) -> Option<Spread> {
+pub(crate) fn spread(figures: impl Iterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = figures.filter(|figure| figure.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let (min, max) = (*sorted.first()?, *sorted.last()?);
@@ -299,7 +299,7 @@ fn spread(figures: impl Iterator<Item = f64>) -> Option<Spread> {
 }
 
 /// Three digits that matter.
-fn significant(figure: f64) -> String {
+pub(crate) fn significant(figure: f64) -> String {
     let decimals = match figure.abs() {
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
