@@ -112,6 +112,8 @@ const ROUNDS_MAX: usize = 100;
 const SECONDS_MAX: f64 = 60.0;
 /// The most connections around the quiet client: Samba has a process for each.
 const CLIENTS_MAX: usize = 10_000;
+/// Connections of a load beside them.
+const CLIENTS_BESIDE: usize = 100;
 /// The most connections; each has its own files.
 const CONNECTIONS_MAX: usize = 64;
 /// The longest full load: a week.
@@ -121,6 +123,14 @@ impl Options {
     /// The name of the server to compare with.
     pub(crate) fn peer(&self) -> &'static str {
         if self.against.is_some() { "other binary" } else { "samba" }
+    }
+
+    /// The connections of which each is active now and then: as many as the limit of descriptors, which the servers
+    /// inherit, allows. Our server gives an eighth of it to connections, and some clients come and go beside these.
+    pub(crate) fn clients(&self) -> usize {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        self.clients.min((limit / 8).saturating_sub(CLIENTS_BESIDE))
     }
 
     /// The options, or the text to print instead.

@@ -49,11 +49,12 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
             "\nMilliseconds that a READ of 4 KiB of a quiet client takes, with {} other connections (median of the rounds):\n\n\
              | case | shareward p50 | p99 | p99.9 | {peer} p50 | p99 | p99.9 | goal |\n\
              |---|---:|---:|---:|---:|---:|---:|---|\n{quiet}",
-            options.clients,
+            options.clients(),
         )
         .ok();
     }
     text.push_str(&big_directories(outcomes, peer));
+    text.push_str(&persistent_handles(outcomes, peer));
     if !notes.is_empty() {
         write!(text, "\nWhat failed:\n{notes}\n").ok();
     }
@@ -224,10 +225,7 @@ fn limits(outcomes: &[Outcome]) -> String {
 
 /// The rates in big directories as parts of those in an empty one, or with one entry.
 fn big_directories(outcomes: &[Outcome], peer: &str) -> String {
-    let rate = |name: &str, of: &dyn Fn(&Round) -> Option<Figure>| {
-        let outcome = outcomes.iter().find(|outcome| outcome.name == name)?;
-        Some(spread(outcome.rounds.iter().filter_map(|round| Some(of(round)?.value())))?.median)
-    };
+    let rate = |name: &str, of: &dyn Fn(&Round) -> Option<Figure>| rate(outcomes, name, of);
     let mut text = String::new();
     for Outcome { name, .. } in outcomes.iter().filter(|outcome| outcome.name.starts_with("big-directory-")) {
         let Some((act, size)) = name.rsplit_once('-').filter(|(_, size)| !matches!(*size, "0" | "1")) else {
@@ -251,6 +249,26 @@ fn big_directories(outcomes: &[Outcome], peer: &str) -> String {
         "\nRates in big directories, as parts of those in an empty one:\n\n\
          | operation | entries | shareward | {peer} |\n|---|---:|---:|---:|\n{text}"
     )
+}
+
+/// The median rate of a case.
+fn rate(outcomes: &[Outcome], name: &str, of: &dyn Fn(&Round) -> Option<Figure>) -> Option<f64> {
+    let outcome = outcomes.iter().find(|outcome| outcome.name == name)?;
+    median(outcome.rounds.iter().filter_map(|round| Some(of(round)?.value())))
+}
+
+/// What persistent handles cost each server.
+fn persistent_handles(outcomes: &[Outcome], peer: &str) -> String {
+    let part = |of: &dyn Fn(&Round) -> Option<Figure>| {
+        let part = rate(outcomes, "durable-continuous", of)? / rate(outcomes, "durable", of)?;
+        Some(format!("{part:.3}"))
+    };
+    match (part(&|round| round.shareward), part(&|round| round.peer)) {
+        (Some(ours), Some(peers)) => format!(
+            "\nWith persistent handles, files are opened at this part of the rate without: shareward {ours}, {peer} {peers}.\n"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// The goal for rates in big directories.

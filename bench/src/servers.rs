@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use testkit::{RunAs, Samba, SambaRoot, Setup, Shareward, StuckFs, User, is_root};
 use tokio::sync::Mutex;
 use wire::Dialect;
+use wire::msg::GlobalCapabilities;
 
 use crate::cases::{self, Case};
 use crate::listing::Held;
@@ -335,6 +336,9 @@ impl Target {
             signing_algorithms: vec![SigningAlgorithm::AesGmac, SigningAlgorithm::AesCmac],
             ..ConnectOptions::new()?.dialect(Dialect::SMB311)
         };
+        // As Windows.
+        let capabilities = options.capabilities | GlobalCapabilities::PERSISTENT_HANDLES;
+        let options = ConnectOptions { capabilities, ..options };
         let Some(host) = &self.host else {
             let connection = ClientConnection::connect(self.address, None, options).await?;
             return connection.logon(Credentials::password(who.0, "", who.1)).await;
