@@ -68,8 +68,6 @@ pub(crate) struct Callgrind {
     /// The root of another system; `None` for this one.
     root: Option<PathBuf>,
     files: TempDir,
-    /// Dumps so far.
-    dumps: std::cell::Cell<usize>,
 }
 
 impl Callgrind {
@@ -77,7 +75,7 @@ impl Callgrind {
     pub(crate) fn find(root: Option<&Path>) -> Result<Self, String> {
         let root = root.map(std::path::absolute).transpose().map_err(|error| error.to_string())?;
         let files = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let found = Self { root, files, dumps: 0.into() };
+        let found = Self { root, files };
         let (program, environment) = found.valgrind();
         let version = Command::new(program).arg("--version").envs(environment).output();
         match version.map(|output| output.status.success()) {
@@ -123,12 +121,24 @@ impl Callgrind {
         let result = work.await?;
         tokio::time::sleep(SETTLE).await;
         self.command(pid, "dump", connection).await?;
-        self.dumps.set(self.dumps.get() + 1);
-        let path = self.files.path().join(format!("{OUT}.{}", self.dumps.get()));
-        let text = fs::read_to_string(&path).map_err(Error::Io)?;
-        fs::remove_file(&path).map_err(Error::Io)?;
-        let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
-        Ok((total.ok_or(Error::Unable("callgrind counted nothing"))?, result))
+        Ok((self.total().map_err(Error::Io)?, result))
+    }
+
+    /// The count that callgrind has written, which is removed. Each process numbers its files.
+    fn total(&self) -> io::Result<f64> {
+        for entry in fs::read_dir(self.files.path())? {
+            let path = entry?.path();
+            if !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(OUT_DOT)) {
+                continue;
+            }
+            let text = fs::read_to_string(&path)?;
+            fs::remove_file(&path)?;
+            let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
+            if let Some(total) = total {
+                return Ok(total);
+            }
+        }
+        Err(io::Error::other("callgrind counted nothing"))
     }
 
     /// Gives callgrind a command and lets the server work until it is done.
@@ -164,3 +174,6 @@ impl Callgrind {
 
 /// The name of the files with counts.
 const OUT: &str = "counts";
+
+/// The begin of the names of dumps.
+const OUT_DOT: &[u8] = b"counts.";

@@ -42,7 +42,11 @@ impl Case {
 
     /// True if it is measured only if it is named.
     pub(crate) const fn is_extra(&self) -> bool {
-        matches!(self.load, Load::Explorer | Load::Durable { .. })
+        match self.load {
+            Load::Explorer | Load::Durable { .. } => true,
+            Load::BigDirectory { act, .. } => act.lists(),
+            _ => false,
+        }
     }
 
     /// True if the servers are those with persistent handles.
@@ -236,6 +240,34 @@ pub(crate) const fn all() -> &'static [Case] {
             "CREATE with FILE_DELETE_ON_CLOSE and CLOSE, 100,000 entries";
         "big-directory-delete-1m" Plain false "op" Load::BigDirectory { act: Act::Delete, entries: 1_000_000 },
             "CREATE with FILE_DELETE_ON_CLOSE and CLOSE, 1,000,000 entries";
+        "big-directory-first-1" Plain false "op" Load::BigDirectory { act: Act::ListFirst, entries: 1 },
+            "CREATE of the directory, the first answer of a listing, and CLOSE, one entry";
+        "big-directory-first-1k" Plain false "op" Load::BigDirectory { act: Act::ListFirst, entries: 1_000 },
+            "CREATE of the directory, the first answer of a listing, and CLOSE, 1,000 entries";
+        "big-directory-first-100k" Plain false "op" Load::BigDirectory { act: Act::ListFirst, entries: 100_000 },
+            "CREATE of the directory, the first answer of a listing, and CLOSE, 100,000 entries";
+        "big-directory-first-1m" Plain false "op" Load::BigDirectory { act: Act::ListFirst, entries: 1_000_000 },
+            "CREATE of the directory, the first answer of a listing, and CLOSE, 1,000,000 entries";
+        "big-directory-name-1" Plain false "op" Load::BigDirectory { act: Act::ListName, entries: 1 },
+            "the same with the name of a file as the pattern, one entry";
+        "big-directory-name-1k" Plain false "op" Load::BigDirectory { act: Act::ListName, entries: 1_000 },
+            "the same with the name of a file as the pattern, 1,000 entries";
+        "big-directory-name-100k" Plain false "op" Load::BigDirectory { act: Act::ListName, entries: 100_000 },
+            "the same with the name of a file as the pattern, 100,000 entries";
+        "big-directory-name-1m" Plain false "op" Load::BigDirectory { act: Act::ListName, entries: 1_000_000 },
+            "the same with the name of a file as the pattern, 1,000,000 entries";
+        "big-directory-all-1k" Plain false "entry" Load::BigDirectory { act: Act::ListAll, entries: 1_000 },
+            "a listing of all by one client, 1,000 entries";
+        "big-directory-all-100k" Plain false "entry" Load::BigDirectory { act: Act::ListAll, entries: 100_000 },
+            "a listing of all by one client, 100,000 entries";
+        "big-directory-all-1m" Plain false "entry" Load::BigDirectory { act: Act::ListAll, entries: 1_000_000 },
+            "a listing of all by one client, 1,000,000 entries";
+        "big-directory-pattern-1k" Plain false "entry" Load::BigDirectory { act: Act::ListPattern, entries: 1_000 },
+            "the same with a pattern that one in a hundred matches, 1,000 entries";
+        "big-directory-pattern-100k" Plain false "entry" Load::BigDirectory { act: Act::ListPattern, entries: 100_000 },
+            "the same with a pattern that one in a hundred matches, 100,000 entries";
+        "big-directory-pattern-1m" Plain false "entry" Load::BigDirectory { act: Act::ListPattern, entries: 1_000_000 },
+            "the same with a pattern that one in a hundred matches, 1,000,000 entries";
         "big-directory-cold-1k" Plain false "op" Load::BigDirectory { act: Act::Cold, entries: 1_000 },
             "the first CREATE of a file that does not exist, 1,000 entries";
         "big-directory-cold-100k" Plain false "op" Load::BigDirectory { act: Act::Cold, entries: 100_000 },
