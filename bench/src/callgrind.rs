@@ -33,9 +33,6 @@ const PR_GET_AUXV: u64 = 0x4155_5856;
 /// runs.
 const POKE_EVERY: Duration = Duration::from_millis(5);
 
-/// The time in which the server does what it does later: entries of the history are written after a second.
-const SETTLE: Duration = Duration::from_millis(1_500);
-
 /// Callgrind does a command after this time, or not at all.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
@@ -109,17 +106,19 @@ impl Callgrind {
         Ok(path)
     }
 
-    /// The instructions of the server with this process id during the work. The connection is to the server.
+    /// The instructions of the server with this process id during the work and for the time `settle` after it. The
+    /// connection is to the server.
     pub(crate) async fn count<T>(
         &self,
         pid: u32,
         connection: &ClientConnection,
+        settle: Duration,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<(f64, T), Error> {
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(settle).await;
         self.command(pid, "zero", connection).await?;
         let result = work.await?;
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(settle).await;
         self.command(pid, "dump", connection).await?;
         Ok((self.total().map_err(Error::Io)?, result))
     }

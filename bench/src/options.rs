@@ -126,11 +126,13 @@ impl Options {
     }
 
     /// The connections of which each is active now and then: as many as the limit of descriptors, which the servers
-    /// inherit, allows. Our server gives an eighth of it to connections, and some clients come and go beside these.
+    /// inherit, allows. Our server gives an eighth of it to connections, and keeps a sixteenth of these for administrators;
+    /// some clients come and go beside the crowd.
     pub(crate) fn clients(&self) -> usize {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        self.clients.min((limit / 8).saturating_sub(CLIENTS_BESIDE))
+        let connections = limit / 8;
+        self.clients.min((connections - connections / 16).saturating_sub(CLIENTS_BESIDE))
     }
 
     /// The options, or the text to print instead.
@@ -211,4 +213,26 @@ impl Options {
 fn number(text: &str, min: usize, max: usize) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (min..=max).contains(number));
     number.ok_or_else(|| format!("{text} is not between {min} and {max}\n{USAGE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases;
+
+    fn measured(arguments: &[&str]) -> Vec<&'static str> {
+        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let options = Options::parse(&arguments).unwrap();
+        let wanted = cases::all().iter().filter(|case| options.wants_case(case));
+        wanted.map(|case| case.name).collect()
+    }
+
+    #[test]
+    fn some_cases_are_measured_only_if_they_are_named() {
+        assert!(!measured(&[]).contains(&"explorer"));
+        assert!(!measured(&["--quick"]).contains(&"durable"));
+        assert_eq!(measured(&["--only", "explorer"]), ["explorer"]);
+        assert!(!measured(&["--only", "big-directory"]).contains(&"big-directory-all-1m"));
+        assert!(measured(&["--only", "big-directory", "--million"]).contains(&"big-directory-all-1m"));
+    }
 }
