@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use client::smb::{ClientTree, CreateParameters, Error, File};
-use wire::fscc::{FileInfoClass, named_info::RenameInfo};
+use wire::fscc::{DirectoryEntries, FileInfoClass, named_info::RenameInfo};
 use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoType};
 use wire::{AccessMask, NtStatus, Utf16};
 
@@ -40,8 +40,28 @@ pub(crate) enum Act {
     Rename,
     /// CREATE with FILE_DELETE_ON_CLOSE, and CLOSE.
     Delete,
+    /// CREATE of the directory, the first answer to QUERY_DIRECTORY, and CLOSE.
+    ListFirst,
+    /// As `ListFirst` with the name of one file as the pattern.
+    ListName,
+    /// CREATE of the directory, QUERY_DIRECTORY until there is no more, and CLOSE, by one client.
+    ListAll,
+    /// As `ListAll` with a pattern that one name in a hundred matches.
+    ListPattern,
     /// The first `Miss` in a directory that the server has not used yet.
     Cold,
+}
+
+impl Act {
+    /// True if whole directories are listed, of which a server does a few in a second.
+    pub(crate) const fn lists_all(self) -> bool {
+        matches!(self, Self::ListAll | Self::ListPattern)
+    }
+
+    /// True if directories are listed.
+    pub(crate) const fn lists(self) -> bool {
+        self.lists_all() || matches!(self, Self::ListFirst | Self::ListName)
+    }
 }
 
 /// Requests at the same time on each connection.
@@ -79,7 +99,9 @@ pub(crate) async fn measure(
             let local = (act == Act::CreateMeanwhile).then(|| LocalProgram::start(&directory.path));
             let workers =
                 trees.iter().flat_map(|tree| std::iter::repeat_n(tree.clone(), AT_ONCE)).enumerate();
-            let workers: Vec<_> = workers.map(|(index, tree)| (index, tree, directory.clone())).collect();
+            let at_once = if act.lists_all() { 1 } else { usize::MAX };
+            let workers = workers.take(at_once).map(|(index, tree)| (index, tree, directory.clone()));
+            let workers: Vec<_> = workers.collect();
             let stride = workers.len();
             let figure = timed(target, time, workers, move |(index, tree, directory), until| {
                 work(tree, directory, (act, entries), (index, stride), until)
@@ -135,6 +157,9 @@ async fn work(
                     continue;
                 }
             },
+            Act::ListFirst | Act::ListName | Act::ListAll | Act::ListPattern => {
+                done += list(&tree, &directory.name, act, entries, &existing).await? - 1.0;
+            }
             Act::Delete => {
                 let parameters = CreateParameters {
                     access: AccessMask::DELETE,
@@ -159,6 +184,45 @@ async fn miss(tree: &ClientTree, name: &str) -> Result<(), Error> {
         Err(error) => Err(error),
     }
 }
+
+/// Lists the directory, or its begin, and returns the units: the entries of a whole listing.
+async fn list(
+    tree: &ClientTree,
+    directory: &str,
+    act: Act,
+    entries: usize,
+    name: &str,
+) -> Result<f64, Error> {
+    const CLASS: FileInfoClass = FileInfoClass::ID_BOTH_DIRECTORY;
+    let (pattern, expected) = match act {
+        Act::ListName => (name, 1),
+        Act::ListPattern => (ONE_IN_A_HUNDRED, entries / 100),
+        // With itself and its parent.
+        _ => ("*", entries + 2),
+    };
+    let opened = tree.create(&CreateParameters::directory(directory)).await?;
+    let mut listing = opened.list(CLASS, pattern).bytes(LISTING_BYTES);
+    let mut listed = 0;
+    while let Some(buffer) = listing.next_buffer().await? {
+        listed += DirectoryEntries::new(CLASS, &buffer).into_iter().flatten().flatten().count();
+        if !act.lists_all() {
+            break;
+        }
+    }
+    opened.close().await?;
+    let is_right = if act == Act::ListFirst { listed > 0 } else { listed == expected };
+    match is_right {
+        true if act.lists_all() => Ok(entries as f64),
+        true => Ok(1.0),
+        false => Err(Error::Protocol("a listing is not whole")),
+    }
+}
+
+/// Bytes of a listing that are requested at once.
+const LISTING_BYTES: u32 = 64 << 10;
+
+/// A pattern that one of a hundred names matches.
+const ONE_IN_A_HUNDRED: &str = "*07.txt";
 
 async fn rename(file: &File, to: &str) -> Result<(), Error> {
     let name: Vec<u8> = to.encode_utf16().flat_map(u16::to_le_bytes).collect();

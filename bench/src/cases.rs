@@ -40,6 +40,20 @@ impl Case {
         matches!(self.load, Load::Quiet(_))
     }
 
+    /// True if it is measured only if it is named.
+    pub(crate) const fn is_extra(&self) -> bool {
+        match self.load {
+            Load::Explorer | Load::Durable { .. } => true,
+            Load::BigDirectory { act, .. } => act.lists(),
+            _ => false,
+        }
+    }
+
+    /// True if the servers are those with persistent handles.
+    pub(crate) const fn is_continuous(&self) -> bool {
+        matches!(self.load, Load::Durable { .. })
+    }
+
     /// True if a file system that hangs is needed.
     pub(crate) const fn needs_stuck_disk(&self) -> bool {
         matches!(self.load, Load::Quiet(Disturbance::Stuck))
@@ -66,8 +80,13 @@ pub(crate) enum Load {
     CreateWriteClose,
     /// CREATE, READ and CLOSE of small files, eight files at a time on each connection.
     OpenReadClose { compound: bool },
+    /// As `OpenReadClose` with a lease and a request for a persistent handle, in a share with persistent handles or in
+    /// one without.
+    Durable { persistent: bool },
     /// The large directory, from its CREATE to its CLOSE.
     List,
+    /// A directory as Windows' Explorer opens it.
+    Explorer,
     /// A logon, from the TCP connection to the session.
     Logon,
     /// A logon with a Kerberos ticket that the client has already.
@@ -139,6 +158,12 @@ pub(crate) const fn all() -> &'static [Case] {
         "random-write-4k-32" Plain true "WRITE" Load::Random { writes: true, depth: 32 }, "the same, 32 under way";
         "list" Plain true "entry" Load::List, "a directory of 10,000 entries, 64 KiB at a time";
         "list-sealed" Sealed false "entry" Load::List, "the same, sealed";
+        "explorer" Plain false "folder" Load::Explorer,
+            "a folder of 200 entries as Explorer opens it: attributes, listing, desktop.ini, and 30 files";
+        "durable" Plain false "file" Load::Durable { persistent: false },
+            "open-read-close with a lease and a durable handle";
+        "durable-continuous" Plain false "file" Load::Durable { persistent: true },
+            "the same in a share with persistent handles";
         "logon" Plain true "logon" Load::Logon, "TCP, NEGOTIATE and two SESSION_SETUPs with NTLMv2";
         "logon-kerberos" Plain true "logon" Load::LogonWithTicket,
             "TCP, NEGOTIATE and a SESSION_SETUP with a Kerberos ticket, in a domain";
@@ -215,6 +240,34 @@ pub(crate) const fn all() -> &'static [Case] {
             "CREATE with FILE_DELETE_ON_CLOSE and CLOSE, 100,000 entries";
         "big-directory-delete-1m" Plain false "op" Load::BigDirectory { act: Act::Delete, entries: 1_000_000 },
             "CREATE with FILE_DELETE_ON_CLOSE and CLOSE, 1,000,000 entries";
+        "big-directory-first-1" Plain false "op" Load::BigDirectory { act: Act::ListFirst, entries: 1 },
+            "CREATE of the directory, the first answer of a listing, and CLOSE, one entry";
+        "big-directory-first-1k" Plain false "op" Load::BigDirectory { act: Act::ListFirst, entries: 1_000 },
+            "CREATE of the directory, the first answer of a listing, and CLOSE, 1,000 entries";
+        "big-directory-first-100k" Plain false "op" Load::BigDirectory { act: Act::ListFirst, entries: 100_000 },
+            "CREATE of the directory, the first answer of a listing, and CLOSE, 100,000 entries";
+        "big-directory-first-1m" Plain false "op" Load::BigDirectory { act: Act::ListFirst, entries: 1_000_000 },
+            "CREATE of the directory, the first answer of a listing, and CLOSE, 1,000,000 entries";
+        "big-directory-name-1" Plain false "op" Load::BigDirectory { act: Act::ListName, entries: 1 },
+            "the same with the name of a file as the pattern, one entry";
+        "big-directory-name-1k" Plain false "op" Load::BigDirectory { act: Act::ListName, entries: 1_000 },
+            "the same with the name of a file as the pattern, 1,000 entries";
+        "big-directory-name-100k" Plain false "op" Load::BigDirectory { act: Act::ListName, entries: 100_000 },
+            "the same with the name of a file as the pattern, 100,000 entries";
+        "big-directory-name-1m" Plain false "op" Load::BigDirectory { act: Act::ListName, entries: 1_000_000 },
+            "the same with the name of a file as the pattern, 1,000,000 entries";
+        "big-directory-all-1k" Plain false "entry" Load::BigDirectory { act: Act::ListAll, entries: 1_000 },
+            "a listing of all by one client, 1,000 entries";
+        "big-directory-all-100k" Plain false "entry" Load::BigDirectory { act: Act::ListAll, entries: 100_000 },
+            "a listing of all by one client, 100,000 entries";
+        "big-directory-all-1m" Plain false "entry" Load::BigDirectory { act: Act::ListAll, entries: 1_000_000 },
+            "a listing of all by one client, 1,000,000 entries";
+        "big-directory-pattern-1k" Plain false "entry" Load::BigDirectory { act: Act::ListPattern, entries: 1_000 },
+            "the same with a pattern that one in a hundred matches, 1,000 entries";
+        "big-directory-pattern-100k" Plain false "entry" Load::BigDirectory { act: Act::ListPattern, entries: 100_000 },
+            "the same with a pattern that one in a hundred matches, 100,000 entries";
+        "big-directory-pattern-1m" Plain false "entry" Load::BigDirectory { act: Act::ListPattern, entries: 1_000_000 },
+            "the same with a pattern that one in a hundred matches, 1,000,000 entries";
         "big-directory-cold-1k" Plain false "op" Load::BigDirectory { act: Act::Cold, entries: 1_000 },
             "the first CREATE of a file that does not exist, 1,000 entries";
         "big-directory-cold-100k" Plain false "op" Load::BigDirectory { act: Act::Cold, entries: 100_000 },

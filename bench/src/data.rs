@@ -24,7 +24,7 @@ pub(crate) const MANY_FILES: usize = 10_000;
 pub(crate) fn make(parent: &Path, connections: usize) -> std::io::Result<TempDir> {
     let root = tempfile::Builder::new().prefix("shareward-bench.").tempdir_in(parent)?;
     open_to_all(root.path(), 0o777)?;
-    for directory in ["small", "many", "new", STUCK_DIRECTORY] {
+    for directory in ["small", "many", "new", FOLDER, STUCK_DIRECTORY] {
         fs::create_dir(root.path().join(directory))?;
         open_to_all(&root.path().join(directory), 0o777)?;
     }
@@ -33,21 +33,46 @@ pub(crate) fn make(parent: &Path, connections: usize) -> std::io::Result<TempDir
             large(&root.path().join(name))?;
         }
     }
-    let content: Vec<u8> = (0..SMALL_BYTES).map(|byte| byte.to_le_bytes()[0]).collect();
-    for index in 0..SMALL_FILES {
-        let path = root.path().join("small").join(small_leaf(index));
-        fs::write(&path, &content)?;
-        open_to_all(&path, 0o666)?;
-    }
+    let content = small_content();
+    small_files(&root.path().join("small"))?;
     for index in 0..MANY_FILES {
         let path = root.path().join("many").join(many_leaf(index));
         File::create(&path)?;
+        open_to_all(&path, 0o666)?;
+    }
+    for index in 0..FOLDER_FILES {
+        let path = root.path().join(FOLDER).join(folder_leaf(index));
+        fs::write(&path, &content)?;
         open_to_all(&path, 0o666)?;
     }
     let lease = root.path().join(LEASE_NAME);
     File::create(&lease)?;
     open_to_all(&lease, 0o666)?;
     Ok(root)
+}
+
+/// Makes the small files in a directory.
+pub(crate) fn small_files(directory: &Path) -> std::io::Result<()> {
+    let content = small_content();
+    for index in 0..SMALL_FILES {
+        let path = directory.join(small_leaf(index));
+        fs::write(&path, &content)?;
+        open_to_all(&path, 0o666)?;
+    }
+    Ok(())
+}
+
+fn small_content() -> Vec<u8> {
+    (0..SMALL_BYTES).map(|byte| byte.to_le_bytes()[0]).collect()
+}
+
+/// The directory that Explorer opens, and its files.
+pub(crate) const FOLDER: &str = "folder";
+pub(crate) const FOLDER_FILES: usize = 200;
+
+/// A file of the directory that Explorer opens.
+pub(crate) fn folder_leaf(index: usize) -> String {
+    format!("A report of the year {index:03}.docx")
 }
 
 /// The directory on which a file system that hangs is mounted, and a file there.
@@ -118,6 +143,6 @@ fn large(path: &Path) -> std::io::Result<()> {
     open_to_all(path, 0o666)
 }
 
-fn open_to_all(path: &Path, mode: u32) -> std::io::Result<()> {
+pub(crate) fn open_to_all(path: &Path, mode: u32) -> std::io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }

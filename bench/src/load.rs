@@ -24,10 +24,10 @@ use crate::data;
 use crate::measure::{Figure, stopwatch};
 use crate::options::Options;
 use crate::servers::Target;
-use crate::{big_directory, listing, memory};
+use crate::{big_directory, continuous, explorer, listing, memory};
 
 /// Files opened at the same time on one connection.
-const FILES_AT_ONCE: usize = 8;
+pub(crate) const FILES_AT_ONCE: usize = 8;
 
 /// The requests in flight while ten thousand files are opened and closed.
 const OPENS_AT_ONCE: usize = 64;
@@ -77,6 +77,13 @@ pub(crate) async fn run(
             logoff(trees.iter().map(ClientTree::session)).await?;
             Ok(figure)
         }
+        Load::Explorer => {
+            let trees = trees(case, target, options).await?;
+            let figure = timed(target, time, trees.clone(), explorer::open_folders).await?;
+            logoff(trees.iter().map(ClientTree::session)).await?;
+            Ok(figure)
+        }
+        Load::Durable { persistent } => continuous::measure(case, target, options, time, persistent).await,
         Load::Logon | Load::LogonWithTicket => {
             let workers = vec![(target.clone(), case.protection); options.connections];
             timed(target, time, workers, |(target, protection), until| async move {

@@ -8,11 +8,17 @@
 
 mod acceptors;
 mod big_directory;
+mod callgrind;
 mod cases;
 mod chart;
 mod compare;
+mod continuous;
 mod data;
+mod explorer;
+mod full_load;
 mod history;
+mod instructions;
+mod kernel;
 mod listing;
 mod load;
 mod measure;
@@ -25,12 +31,15 @@ mod quiet;
 mod report;
 mod scrape;
 mod servers;
+mod start;
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::members::Members;
-use crate::options::Options;
+use crate::options::{Mode, Options};
 use crate::servers::Servers;
 
 fn main() -> ExitCode {
@@ -40,6 +49,11 @@ fn main() -> ExitCode {
     {
         return physical::serve(tree.as_ref());
     }
+    if let Some((first, command)) = arguments.split_first()
+        && first == callgrind::WITHOUT_AUXILIARY_VECTOR
+    {
+        return callgrind::run(command);
+    }
     let options = match Options::parse(&arguments) {
         Ok(options) => options,
         Err(usage) => {
@@ -47,39 +61,45 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if options.list {
-        cases::all().iter().for_each(|case| say(&format!("{:<28} {}", case.name, case.what)));
-        return ExitCode::SUCCESS;
+    let with_runtime = |main: fn(&Options, &Runtime) -> ExitCode| match runtime(&options) {
+        Some(runtime) => main(&options, &runtime),
+        None => no_threads(),
+    };
+    match options.mode {
+        Mode::Cases => cases(&options, &arguments),
+        Mode::List => {
+            cases::all().iter().for_each(|case| say(&format!("{:<28} {}", case.name, case.what)));
+            ExitCode::SUCCESS
+        }
+        Mode::Acceptors => acceptors::main(),
+        Mode::History => history::main(),
+        Mode::Scrape => with_runtime(scrape::main),
+        Mode::Instructions => with_runtime(instructions::main),
+        Mode::Start => start::main(&options),
+        Mode::Kernel => kernel::main(&options),
+        Mode::FullLoad { .. } => with_runtime(full_load::main),
     }
-    if options.history {
-        return history::main();
-    }
-    if options.acceptors {
-        return acceptors::main();
-    }
-    if options.scrape {
-        return match runtime(&options) {
-            Some(runtime) => scrape::main(&options, &runtime),
-            None => no_threads(),
-        };
-    }
+}
+
+/// Measures the cases.
+fn cases(options: &Options, arguments: &[String]) -> ExitCode {
     let in_domain = |case: &cases::Case| options.wants_case(case) && case.in_domain();
     if cases::all().iter().any(in_domain) && Members::given().is_none() {
-        match members::run_inside(&arguments) {
+        match members::run_inside(arguments) {
             Some(code) => return code,
             None => say("the cases in a domain fail: there can be no domain here"),
         }
     }
-    let Some(runtime) = runtime(&options) else { return no_threads() };
-    let servers = match Servers::start(&options) {
+    let Some(runtime) = runtime(options) else { return no_threads() };
+    let servers = match Servers::start(options) {
         Ok(servers) => servers,
         Err(reason) => {
             say(&reason);
             return ExitCode::FAILURE;
         }
     };
-    let results = runtime.block_on(measure::run(&servers, &options));
-    say(&report::markdown(&results, &options));
+    let results = runtime.block_on(measure::run(&servers, options));
+    say(&report::markdown(&results, options));
     if let Some(path) = &options.compare {
         match compare::markdown(&results, path, options.peer()) {
             Ok(table) => say(&table),
@@ -95,15 +115,15 @@ fn main() -> ExitCode {
         say(&format!("{}: {error}", path.display()));
         return ExitCode::FAILURE;
     }
-    match report::write_json(&results, &options) {
+    match report::write_json(&results, options) {
         Ok(path) => say(&format!("\nEverything measured: {}", path.display())),
         Err(error) => say(&format!("\nthe figures could not be written: {error}")),
     }
     if results.iter().any(|result| result.rounds.is_empty()) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn runtime(options: &Options) -> Option<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(options.threads).enable_all().build().ok()
+fn runtime(options: &Options) -> Option<Runtime> {
+    Builder::new_multi_thread().worker_threads(options.threads).enable_all().build().ok()
 }
 
 fn no_threads() -> ExitCode {

@@ -52,7 +52,7 @@ pub(crate) async fn measure(
     time: Duration,
     disturbance: Disturbance,
 ) -> Result<Figure, Error> {
-    gather(case, target, options.clients).await?;
+    gather(case, target, options).await?;
     let until = Instant::now() + SETTLE + time;
     let crowd = tokio::spawn(wander(Arc::clone(&target.crowd), until));
     let disturbing = tokio::spawn(disturb(*case, target.clone(), options.clone(), disturbance, until));
@@ -73,7 +73,8 @@ pub(crate) async fn measure(
 }
 
 /// Connects as many clients as are missing.
-async fn gather(case: &Case, target: &Target, clients: usize) -> Result<(), Error> {
+async fn gather(case: &Case, target: &Target, options: &Options) -> Result<(), Error> {
+    let clients = options.clients();
     let mut crowd = target.crowd.lock().await;
     let started = Instant::now();
     let missing = clients.saturating_sub(crowd.len());
@@ -82,6 +83,12 @@ async fn gather(case: &Case, target: &Target, clients: usize) -> Result<(), Erro
         crowd.push(open(&tree, &data::small_name(number)).await?);
     }
     if missing > 0 {
+        if clients < options.clients {
+            crate::progress(&format!(
+                "  the limit of descriptors allows {clients} of {} clients; with --vm it can be raised",
+                options.clients
+            ));
+        }
         crate::progress(&format!(
             "  {}: {clients} clients connected in {:.0?}",
             target.name,

@@ -49,11 +49,12 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
             "\nMilliseconds that a READ of 4 KiB of a quiet client takes, with {} other connections (median of the rounds):\n\n\
              | case | shareward p50 | p99 | p99.9 | {peer} p50 | p99 | p99.9 | goal |\n\
              |---|---:|---:|---:|---:|---:|---:|---|\n{quiet}",
-            options.clients,
+            options.clients(),
         )
         .ok();
     }
     text.push_str(&big_directories(outcomes, peer));
+    text.push_str(&persistent_handles(outcomes, peer));
     if !notes.is_empty() {
         write!(text, "\nWhat failed:\n{notes}\n").ok();
     }
@@ -71,7 +72,7 @@ pub(crate) fn write_json(outcomes: &[Outcome], options: &Options) -> std::io::Re
         peer: &'a str,
         cases: &'a [Outcome],
     }
-    let path = options.json.clone().unwrap_or_else(default_path);
+    let path = options.json.clone().unwrap_or_else(|| default_path("bench.json"));
     let document = Document {
         rounds: options.rounds,
         seconds: options.load.as_secs_f64(),
@@ -84,11 +85,11 @@ pub(crate) fn write_json(outcomes: &[Outcome], options: &Options) -> std::io::Re
     Ok(path)
 }
 
-/// `target/bench.json`: the running program is in `target/release` or the like.
-fn default_path() -> PathBuf {
+/// A file of the build directory: the running program is in `target/release` or the like.
+pub(crate) fn default_path(name: &str) -> PathBuf {
     let target =
         std::env::current_exe().ok().and_then(|program| Some(program.parent()?.parent()?.to_path_buf()));
-    target.unwrap_or_default().join("bench.json")
+    target.unwrap_or_default().join(name)
 }
 
 fn row(outcome: &Outcome, options: &Options, text: &mut String) {
@@ -224,10 +225,7 @@ fn limits(outcomes: &[Outcome]) -> String {
 
 /// The rates in big directories as parts of those in an empty one, or with one entry.
 fn big_directories(outcomes: &[Outcome], peer: &str) -> String {
-    let rate = |name: &str, of: &dyn Fn(&Round) -> Option<Figure>| {
-        let outcome = outcomes.iter().find(|outcome| outcome.name == name)?;
-        Some(spread(outcome.rounds.iter().filter_map(|round| Some(of(round)?.value())))?.median)
-    };
+    let rate = |name: &str, of: &dyn Fn(&Round) -> Option<Figure>| rate(outcomes, name, of);
     let mut text = String::new();
     for Outcome { name, .. } in outcomes.iter().filter(|outcome| outcome.name.starts_with("big-directory-")) {
         let Some((act, size)) = name.rsplit_once('-').filter(|(_, size)| !matches!(*size, "0" | "1")) else {
@@ -251,6 +249,26 @@ fn big_directories(outcomes: &[Outcome], peer: &str) -> String {
         "\nRates in big directories, as parts of those in an empty one:\n\n\
          | operation | entries | shareward | {peer} |\n|---|---:|---:|---:|\n{text}"
     )
+}
+
+/// The median rate of a case.
+fn rate(outcomes: &[Outcome], name: &str, of: &dyn Fn(&Round) -> Option<Figure>) -> Option<f64> {
+    let outcome = outcomes.iter().find(|outcome| outcome.name == name)?;
+    median(outcome.rounds.iter().filter_map(|round| Some(of(round)?.value())))
+}
+
+/// What persistent handles cost each server.
+fn persistent_handles(outcomes: &[Outcome], peer: &str) -> String {
+    let part = |of: &dyn Fn(&Round) -> Option<Figure>| {
+        let part = rate(outcomes, "durable-continuous", of)? / rate(outcomes, "durable", of)?;
+        Some(format!("{part:.3}"))
+    };
+    match (part(&|round| round.shareward), part(&|round| round.peer)) {
+        (Some(ours), Some(peers)) => format!(
+            "\nWith persistent handles, files are opened at this part of the rate without: shareward {ours}, {peer} {peers}.\n"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// The goal for rates in big directories.
@@ -278,10 +296,10 @@ fn waits(outcome: &Outcome, name: &str, text: &mut String) {
 
 /// The median and the range of figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
 }
 
 /// The median of the figures, as [`spread`] has it.
@@ -290,7 +308,7 @@ pub(crate) fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// The spread of the figures; those that are not numbers, because the divisor was zero, do not count.
-fn spread(figures: impl Iterator<Item = f64>) -> Option<Spread> {
+pub(crate) fn spread(figures: impl Iterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = figures.filter(|figure| figure.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let (min, max) = (*sorted.first()?, *sorted.last()?);
@@ -299,7 +317,7 @@ fn spread(figures: impl Iterator<Item = f64>) -> Option<Spread> {
 }
 
 /// Three digits that matter.
-fn significant(figure: f64) -> String {
+pub(crate) fn significant(figure: f64) -> String {
     let decimals = match figure.abs() {
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use testkit::{RunAs, Samba, SambaRoot, Setup, Shareward, StuckFs, User, is_root};
 use tokio::sync::Mutex;
 use wire::Dialect;
+use wire::msg::GlobalCapabilities;
 
 use crate::cases::{self, Case};
 use crate::listing::Held;
@@ -22,7 +23,7 @@ use crate::members::{Members, Place};
 use crate::options::Options;
 use crate::physical::Limit;
 use crate::quiet::Crowd;
-use crate::{data, progress};
+use crate::{continuous, data, progress};
 
 /// Both servers and their tree; dropping it ends the servers and removes the tree.
 pub(crate) struct Servers {
@@ -33,6 +34,8 @@ pub(crate) struct Servers {
     stuck: Option<Arc<StuckFs>>,
     members: Option<Members>,
     limit: Limit,
+    /// The servers with a share with persistent handles, if a case needs them.
+    continuous: Option<(Shareward, Peer)>,
     tree: TempDir,
 }
 
@@ -79,6 +82,7 @@ pub(crate) enum Protection {
 
 /// The share that both servers have.
 const SHARE: &str = r"\\localhost\bench";
+pub(crate) const SHARE_NAME: &str = "bench";
 
 /// The users of the load; single connections use the first. Our server limits a user to half of all opens.
 const USERS: [(&str, &str); 4] = [
@@ -94,6 +98,20 @@ const ADMINISTRATOR: (&str, &str) = ("root", "Adm1n-secret");
 /// The user whose tickets a load in a domain uses.
 const PRINCIPAL: &str = "carol@CORP.TEST";
 
+impl Peer {
+    fn start(setup: &Setup, options: &Options) -> Self {
+        let Some(binary) = &options.against else {
+            let samba = Samba::start(setup);
+            samba.make_administrator(ADMINISTRATOR.0);
+            return Self::Samba(Box::new(samba));
+        };
+        let history = if options.against_without_history { "\n[history]\nenabled = false\n" } else { "" };
+        let extra = setup.extra.clone() + history;
+        let setup = Setup { binary: Some(binary.clone()), extra, ..setup.clone() };
+        Self::Shareward(Box::new(Shareward::start(&setup)))
+    }
+}
+
 impl Servers {
     /// Makes the tree and starts both.
     pub(crate) fn start(options: &Options) -> Result<Self, String> {
@@ -107,26 +125,16 @@ impl Servers {
             .map_err(|error| format!("no file in the file system that hangs: {error}"))?;
         let setup = setup(tree.path(), options);
         progress("starting the servers");
-        let peer = match &options.against {
-            Some(binary) => {
-                let history =
-                    if options.against_without_history { "\n[history]\nenabled = false\n" } else { "" };
-                let extra = setup.extra.clone() + history;
-                let setup = Setup { binary: Some(binary.clone()), extra, ..setup.clone() };
-                Peer::Shareward(Box::new(Shareward::start(&setup)))
-            }
-            None => {
-                let samba = Samba::start(&setup);
-                samba.make_administrator(ADMINISTRATOR.0);
-                Peer::Samba(Box::new(samba))
-            }
-        };
+        let peer = Peer::start(&setup, options);
         let (ours, members) = (Shareward::start(&setup), Members::given());
         let limit =
             Limit::start(tree.path()).map_err(|error| format!("no server of the physical limit: {error}"))?;
+        let continuous = continuous(tree.path(), options)
+            .map_err(|error| format!("no directories for persistent handles: {error}"))?;
         Ok(Self {
             ours,
             peer,
+            continuous,
             held: Default::default(),
             crowd: Default::default(),
             stuck,
@@ -148,8 +156,11 @@ impl Servers {
             let member = |name, place| Target::member(name, place, self.tree());
             return Some([member("shareward", ours), member("samba", samba)]);
         }
-        let [held_by_ours, held_by_peer] = self.held.clone();
-        let targets = self.both(held_by_ours, held_by_peer);
+        if case.is_continuous() {
+            let (ours, peer) = self.continuous.as_ref()?;
+            return Some(self.both((ours, peer), Default::default()));
+        }
+        let targets = self.usual();
         let with = |target, crowd: &Arc<Mutex<Crowd>>| Target {
             crowd: Arc::clone(crowd),
             stuck: self.stuck.clone(),
@@ -159,8 +170,17 @@ impl Servers {
         Some([with(ours, first), with(peer, second)])
     }
 
-    fn both(&self, held_by_ours: Arc<Mutex<Held>>, held_by_peer: Arc<Mutex<Held>>) -> [Target; 2] {
-        let peer = match &self.peer {
+    /// Both servers for work that is no case, ours first.
+    pub(crate) fn usual(&self) -> [Target; 2] {
+        self.both((&self.ours, &self.peer), self.held.clone())
+    }
+
+    fn both(
+        &self,
+        (ours, peer): (&Shareward, &Peer),
+        [held_by_ours, held_by_peer]: [Arc<Mutex<Held>>; 2],
+    ) -> [Target; 2] {
+        let peer = match peer {
             Peer::Shareward(server) => Target::shareward("other binary", server, (self.tree(), held_by_peer)),
             Peer::Samba(samba) => Target {
                 name: "samba",
@@ -175,12 +195,30 @@ impl Servers {
                 stuck: None,
             },
         };
-        [Target::shareward("shareward", &self.ours, (self.tree(), held_by_ours)), peer]
+        [Target::shareward("shareward", ours, (self.tree(), held_by_ours)), peer]
     }
 
     fn tree(&self) -> Arc<Path> {
         self.tree.path().into()
     }
+}
+
+/// Starts servers with persistent handles, if a case needs them.
+fn continuous(tree: &Path, options: &Options) -> std::io::Result<Option<(Shareward, Peer)>> {
+    if !cases::all().iter().any(|case| case.is_continuous() && options.wants_case(case)) {
+        return Ok(None);
+    }
+    continuous::make(tree)?;
+    let with = |directory: &str| {
+        let setup = setup(tree, options);
+        let extra = setup.extra + &continuous::ours(tree, directory);
+        // The global option goes before the section of the first share.
+        let extra_samba =
+            continuous::SAMBA_GLOBAL.to_owned() + &setup.extra_samba + &continuous::sambas(tree);
+        Setup { extra, extra_samba, ..setup }
+    };
+    let ours = Shareward::start(&with(continuous::OURS));
+    Ok(Some((ours, Peer::start(&with(continuous::PEERS), options))))
 }
 
 /// Mounts the file system that hangs, with a file, if a case needs it. The servers start after it, because their mounts
@@ -253,10 +291,15 @@ impl Target {
         if json { as_json } else { text }
     }
 
+    /// The loading user and the password.
+    pub(crate) fn user(&self) -> (&'static str, &'static str) {
+        let [user, ..] = USERS;
+        user
+    }
+
     /// Connects and logs the loading user on.
     pub(crate) async fn logon(&self, protection: Protection) -> Result<ClientSession, Error> {
-        let [user, ..] = USERS;
-        self.logon_as(user, protection).await
+        self.logon_as(self.user(), protection).await
     }
 
     /// Connects and logs the administrator on.
@@ -267,6 +310,11 @@ impl Target {
     /// Connects to the share.
     pub(crate) async fn tree(&self, protection: Protection) -> Result<ClientTree, Error> {
         self.logon(protection).await?.tree_connect(SHARE).await
+    }
+
+    /// Connects to another share.
+    pub(crate) async fn tree_of(&self, protection: Protection, share: &str) -> Result<ClientTree, Error> {
+        self.logon(protection).await?.tree_connect(&format!(r"\\localhost\{share}")).await
     }
 
     /// Connects to the share as the loading users in turn.
@@ -288,6 +336,9 @@ impl Target {
             signing_algorithms: vec![SigningAlgorithm::AesGmac, SigningAlgorithm::AesCmac],
             ..ConnectOptions::new()?.dialect(Dialect::SMB311)
         };
+        // As Windows.
+        let capabilities = options.capabilities | GlobalCapabilities::PERSISTENT_HANDLES;
+        let options = ConnectOptions { capabilities, ..options };
         let Some(host) = &self.host else {
             let connection = ClientConnection::connect(self.address, None, options).await?;
             return connection.logon(Credentials::password(who.0, "", who.1)).await;

@@ -21,6 +21,13 @@ pub(crate) fn main(arguments: &[String]) -> bool {
     if has(VM) {
         return shell::succeeds(with(in_guest(&built), &arguments));
     }
+    if has(INSTRUCTIONS) {
+        let mut command = with(here(&built), &arguments);
+        if let Some(root) = newer_valgrind().filter(|_| !has(VALGRIND)) {
+            command.arg(VALGRIND).arg(root);
+        }
+        return shell::succeeds(command);
+    }
     let is_installed = has(INSTALLED) || WITHOUT_SAMBA.iter().any(|option| has(option));
     let newer = if is_installed { None } else { newer_samba() };
     let mut all_succeed = true;
@@ -42,22 +49,28 @@ fn with(mut command: Command, arguments: &[&String]) -> Command {
 
 /// The root with the newer Samba, which is fetched if necessary; `None` after a message with the reason.
 fn newer_samba() -> Option<PathBuf> {
-    let place = shell::target_directory().join(testkit::TOOLS).join(format!("samba-{}x", debian::SAMBA));
-    let place = std::path::absolute(place).ok()?;
+    let packages = ["samba", "samba-common-bin"].map(|name| format!("{name}=2:{}*", debian::SAMBA));
+    let root = unpacked(&format!("samba-{}x", debian::SAMBA), "usr/sbin/smbd", &[&packages[0], &packages[1]]);
+    root.map_err(|reason| println!("the peer is the installed Samba: {reason}")).ok()
+}
+
+/// The root with the newer valgrind, which is fetched if necessary: that of Debian 12 has no `openat2`. `None` after a
+/// message with the reason.
+fn newer_valgrind() -> Option<PathBuf> {
+    let root = unpacked("valgrind", "usr/bin/valgrind", &["valgrind"]);
+    root.map_err(|reason| println!("the installed valgrind counts: {reason}")).ok()
+}
+
+/// The root with these packages of Debian's unstable release, which are fetched unless `program` is there.
+fn unpacked(name: &str, program: &str, packages: &[&str]) -> Result<PathBuf, String> {
+    let place = std::path::absolute(shell::target_directory().join(testkit::TOOLS).join(name));
+    let place = place.map_err(|error| error.to_string())?;
     let root = place.join("root");
-    if root.join("usr/sbin/smbd").is_file() {
-        return Some(root);
+    if root.join(program).is_file() {
+        return Ok(root);
     }
-    println!("fetching Samba {}x into {}", debian::SAMBA, place.display());
-    let version = format!("=2:{}*", debian::SAMBA);
-    let packages = ["samba", "samba-common-bin"].map(|name| format!("{name}{version}"));
-    match debian::unpack(&place, &[&packages[0], &packages[1]]) {
-        Ok(root) => Some(root),
-        Err(reason) => {
-            println!("the peer is the installed Samba: {reason}");
-            None
-        }
-    }
+    println!("fetching {} into {}", packages.join(" and "), place.display());
+    debian::unpack(&place, packages)
 }
 
 fn here(built: &Path) -> Command {
@@ -80,11 +93,16 @@ const VM: &str = "--vm";
 const INSTALLED: &str = "--installed";
 const BOTH: &str = "--both";
 
+/// Options of the bench package.
+const INSTRUCTIONS: &str = "--instructions";
+const VALGRIND: &str = "--valgrind";
+
 /// The options that the bench package does not know.
 const OWN: [&str; 3] = [VM, INSTALLED, BOTH];
 
 /// Options of the bench package with which no smbd runs, or whose Samba is given.
-const WITHOUT_SAMBA: [&str; 6] = ["--against", "--acceptors", "--history", "--list", "--samba", "--scrape"];
+const WITHOUT_SAMBA: [&str; 7] =
+    ["--against", "--acceptors", "--full-load", "--history", "--list", "--samba", "--scrape"];
 
 /// Two servers with 100,000 opens each, the directory tree, and `smbstatus --json`; memory is allocated on use.
 const GUEST_MEMORY: &str = "8G";

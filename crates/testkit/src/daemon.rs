@@ -203,7 +203,7 @@ fn answers(mut stream: TcpStream) -> bool {
 }
 
 /// MS-SMB2 2.2.3: a NEGOTIATE for 2.0.2 to 3.0.2, framed.
-fn negotiate() -> Vec<u8> {
+pub fn negotiate() -> Vec<u8> {
     let mut frame = vec![0, 0, 0, 108];
     frame.extend([0xfe, b'S', b'M', b'B', 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
     frame.extend([0; 48]);

@@ -30,7 +30,7 @@ mod stuck;
 mod subject;
 
 pub use cable::Cable;
-pub use daemon::free_port;
+pub use daemon::{free_port, negotiate};
 pub use domain::{Domain, FIRST_ID, Host, SambaMember, Tickets, password};
 pub use etcd::{Etcd, EtcdTls};
 pub use need::{TOOLS, find, is_root, need, skip};

@@ -55,14 +55,9 @@ impl Samba {
             add.args(["-a", "-t", "-u", &user.name, "-s"]).arg(path("smb.conf"));
             run(add, format!("{0}\n{0}\n", user.password).as_bytes(), PEER_MAX).success();
         }
-        let smbd = accounts.program("smbd");
         let daemon = Daemon::start("smbd", &path("smbd.log"), |port| {
             write_config(root.path(), setup, port);
-            let mut command = accounts.within(&smbd);
-            command
-                .args(["--foreground", "--no-process-group", "--debug-stdout", "-s"])
-                .arg(path("smb.conf"));
-            command
+            server_command(&accounts, &path("smb.conf"))
         });
         Self { daemon, root, setup: setup.clone(), accounts }
     }
@@ -90,6 +85,22 @@ impl Samba {
     /// The path of the configuration file, for the option `-s` of Samba's programs.
     pub fn config(&self) -> PathBuf {
         self.root.path().join("smb.conf")
+    }
+
+    /// The command that runs smbd with this configuration and these accounts.
+    pub fn server_command(&self) -> Command {
+        server_command(&self.accounts, &self.config())
+    }
+
+    /// Kills it. Its files stay until this is dropped.
+    pub fn kill(&mut self) {
+        self.daemon.kill();
+        // The RPC helpers become daemons and are recognized only by the path of their configuration.
+        let pids: Vec<String> = with_argument(&self.config()).iter().map(u32::to_string).collect();
+        if !pids.is_empty() {
+            // Some may have ended by themselves.
+            Command::new("kill").args(pids).stderr(Stdio::null()).status().ok();
+        }
     }
 
     /// A command that runs one of Samba's programs as root with this server's configuration and accounts; arguments
@@ -151,16 +162,16 @@ impl Samba {
 }
 
 impl Drop for Samba {
-    /// Ends smbd and its RPC helpers, which become daemons and are recognized only by the path of their
-    /// configuration.
+    /// Ends smbd and its RPC helpers.
     fn drop(&mut self) {
-        self.daemon.kill();
-        let pids: Vec<String> = with_argument(&self.config()).iter().map(u32::to_string).collect();
-        if !pids.is_empty() {
-            // Some may have ended by themselves.
-            Command::new("kill").args(pids).stderr(Stdio::null()).status().ok();
-        }
+        self.kill();
     }
+}
+
+fn server_command(accounts: &Accounts, config: &Path) -> Command {
+    let mut command = accounts.within(&accounts.program("smbd"));
+    command.args(["--foreground", "--no-process-group", "--debug-stdout", "-s"]).arg(config);
+    command
 }
 
 /// The processes that were given this path as an argument, or as part of one.
