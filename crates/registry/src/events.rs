@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use wire::{AccessMask, FileGlobalId, SessionGlobalId, TreeGlobalId};
 
 use crate::parts::Padded;
+use crate::report::Report;
 use crate::{
     AnnouncedClose, CloseReason, ConnectionId, EndReason, OpenRef, Owner, Refusal, Removal, Shell, State,
     Time,
@@ -164,6 +165,7 @@ impl EventLog {
 
     pub(crate) fn push(&self, time: Time, kind: EventKind) {
         let mut ring = self.ring.lock();
+        let report = Report::start("the event stream");
         ring.last_seq = ring.last_seq.saturating_add(1);
         if self.capacity == 0 {
             return;
@@ -172,7 +174,7 @@ impl EventLog {
         let forgotten = if ring.events.len() >= self.capacity { ring.events.pop_front() } else { None };
         ring.events.push_back(Event { seq, time, kind });
         // An event may be the last that knows a path; its memory is returned when the lock is free.
-        drop(ring);
+        drop((report, ring));
         drop(forgotten);
     }
 }

@@ -272,7 +272,7 @@ impl<S: Shell> State<S> {
         self.opens.iter().for_each(|(id, open)| paths.enter(id, open));
         ensure!(paths == self.paths, "the index of opens by paths is wrong");
         let is_folded = |open: &Open<S>| open.folded == FoldedName::new(&open.path);
-        ensure!(self.opens.values().all(|open| is_folded(open)), "the folded path of an open is wrong");
+        ensure!(self.opens.values().all(is_folded), "the folded path of an open is wrong");
         ensure!(self.opens.named() == homes, "volatile ids and opens differ in number");
         ensure!(self.open_count.get() == self.opens.len(), "{} opens are counted", self.open_count.get());
         let of_trees = self.opens.iter().filter_map(|(id, open)| Some((open.home?.tree, id)));

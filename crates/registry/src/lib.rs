@@ -24,6 +24,7 @@
 
 mod acknowledge;
 mod admit;
+mod announced;
 mod announced_closes;
 mod caching;
 mod close;
@@ -62,6 +63,7 @@ mod ranges;
 mod refusals;
 mod remaining_work;
 mod repeated_breaks;
+mod report;
 mod restore;
 mod session;
 mod share;
@@ -115,6 +117,8 @@ pub use path_index::{PathPosition, RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use remaining_work::Rest;
+#[cfg(feature = "lock-report")]
+pub use report::{Held, take_holds};
 pub use restore::{RestoreRefused, RestoredLease, RestoredOpen};
 pub use session::{
     BindError, EstablishError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState, UserKind,

@@ -14,15 +14,17 @@
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use lock_api::RawRwLock as _;
 use parking_lot::RawRwLock;
 use wire::FileId;
 
+use crate::announced::Announced;
 use crate::gate::{Gate, Whole};
 use crate::moves::MoveCounter;
 use crate::order::{Rank, Ranked};
 use crate::parts::Padded;
+use crate::report::Report;
 use crate::shared::Shared;
 use crate::{
     Admission, AdmitRequest, CloseReason, Effects, GrantedOpen, MoveCount, NotFound, Shell, State, Time,
@@ -35,8 +37,7 @@ pub struct Registry<S: Shell> {
     /// (`shared.rs`).
     pub(crate) state: UnsafeCell<State<S>>,
     happened: Box<dyn Fn() + Send + Sync>,
-    /// True if shared holders have announced an event since the whole lock was last held.
-    announced: Padded<AtomicBool>,
+    announced: Padded<Announced>,
     moves: MoveCounter,
 }
 
@@ -51,11 +52,11 @@ impl<S: Shell> Registry<S> {
     /// takes the whole lock after the wait is prepared, and looks.
     pub fn new(state: State<S>, happened: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
-            gate: Gate::new(),
+            gate: Gate::new(|| RawRwLock::INIT),
             moves: state.moves.counter(),
             state: UnsafeCell::new(state),
             happened: Box::new(happened),
-            announced: Padded::default(),
+            announced: Padded(Announced::new()),
         }
     }
 
@@ -72,7 +73,7 @@ impl<S: Shell> Registry<S> {
     pub fn lock(&self, purpose: &'static str) -> Guard<'_, S> {
         let rank = Ranked::new(Rank::Registry);
         let whole = self.gate.whole();
-        self.announced.store(false, Relaxed);
+        self.announced.seen();
         let announcement = Announcement { happened: &*self.happened, due: false };
         let mut guard = Guard {
             before: 0,
@@ -115,20 +116,22 @@ impl<S: Shell> Registry<S> {
         }
     }
 
+    /// The state, for tests that use it alone again.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn into_state(self) -> State<S> {
+        self.state.into_inner()
+    }
+
     /// Shares the registry with others for a change, which returns something if it was made and has added an event.
     fn beside_others<T>(
         &self,
         purpose: &'static str,
         change: impl FnOnce(&Shared<'_, S>) -> Option<T>,
     ) -> Option<T> {
-        let shared = Shared::enter(self);
-        let report = Report::start(purpose);
+        let shared = Shared::enter(self, purpose);
         let done = change(&shared);
-        // While this is held, nobody has the whole lock. So either the holders of it since the last announcement have
-        // reset this, or that announcement is still unseen by everybody who waits.
-        let is_due = done.is_some() && !self.announced.load(Relaxed) && !self.announced.swap(true, Relaxed);
+        let is_due = done.is_some() && self.announced.is_due();
         drop(shared);
-        drop(report);
         if is_due {
             (self.happened)();
         }
@@ -189,79 +192,5 @@ impl<S: Shell> DerefMut for Guard<'_, S> {
     fn deref_mut(&mut self) -> &mut State<S> {
         // SAFETY: as above, and this guard is borrowed mutably.
         unsafe { &mut *self.registry.state.get() }
-    }
-}
-
-#[cfg(feature = "lock-report")]
-#[derive(Debug)]
-struct Report {
-    purpose: &'static str,
-    since: std::time::Instant,
-}
-
-#[cfg(feature = "lock-report")]
-impl Report {
-    fn start(purpose: &'static str) -> Self {
-        Self { purpose, since: std::time::Instant::now() }
-    }
-}
-
-#[cfg(feature = "lock-report")]
-impl Drop for Report {
-    #[expect(clippy::print_stderr, reason = "a debugging aid that must not depend on the logger")]
-    fn drop(&mut self) {
-        const HELD_MS_MAX: u128 = 1;
-        let held = self.since.elapsed();
-        if held.as_millis() >= HELD_MS_MAX {
-            eprintln!("registry lock held {held:?} by {:?}", self.purpose);
-        }
-        totals::add(self.purpose, held);
-    }
-}
-
-/// The holds of the lock by purpose, reported once in a while.
-#[cfg(feature = "lock-report")]
-mod totals {
-    use std::collections::BTreeMap;
-    use std::time::{Duration, Instant};
-
-    use parking_lot::Mutex;
-
-    static TOTALS: Mutex<Totals> = Mutex::new(Totals { since: None, by_purpose: BTreeMap::new() });
-
-    struct Totals {
-        since: Option<Instant>,
-        /// The number of holds and their time.
-        by_purpose: BTreeMap<&'static str, (u32, Duration)>,
-    }
-
-    #[expect(clippy::print_stderr, reason = "a debugging aid that must not depend on the logger")]
-    pub(super) fn add(purpose: &'static str, held: Duration) {
-        const EVERY: Duration = Duration::from_secs(2);
-        let mut totals = TOTALS.lock();
-        let (count, time) = totals.by_purpose.entry(purpose).or_default();
-        (*count, *time) = (count.saturating_add(1), time.saturating_add(held));
-        let since = *totals.since.get_or_insert_with(Instant::now);
-        if since.elapsed() < EVERY {
-            return;
-        }
-        let by_purpose = std::mem::take(&mut totals.by_purpose);
-        totals.since = None;
-        drop(totals);
-        for (purpose, (count, time)) in by_purpose {
-            let each = time.checked_div(count).unwrap_or_default();
-            eprintln!("registry lock: {count} holds by {purpose:?}, {each:?} each, {time:?} together");
-        }
-    }
-}
-
-#[cfg(not(feature = "lock-report"))]
-#[derive(Debug)]
-struct Report;
-
-#[cfg(not(feature = "lock-report"))]
-impl Report {
-    const fn start(_purpose: &'static str) -> Self {
-        Self
     }
 }

@@ -23,6 +23,20 @@ pub(crate) enum Rank {
     Paths,
 }
 
+impl Rank {
+    /// The name in reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Registry => "the registry",
+            Self::Files => "a part of the files",
+            Self::Opens => "a part of the opens",
+            Self::Leases => "a part of the leases",
+            Self::Paths => "a part of the paths",
+        }
+    }
+}
+
 thread_local! {
     /// The last lock of this thread.
     static LAST: Cell<Rank> = const { Cell::new(Rank::None) };

@@ -149,7 +149,7 @@ impl Parted for FileKey {
 
 impl Parted for LeaseId {
     fn part(&self) -> PartNumber {
-        let words = [self.client.0, self.key.0].map(|it| u128::from_le_bytes(it));
+        let words = [self.client.0, self.key.0].map(u128::from_le_bytes);
         let folded = words[0] ^ words[1].rotate_left(64);
         PartNumber::of(mix((folded ^ (folded >> 64)) as u64) >> 32)
     }

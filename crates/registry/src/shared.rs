@@ -28,6 +28,7 @@ use crate::opens::OpensPart;
 use crate::order::{Rank, Ranked};
 use crate::parts::{Count, Part, PartNumber, Parts};
 use crate::path_index::PathsPart;
+use crate::report::Report;
 use crate::session::Session;
 use crate::tree::Tree;
 use crate::waiting::Waiting;
@@ -36,6 +37,7 @@ use crate::{ConnectionId, FileKey, LeaseId, Limits, Registry, RequestKey, Shell,
 /// The registry, shared with other threads.
 pub(crate) struct Shared<'a, S: Shell> {
     registry: &'a Registry<S>,
+    _report: Report,
     _lane: RwLockReadGuard<'a, RawRwLock, ()>,
     _rank: Ranked,
 }
@@ -65,6 +67,7 @@ pub(crate) struct Common<'a, S: Shell> {
 /// A part of a table, until it is dropped.
 pub(crate) struct PartGuard<'a, T> {
     value: &'a mut T,
+    _report: Report,
     _lock: MutexGuard<'a, ()>,
     _rank: Ranked,
 }
@@ -94,15 +97,20 @@ impl FilesGuard<'_> {
         &mut self.files
     }
 
+    pub(crate) fn file(&self, key: FileKey) -> Option<&File> {
+        self.files.get(&key).map(|file| &**file)
+    }
+
     pub(crate) fn links(&mut self) -> &mut LinksPart {
         self.links
     }
 }
 
 impl<'a, S: Shell> Shared<'a, S> {
-    pub(crate) fn enter(registry: &'a Registry<S>) -> Self {
+    pub(crate) fn enter(registry: &'a Registry<S>, purpose: &'static str) -> Self {
         let rank = Ranked::new(Rank::Registry);
-        Self { registry, _lane: registry.gate.shared(Lane::of_this_thread()), _rank: rank }
+        let lane = registry.gate.shared(Lane::of_this_thread());
+        Self { registry, _report: Report::start(purpose), _lane: lane, _rank: rank }
     }
 
     pub(crate) fn common(&self) -> Common<'_, S> {
@@ -167,12 +175,12 @@ impl<'a, S: Shell> Shared<'a, S> {
 /// The table exists for `'a`, during which nobody refers to it as a whole, nor to the value of this part except through
 /// this function.
 unsafe fn lock_part<'a, T>(table: *mut Parts<T>, number: PartNumber, rank: Rank) -> PartGuard<'a, T> {
-    let rank = Ranked::new(rank);
+    let (purpose, ranked) = (rank.name(), Ranked::new(rank));
     // SAFETY: as the caller promises. References to the lock are always shared ones.
     unsafe {
         let part = part_of(table, number);
         let lock = (*part).lock.lock();
-        PartGuard { value: &mut (*part).value, _lock: lock, _rank: rank }
+        PartGuard { value: &mut (*part).value, _report: Report::start(purpose), _lock: lock, _rank: ranked }
     }
 }
 

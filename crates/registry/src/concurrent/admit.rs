@@ -63,11 +63,11 @@ impl<S: Shell> Shared<'_, S> {
         // Before the locks, because it may have to make a new string.
         let folded = FoldedName::of(&request.path);
         let mut files = self.files(plain.key.part());
-        let others = plain.others(files.files().get(&plain.key))?;
+        let others = plain.others(files.file(plain.key)).filter(|_| plain.may_join())?;
         plain.reserve()?;
         let is_in_use = |id: FileGlobalId| self.opens(id.part()).opens.contains_key(&id);
         let ids = plain.common.open_ids.issue(is_in_use, |id| plain.common.durable_ids.contains_key(&id));
-        let Some(caching) = plain.caching(files.files().get(&plain.key), others, ids) else {
+        let Some(caching) = plain.caching(files.file(plain.key), others, ids) else {
             plain.release();
             return None;
         };
@@ -84,7 +84,6 @@ impl<'a, S: Shell> Plain<'a, S> {
         let is_plain = !request.is_retry
             && request.app_instance.is_none()
             && request.durable.is_none()
-            && request.log.is_none()
             && common.drains.is_empty()
             && common.holds.is_empty()
             && !common.deletions.contains_key(&key)
@@ -109,7 +108,7 @@ impl<'a, S: Shell> Plain<'a, S> {
     }
 
     /// The caching of others, if the file can be opened beside them without a break.
-    fn others(&self, file: Option<&Box<File>>) -> Option<Others> {
+    fn others(&self, file: Option<&File>) -> Option<Others> {
         let Some(file) = file else { return Some(Others::default()) };
         let request = self.request;
         let wanted = Sharing::of(request.shared_access(), request.share_access);
@@ -148,6 +147,16 @@ impl<'a, S: Shell> Plain<'a, S> {
         }
     }
 
+    /// True if the open can be one of its lease's. Another file may still take the key first.
+    fn may_join(&self) -> bool {
+        let Some((id, _)) = self.lease else { return true };
+        self.shared.leases(id.part()).get(&id).is_none_or(|lease| self.is_plain(lease))
+    }
+
+    fn is_plain(&self, lease: &Lease) -> bool {
+        lease.file == self.key && lease.breaking.is_none() && lease.logs.is_empty()
+    }
+
     /// Counts the open, if the limits allow one more.
     fn reserve(&self) -> Option<()> {
         let limits = self.common.limits;
@@ -177,9 +186,8 @@ impl<'a, S: Shell> Plain<'a, S> {
     }
 
     /// Decides on the caching, and enters the open in its lease. `None` if the lease is another file's or breaks.
-    fn caching(&self, file: Option<&Box<File>>, mut others: Others, ids: NewIds) -> Option<Granted> {
+    fn caching(&self, file: Option<&File>, mut others: Others, ids: NewIds) -> Option<Granted> {
         let (request, limits) = (self.request, self.common.limits);
-        let file = file.map(|it| &**it);
         let Some((id, asked)) = self.lease else {
             let asked = if request.is_directory { LeaseState::NONE } else { level_caches(request.oplock) };
             others.deny_write_caching = file.is_some_and(|it| it.deny_write_caching() > 0);
@@ -188,7 +196,7 @@ impl<'a, S: Shell> Plain<'a, S> {
         };
         let mut leases = self.shared.leases(id.part());
         let found = leases.get(&id);
-        if found.is_some_and(|it| it.file != self.key || it.breaking.is_some() || !it.logs.is_empty()) {
+        if !found.is_none_or(|lease| self.is_plain(lease)) {
             return None;
         }
         let (is_new, of_own) = (found.is_none(), found.map_or(0, |it| it.opens.len()));
@@ -255,7 +263,7 @@ impl<'a, S: Shell> Plain<'a, S> {
                 (None, None) => Caching::None,
             },
             durable: None,
-            log: None,
+            log: request.log,
             orphaned: None,
             replay: None,
             app_instance: None,
