@@ -1,33 +1,51 @@
-//! Measures the time for which an open and a close hold the registry's lock, and so the opens a second that fill it.
+//! Measures for how long an open and a close hold the registry's locks, and so how many opens a second fill each.
 //!
-//! `cargo run --release -p shareward-registry --features testing --example hold`
+//! `cargo run --release -p shareward-registry --features testing,lock-report --example hold`
 //!
-//! The server holds the lock once for a CREATE and once for a CLOSE. What it attaches to an open under the lock, and the
-//! wait for the lock, are not in these numbers: `--features shareward-registry/lock-report` shows the holds of a server.
+//! The server calls the registry once for a CREATE and once for a CLOSE. Three tables:
+//! - plain opens and closes as the server makes them, in one thread and in two, with the opens a second that were
+//!   reached (build it without `lock-report` for these: its clocks take a third of the time);
+//! - the holds of each lock of such an open and close, and the opens a second at which the lock is held all the time.
+//!   A lock in 16 parts is full at 16 times that of one part. These need `lock-report`;
+//! - the same open and close under the whole lock, where they are made if they have consequences for others.
+//!
+//! What the server attaches to an open under the lock, and waits for locks, are not in these numbers:
+//! `--features shareward-registry/lock-report` shows the holds of a server.
 #![expect(clippy::print_stdout, reason = "the result")]
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use registry::testing::world::{Client, World, lease};
-use registry::{Admission, AdmitRequest, CloseReason, GrantedOpen};
+use registry::testing::world::{Bench, Client, World, lease};
+use registry::{Admission, AdmitRequest, CloseReason, GrantedOpen, OpenTarget, Registry, RequestKey};
 use wire::{LeaseState, OplockLevel};
 
 /// The opens that are measured at a time.
 const ROUND: u64 = 1_000;
 /// The rounds; the fastest tenth and the slowest tenth do not count.
 const ROUNDS: usize = 200;
+/// The opens that exist beside those that are measured.
+const OTHERS: [u64; 3] = [0, 10_000, 100_000];
 
 fn main() {
-    println!("other opens | kind           | open      | close     | opens a second that fill the lock");
-    for others in [0, 10_000, 100_000] {
-        let mut world = World::new();
-        let clients: Vec<_> = (1..=20).map(|number| world.client(number)).collect();
-        for (number, client) in (0..others).zip(clients.iter().cycle()) {
-            let request = world.request(*client, 1_000_000 + number);
-            grant(&mut world, request).0.expect("another open");
-        }
+    println!("beside others (the server's way)");
+    println!("other opens | kind           | open and close | opens a second, 1 thread | 2 threads");
+    for others in OTHERS {
         for (kind, prepare) in KINDS {
-            let (open, close) = measured(&mut world, clients[0], prepare);
+            let [(one, each), (two, _)] = [1, 2].map(|threads| beside(others, prepare, threads));
+            let each = each.as_nanos();
+            println!("{others:>11} | {kind:<14} | {each:>11} ns | {one:>24} | {two:>9}");
+        }
+    }
+    #[cfg(feature = "lock-report")]
+    holds::print();
+    println!();
+    println!("under the whole lock");
+    println!("other opens | kind           | open      | close     | opens a second that fill it");
+    for others in OTHERS {
+        let (mut world, clients) = filled(others);
+        for (kind, prepare) in KINDS {
+            let (open, close) = alone(&mut world, clients[0], prepare);
             let (open, close) = (open.as_nanos(), close.as_nanos());
             let full = Duration::from_secs(1).as_nanos() / (open + close).max(1);
             println!("{others:>11} | {kind:<14} | {open:>6} ns | {close:>6} ns | {full:>9}");
@@ -46,16 +64,117 @@ const KINDS: [(&str, Prepare); 3] = [
     }),
 ];
 
-/// The typical time of an open and of a close.
-fn measured(world: &mut World, client: Client, prepare: Prepare) -> (Duration, Duration) {
+/// A world with this many opens of 20 clients.
+fn filled(others: u64) -> (World, Vec<Client>) {
+    let mut world = World::new();
+    world.beside_others = false;
+    let clients: Vec<_> = (1..=20).map(|number| world.client(number)).collect();
+    for (number, client) in (0..others).zip(clients.iter().cycle()) {
+        let request = world.request(*client, 1_000_000 + number);
+        let attach = |granted: &GrantedOpen| u64::from(granted.global_id.value());
+        let (answer, _) = world.state.admit(request, attach, world.now);
+        assert!(matches!(answer, Admission::Granted(_)), "another open");
+    }
+    (world, clients)
+}
+
+/// Opens and closes files in threads of different clients. Returns the opens a second of all, and the time of one.
+fn beside(others: u64, prepare: Prepare, threads: usize) -> (u128, Duration) {
+    let (world, clients) = filled(others);
+    let now = world.now;
+    let registry = Registry::new(world.state, || {});
+    let opens = ROUND * ROUNDS as u64;
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for client in clients.iter().take(threads) {
+            let registry = &registry;
+            scope.spawn(move || {
+                for number in 0..opens {
+                    open_and_close(registry, *client, number, prepare, now);
+                }
+            });
+        }
+    });
+    let time = begun.elapsed();
+    let all = u128::from(opens) * threads as u128;
+    (all * 1_000_000_000 / time.as_nanos().max(1), time / u32::try_from(opens).unwrap_or(u32::MAX))
+}
+
+fn open_and_close(
+    registry: &Registry<Bench>,
+    client: Client,
+    number: u64,
+    prepare: Prepare,
+    now: registry::Time,
+) {
+    let file = u64::from(client.number) * ROUND + number % ROUND;
+    let key = RequestKey { connection: client.connection, id: number };
+    let path = format!("dir\\file{file}").into();
+    let target = OpenTarget::File(registry::testing::world::file_key(file));
+    let plain = AdmitRequest::new(key, (client.session, client.tree), target, path);
+    let request = prepare(AdmitRequest { access: wire::AccessMask::FILE_ALL, ..plain }, file);
+    let (answer, effects) = registry.admit(request, |granted| u64::from(granted.global_id.value()), now);
+    drop(effects);
+    let Admission::Granted(granted) = answer else { panic!("refused: {answer:?}") };
+    let closed = registry.close_open(granted.file_id, CloseReason::ClientClose, now);
+    drop(closed.expect("an open"));
+}
+
+/// The holds of each lock.
+#[cfg(feature = "lock-report")]
+mod holds {
+    use super::{KINDS, OTHERS, ROUND, ROUNDS, filled, open_and_close};
+    use registry::{Registry, take_holds};
+    use std::time::Duration;
+
+    /// The parts of a table of which one is locked at a time.
+    const PARTS: u128 = 16;
+
+    pub(super) fn print() {
+        println!();
+        println!("the holds of an open and a close beside others");
+        println!("other opens | kind           | lock                | holds | together | parts | full at");
+        for others in OTHERS {
+            for (kind, prepare) in KINDS {
+                let (world, clients) = filled(others);
+                let now = world.now;
+                let registry = Registry::new(world.state, || {});
+                take_holds();
+                let opens = ROUND * ROUNDS as u64;
+                (0..opens).for_each(|number| open_and_close(&registry, clients[0], number, prepare, now));
+                for (lock, held) in take_holds() {
+                    let opens = u32::try_from(opens).unwrap_or(u32::MAX);
+                    let (holds, time) = (held.count / opens, held.time / opens);
+                    let parts = match lock {
+                        _ if lock.starts_with("a part") => PARTS,
+                        "the event stream" => 1,
+                        // These are shared.
+                        _ => continue,
+                    };
+                    let full = Duration::from_secs(1).as_nanos() * parts / time.as_nanos().max(1);
+                    let time = time.as_nanos();
+                    println!(
+                        "{others:>11} | {kind:<14} | {lock:<19} | {holds:>5} | {time:>5} ns | {parts:>5} | {full:>9}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The typical time of an open and of a close under the whole lock.
+fn alone(world: &mut World, client: Client, prepare: Prepare) -> (Duration, Duration) {
     let (mut opens, mut closes) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let (mut opening, mut closing) = (Duration::ZERO, Duration::ZERO);
         for file in 0..ROUND {
             let request = prepare(world.request(client, file), file);
-            let (granted, time) = grant(world, request);
-            opening += time;
-            let Some(granted) = granted else { panic!("refused") };
+            let begun = Instant::now();
+            let attach = |granted: &GrantedOpen| u64::from(granted.global_id.value());
+            let (admission, effects) = world.state.admit(request, attach, world.now);
+            opening += begun.elapsed();
+            drop(effects);
+            let Admission::Granted(granted) = admission else { panic!("refused") };
             let begun = Instant::now();
             let closed = world.state.close_open(granted.file_id, CloseReason::ClientClose, world.now);
             closing += begun.elapsed();
@@ -65,19 +184,6 @@ fn measured(world: &mut World, client: Client, prepare: Prepare) -> (Duration, D
         closes.push(closing);
     }
     (typical(opens), typical(closes))
-}
-
-/// Opens a file, without the checks that the tests make after each step.
-fn grant(world: &mut World, request: AdmitRequest) -> (Option<GrantedOpen>, Duration) {
-    let begun = Instant::now();
-    let attach = |granted: &GrantedOpen| u64::from(granted.global_id.value());
-    let (admission, effects) = world.state.admit(request, attach, world.now);
-    let time = begun.elapsed();
-    drop(effects);
-    match admission {
-        Admission::Granted(granted) => (Some(granted), time),
-        _ => (None, time),
-    }
 }
 
 /// The mean of the middle eight tenths of the rounds, for one open.

@@ -8,7 +8,7 @@ use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::links::Link;
-use crate::open::Open;
+use crate::open::{Home, Open};
 use crate::remaining_work::Work;
 use crate::session::{Ending, Session, SessionState};
 use crate::snapshot::after_bound;
@@ -124,7 +124,7 @@ impl<S: Shell> State<S> {
             .by_ref()
             .take(length)
             .inspect(|(id, _)| last = Some(**id))
-            .filter(|(_, it)| it.is_listed() && it.open_count == 0)
+            .filter(|(_, it)| it.is_listed() && it.open_count.get() == 0)
             .filter(|(_, it)| now.since_ms(it.shared.last_active()) >= least_ms)
             .filter(|(_, it)| {
                 let limit = limit_ms(&self.shares_of(it));
@@ -152,7 +152,7 @@ impl<S: Shell> State<S> {
             }
         }
         effects.rest.clear();
-        let unlogged = self.opens.iter().filter(|(_, open)| open.logged().is_none()).map(|(id, _)| *id);
+        let unlogged = self.opens.iter().filter(|(_, open)| open.logged().is_none()).map(|(id, _)| id);
         for id in unlogged.collect::<Vec<_>>() {
             self.end_open(id, CloseReason::Shutdown, now, &mut effects);
         }
@@ -161,6 +161,27 @@ impl<S: Shell> State<S> {
         }
         effects.disconnected = self.connections.values().map(|it| it.attached.clone()).collect();
         effects
+    }
+
+    /// Counts an open among those of its tree connect and its session.
+    pub(crate) fn enter_home(&mut self, home: Home, id: FileGlobalId) {
+        self.opens.enter_tree(home.tree, id);
+        if let Some(tree) = self.trees.get(&home.tree) {
+            tree.open_count.add();
+        }
+        if let Some(session) = self.sessions.get(&home.session) {
+            session.open_count.add();
+        }
+    }
+
+    pub(crate) fn leave_home(&mut self, home: Home, id: FileGlobalId) {
+        self.opens.leave_tree(home.tree, id);
+        if let Some(tree) = self.trees.get(&home.tree) {
+            tree.open_count.subtract();
+        }
+        if let Some(session) = self.sessions.get(&home.session) {
+            session.open_count.subtract();
+        }
     }
 
     /// Ends an open. No other function removes opens from the table.
@@ -180,6 +201,7 @@ impl<S: Shell> State<S> {
         let Some(mut open) = self.opens.remove(&id) else {
             return;
         };
+        self.open_count.subtract();
         self.orphans.leave(id, &mut open);
         self.announced_closes.remove(&id);
         self.paths.leave(id, &open);
@@ -188,14 +210,9 @@ impl<S: Shell> State<S> {
         if open.of_stranger {
             self.stranger_opens = self.stranger_opens.saturating_sub(1);
         }
-        self.volatile_ids.remove(&open.file_id.volatile);
+        self.opens.unname(open.file_id.volatile);
         if let Some(home) = open.home {
-            if let Some(tree) = self.trees.get_mut(&home.tree) {
-                tree.opens.remove(&id);
-            }
-            if let Some(session) = self.sessions.get_mut(&home.session) {
-                session.open_count = session.open_count.saturating_sub(1);
-            }
+            self.leave_home(home, id);
         }
         if let Some(name) = &open.replay {
             self.create_guids.remove(name);
@@ -268,24 +285,28 @@ impl<S: Shell> State<S> {
     /// Ends a tree connect that has begun to end; no other function removes tree connects from the table. Returns false
     /// if a part of the work is left.
     pub(crate) fn end_tree_part(&mut self, id: TreeGlobalId, now: Time, effects: &mut Effects<S>) -> bool {
-        while let Some(tree) = self.trees.get(&id) {
-            let Some((reason, keeps_durable)) = tree.ending else { return true };
-            let Some(open) = tree.opens.first().copied() else { break };
-            if !self.has_time(effects) {
-                return false;
+        let Some(tree) = self.trees.get(&id) else { return true };
+        let Some((reason, keeps_durable)) = tree.ending else { return true };
+        loop {
+            let some: Vec<FileGlobalId> = self.opens.of_tree(id, None).take(OPENS_AT_A_TIME).collect();
+            if some.is_empty() {
+                break;
             }
-            let found = self.opens.get(&open);
-            // At a shutdown, only opens that a log keeps wait for their clients.
-            let may_outlive = |found: &Open<S>| {
-                keeps_durable || reason == CloseReason::Shutdown && found.logged().is_some()
-            };
-            if found.is_some_and(|found| may_outlive(found) && self.outlives_client(open, found)) {
-                self.orphan_open(open, now, effects);
-            } else {
-                self.end_open(open, reason, now, effects);
-            }
-            if let Some(tree) = self.trees.get_mut(&id) {
-                tree.opens.remove(&open);
+            for open in some {
+                if !self.has_time(effects) {
+                    return false;
+                }
+                let found = self.opens.get(&open);
+                // At a shutdown, only opens that a log keeps wait for their clients.
+                let may_outlive = |found: &Open<S>| {
+                    keeps_durable || reason == CloseReason::Shutdown && found.logged().is_some()
+                };
+                if found.is_some_and(|found| may_outlive(found) && self.outlives_client(open, found)) {
+                    self.orphan_open(open, now, effects);
+                } else {
+                    self.end_open(open, reason, now, effects);
+                }
+                self.opens.leave_tree(id, open);
             }
         }
         let Some(tree) = self.trees.remove(&id) else {
@@ -362,7 +383,7 @@ impl<S: Shell> State<S> {
     fn leave_session(
         &mut self,
         id: SessionGlobalId,
-        session: Session<S>,
+        mut session: Session<S>,
         now: Time,
         effects: &mut Effects<S>,
     ) {
@@ -371,6 +392,8 @@ impl<S: Shell> State<S> {
         self.stranger_sessions.remove(session.group, id);
         if let Some(user) = &session.user {
             self.user_sessions.remove(user);
+            drop(std::mem::take(&mut session.opens_of_user));
+            self.user_opens.forget_unused(user);
         }
         if let Some(expiration) = session.expiration {
             self.deadlines.clear(expiration, Deadline::Expiration(id));
@@ -418,3 +441,6 @@ impl<S: Shell> State<S> {
         });
     }
 }
+
+/// The number of opens of a tree connect that are looked up at a time to be ended.
+const OPENS_AT_A_TIME: usize = 64;

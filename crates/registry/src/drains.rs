@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use wire::{FileGlobalId, SessionGlobalId, ShareName};
 
-use crate::snapshot::after_bound;
 use crate::{ClientName, FileSnapshot, NotFound, Part, Shell, State, Time, cost};
 
 /// The part of the server that a drain is about.
@@ -80,7 +79,7 @@ pub(crate) struct Drains {
 }
 
 impl Drains {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.server.is_none() && self.shares.is_empty() && self.clients.is_empty()
     }
 
@@ -186,11 +185,11 @@ impl<S: Shell> State<S> {
         after: Option<FileGlobalId>,
         length: usize,
     ) -> Part<FileSnapshot, FileGlobalId> {
-        let mut next = self.opens.range((after_bound(after), std::ops::Bound::Unbounded));
+        let mut next = self.opens.after(after);
         let (mut entries, mut last) = (Vec::new(), None);
         for (id, open) in next.by_ref().take(length) {
             cost::step();
-            last = Some(*id);
+            last = Some(id);
             let is_meant = match scope {
                 DrainScope::Server => true,
                 DrainScope::Share(share) => open.origin.share == *share,
@@ -200,7 +199,7 @@ impl<S: Shell> State<S> {
                 }
             };
             if is_meant && open.target.file().is_some() {
-                entries.push(self.snapshot_of(*id, open));
+                entries.push(self.snapshot_of(id, open));
             }
         }
         Part { entries, last: last.filter(|_| next.next().is_some()) }
@@ -228,12 +227,12 @@ impl<S: Shell> State<S> {
     /// [`OPENS_LOOKED_AT`] opens at most; if these are all directories, the answer is false.
     fn has_file_open(&self, session: SessionGlobalId, share: Option<&ShareName>) -> bool {
         let trees = self.sessions.get(&session).into_iter().flat_map(|it| it.trees.values());
-        let trees = trees.filter_map(|tree| self.trees.get(tree)).take(OPENS_LOOKED_AT);
-        let meant = trees.filter(|tree| share.is_none_or(|share| tree.origin.share == *share));
-        let mut opens = meant.flat_map(|tree| tree.opens.iter()).take(OPENS_LOOKED_AT);
+        let trees = trees.filter_map(|id| Some((*id, self.trees.get(id)?))).take(OPENS_LOOKED_AT);
+        let meant = trees.filter(|(_, tree)| share.is_none_or(|share| tree.origin.share == *share));
+        let mut opens = meant.flat_map(|(id, _)| self.opens.of_tree(id, None)).take(OPENS_LOOKED_AT);
         opens.any(|id| {
             cost::step();
-            self.opens.get(id).is_some_and(|open| open.target.file().is_some() && !open.is_directory)
+            self.opens.get(&id).is_some_and(|open| open.target.file().is_some() && !open.is_directory)
         })
     }
 }

@@ -191,7 +191,7 @@ impl<S: Shell> State<S> {
         attach: impl FnOnce(FileId, &S::Open) -> S::Open,
         now: Time,
     ) -> Option<Reconnected<S>> {
-        let volatile = self.wire_ids.issue();
+        let volatile = self.open_ids.issue_volatile(id);
         let client = self.connections.get(&home.connection).map(|it| it.client_guid).unwrap_or_default();
         let open = self.opens.get_mut(&id)?;
         self.orphans.leave(id, open);
@@ -205,12 +205,7 @@ impl<S: Shell> State<S> {
         {
             self.deadlines.clear(deadline, Deadline::Durable(id));
         }
-        self.volatile_ids.insert(volatile, id);
-        if let Some(tree) = self.trees.get_mut(&home.tree) {
-            tree.opens.insert(id);
-        }
-        if let Some(session) = self.sessions.get_mut(&home.session) {
-            session.open_count = session.open_count.saturating_add(1);
+        if let Some(session) = self.sessions.get(&home.session) {
             open.owner = session.owner.clone();
         }
         if let Some(key) = open.target.file()
@@ -218,6 +213,9 @@ impl<S: Shell> State<S> {
         {
             file.awaited.remove(&id);
         }
+        self.opens.name(volatile, id);
+        self.enter_home(home, id);
+        let open = self.opens.get(&id)?;
         let reclaimed = EventKind::Reclaimed { open: open.event(id), session: home.session };
         self.events.push(now, reclaimed);
         self.touch_log(id);
@@ -283,7 +281,7 @@ impl<S: Shell> State<S> {
             if !is_same_place || session.state != SessionState::Valid {
                 return Err(ReplayError::Elsewhere);
             }
-            if session.open_count >= self.limits.opens_per_session {
+            if session.open_count.get() >= self.limits.opens_per_session {
                 return Err(ReplayError::LimitReached(LimitReached::OpensPerSession));
             }
             let home = Home { session: session_id, tree: tree_id, connection: request.connection };
@@ -372,19 +370,21 @@ impl<S: Shell> State<S> {
             file.awaited.insert(id);
         }
         if let Some(home) = open.home.take() {
-            if let Some(tree) = self.trees.get_mut(&home.tree) {
-                tree.opens.remove(&id);
-            }
-            if let Some(session) = self.sessions.get_mut(&home.session) {
-                session.open_count = session.open_count.saturating_sub(1);
-            }
+            self.leave_home(home, id);
         }
+        let Some(open) = self.opens.get_mut(&id) else {
+            return;
+        };
         if let Some(durable) = &mut open.durable {
             let deadline = now.after_ms(u64::from(durable.timeout_ms));
             durable.deadline = Some(deadline);
             self.deadlines.set(deadline, Deadline::Durable(id));
         }
-        self.volatile_ids.remove(&open.file_id.volatile);
+        let volatile = open.file_id.volatile;
+        self.opens.unname(volatile);
+        let Some(open) = self.opens.get(&id) else {
+            return;
+        };
         let orphaned = EventKind::Orphaned { open: open.event(id) };
         self.events.push(now, orphaned);
         effects.spent = effects.spent.saturating_add(1);
@@ -434,7 +434,7 @@ impl<S: Shell> State<S> {
         if session.user.as_ref() != Some(&open.user) {
             return Err(OtherUser);
         }
-        if session.open_count >= self.limits.opens_per_session {
+        if session.open_count.get() >= self.limits.opens_per_session {
             return Err(ReconnectError::LimitReached(LimitReached::OpensPerSession));
         }
         Ok((id, Home { session: session_id, tree: tree_id, connection: request.connection }))

@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use wire::{AccessMask, FileGlobalId, SessionGlobalId, TreeGlobalId};
 
+use crate::parts::Padded;
+use crate::report::Report;
 use crate::{
     AnnouncedClose, CloseReason, ConnectionId, EndReason, OpenRef, Owner, Refusal, Removal, Shell, State,
     Time,
@@ -144,26 +147,35 @@ pub struct Events {
     pub last_seq: u64,
 }
 
+/// The event stream. It has a lock of its own, because several threads add to it at a time.
 pub(crate) struct EventLog {
-    ring: VecDeque<Event>,
+    ring: Padded<Mutex<Ring>>,
     capacity: usize,
+}
+
+struct Ring {
+    events: VecDeque<Event>,
     last_seq: u64,
 }
 
 impl EventLog {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { ring: VecDeque::new(), capacity, last_seq: 0 }
+        Self { ring: Padded(Mutex::new(Ring { events: VecDeque::new(), last_seq: 0 })), capacity }
     }
 
-    pub(crate) fn push(&mut self, time: Time, kind: EventKind) {
-        self.last_seq = self.last_seq.saturating_add(1);
+    pub(crate) fn push(&self, time: Time, kind: EventKind) {
+        let mut ring = self.ring.lock();
+        let report = Report::start("the event stream");
+        ring.last_seq = ring.last_seq.saturating_add(1);
         if self.capacity == 0 {
             return;
         }
-        if self.ring.len() >= self.capacity {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(Event { seq: self.last_seq, time, kind });
+        let seq = ring.last_seq;
+        let forgotten = if ring.events.len() >= self.capacity { ring.events.pop_front() } else { None };
+        ring.events.push_back(Event { seq, time, kind });
+        // An event may be the last that knows a path; its memory is returned when the lock is free.
+        drop((report, ring));
+        drop(forgotten);
     }
 }
 
@@ -171,11 +183,11 @@ impl<S: Shell> State<S> {
     /// The events after the one with this number, at most `limit`. Zero returns those from the oldest that is
     /// remembered.
     pub fn events_after(&self, seq: u64, limit: usize) -> Events {
-        let log = &self.events;
-        let first = log.ring.front().map_or(log.last_seq.saturating_add(1), |event| event.seq);
+        let log = self.events.ring.lock();
+        let first = log.events.front().map_or(log.last_seq.saturating_add(1), |event| event.seq);
         let lost = first.saturating_sub(seq.saturating_add(1));
         let skip = usize::try_from(seq.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
-        let events: Vec<Event> = log.ring.iter().skip(skip).take(limit).cloned().collect();
+        let events: Vec<Event> = log.events.iter().skip(skip).take(limit).cloned().collect();
         let last_seq = events.last().map_or(seq.max(first.saturating_sub(1)), |event| event.seq);
         Events { events, lost, last_seq }
     }
@@ -201,6 +213,6 @@ impl<S: Shell> State<S> {
 
     /// The number of the latest event. A reader that starts there gets later events only.
     pub fn last_event(&self) -> u64 {
-        self.events.last_seq
+        self.events.ring.lock().last_seq
     }
 }

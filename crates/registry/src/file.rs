@@ -9,7 +9,9 @@ use wire::{AccessMask, FileGlobalId, Guid, ShareAccess};
 
 use crate::admit::is_stat_open;
 use crate::caching::{Caching, Holder};
+use crate::ids::MixHash;
 use crate::open::Open;
+use crate::parts::PartedMap;
 use crate::ranges::Ranges;
 use crate::{LeaseId, NotFound, OpenRef, RequestKey, Shell, State, cost};
 
@@ -83,6 +85,9 @@ impl FileShared {
         self.cachers.store(u32::try_from(count).unwrap_or(u32::MAX), Relaxed);
     }
 }
+
+/// The files that are open. They are boxed, because a hash table that has just grown is half empty.
+pub(crate) type Files = PartedMap<FileKey, Box<File>, MixHash>;
 
 #[derive(Default)]
 pub(crate) struct File {
@@ -321,7 +326,7 @@ impl<S: Shell> State<S> {
         if key.is_named_stream() {
             self.streams.insert(key);
         }
-        self.files.entry(key).or_default()
+        self.files.get_or_insert_with(key, Box::default)
     }
 
     /// Removes the entry of a file whose last open has ended.

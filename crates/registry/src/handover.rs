@@ -9,8 +9,8 @@ impl<S: Shell> State<S> {
     /// would take from the clients what they have not written.
     pub fn caching_opens(&self, share: &str) -> Vec<FileGlobalId> {
         let Some(share) = self.shares.get(&ShareName::new(share)) else { return Vec::new() };
-        let trees = share.uses.iter().filter_map(|tree| self.trees.get(tree));
-        let opens = trees.flat_map(|tree| tree.opens.iter().copied()).inspect(|_| cost::step());
+        let opens =
+            share.uses.iter().flat_map(|tree| self.opens.of_tree(*tree, None)).inspect(|_| cost::step());
         opens.filter(|id| self.caches_without_log(*id)).collect()
     }
 

@@ -64,6 +64,12 @@ struct Held {
     keys: Vec<(ShareName, FoldedName)>,
 }
 
+impl Holds {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
 impl Held {
     /// True if the path is one of the hold's, or below one.
     fn covers(&self, share: &ShareName, path: &FoldedName) -> bool {

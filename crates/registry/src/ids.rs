@@ -3,8 +3,11 @@
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use wire::Guid;
+use wire::{FileGlobalId, FileId, Guid};
+
+use crate::parts::{PARTS, PartNumber, Parted};
 
 /// A transport connection, unique for the life of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +82,97 @@ impl GlobalIds {
     }
 }
 
+/// The generator of the three ids of an open. All of them come from one counter, which several threads advance.
+#[derive(Debug)]
+pub(crate) struct OpenIds {
+    last: AtomicU64,
+    volatile_key: u64,
+    persistent_key: u64,
+}
+
+/// The ids of a new open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewIds {
+    /// `Open.FileGlobalId`. These rise as [`GlobalIds`] do.
+    pub(crate) global: FileGlobalId,
+    /// `Open.FileId` and `Open.DurableFileId`.
+    pub(crate) file: FileId,
+}
+
+impl OpenIds {
+    pub(crate) fn new(volatile_key: u64, persistent_key: u64) -> Self {
+        Self { last: AtomicU64::new(0), volatile_key, persistent_key }
+    }
+
+    /// Returns the next ids. `is_in_use` is asked for a global id that an earlier open has had, and `is_known` for each
+    /// durable id: those of opens that were restored come from an earlier start.
+    pub(crate) fn issue(
+        &self,
+        is_in_use: impl Fn(FileGlobalId) -> bool,
+        is_known: impl Fn(u64) -> bool,
+    ) -> NewIds {
+        loop {
+            let number = self.next();
+            // The lower half of the number.
+            let Some(global) = FileGlobalId::new(number as u32) else { continue };
+            let is_repeated = number > u64::from(u32::MAX);
+            let persistent = mix(number ^ self.persistent_key);
+            let Some(volatile) = self.volatile(number, global) else { continue };
+            if is_repeated && is_in_use(global) || !is_usable(persistent) || is_known(persistent) {
+                continue;
+            }
+            return NewIds { global, file: FileId { persistent, volatile } };
+        }
+    }
+
+    /// Returns a new `Open.FileId` for an open that a client reclaims.
+    pub(crate) fn issue_volatile(&self, global: FileGlobalId) -> u64 {
+        loop {
+            if let Some(volatile) = self.volatile(self.next(), global) {
+                return volatile;
+            }
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.last.fetch_add(1, Relaxed).wrapping_add(1)
+    }
+
+    /// The number through a bijection of 60 bits, with the number of the open's part among them.
+    fn volatile(&self, number: u64, global: FileGlobalId) -> Option<u64> {
+        const LOW: u64 = (1 << VOLATILE_PART_AT) - 1;
+        let spread = mix_60(number ^ self.volatile_key);
+        let part = (global.part().index() as u64) << VOLATILE_PART_AT;
+        let volatile = (spread & !LOW) << VOLATILE_PART_BITS | part | spread & LOW;
+        Some(volatile).filter(|it| is_usable(*it))
+    }
+}
+
+/// The part of the open with this `Open.FileId`.
+pub(crate) const fn volatile_part(id: u64) -> PartNumber {
+    PartNumber::of(id >> VOLATILE_PART_AT)
+}
+
+/// The place of the part's number in `Open.FileId`: away from the bits that hash tables use.
+const VOLATILE_PART_AT: u32 = 40;
+
+/// The length of the part's number there.
+const VOLATILE_PART_BITS: u32 = PARTS.trailing_zeros();
+
+/// Zero and all ones mean "none" and "the previous one" in requests.
+const fn is_usable(id: u64) -> bool {
+    id != 0 && id != u64::MAX
+}
+
+/// As [`mix`], a bijection of the numbers of 60 bits: each of its steps is one.
+const fn mix_60(value: u64) -> u64 {
+    const MASK: u64 = (1 << (u64::BITS - VOLATILE_PART_BITS)) - 1;
+    let value = value & MASK;
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9) & MASK;
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) & MASK;
+    value ^ (value >> 31)
+}
+
 /// The generator of 64-bit ids: a counter through a keyed bijection, so that ids are unique without a lookup and the
 /// next one cannot be derived from the last.
 ///
@@ -99,7 +193,7 @@ impl WireIds {
         loop {
             self.counter = self.counter.wrapping_add(1);
             let id = mix(self.counter ^ self.key);
-            if id != 0 && id != u64::MAX {
+            if is_usable(id) {
                 return id;
             }
         }
@@ -178,5 +272,29 @@ mod tests {
         assert_eq!((one.len(), other.len()), (10_000, 10_000));
         assert!(one.is_disjoint(&other));
         assert!(!one.contains(&0) && !one.contains(&u64::MAX));
+    }
+
+    #[test]
+    fn ids_of_opens_are_unique_and_name_the_part() {
+        let ids = OpenIds::new(mix(1), mix(2));
+        let mut volatile = BTreeSet::new();
+        let mut persistent = BTreeSet::new();
+        for number in 1..=50_000 {
+            let new = ids.issue(|_| panic!("the first ids are new"), |_| false);
+            assert_eq!(new.global.value(), number);
+            assert_eq!(volatile_part(new.file.volatile), new.global.part());
+            assert!(volatile.insert(new.file.volatile) && persistent.insert(new.file.persistent));
+        }
+        let again = ids.issue_volatile(FileGlobalId::MIN);
+        assert!(volatile.insert(again) && volatile_part(again) == FileGlobalId::MIN.part());
+    }
+
+    #[test]
+    fn ids_of_opens_are_issued_again_after_the_wrap_unless_they_are_in_use() {
+        let ids = OpenIds::new(0, 0);
+        ids.last.store(u64::from(u32::MAX) - 1, Relaxed);
+        let in_use = |id: FileGlobalId| id.value() == 1;
+        let issued = [(); 3].map(|()| ids.issue(in_use, |_| false).global.value());
+        assert_eq!(issued, [u32::MAX, 2, 3]);
     }
 }

@@ -34,12 +34,12 @@ impl<S: Shell> State<S> {
         self.check_standings()?;
         self.check_sessions()?;
         self.check_trees()?;
-        for (id, open) in &self.opens {
-            self.check_open(*id, open)?;
+        for (id, open) in self.opens.iter() {
+            self.check_open(id, open)?;
         }
         self.check_indexes()?;
         self.check_deletions()?;
-        for (key, file) in &self.files {
+        for (key, file) in self.files.iter() {
             self.check_file(*key, file)?;
             self.check_ranges(*key, file)?;
             self.check_caching(*key, file)?;
@@ -141,7 +141,7 @@ impl<S: Shell> State<S> {
         ensure!(
             by_user(&mut self.sessions.values().filter_map(|it| it.user.as_ref())) == self.user_sessions
                 && by_user(&mut self.trees.values().map(|it| &it.user)) == self.user_trees
-                && by_user(&mut self.opens.values().map(|it| &it.user)) == self.user_opens,
+                && self.user_opens.are(&by_user(&mut self.opens.values().map(|it| &it.user))),
             "the counts of objects by user are wrong"
         );
         let trees = self.trees.values().filter(|it| it.of_stranger).count();
@@ -172,11 +172,11 @@ impl<S: Shell> State<S> {
                 let carried = self.connections.get(channel).is_some_and(|it| it.sessions.contains(id));
                 ensure!(carried, "session {id} is bound to connection {channel}, which does not list it");
             }
-            let mut opens = 0;
+            let mut opens: usize = 0;
             for (tree_id, tree) in &session.trees {
                 let found = self.trees.get(tree).filter(|it| it.session == *id && it.tree_id == *tree_id);
                 ensure!(found.is_some(), "session {id} lists tree connect {tree}, which is not its own");
-                opens += found.map_or(0, |it| it.opens.len());
+                opens += found.map_or(0, |it| it.open_count.get());
             }
             for tree in &session.ended_trees {
                 let found = self.trees.get(tree).filter(|it| it.session == *id && it.ending.is_some());
@@ -184,12 +184,12 @@ impl<S: Shell> State<S> {
                     found.is_some(),
                     "session {id} lists tree connect {tree} as ending, which is not its own"
                 );
-                opens += found.map_or(0, |it| it.opens.len());
+                opens += found.map_or(0, |it| it.open_count.get());
             }
             ensure!(
-                opens == session.open_count,
+                opens == session.open_count.get(),
                 "session {id} counts {} opens, and has {opens}",
-                session.open_count
+                session.open_count.get()
             );
         }
         Ok(())
@@ -207,8 +207,10 @@ impl<S: Shell> State<S> {
             ensure!(known, "tree connect {id} is not listed by its session");
             let used = shares().any(|share| share.id == tree.origin.share_id && share.uses.contains(id));
             ensure!(used, "tree connect {id} is not listed by its share");
-            for open in &tree.opens {
-                let home = self.opens.get(open).and_then(|it| it.home);
+            let count = self.opens.of_tree(*id, None).count();
+            ensure!(count == tree.open_count.get(), "tree connect {id} counts its {count} opens wrongly");
+            for open in self.opens.of_tree(*id, None) {
+                let home = self.opens.get(&open).and_then(|it| it.home);
                 ensure!(
                     home.is_some_and(|it| it.tree == *id),
                     "tree connect {id} lists open {open}, which is not its own"
@@ -225,10 +227,10 @@ impl<S: Shell> State<S> {
         match open.home {
             Some(home) => {
                 let tree = self.trees.get(&home.tree);
-                let fits = tree.is_some_and(|it| it.session == home.session && it.opens.contains(&id));
-                ensure!(fits, "open {id} is not listed by its tree connect");
-                let found = self.volatile_ids.get(&open.file_id.volatile);
-                ensure!(found == Some(&id), "open {id} is not found by its volatile id");
+                let fits = tree.is_some_and(|it| it.session == home.session);
+                ensure!(fits, "open {id} belongs to a tree connect of another session");
+                let found = self.opens.by_volatile_id(open.file_id.volatile);
+                ensure!(found == Some(id), "open {id} is not found by its volatile id");
             }
             None => {
                 let deadline = open.durable.as_ref().and_then(|it| it.deadline);
@@ -264,14 +266,20 @@ impl<S: Shell> State<S> {
         let homes = self.opens.values().filter(|open| open.home.is_some()).count();
         let orphans = self.opens.len().saturating_sub(homes);
         let mut expected = Orphans::default();
-        self.opens.iter().for_each(|(id, open)| expected.enter(*id, open));
+        self.opens.iter().for_each(|(id, open)| expected.enter(id, open));
         ensure!(expected == self.orphans && expected.len() == orphans, "the index of orphans is wrong");
         let mut paths = Paths::default();
-        self.opens.iter().for_each(|(id, open)| paths.enter(*id, open));
+        self.opens.iter().for_each(|(id, open)| paths.enter(id, open));
         ensure!(paths == self.paths, "the index of opens by paths is wrong");
         let is_folded = |open: &Open<S>| open.folded == FoldedName::new(&open.path);
-        ensure!(self.opens.values().all(|open| is_folded(open)), "the folded path of an open is wrong");
-        ensure!(self.volatile_ids.len() == homes, "volatile ids and opens differ in number");
+        ensure!(self.opens.values().all(is_folded), "the folded path of an open is wrong");
+        ensure!(self.opens.named() == homes, "volatile ids and opens differ in number");
+        ensure!(self.open_count.get() == self.opens.len(), "{} opens are counted", self.open_count.get());
+        let of_trees = self.opens.iter().filter_map(|(id, open)| Some((open.home?.tree, id)));
+        ensure!(
+            self.opens.of_trees_are(of_trees.collect()),
+            "the index of the opens of tree connects is wrong"
+        );
         let durables = self.opens.values().filter(|open| open.durable.is_some()).count();
         ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
         let guids = self.opens.values().filter(|it| it.replay.is_some()).count();
@@ -327,7 +335,7 @@ impl<S: Shell> State<S> {
                 let conflict = open.sharing().conflicts_with(other.sharing());
                 ensure!(!conflict, "{key:?}: opens {other_id} and {id} do not share");
             }
-            before.push((*id, &**open));
+            before.push((*id, open));
         }
         let waits = |open: &&(FileGlobalId, &Open<S>)| open.1.is_persistent() && open.1.home.is_none();
         let awaited = before.iter().filter(waits).map(|(id, _)| *id);
@@ -428,7 +436,7 @@ impl<S: Shell> State<S> {
     }
 
     fn check_leases(&self) -> Result<(), String> {
-        for (id, lease) in &self.leases {
+        for (id, lease) in self.leases.iter() {
             ensure!(!lease.opens.is_empty(), "{id:?} has no opens");
             let known = self.files.get(&lease.file).is_some_and(|file| file.leases.contains(id));
             ensure!(known, "{id:?} is not listed by its file");
@@ -451,7 +459,7 @@ impl<S: Shell> State<S> {
 
     fn check_waiting(&self) -> Result<(), String> {
         let mut found = 0;
-        for (key, file) in &self.files {
+        for (key, file) in self.files.iter() {
             for (number, request) in &file.waiting {
                 let known = matches!(
                     self.waiting.get(request),
@@ -484,16 +492,16 @@ impl<S: Shell> State<S> {
 
     fn check_deadlines(&self) -> Result<(), String> {
         let mut expected = 0;
-        for (id, open) in &self.opens {
+        for (id, open) in self.opens.iter() {
             if let Caching::Oplock { breaking: Some(breaking), .. } = open.caching {
                 expected += 1;
-                let set = self.deadlines.contains(breaking.deadline, Deadline::OplockBreak(*id));
+                let set = self.deadlines.contains(breaking.deadline, Deadline::OplockBreak(id));
                 ensure!(set, "open {id}: its break has no deadline");
             }
             if let Some(deadline) = open.durable.and_then(|it| it.deadline) {
                 expected += 1;
                 ensure!(
-                    self.deadlines.contains(deadline, Deadline::Durable(*id)),
+                    self.deadlines.contains(deadline, Deadline::Durable(id)),
                     "orphan {id} has no deadline"
                 );
             }
@@ -514,7 +522,7 @@ impl<S: Shell> State<S> {
                 "requests do not see the state of session {id}"
             );
         }
-        for (id, lease) in &self.leases {
+        for (id, lease) in self.leases.iter() {
             if let Some(breaking) = lease.breaking {
                 expected += 1;
                 let set = self.deadlines.contains(breaking.deadline, Deadline::LeaseBreak(*id));

@@ -10,8 +10,12 @@ use crate::admit::LeaseRequest;
 use crate::caching::Holder;
 use crate::deadlines::Deadline;
 use crate::limits::{CONNECTIONS_LOOKED_AT, REPLAYABLE_PER_LEASE};
+use crate::parts::PartedMap;
 use crate::session::{Session, SessionState};
 use crate::{BreakKind, ConnectionId, Effects, FileKey, LeaseId, LogId, Shell, State, Time, cost};
+
+/// `GlobalLeaseTableList`: the leases of all clients.
+pub(crate) type Leases = PartedMap<LeaseId, Lease>;
 
 pub(crate) struct Lease {
     pub(crate) file: FileKey,
@@ -65,6 +69,13 @@ impl Lease {
         self.shared.store((state.0 & 0xff) as u8, Relaxed);
     }
 
+    /// True if an open that may have `caches` of the caching that it wants raises the lease to that (MS-SMB2 3.3.5.9.8,
+    /// 3.3.5.9.11).
+    pub(crate) fn is_raised_by(&self, caches: LeaseState, wanted: LeaseState, is_new: bool) -> bool {
+        let whole = is_new || caches == wanted;
+        whole && caches != self.state && caches.contains(self.state) && self.breaking.is_none()
+    }
+
     /// Advances `Lease.Epoch`, which counts the changes that a client of version 2 is notified of (MS-SMB2 3.3.4.7).
     pub(crate) fn advance_epoch(&mut self) {
         if self.version >= 2 {
@@ -104,12 +115,10 @@ impl<S: Shell> State<S> {
         open: FileGlobalId,
     ) -> Arc<AtomicU8> {
         let is_new = !self.leases.contains_key(&id);
-        let lease = self.leases.entry(id).or_insert_with(|| Lease::new(key, asked.version, asked.epoch));
+        let lease = self.leases.get_or_insert_with(id, || Lease::new(key, asked.version, asked.epoch));
         lease.opens.insert(open);
         let shared = lease.shared.clone();
-        let whole = is_new || caches == wanted(asked, is_directory);
-        let raised =
-            whole && caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
+        let raised = lease.is_raised_by(caches, wanted(asked, is_directory), is_new);
         // If nothing is granted, nothing has changed for the client.
         if raised {
             lease.advance_epoch();

@@ -1,8 +1,8 @@
 //! The shared state of a server: connections, sessions, tree connects, opens, files, shares. It is synchronous and does
 //! no I/O; the caller passes in the time.
 //!
-//! [`State`] is a plain structure without synchronization, so its policy is tested without tasks. [`Registry`] puts it
-//! behind one lock. A change returns, in [`Effects`], the work that the caller has to do outside of that lock: handles
+//! [`State`] is a plain structure that one thread uses, so its policy is tested without tasks. [`Registry`] puts it
+//! behind a lock, beside which plain opens and closes go on in several threads. A change returns, in [`Effects`], the work that the caller has to do outside of that lock: handles
 //! to drop, breaks to send, requests to answer.
 //!
 //! The terms are those of the specifications (MS-SMB2 3.3.1, MS-SRVS 3.1.1); files behave as in MS-FSA.
@@ -16,7 +16,7 @@
 //! - READ and WRITE check [`OpenShared`] and, if the file has byte-range locks, call [`State::check_io`];
 //! - every open ends in [`State::close_open`], for every reason;
 //! - the server calls [`State::handle_timeout`] at the time that [`State::poll_timeout`] returns.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
@@ -24,9 +24,11 @@
 
 mod acknowledge;
 mod admit;
+mod announced;
 mod announced_closes;
 mod caching;
 mod close;
+mod concurrent;
 mod connection;
 mod cost;
 #[cfg(test)]
@@ -38,6 +40,7 @@ mod durable;
 mod effects;
 mod events;
 mod file;
+mod gate;
 mod handover;
 mod holds;
 mod ids;
@@ -51,15 +54,20 @@ mod locks;
 mod logging;
 mod moves;
 mod open;
+mod opens;
+mod order;
 mod orphans;
+mod parts;
 mod path_index;
 mod ranges;
 mod refusals;
 mod remaining_work;
 mod repeated_breaks;
+mod report;
 mod restore;
 mod session;
 mod share;
+mod shared;
 mod snapshot;
 mod state;
 mod statistics;
@@ -109,6 +117,8 @@ pub use path_index::{PathPosition, RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use remaining_work::Rest;
+#[cfg(feature = "lock-report")]
+pub use report::{Held, take_holds};
 pub use restore::{RestoreRefused, RestoredLease, RestoredOpen};
 pub use session::{
     BindError, EstablishError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState, UserKind,

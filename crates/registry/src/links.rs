@@ -9,6 +9,7 @@ use std::sync::Arc;
 use wire::{FoldedName, ShareName};
 
 use crate::open::Open;
+use crate::parts::{Parted, Parts};
 use crate::{FileKey, Shell, cost};
 
 /// A name of a file, kept in lower case: on a disk that ignores case, clients open one name in several spellings.
@@ -50,10 +51,14 @@ pub(crate) fn without_stream(path: &Arc<str>) -> Arc<str> {
 }
 
 /// The number of opens of each file by each link, including the opens of its streams.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Links(BTreeMap<(FileKey, Link), usize>);
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Links(pub(crate) Parts<LinksPart>);
 
-impl Links {
+/// The links of the files of one part.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LinksPart(BTreeMap<(FileKey, Link), usize>);
+
+impl LinksPart {
     pub(crate) fn enter(&mut self, file: FileKey, link: Link) {
         let count = self.0.entry((file.base(), link)).or_default();
         *count = count.saturating_add(1);
@@ -71,24 +76,35 @@ impl Links {
         is_last
     }
 
+    fn of(&self, file: FileKey) -> impl DoubleEndedIterator<Item = &Link> {
+        let base = file.base();
+        let end = FileKey { stream: 1, ..base };
+        self.0.range((base, Link::default())..(end, Link::default())).map(|((_, link), _)| link)
+    }
+}
+
+impl Links {
+    pub(crate) fn enter(&mut self, file: FileKey, link: Link) {
+        self.0.of_mut(file.part()).enter(file, link);
+    }
+
+    /// Removes one open. Returns true if the file has no more opens by this link.
+    pub(crate) fn leave(&mut self, file: FileKey, link: &Link) -> bool {
+        self.0.of_mut(file.part()).leave(file, link)
+    }
+
     /// True if the file is open by exactly this link.
     pub(crate) fn contains(&self, file: FileKey, link: &Link) -> bool {
         cost::step();
-        self.0.contains_key(&(file.base(), link.clone()))
+        self.0.of(file.part()).0.contains_key(&(file.base(), link.clone()))
     }
 
     /// True if the file is open by a link of another share than this link's.
     pub(crate) fn has_other_share(&self, file: FileKey, link: &Link) -> bool {
         cost::step();
         // The links are in the order of their shares, so one of another share is the first or the last.
-        let mut all = self.of(file);
+        let mut all = self.0.of(file.part()).of(file);
         let ends = [all.next(), all.next_back()];
         ends.into_iter().flatten().any(|other| !other.is_of_share(link))
-    }
-
-    fn of(&self, file: FileKey) -> impl DoubleEndedIterator<Item = &Link> {
-        let base = file.base();
-        let end = FileKey { stream: 1, ..base };
-        self.0.range((base, Link::default())..(end, Link::default())).map(|((_, link), _)| link)
     }
 }

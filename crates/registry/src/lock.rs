@@ -1,29 +1,63 @@
-//! The registry's one lock.
+//! The registry's lock.
 //!
-//! It is a blocking mutex and not an asynchronous one: a hold of it does a few table lookups and never waits, so a
+//! It is a blocking lock and not an asynchronous one: a hold of it does a few table lookups and never waits, so a
 //! suspended task can never hold it. Work that has to wait (releasing a handle, sending a break) is in the
-//! [`Effects`](crate::Effects) and is done after the guard is dropped. The lock is a leaf: its holder takes no other
-//! lock.
+//! [`Effects`](crate::Effects) and is done after the guard is dropped. The lock is a leaf: its holder takes no lock
+//! outside of the registry.
+//!
+//! There are two ways in. [`Registry::lock`] is alone with the whole [`State`]: what it sees is complete, and nothing
+//! changes until it is dropped. [`Registry::admit`] and [`Registry::close_open`] share the registry with each other:
+//! they lock the part of each table that they change, in the order of `order.rs`, and see everything else as it is.
+//! What they do is complete when they leave, so a holder of the whole never sees half of it. Only opens without
+//! consequences for others are made and ended in this way; all others take the whole lock, where the decision is made
+//! again from the beginning.
 
+use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 
-use parking_lot::{Mutex, MutexGuard};
+use lock_api::RawRwLock as _;
+use parking_lot::RawRwLock;
+use wire::FileId;
 
+use crate::announced::Announced;
+use crate::gate::{Gate, Whole};
 use crate::moves::MoveCounter;
-use crate::{MoveCount, Shell, State};
+use crate::order::{Rank, Ranked};
+use crate::parts::Padded;
+use crate::report::Report;
+use crate::shared::Shared;
+use crate::{
+    Admission, AdmitRequest, CloseReason, Effects, GrantedOpen, MoveCount, NotFound, Shell, State, Time,
+};
 
-/// [`State`] behind one lock.
+/// [`State`] behind its lock.
 pub struct Registry<S: Shell> {
-    state: Mutex<State<S>>,
+    pub(crate) gate: Gate<RawRwLock>,
+    /// Its holder of the whole has a reference to it; shared holders never have, but references to its fields
+    /// (`shared.rs`).
+    pub(crate) state: UnsafeCell<State<S>>,
     happened: Box<dyn Fn() + Send + Sync>,
+    announced: Padded<Announced>,
     moves: MoveCounter,
 }
 
+// SAFETY: the gate gives one thread alone the whole state, or several threads references to its fields, of which the
+// mutable ones are to parts whose locks they hold. The bounds are those of a reader-writer lock.
+#[allow(unsafe_code)]
+unsafe impl<S: Shell> Sync for Registry<S> where State<S>: Send + Sync {}
+
 impl<S: Shell> Registry<S> {
     /// Puts a state behind the lock. After a hold of the lock that has added events, `happened` is called when the lock
-    /// is free again; it should be quick.
+    /// is free again; it should be quick. Events that nobody has looked for are announced once: who waits for events
+    /// takes the whole lock after the wait is prepared, and looks.
     pub fn new(state: State<S>, happened: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { moves: state.moves.counter(), state: Mutex::new(state), happened: Box::new(happened) }
+        Self {
+            gate: Gate::new(|| RawRwLock::INIT),
+            moves: state.moves.counter(),
+            state: UnsafeCell::new(state),
+            happened: Box::new(happened),
+            announced: Padded(Announced::new()),
+        }
     }
 
     /// The count of renames that have been carried out. A caller reads it before it looks a name up; later it shows if
@@ -32,30 +66,93 @@ impl<S: Shell> Registry<S> {
         self.moves.now()
     }
 
-    /// Takes the lock; `purpose` names the holder in the report of the feature `lock-report`.
+    /// Takes the lock of the whole; `purpose` names the holder in the report of the feature `lock-report`.
     ///
     /// If a holder panics, the state stays as it was at that moment: changes are complete up to a panic, and a server
     /// that refused all requests from then on would be worse.
     pub fn lock(&self, purpose: &'static str) -> Guard<'_, S> {
-        let state = self.state.lock();
-        let before = state.last_event();
+        let rank = Ranked::new(Rank::Registry);
+        let whole = self.gate.whole();
+        self.announced.seen();
         let announcement = Announcement { happened: &*self.happened, due: false };
-        Guard { before, state, announcement, _report: Report::start(purpose) }
+        let mut guard = Guard {
+            before: 0,
+            registry: self,
+            _whole: whole,
+            _rank: rank,
+            announcement,
+            _report: Report::start(purpose),
+        };
+        guard.before = guard.last_event();
+        guard
+    }
+
+    /// Decides on an open as [`State::admit`] does, beside other threads if it has no consequences for others.
+    pub fn admit(
+        &self,
+        request: AdmitRequest,
+        attach: impl FnOnce(&GrantedOpen) -> S::Open,
+        now: Time,
+    ) -> (Admission, Effects<S>) {
+        let mut attach = Some(attach);
+        let granted = self.beside_others("create beside others", |it| it.admit(&request, &mut attach, now));
+        match (granted, attach) {
+            (Some(granted), _) => (Admission::Granted(granted), Effects::none()),
+            (None, Some(attach)) => self.lock("create").admit(request, attach, now),
+            // It is only called for an open that is granted.
+            (None, None) => (Admission::LookAgain, Effects::none()),
+        }
+    }
+
+    /// Ends an open as [`State::close_open`] does, beside other threads if that has no consequences for others.
+    ///
+    /// # Errors
+    ///
+    /// There is no such open.
+    pub fn close_open(&self, open: FileId, reason: CloseReason, now: Time) -> Result<Effects<S>, NotFound> {
+        match self.beside_others("close beside others", |it| it.close_open(open, reason, now)) {
+            Some(effects) => Ok(effects),
+            None => self.lock("close").close_open(open, reason, now),
+        }
+    }
+
+    /// The state, for tests that use it alone again.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn into_state(self) -> State<S> {
+        self.state.into_inner()
+    }
+
+    /// Shares the registry with others for a change, which returns something if it was made and has added an event.
+    fn beside_others<T>(
+        &self,
+        purpose: &'static str,
+        change: impl FnOnce(&Shared<'_, S>) -> Option<T>,
+    ) -> Option<T> {
+        let shared = Shared::enter(self, purpose);
+        let done = change(&shared);
+        let is_due = done.is_some() && self.announced.is_due();
+        drop(shared);
+        if is_due {
+            (self.happened)();
+        }
+        done
     }
 }
 
 /// Exclusive access to the state, until it is dropped.
 pub struct Guard<'a, S: Shell> {
     before: u64,
-    state: MutexGuard<'a, State<S>>,
-    /// Dropped after the state, so that the callback finds the lock free.
+    registry: &'a Registry<S>,
+    _whole: Whole<'a, RawRwLock>,
+    _rank: Ranked,
+    /// Dropped after the lock, so that the callback finds it free.
     announcement: Announcement<'a>,
     _report: Report,
 }
 
 impl<S: Shell> Drop for Guard<'_, S> {
     fn drop(&mut self) {
-        self.announcement.due = self.state.last_event() != self.before;
+        self.announcement.due = self.last_event() != self.before;
     }
 }
 
@@ -79,90 +176,21 @@ impl<S: Shell> std::fmt::Debug for Registry<S> {
     }
 }
 
+#[allow(unsafe_code)]
 impl<S: Shell> Deref for Guard<'_, S> {
     type Target = State<S>;
 
     fn deref(&self) -> &State<S> {
-        &self.state
+        // SAFETY: this has the whole lock, so there is no other reference to the state or its fields, except for those
+        // that were made from this guard.
+        unsafe { &*self.registry.state.get() }
     }
 }
 
+#[allow(unsafe_code)]
 impl<S: Shell> DerefMut for Guard<'_, S> {
     fn deref_mut(&mut self) -> &mut State<S> {
-        &mut self.state
-    }
-}
-
-#[cfg(feature = "lock-report")]
-#[derive(Debug)]
-struct Report {
-    purpose: &'static str,
-    since: std::time::Instant,
-}
-
-#[cfg(feature = "lock-report")]
-impl Report {
-    fn start(purpose: &'static str) -> Self {
-        Self { purpose, since: std::time::Instant::now() }
-    }
-}
-
-#[cfg(feature = "lock-report")]
-impl Drop for Report {
-    #[expect(clippy::print_stderr, reason = "a debugging aid that must not depend on the logger")]
-    fn drop(&mut self) {
-        const HELD_MS_MAX: u128 = 1;
-        let held = self.since.elapsed();
-        if held.as_millis() >= HELD_MS_MAX {
-            eprintln!("registry lock held {held:?} by {:?}", self.purpose);
-        }
-        totals::add(self.purpose, held);
-    }
-}
-
-/// The holds of the lock by purpose, reported once in a while.
-#[cfg(feature = "lock-report")]
-mod totals {
-    use std::collections::BTreeMap;
-    use std::time::{Duration, Instant};
-
-    use parking_lot::Mutex;
-
-    static TOTALS: Mutex<Totals> = Mutex::new(Totals { since: None, by_purpose: BTreeMap::new() });
-
-    struct Totals {
-        since: Option<Instant>,
-        /// The number of holds and their time.
-        by_purpose: BTreeMap<&'static str, (u32, Duration)>,
-    }
-
-    #[expect(clippy::print_stderr, reason = "a debugging aid that must not depend on the logger")]
-    pub(super) fn add(purpose: &'static str, held: Duration) {
-        const EVERY: Duration = Duration::from_secs(2);
-        let mut totals = TOTALS.lock();
-        let (count, time) = totals.by_purpose.entry(purpose).or_default();
-        (*count, *time) = (count.saturating_add(1), time.saturating_add(held));
-        let since = *totals.since.get_or_insert_with(Instant::now);
-        if since.elapsed() < EVERY {
-            return;
-        }
-        let by_purpose = std::mem::take(&mut totals.by_purpose);
-        totals.since = None;
-        drop(totals);
-        for (purpose, (count, time)) in by_purpose {
-            let each = time.checked_div(count).unwrap_or_default();
-            eprintln!("registry lock: {count} holds by {purpose:?}, {each:?} each, {time:?} together");
-        }
-    }
-}
-
-#[cfg(not(feature = "lock-report"))]
-#[derive(Debug)]
-struct Report;
-
-#[cfg(not(feature = "lock-report"))]
-impl Report {
-    const fn start(_purpose: &'static str) -> Self {
-        Self
+        // SAFETY: as above, and this guard is borrowed mutably.
+        unsafe { &mut *self.registry.state.get() }
     }
 }

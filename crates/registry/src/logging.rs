@@ -214,7 +214,7 @@ impl<S: Shell> State<S> {
             let ranges = open.target.file().and_then(|key| self.files.get(&key)).map(|file| &file.ranges);
             let held: BTreeMap<_, _> = ranges
                 .into_iter()
-                .flat_map(|ranges| ranges.held_by(*id).map(|it| (it, ranges.count_of(*id, &it))))
+                .flat_map(|ranges| ranges.held_by(id).map(|it| (it, ranges.count_of(id, &it))))
                 .map(|(it, count)| ((it.offset, it.length, it.exclusive), count))
                 .collect();
             held.into_iter().map(|((offset, length, exclusive), count)| LoggedLock {
@@ -228,7 +228,7 @@ impl<S: Shell> State<S> {
             leases.map(|(id, it)| LoggedLease { id: *id, state: Some((it.state, it.version, it.epoch)) });
         LogChanges {
             ended: Vec::new(),
-            opens: kept().filter_map(|(id, _)| self.logged_open(*id)).collect(),
+            opens: kept().filter_map(|(id, _)| self.logged_open(id)).collect(),
             locks: locks.collect(),
             leases: leases.collect(),
         }
@@ -259,7 +259,7 @@ impl<S: Shell> State<S> {
     pub fn suspend_logged(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         self.logs.0.clear();
-        for id in self.opens.keys().copied().collect::<Vec<_>>() {
+        for id in self.opens.iter().map(|(id, _)| id).collect::<Vec<_>>() {
             if let Some(key) = self.opens.get(&id).and_then(|open| open.target.file()) {
                 self.forget_deletes(key);
             }

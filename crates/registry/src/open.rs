@@ -320,7 +320,7 @@ impl<S: Shell> State<S> {
     pub(crate) fn open_global(&self, id: OpenRef) -> Result<FileGlobalId, NotFound> {
         let global_id = match id {
             OpenRef::Global(id) => id,
-            OpenRef::FileId(id) => *self.volatile_ids.get(&id.volatile).ok_or(NotFound)?,
+            OpenRef::FileId(id) => self.opens.by_volatile_id(id.volatile).ok_or(NotFound)?,
         };
         let open = self.opens.get(&global_id).ok_or(NotFound)?;
         match id {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use wire::{FileGlobalId, FoldedName, ShareName};
 
+use crate::ids::mix;
 use crate::links::Link;
 use crate::open::Open;
+use crate::parts::{Merged, PartNumber, Parts};
 use crate::snapshot::PartWork;
 use crate::{FileKey, FileSnapshot, NotFound, OpenRef, Part, Shell, State, cost};
 
@@ -16,13 +18,20 @@ use crate::{FileKey, FileSnapshot, NotFound, OpenRef, Part, Shell, State, cost};
 /// Paths are compared as bytes, so the paths that begin with `dir\` are adjacent: `dir!` and `dir name` come before all
 /// of them, `dir]` after all of them, and the directory's own opens before any of these. The same is true for `dir:`, the
 /// streams, which come before the paths below the directory.
+///
+/// A path, its streams and its spellings are in one part, so that a file is found in it; what is below a directory is in
+/// all parts.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Paths(pub(crate) Parts<PathsPart>);
+
+/// The opens whose paths are of one part.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Paths(BTreeMap<(u32, FileKey), BTreeSet<PathEntry>>);
+pub(crate) struct PathsPart(BTreeMap<(u32, FileKey), BTreeSet<PathEntry>>);
 
 /// An open with its folded path.
 type PathEntry = (FoldedName, FileGlobalId);
 
-impl Paths {
+impl PathsPart {
     pub(crate) fn enter<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
         self.0.entry(open.origin.place()).or_default().insert((open.folded.clone(), id));
     }
@@ -36,10 +45,30 @@ impl Paths {
         }
     }
 
+    fn of_share(&self, id: u32) -> impl Iterator<Item = (&(u32, FileKey), &BTreeSet<PathEntry>)> {
+        self.0.range((id, FileKey::MIN)..=(id, FileKey::MAX))
+    }
+}
+
+impl Paths {
+    pub(crate) fn enter<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
+        self.0.of_mut(part_of_path(&open.folded)).enter(id, open);
+    }
+
+    pub(crate) fn leave<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
+        self.0.of_mut(part_of_path(&open.folded)).leave(id, open);
+    }
+
     /// The number of opens in a share.
     pub(crate) fn count_of_share(&self, id: u32) -> usize {
-        let places = self.0.range((id, FileKey::MIN)..=(id, FileKey::MAX));
+        let places = self.0.iter().flat_map(|part| part.of_share(id));
         places.map(|(_, opens)| opens.len()).fold(0, usize::saturating_add)
+    }
+
+    /// The directories of a share below which something is open.
+    fn places(&self, share: u32) -> BTreeSet<(u32, FileKey)> {
+        let places = self.0.iter().flat_map(|part| part.of_share(share));
+        places.map(|(place, _)| *place).collect()
     }
 
     /// The opens by exactly this folded path, after the one that was last seen.
@@ -50,7 +79,8 @@ impl Paths {
         after: Option<&PathEntry>,
     ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
         let path = path.clone();
-        self.range(place, path.clone(), after).take_while(move |(it, _)| *it == path)
+        let part = std::iter::once(self.0.of(part_of_path(&path)));
+        range(part, place, path.clone(), after).take_while(move |(it, _)| *it == path)
     }
 
     /// The opens whose folded path has this prefix, after the one that was last seen.
@@ -61,23 +91,41 @@ impl Paths {
         after: Option<&PathEntry>,
     ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
         let prefix = prefix.clone();
-        self.range(place, prefix.clone(), after)
+        // The streams of a file are in its part.
+        let only = prefix.as_str().contains(':').then(|| self.0.of(part_of_path(&prefix)));
+        let all = only.is_none().then(|| self.0.iter());
+        range(only.into_iter().chain(all.into_iter().flatten()), place, prefix.clone(), after)
             .take_while(move |(it, _)| it.as_str().starts_with(prefix.as_str()))
     }
+}
 
-    fn range<'a>(
-        &'a self,
-        place: (u32, FileKey),
-        first: FoldedName,
-        after: Option<&PathEntry>,
-    ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
-        let first = (first, FileGlobalId::MIN);
-        let first = match after {
-            Some(after) if *after >= first => Bound::Excluded(after.clone()),
-            _ => Bound::Included(first),
-        };
-        self.0.get(&place).map(|opens| opens.range((first, Bound::Unbounded))).into_iter().flatten()
-    }
+/// The entries of these parts from a path on, after the one that was last seen.
+fn range<'a, P: Iterator<Item = &'a PathsPart>>(
+    parts: P,
+    place: (u32, FileKey),
+    first: FoldedName,
+    after: Option<&PathEntry>,
+) -> impl Iterator<Item = &'a PathEntry> + use<'a, P> {
+    let first = (first, FileGlobalId::MIN);
+    let first = match after {
+        Some(after) if *after >= first => Bound::Excluded(after.clone()),
+        _ => Bound::Included(first),
+    };
+    let opens = parts.filter_map(|part| part.0.get(&place));
+    let ranges = opens.map(|opens| opens.range((first.clone(), Bound::Unbounded)).map(|entry| (entry, ())));
+    Merged::new(ranges.collect::<Vec<_>>().into_iter()).map(|(entry, ())| entry)
+}
+
+/// The part of the opens by this folded path and by its streams.
+pub(crate) fn part_of_path(path: &FoldedName) -> PartNumber {
+    let path = path.as_str();
+    let path = path.split_once(':').map_or(path, |(path, _)| path);
+    let (words, rest) = path.as_bytes().as_chunks::<8>();
+    let mut hash = words.iter().fold(0, |hash, word| mix(hash ^ u64::from_le_bytes(*word)));
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    hash = mix(hash ^ u64::from_le_bytes(last));
+    PartNumber::of(hash >> 32)
 }
 
 /// The opens that a rename has moved under one hold of the lock.
@@ -315,10 +363,7 @@ impl<S: Shell> State<S> {
         shares.sort_unstable();
         let path = path.clone();
         let first = after.as_ref().map(|it| it.place);
-        let places = shares.into_iter().flat_map(|share| {
-            let roots = (share, FileKey::MIN)..=(share, FileKey::MAX);
-            self.paths.0.range(roots).inspect(|_| cost::step()).map(|(place, _)| *place)
-        });
+        let places = shares.into_iter().flat_map(|share| self.paths.places(share)).inspect(|_| cost::step());
         places.filter(move |place| first.is_none_or(|first| first <= *place)).flat_map(move |place| {
             let after = after.as_ref().filter(|it| it.place == place).map(|it| &it.entry);
             let itself = self.paths.at(place, &path, after);

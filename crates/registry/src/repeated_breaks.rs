@@ -1,13 +1,10 @@
 //! Breaks that are sent again because the channel on which they were sent was lost (MS-SMB2 3.3.4.6, 3.3.4.7).
 
-use std::ops::Bound;
-
 use wire::{FileGlobalId, Guid, SessionGlobalId, TreeId};
 
 use crate::caching::Caching;
 use crate::open::Open;
 use crate::remaining_work::Work;
-use crate::snapshot::after_bound;
 use crate::{BreakKind, ConnectionId, Effects, LeaseId, Rest, Shell, State, Time, cost};
 
 impl<S: Shell> State<S> {
@@ -32,10 +29,9 @@ impl<S: Shell> State<S> {
             own == Some(lost) || was_first && !own.is_some_and(|own| left.contains(&own))
         };
         let first = after.map_or(TreeId(0), |(tree, _)| tree);
-        let trees = found.trees.range(first..).filter_map(|(id, tree)| Some((*id, self.trees.get(tree)?)));
-        let opens = trees.flat_map(|(tree, it)| {
-            let after = after.filter(|(last, _)| *last == tree).map(|(_, open)| open);
-            it.opens.range((after_bound(after), Bound::Unbounded)).map(move |open| (tree, *open))
+        let opens = found.trees.range(first..).flat_map(|(tree, global)| {
+            let after = after.filter(|(last, _)| last == tree).map(|(_, open)| open);
+            self.opens.of_tree(*global, after).map(move |open| (*tree, open))
         });
         let opens: Vec<(TreeId, FileGlobalId)> = opens.take(self.limits.work_per_hold).collect();
         if let Some(last) = opens.last().filter(|_| opens.len() == self.limits.work_per_hold) {

@@ -110,7 +110,7 @@ impl<S: Shell> State<S> {
         let found = self.shares.get(&share).ok_or(RestoreRefused::ShareGone)?;
         let share_name = found.definition.name.clone();
         let origin = Arc::new(Origin { share, share_id: found.id, share_name, root: it.root });
-        if self.opens.len() >= self.limits.opens {
+        if self.open_count.get() >= self.limits.opens {
             return Err(RestoreRefused::LimitReached);
         }
         let is_known = self.durable_ids.contains_key(&it.file_id.persistent);
@@ -122,8 +122,7 @@ impl<S: Shell> State<S> {
         {
             return Err(RestoreRefused::Conflict);
         }
-        let opens = &self.opens;
-        let id = FileGlobalId(self.file_globals.issue(|id| opens.contains_key(&FileGlobalId(id))));
+        let id = self.new_open_ids().global;
         let file = self.enter_file(it.file).shared.clone();
         let lease = it.lease.map(|lease| self.restore_lease(lease, it.file, id));
         let shared = Arc::new(OpenShared::new(file, lease, now));
@@ -176,7 +175,7 @@ impl<S: Shell> State<S> {
             attached: attach(&granted),
         };
         self.insert_open(id, open, now);
-        self.volatile_ids.remove(&it.file_id.volatile);
+        self.opens.unname(it.file_id.volatile);
         if it.lease.is_none() {
             self.set_oplock(id, it.oplock, None);
         }
@@ -259,8 +258,7 @@ impl<S: Shell> State<S> {
         open: FileGlobalId,
     ) -> Arc<std::sync::atomic::AtomicU8> {
         let is_new = !self.leases.contains_key(&lease.id);
-        let entry =
-            self.leases.entry(lease.id).or_insert_with(|| Lease::new(file, lease.version, lease.epoch));
+        let entry = self.leases.get_or_insert_with(lease.id, || Lease::new(file, lease.version, lease.epoch));
         entry.opens.insert(open);
         let shared = entry.shared.clone();
         if is_new {

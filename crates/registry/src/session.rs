@@ -26,6 +26,7 @@ use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
 use crate::open::Owner;
+use crate::parts::Count;
 use crate::statistics::count;
 use crate::strangers::AddressGroup;
 use crate::user_counts::UserKey;
@@ -58,7 +59,9 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) ending: Option<Ending>,
     pub(crate) last_tree: u32,
     /// The number of opens of all its tree connects: derived, for the limit and for administrators.
-    pub(crate) open_count: usize,
+    pub(crate) open_count: Count,
+    /// The number of opens of its user, also by other sessions.
+    pub(crate) opens_of_user: Arc<Count>,
     pub(crate) shared: Arc<SessionShared>,
     pub(crate) attached: S::Session,
 }
@@ -264,7 +267,7 @@ impl<S: Shell> State<S> {
             SessionGlobalId(self.session_globals.issue(|id| sessions.contains_key(&SessionGlobalId(id))));
         // The id has 32 bits, because some clients keep no more.
         let session_id = loop {
-            let id = SessionId(self.wire_ids.issue() & u64::from(u32::MAX));
+            let id = SessionId(self.session_wire_ids.issue() & u64::from(u32::MAX));
             if id.0 != 0 && !self.session_ids.contains_key(&id) {
                 break id;
             }
@@ -288,7 +291,8 @@ impl<S: Shell> State<S> {
             ended_trees: BTreeSet::new(),
             ending: None,
             last_tree: 0,
-            open_count: 0,
+            open_count: Count::default(),
+            opens_of_user: Arc::default(),
             attached: attach(session_id, global_id, &shared),
             shared,
         };
@@ -334,8 +338,10 @@ impl<S: Shell> State<S> {
         }
         let user = UserKey::of(&identity);
         self.user_sessions.add(&user);
+        session.opens_of_user = self.user_opens.of(&user);
         if let Some(before) = session.user.replace(user) {
             self.user_sessions.remove(&before);
+            self.user_opens.forget_unused(&before);
         }
         session.identity = identity;
         session.shared.touch(now);
@@ -509,7 +515,7 @@ impl<S: Shell> Session<S> {
             state: self.state,
             identity: self.identity.clone(),
             channels: self.channels.clone(),
-            opens: self.open_count,
+            opens: self.open_count.get(),
             shared: self.shared.clone(),
             attached: self.attached.clone(),
         }

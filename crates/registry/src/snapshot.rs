@@ -199,8 +199,7 @@ impl<S: Shell> State<S> {
         length: usize,
     ) -> Part<SessionSnapshot, SessionGlobalId> {
         part(
-            &self.sessions,
-            after,
+            after_key(&self.sessions, after),
             length,
             |it| it.trees.len(),
             |id, it| {
@@ -218,8 +217,7 @@ impl<S: Shell> State<S> {
         length: usize,
     ) -> Part<FileSnapshot, FileGlobalId> {
         part(
-            &self.opens,
-            after,
+            self.opens.after(after),
             length,
             |open| open.shown_locks(),
             |id, open| self.matches_file(open, filter).then(|| self.snapshot_of(id, open)),
@@ -239,8 +237,7 @@ impl<S: Shell> State<S> {
         length: usize,
     ) -> Part<TreeSnapshot, TreeGlobalId> {
         part(
-            &self.trees,
-            after,
+            after_key(&self.trees, after),
             length,
             |_| 0,
             |global_id, tree| {
@@ -255,7 +252,7 @@ impl<S: Shell> State<S> {
                     user_kind: session.identity.kind(),
                     user_sid: session.identity.sid,
                     client: session.owner.client.clone(),
-                    opens: tree.opens.len(),
+                    opens: tree.open_count.get(),
                     created: tree.created,
                 })
             },
@@ -332,7 +329,7 @@ impl<S: Shell> State<S> {
             connections,
             created: session.created,
             last_active: session.shared.last_active(),
-            opens: session.open_count,
+            opens: session.open_count.get(),
             trees: session.trees.len(),
             shares: self.shares_of(session),
         }
@@ -418,24 +415,27 @@ impl PartWork {
     }
 }
 
-fn part<I: Copy + Ord, V, T>(
-    table: &BTreeMap<I, V>,
-    after: Option<I>,
+fn part<'a, I: Copy + Ord, V: 'a, T>(
+    mut rest: impl Iterator<Item = (I, &'a V)>,
     length: usize,
     details: impl Fn(&V) -> usize,
     shown: impl Fn(I, &V) -> Option<T>,
 ) -> Part<T, I> {
-    let mut rest = table.range((after_bound(after), std::ops::Bound::Unbounded));
     let (mut entries, mut last, mut work) = (Vec::new(), None, PartWork::new(length));
     while work.is_left()
         && let Some((id, it)) = rest.next()
     {
         cost::step();
-        last = Some(*id);
+        last = Some(id);
         work.take(details(it));
-        entries.extend(shown(*id, it));
+        entries.extend(shown(id, it));
     }
     Part { entries, last: last.filter(|_| rest.next().is_some()) }
+}
+
+/// The entries of a table after the one that was last seen.
+fn after_key<I: Copy + Ord, V>(table: &BTreeMap<I, V>, after: Option<I>) -> impl Iterator<Item = (I, &V)> {
+    table.range((after_bound(after), std::ops::Bound::Unbounded)).map(|(id, it)| (*id, it))
 }
 
 /// The number of details of an entry (locks, tree connects) that take as long to show as the entry itself. A part with

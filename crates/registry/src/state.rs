@@ -1,5 +1,6 @@
 //! The registry's tables.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -11,24 +12,26 @@ use crate::deadlines::Deadlines;
 use crate::deletion::PendingDeletes;
 use crate::drains::Drains;
 use crate::events::EventLog;
-use crate::file::{File, FileKey};
+use crate::file::{FileKey, Files};
 use crate::holds::Holds;
-use crate::ids::{GlobalIds, MixHash, WireIds, mix};
-use crate::lease::Lease;
+use crate::ids::{GlobalIds, MixHash, OpenIds, WireIds, mix};
+use crate::lease::Leases;
 use crate::links::{Link, Links};
 use crate::logging::Logs;
 use crate::moves::Moves;
-use crate::open::{IdMap, Open};
+use crate::open::IdMap;
+use crate::opens::Opens;
 use crate::orphans::Orphans;
+use crate::parts::{Count, Padded, PartedMap};
 use crate::path_index::Paths;
 use crate::refusals::RefusalLog;
 use crate::session::Session;
 use crate::share::Share;
 use crate::strangers::Crowd;
 use crate::tree::Tree;
-use crate::user_counts::ByUser;
+use crate::user_counts::{ByUser, OpensOfUsers};
 use crate::waiting::Waiting;
-use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
+use crate::{ConnectionId, Limits, RequestKey, Shell, Statistics, Time};
 
 /// The shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps
 /// it.
@@ -43,14 +46,15 @@ pub struct State<S: Shell> {
     pub(crate) connections: BTreeMap<ConnectionId, Connection<S>>,
     pub(crate) sessions: BTreeMap<SessionGlobalId, Session<S>>,
     pub(crate) trees: BTreeMap<TreeGlobalId, Tree<S>>,
-    /// Boxed, because the nodes of a B-tree are half empty if the ids only rise.
-    pub(crate) opens: BTreeMap<FileGlobalId, Box<Open<S>>>,
+    pub(crate) opens: Opens<S>,
+    /// The number of opens: derived, for the limit.
+    pub(crate) open_count: Padded<Count>,
     pub(crate) shares: BTreeMap<ShareName, Share>,
     /// Shares that were removed and whose tree connects are being ended.
     pub(crate) removed_shares: BTreeMap<u32, Share>,
     /// Boxed, because a hash table that has just grown is half empty.
-    pub(crate) files: HashMap<FileKey, Box<File>, MixHash>,
-    pub(crate) leases: HashMap<LeaseId, Lease>,
+    pub(crate) files: Files,
+    pub(crate) leases: Leases,
     /// Deletes that wait for the last open of a link or stream.
     pub(crate) deletions: BTreeMap<FileKey, PendingDeletes<S>>,
     /// Links and streams that the server is removing or replacing, each with the number of these operations.
@@ -85,11 +89,9 @@ pub struct State<S: Shell> {
     /// The numbers of valid sessions, tree connects and opens by user: derived, for the limit.
     pub(crate) user_sessions: ByUser,
     pub(crate) user_trees: ByUser,
-    pub(crate) user_opens: ByUser,
+    pub(crate) user_opens: OpensOfUsers,
     /// Sessions by the id in the header of every request.
     pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
-    /// Opens by the volatile part of their id, which requests name.
-    pub(crate) volatile_ids: IdMap,
     /// Durable opens by the persistent part of their id, which a reconnect names.
     pub(crate) durable_ids: IdMap,
     /// Opens by client and create GUID, for replays, until the client has used the open.
@@ -117,9 +119,8 @@ pub struct State<S: Shell> {
     pub(crate) last_wait: u64,
     pub(crate) session_globals: GlobalIds,
     pub(crate) tree_globals: GlobalIds,
-    pub(crate) file_globals: GlobalIds,
-    pub(crate) wire_ids: WireIds,
-    pub(crate) persistent_ids: WireIds,
+    pub(crate) session_wire_ids: WireIds,
+    pub(crate) open_ids: Padded<OpenIds>,
 }
 
 /// The numbers of objects in the tables.
@@ -153,11 +154,12 @@ impl<S: Shell> State<S> {
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
             trees: BTreeMap::new(),
-            opens: BTreeMap::new(),
+            opens: Opens::default(),
+            open_count: Padded::default(),
             shares: BTreeMap::new(),
             removed_shares: BTreeMap::new(),
-            files: HashMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
-            leases: HashMap::new(),
+            files: PartedMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
+            leases: PartedMap::with_hasher(RandomState::new()),
             deletions: BTreeMap::new(),
             vanishing: BTreeMap::new(),
             moves: Moves::default(),
@@ -175,9 +177,8 @@ impl<S: Shell> State<S> {
             stranger_opens: 0,
             user_sessions: ByUser::default(),
             user_trees: ByUser::default(),
-            user_opens: ByUser::default(),
+            user_opens: OpensOfUsers::default(),
             session_ids: IdMap::default(),
-            volatile_ids: IdMap::default(),
             durable_ids: IdMap::default(),
             create_guids: HashMap::new(),
             waiting: HashMap::new(),
@@ -193,9 +194,8 @@ impl<S: Shell> State<S> {
             last_wait: 0,
             session_globals: GlobalIds::starting_after(0),
             tree_globals: GlobalIds::starting_after(0),
-            file_globals: GlobalIds::starting_after(0),
-            wire_ids: WireIds::new(mix(seed)),
-            persistent_ids: WireIds::new(mix(seed ^ u64::MAX)),
+            session_wire_ids: WireIds::new(mix(seed)),
+            open_ids: Padded(OpenIds::new(mix(seed), mix(seed ^ u64::MAX))),
             limits,
         }
     }
@@ -212,7 +212,7 @@ impl<S: Shell> State<S> {
 
     /// The numbers of connections, sessions, tree connects and opens.
     pub fn counts(&self) -> (usize, usize, usize, usize) {
-        (self.connections.len(), self.sessions.len(), self.trees.len(), self.opens.len())
+        (self.connections.len(), self.sessions.len(), self.trees.len(), self.open_count.get())
     }
 
     /// The numbers of all kinds of objects, which are known without a walk over the tables.
@@ -221,7 +221,7 @@ impl<S: Shell> State<S> {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
             trees: self.trees.len(),
-            opens: self.opens.len(),
+            opens: self.open_count.get(),
             files: self.files.len(),
             locks: self.lock_total,
             orphans: self.orphans.len(),

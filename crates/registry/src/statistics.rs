@@ -3,7 +3,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use wire::FileGlobalId;
+
 use crate::Time;
+use crate::parts::{PARTS, Padded, Parted};
 
 macro_rules! statistics {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -11,6 +14,8 @@ macro_rules! statistics {
         #[derive(Debug, Default)]
         pub struct Statistics {
             started: AtomicU64,
+            /// The files opened, in parts that threads on different cores count: most requests count nothing else here.
+            opened: [Padded<AtomicU64>; PARTS],
             $($(#[$doc])* pub $name: AtomicU64,)*
         }
 
@@ -19,6 +24,8 @@ macro_rules! statistics {
         pub struct StatisticsSnapshot {
             /// `sts0_start`: the time when counting began.
             pub started: Time,
+            /// `sts0_fopens`: files opened.
+            pub file_opens: u64,
             $($(#[$doc])* pub $name: u64,)*
         }
 
@@ -27,6 +34,7 @@ macro_rules! statistics {
             pub fn snapshot(&self) -> StatisticsSnapshot {
                 StatisticsSnapshot {
                     started: Time(self.started.load(Relaxed)),
+                    file_opens: self.opened.iter().map(|it| it.load(Relaxed)).fold(0, u64::wrapping_add),
                     $($name: self.$name.load(Relaxed),)*
                 }
             }
@@ -34,6 +42,7 @@ macro_rules! statistics {
             /// Sets every counter to zero (MS-SRVS 3.1.4.36, STATSOPT_CLR).
             pub fn clear(&self, now: Time) {
                 self.started.store(now.0, Relaxed);
+                self.opened.iter().for_each(|it| it.store(0, Relaxed));
                 $(self.$name.store(0, Relaxed);)*
             }
         }
@@ -41,8 +50,6 @@ macro_rules! statistics {
 }
 
 statistics! {
-    /// `sts0_fopens`: files opened.
-    file_opens,
     /// `sts0_devopens`: pipes and devices opened.
     device_opens,
     /// `sts0_jobsqueued`: print jobs.
@@ -87,6 +94,13 @@ impl Statistics {
         let statistics = Self::default();
         statistics.clear(now);
         statistics
+    }
+
+    /// Counts a file that was opened.
+    pub(crate) fn count_file_open(&self, id: FileGlobalId) {
+        if let Some(count) = self.opened.get(id.part().index()) {
+            count.fetch_add(1, Relaxed);
+        }
     }
 }
 

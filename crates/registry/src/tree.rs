@@ -1,12 +1,12 @@
 //! Tree connects (MS-SMB2 3.3.1.9).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wire::{FileGlobalId, SessionGlobalId, SessionId, ShareName, TreeGlobalId, TreeId};
+use wire::{SessionGlobalId, SessionId, ShareName, TreeGlobalId, TreeId};
 
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
+use crate::parts::Count;
 use crate::share::{Origin, ShareKind};
 use crate::user_counts::UserKey;
 use crate::{CloseReason, FileKey, LimitReached, NotFound, Shell, Standing, State, Time};
@@ -18,7 +18,8 @@ pub(crate) struct Tree<S: Shell> {
     /// The reason of the end, while the tree connect is being ended; with true if durable opens outlive it.
     pub(crate) ending: Option<(CloseReason, bool)>,
     pub(crate) created: Time,
-    pub(crate) opens: BTreeSet<FileGlobalId>,
+    /// `TreeConnect.OpenCount`: derived. The table of opens has the opens themselves.
+    pub(crate) open_count: Count,
     /// True if requests and answers must be sealed.
     pub(crate) encrypted: bool,
     /// The user whose tree connects include this one, for the limit.
@@ -110,12 +111,13 @@ impl<S: Shell> State<S> {
             origin: Arc::new(Origin {
                 share: key,
                 share_id: target.id,
-                share_name: target.definition.name.clone(),
+                // A name of its own: the opens of different clients count their references to it.
+                share_name: Arc::from(&*target.definition.name),
                 root,
             }),
             ending: None,
             created: now,
-            opens: BTreeSet::new(),
+            open_count: Count::default(),
             encrypted,
             user: user.clone(),
             of_stranger,
@@ -172,7 +174,7 @@ impl<S: Shell> Tree<S> {
             global_id,
             share: self.origin.share_name.clone(),
             kind,
-            opens: self.opens.len(),
+            opens: self.open_count.get(),
             attached: self.attached.clone(),
         }
     }

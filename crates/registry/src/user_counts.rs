@@ -7,6 +7,7 @@ use wire::AccountName;
 use wire::security::Sid;
 
 use crate::limits::USER_PART;
+use crate::parts::Count;
 use crate::{Identity, Standing, UserKind};
 
 /// A user in the form that is compared, with the rules of [`Identity::is_same_user`].
@@ -58,7 +59,57 @@ impl ByUser {
 
     /// True if a user of this standing may have one more object; `limit` is for all users together.
     pub(crate) fn has_room(&self, user: &UserKey, limit: usize, standing: Standing) -> bool {
-        let used = self.0.get(user).copied().unwrap_or_default();
-        standing == Standing::Administrator || used < (limit / USER_PART).max(1)
+        user_has_room(self.0.get(user).copied().unwrap_or_default(), limit, standing)
     }
+}
+
+/// The number of opens of each user. A session has the counter of its user, so that an open does not look it up.
+#[derive(Debug, Default)]
+pub(crate) struct OpensOfUsers(HashMap<UserKey, Arc<Count>>);
+
+impl OpensOfUsers {
+    /// The counter of a user.
+    pub(crate) fn of(&mut self, user: &UserKey) -> Arc<Count> {
+        Arc::clone(self.0.entry(user.clone()).or_default())
+    }
+
+    pub(crate) fn add(&mut self, user: &UserKey) {
+        self.0.entry(user.clone()).or_default().add();
+    }
+
+    pub(crate) fn remove(&mut self, user: &UserKey) {
+        if let Some(count) = self.0.get(user) {
+            count.subtract();
+        }
+        self.forget_unused(user);
+    }
+
+    /// Removes the counter of a user without opens and sessions.
+    pub(crate) fn forget_unused(&mut self, user: &UserKey) {
+        if self.0.get(user).is_some_and(is_unused) {
+            self.0.remove(user);
+        }
+    }
+
+    /// As [`ByUser::has_room`].
+    pub(crate) fn has_room(&self, user: &UserKey, limit: usize, standing: Standing) -> bool {
+        user_has_room(self.0.get(user).map_or(0, |count| count.get()), limit, standing)
+    }
+
+    /// True if the numbers are these, and no counter is kept for nothing. Used by tests.
+    pub(crate) fn are(&self, expected: &ByUser) -> bool {
+        let used = self.0.iter().filter(|(_, count)| count.get() != 0);
+        let used: HashMap<UserKey, usize> = used.map(|(user, count)| (user.clone(), count.get())).collect();
+        used == expected.0 && !self.0.values().any(is_unused)
+    }
+}
+
+/// True if nobody has the counter or is counted by it.
+fn is_unused(count: &Arc<Count>) -> bool {
+    count.get() == 0 && Arc::strong_count(count) == 1
+}
+
+/// True if a user of this standing with `used` objects may have one more; `limit` is for all users together.
+pub(crate) fn user_has_room(used: usize, limit: usize, standing: Standing) -> bool {
+    standing == Standing::Administrator || used < (limit / USER_PART).max(1)
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use wire::{FileGlobalId, FileId, FoldedName, LeaseState, OplockLevel};
+use wire::{FileGlobalId, FoldedName, LeaseState, OplockLevel};
 
 use super::Requester;
 use super::request::{AdmitRequest, GrantedOpen, LeaseRequest};
@@ -11,19 +11,20 @@ use crate::caching::{Caching, Holder, level_caches, level_within};
 use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
 use crate::file::File;
+use crate::ids::NewIds;
 use crate::lease::{usable, wanted};
 use crate::links::Link;
 use crate::open::Open;
 use crate::statistics::count;
-use crate::{FileKey, LeaseId, OpenShared, Shell, Standing, State, Time, cost};
+use crate::{FileKey, LeaseId, Limits, OpenShared, Shell, Standing, State, Time, cost};
 
 /// The caching of others, which limits the caching that can be granted.
 #[derive(Default)]
-struct Others {
-    oplock: bool,
-    handle_caching: bool,
-    write_caching: bool,
-    deny_write_caching: bool,
+pub(crate) struct Others {
+    pub(crate) oplock: bool,
+    pub(crate) handle_caching: bool,
+    pub(crate) write_caching: bool,
+    pub(crate) deny_write_caching: bool,
 }
 
 impl<S: Shell> State<S> {
@@ -34,9 +35,7 @@ impl<S: Shell> State<S> {
         attach: impl FnOnce(&GrantedOpen) -> S::Open,
         now: Time,
     ) -> GrantedOpen {
-        let opens = &self.opens;
-        let global_id = FileGlobalId(self.file_globals.issue(|id| opens.contains_key(&FileGlobalId(id))));
-        let file_id = FileId { persistent: self.issue_persistent(), volatile: self.wire_ids.issue() };
+        let NewIds { global: global_id, file: file_id } = self.new_open_ids();
         let key = request.target.file();
         let lease = request
             .lease
@@ -114,17 +113,12 @@ impl<S: Shell> State<S> {
         granted
     }
 
-    /// The next `Open.DurableFileId`. Those of opens that were restored come from an earlier start.
-    fn issue_persistent(&mut self) -> u64 {
-        loop {
-            let id = self.persistent_ids.issue();
-            if !self.durable_ids.contains_key(&id) {
-                return id;
-            }
-        }
+    pub(crate) fn new_open_ids(&self) -> NewIds {
+        self.open_ids.issue(|id| self.opens.contains_key(&id), |id| self.durable_ids.contains_key(&id))
     }
 
     pub(crate) fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
+        self.open_count.add();
         self.user_opens.add(&open.user);
         if open.of_stranger {
             self.stranger_opens = self.stranger_opens.saturating_add(1);
@@ -134,18 +128,13 @@ impl<S: Shell> State<S> {
         {
             file.enter(id, &open);
             self.links.enter(key, Link::of(&open));
-            count(&self.statistics.file_opens);
+            self.statistics.count_file_open(id);
         } else {
             count(&self.statistics.device_opens);
         }
         self.paths.enter(id, &open);
         if let Some(home) = open.home {
-            if let Some(tree) = self.trees.get_mut(&home.tree) {
-                tree.opens.insert(id);
-            }
-            if let Some(session) = self.sessions.get_mut(&home.session) {
-                session.open_count = session.open_count.saturating_add(1);
-            }
+            self.enter_home(home, id);
             let opened = EventKind::Opened { open: open.event(id), session: home.session };
             self.events.push(now, opened);
         }
@@ -161,7 +150,7 @@ impl<S: Shell> State<S> {
             }
         }
         let lease = self.holder_of(id, &open);
-        self.volatile_ids.insert(open.file_id.volatile, id);
+        self.opens.name(open.file_id.volatile, id);
         let log = open.logged();
         self.opens.insert(id, Box::new(open));
         if log.is_some() {
@@ -184,38 +173,12 @@ impl<S: Shell> State<S> {
             None if request.is_directory => LeaseState::NONE,
             None => level_caches(request.oplock),
         };
-        let Some(file) = self.files.get(&key) else {
-            return caches;
-        };
-        if caches.is_none() {
-            return caches;
-        }
-        let own = lease.map(|(id, _)| id);
-        let is_one_more = own.is_none_or(|own| !file.caching.contains(&Holder::Lease(own)));
-        if is_one_more && file.caching.len() >= self.limits.cachers_per_file {
-            return LeaseState::NONE;
-        }
-        let others = self.others(file, own);
-        // A holder can still cache writes here if the new open is for attributes only, which breaks no such caching.
-        if others.write_caching {
-            return LeaseState::NONE;
-        }
-        // A lock of existing data does not allow others to cache the file; one behind the end does.
-        let allocation = if request.overwrites { 0 } else { request.allocation };
-        if file.ranges.first_offset().is_some_and(|offset| offset < allocation) {
-            return LeaseState::NONE;
-        }
         if self.moves.concerns(key) {
             caches = usable(caches.without(LeaseState::HANDLE));
         }
-        if others.deny_write_caching {
-            caches = caches.without(LeaseState::WRITE);
-        }
-        match lease {
-            Some(_) if others.oplock => caches.without(LeaseState::HANDLE),
-            None if others.handle_caching => LeaseState::NONE,
-            _ => caches,
-        }
+        let own = lease.map(|(id, _)| id);
+        let file = self.files.get(&key).map(|it| &**it);
+        caches_beside(request, caches, own, file, |file| self.others(file, own), &self.limits)
     }
 
     fn others(&self, file: &File, own: Option<LeaseId>) -> Others {
@@ -232,8 +195,41 @@ impl<S: Shell> State<S> {
     }
 }
 
+/// The part of the caching that an open asks for, by its `own` lease or an oplock, which can be granted beside others
+/// (MS-FSA 2.1.5.18).
+pub(crate) fn caches_beside(
+    request: &AdmitRequest,
+    asked: LeaseState,
+    own: Option<LeaseId>,
+    file: Option<&File>,
+    others: impl FnOnce(&File) -> Others,
+    limits: &Limits,
+) -> LeaseState {
+    let Some(file) = file.filter(|_| !asked.is_none()) else { return asked };
+    let is_one_more = own.is_none_or(|own| !file.caching.contains(&Holder::Lease(own)));
+    if is_one_more && file.caching.len() >= limits.cachers_per_file {
+        return LeaseState::NONE;
+    }
+    let others = others(file);
+    // A holder can still cache writes here if the new open is for attributes only, which breaks no such caching.
+    if others.write_caching {
+        return LeaseState::NONE;
+    }
+    // A lock of existing data does not allow others to cache the file; one behind the end does.
+    let allocation = if request.overwrites { 0 } else { request.allocation };
+    if file.ranges.first_offset().is_some_and(|offset| offset < allocation) {
+        return LeaseState::NONE;
+    }
+    let caches = if others.deny_write_caching { asked.without(LeaseState::WRITE) } else { asked };
+    match own {
+        Some(_) if others.oplock => caches.without(LeaseState::HANDLE),
+        None if others.handle_caching => LeaseState::NONE,
+        _ => caches,
+    }
+}
+
 /// True if the open may have a lease. Directories are leased by version 2 only (MS-SMB2 3.3.5.9.8); a request for a
 /// lease of version 1 is ignored.
-pub(super) fn may_have_lease(request: &AdmitRequest) -> bool {
+pub(crate) fn may_have_lease(request: &AdmitRequest) -> bool {
     !request.is_directory || request.lease.is_some_and(|lease| lease.version >= 2)
 }

@@ -5,6 +5,7 @@ mod grant;
 mod request;
 
 pub(crate) use conflicts::{is_lease_stat_open, is_stat_open};
+pub(crate) use grant::{Others, caches_beside, may_have_lease};
 pub use request::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 
 use std::sync::Arc;
@@ -22,7 +23,6 @@ use crate::share::Origin;
 use crate::statistics::count;
 use crate::user_counts::UserKey;
 use crate::{Effects, Identity, LeaseId, LimitReached, Shell, Standing, State, Time};
-use grant::may_have_lease;
 
 /// The session, tree connect, connection and client of a request.
 struct Requester {
@@ -160,12 +160,12 @@ impl<S: Shell> State<S> {
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {
         let standing = self.standing_of(session);
         let of_stranger = standing == Standing::Stranger;
-        if !has_room(self.limits.opens, self.opens.len(), standing)
+        if !has_room(self.limits.opens, self.open_count.get(), standing)
             || of_stranger && self.stranger_opens >= (self.limits.opens / STRANGERS_PART).max(1)
         {
             return Err(Refused::LimitReached(LimitReached::Opens));
         }
-        let opens = self.sessions.get(&session).map_or(0, |it| it.open_count);
+        let opens = self.sessions.get(&session).map_or(0, |it| it.open_count.get());
         if opens >= self.limits.opens_per_session {
             return Err(Refused::LimitReached(LimitReached::OpensPerSession));
         }

@@ -11,7 +11,8 @@ use super::log_mirror::{LOG, LogMirror, PERSISTENT_MS};
 use super::world::{Bench, Client, World, file_key, guid};
 use crate::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionId, DurableRequest, EndReason,
-    Filter, LeaseRequest, Limits, LockElement, LockOutcome, Readiness, Reconnect, Replay, RequestKey, Rest,
+    Events, FileSnapshot, Filter, LeaseRequest, Limits, LockElement, LockOutcome, Readiness, Reconnect,
+    Replay, RequestKey, Rest,
 };
 
 type Effects = crate::Effects<Bench>;
@@ -165,6 +166,8 @@ pub struct Driver {
     log: LogMirror,
     /// Unfinished work: one part is done before each operation.
     rest: VecDeque<Rest>,
+    /// The answers to all opens, as text.
+    answers: Vec<String>,
 }
 
 impl Driver {
@@ -184,7 +187,20 @@ impl Driver {
             created: Vec::new(),
             log: LogMirror::default(),
             rest: VecDeque::new(),
+            answers: Vec::new(),
         }
+    }
+
+    /// Makes and ends all opens under the whole lock.
+    pub fn alone(mut self) -> Self {
+        self.world.beside_others = false;
+        self
+    }
+
+    /// All answers to opens, and all that is open now.
+    pub fn seen(&self) -> (Vec<String>, Vec<FileSnapshot>, Events) {
+        let opens = self.world.state.file_snapshots(&Filter::default(), None, usize::MAX).entries;
+        (self.answers.clone(), opens, self.world.state.events_after(0, usize::MAX))
     }
 
     /// Carries out one operation, after a part of the work that earlier ones have left.
@@ -242,8 +258,13 @@ impl Driver {
         match operation {
             Operation::Open(opening) => self.open(&opening),
             Operation::Close { open } => {
-                let Some((id, ..)) = self.chosen(open) else { return };
-                let effects = self.world.state.close_open(id, CloseReason::ClientClose, now).ok().unwrap();
+                let Some((id, file_id, _)) = self.chosen(open) else { return };
+                let is_orphan = self.world.state.open(file_id).is_none();
+                let effects = match is_orphan {
+                    true => self.world.state.close_open(id, CloseReason::ClientClose, now),
+                    false => self.world.close_unchecked(file_id),
+                };
+                let effects = effects.ok().unwrap();
                 assert_eq!(effects.dropped.last().unwrap().global_id, id);
                 self.apply(effects);
             }
@@ -389,9 +410,9 @@ impl Driver {
 
     fn admit(&mut self, request: AdmitRequest) {
         let before = self.world.state.counts().3;
-        let attach = |granted: &crate::GrantedOpen| u64::from(granted.global_id.value());
-        let (answer, effects) = self.world.state.admit(request.clone(), attach, self.world.now);
+        let (answer, effects) = self.world.admit_unchecked(request.clone());
         self.world.check();
+        self.answers.push(format!("{answer:?}"));
         let dropped = effects.dropped.len();
         match answer {
             Admission::Granted(granted) => {

@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::{
-    Admission, AdmitRequest, ConnectionDetails, ConnectionId, DurableRequest, Effects, FileKey, GrantedOpen,
-    Identity, LeaseRequest, Limits, OpenTarget, Refused, Replay, ReplayError, RequestKey, ShareDefinition,
-    ShareKind, Shell, State, Time,
+    Admission, AdmitRequest, CloseReason, ConnectionDetails, ConnectionId, DurableRequest, Effects, FileKey,
+    GrantedOpen, Identity, LeaseRequest, Limits, NotFound, OpenTarget, Refused, Registry, Replay,
+    ReplayError, RequestKey, ShareDefinition, ShareKind, Shell, State, Time,
 };
 use wire::{
-    AccessMask, Dialect, FileGlobalId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
+    AccessMask, Dialect, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
 };
 
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub const ROOT: FileKey = FileKey { device: 1, inode: 2, stream: 0 };
 pub struct World {
     pub state: State<Bench>,
     pub now: Time,
+    /// True if opens are made and ended beside others where that is possible, as in a server.
+    pub beside_others: bool,
     last_request: u64,
 }
 
@@ -69,7 +71,7 @@ impl World {
         for name in ["data", "other"] {
             state.add_share(share(name, None), now).unwrap();
         }
-        Self { state, now, last_request: 0 }
+        Self { state, now, beside_others: true, last_request: 0 }
     }
 
     /// Adds a client with this number, which is also its GUID, its address and its user's name.
@@ -123,9 +125,36 @@ impl World {
         AdmitRequest { access: ALL_ACCESS, allocation: 4096, ..plain }
     }
 
+    /// Decides on an open without the checks that the other functions make after it.
+    pub fn admit_unchecked(&mut self, request: AdmitRequest) -> (Admission, Effects<Bench>) {
+        let attach = |granted: &GrantedOpen| u64::from(granted.global_id.value());
+        let now = self.now;
+        if self.beside_others {
+            return self.in_registry(|registry| registry.admit(request, attach, now));
+        }
+        self.state.admit(request, attach, now)
+    }
+
+    /// Ends an open by its client, without the checks that the other functions make after it.
+    pub fn close_unchecked(&mut self, open: FileId) -> Result<Effects<Bench>, NotFound> {
+        let (reason, now) = (CloseReason::ClientClose, self.now);
+        if self.beside_others {
+            return self.in_registry(|registry| registry.close_open(open, reason, now));
+        }
+        self.state.close_open(open, reason, now)
+    }
+
+    /// Puts the state behind its lock for a call.
+    fn in_registry<T>(&mut self, call: impl FnOnce(&Registry<Bench>) -> T) -> T {
+        let nothing = State::new(Limits::default(), 0, self.now);
+        let registry = Registry::new(std::mem::replace(&mut self.state, nothing), || {});
+        let result = call(&registry);
+        self.state = registry.into_state();
+        result
+    }
+
     pub fn admit(&mut self, request: AdmitRequest) -> (Admission, Effects<Bench>) {
-        let (answer, effects) =
-            self.state.admit(request, |granted| u64::from(granted.global_id.value()), self.now);
+        let (answer, effects) = self.admit_unchecked(request);
         self.check();
         self.remove(&effects);
         (answer, effects)
@@ -169,10 +198,7 @@ impl World {
     }
 
     pub fn close(&mut self, open: &GrantedOpen) -> Effects<Bench> {
-        let effects = self
-            .state
-            .close_open(open.file_id, crate::CloseReason::ClientClose, self.now)
-            .unwrap_or_else(|it| panic!("{it:?}"));
+        let effects = self.close_unchecked(open.file_id).unwrap_or_else(|it| panic!("{it:?}"));
         self.check();
         self.remove(&effects);
         effects

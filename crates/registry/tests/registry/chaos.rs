@@ -96,6 +96,26 @@ fn run(limits: Limits, operations: Vec<Operation>) {
     driver.come_to_rest();
 }
 
+/// What is made beside others and what is made under the whole lock is the same.
+fn compare(operations: &[Operation]) {
+    let [beside_others, alone] = [false, true].map(|alone| {
+        let driver = Driver::new(Limits::default());
+        let mut driver = if alone { driver.alone() } else { driver };
+        operations.iter().for_each(|operation| driver.step(operation.clone()));
+        driver.seen()
+    });
+    assert_eq!(beside_others, alone);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn plain_opens_are_the_same_beside_others_and_alone(operations in prop::collection::vec(operation(), 1..100)) {
+        compare(&operations);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 768, ..ProptestConfig::default() })]
 

@@ -3,6 +3,7 @@
 mod admin;
 mod caching;
 mod chaos;
+mod concurrent;
 mod durable;
 mod identities;
 mod locks;

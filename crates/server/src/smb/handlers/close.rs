@@ -33,8 +33,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         };
     }
     let server = &request.connection.server;
-    let closed =
-        server.registry.lock("close").close_open(open.file_id(), CloseReason::ClientClose, server.now());
+    let closed = server.registry.close_open(open.file_id(), CloseReason::ClientClose, server.now());
     let mut effects = closed.map_err(|_| NtStatus::FILE_CLOSED)?;
     // The end is written to the log here, and so is a delete that became pending with it for other opens.
     let is_logged = open.tree().log().is_some_and(|log| effects.logs.remove(&log.id()));

@@ -116,7 +116,7 @@ pub(super) fn ask_registry(
     let attach = |granted: &GrantedOpen| {
         Arc::clone(open.insert(Arc::new(Open::new(granted, access, session, tree, content, created))))
     };
-    let (admission, effects) = server.registry.lock("create").admit(asked, attach, server.now());
+    let (admission, effects) = server.registry.admit(asked, attach, server.now());
     server.apply(effects);
     Ok((admission, open))
 }
