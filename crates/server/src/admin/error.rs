@@ -2,6 +2,7 @@
 
 use rpc::Win32Error;
 
+use crate::core::cluster::RefusedKind;
 use crate::core::config::ReplaceError;
 use crate::core::configuration::ChangeError;
 use crate::core::directory::is_outside_sandbox;
@@ -255,6 +256,19 @@ impl From<ChangeError> for Error {
             }
             ChangeError::Share(_) => Self::NoSuchDirectory,
             ChangeError::AccountsRead(_) => Self::Internal,
+            ChangeError::Cluster(refused) => refused.kind().into(),
+        }
+    }
+}
+
+impl From<RefusedKind> for Error {
+    fn from(kind: RefusedKind) -> Self {
+        match kind {
+            RefusedKind::Conflict => Self::ConfigurationEdited,
+            RefusedKind::Exists => Self::DuplicateShare,
+            RefusedKind::Invalid => Self::InvalidParameter,
+            RefusedKind::NoShare => Self::NoSuchShare,
+            RefusedKind::Unreachable => Self::NotWritten,
         }
     }
 }

@@ -12,6 +12,7 @@ use wire::{ShareName, eq_ignore_case};
 
 use crate::core::accounts::Accounts;
 use crate::core::bulkhead::Bulkhead;
+use crate::core::cluster::{Author, Refused};
 use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::core::directory::{self, Directory};
 use crate::core::domain::Domain;
@@ -66,6 +67,9 @@ pub(crate) enum ChangeError {
     /// The users file cannot be written.
     #[error("the users file cannot be written: {0}")]
     Write(std::io::Error),
+    /// The users of the cluster cannot be read or changed.
+    #[error("the users of the cluster were not changed: {0}")]
+    Cluster(Refused),
 }
 
 impl Configuration {
@@ -210,13 +214,22 @@ impl Server {
         Ok(self.replace_shares(shares))
     }
 
-    /// Changes the accounts, in their file and here. Changes that others have made to the file meanwhile are kept.
+    /// Changes the accounts, in their file and here. Changes that others have made to the file meanwhile are kept. On a node of
+    /// a cluster that keeps users there, new accounts and those of the cluster are changed there, in the name of `author`.
     pub(crate) fn change_accounts<T, E: From<ChangeError>>(
         &self,
+        author: Author,
         change: impl FnOnce(&mut UserDb) -> Result<T, E>,
     ) -> Result<T, E> {
         let _changing = self.configuration.changing();
         let settings = self.settings();
+        let of_cluster = self.cluster.users_to_change(&settings, author).map_err(ChangeError::Cluster)?;
+        let change = |own: &mut UserDb| match of_cluster {
+            None => change(own),
+            Some(of_cluster) => {
+                of_cluster.change(own, change, |refused| ChangeError::Cluster(refused).into())
+            }
+        };
         // A server without a file has its accounts in memory only.
         let file = settings.source.as_ref().map(|_| settings.users_file.as_path());
         let (accounts, outcome) = match file {
@@ -226,7 +239,7 @@ impl Server {
                 UpdateError::Lock(error) | UpdateError::Save(error) => ChangeError::Write(error).into(),
             })?,
             None => {
-                let mut accounts = UserDb::clone(&self.accounts());
+                let mut accounts = UserDb::clone(&self.configuration.accounts.own());
                 let outcome = change(&mut accounts)?;
                 (accounts, outcome)
             }
