@@ -1,6 +1,7 @@
 //! Nodes that join a cluster and leave it, its users, and the control API of it, with a real etcd.
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
@@ -88,6 +89,48 @@ async fn users_of_the_cluster_log_on_at_each_node() {
     history.says("add user carol").says("change user carol").says("delete user carol").never_says(&hash);
 }
 
+/// The rules that the cluster has hold on each node instead of those of its file.
+#[test]
+fn settings_of_the_cluster_hold_on_each_node() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let cluster = Cluster::start(1, 2, "");
+    let (a, b) = (&cluster.nodes[0], &cluster.nodes[1]);
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let started = Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < Duration::from_secs(5), "{what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let add = |password: &str| b.net(&["net", "user", "dora", password, "/add"]);
+    a.configured(&["cluster", "set", "min_password_length", "9"]).success().says("min_password_length = 9");
+    a.configured(&["cluster", "set", "min_password_length", "9"]).success().says("was so already");
+    until("the rule does not hold", &|| b.net(&["accounts"]).success().text().contains('9'));
+    add("short-1").failure().says("2245");
+    let own = b.net(&["accounts", "/minpwlen:5"]).failure();
+    own.says("System error 50").says("shareward cluster set");
+    b.net(&["accounts", "/uniquepw:3"]).success();
+    for (key, value, reason) in
+        [("listen", "1", "no setting of a cluster"), ("lockout_threshold", "1000", "0 to 999")]
+    {
+        a.configured(&["cluster", "set", key, value]).failure().says(reason);
+    }
+    a.configured(&["cluster", "set", "max_password_age", "3"]).success();
+    a.configured(&["cluster", "set", "min_password_age", "9"]).failure().says("min_password_age");
+    let hostile = r#"{"values": {"min_password_length": 4000000000}}"#;
+    cluster.etcd.ctl(&["put", "/shareward/office/settings", hostile]).success();
+    until("the value is not reported", &|| b.log().contains("a value in etcd cannot be used"));
+    cluster.status().says("ignored key /shareward/office/settings");
+    add("short-1").failure().says("2245");
+    a.configured(&["cluster", "set", "min_password_length", "8"]).success();
+    cluster.status().says("setting min_password_length = 8");
+    a.configured(&["cluster", "unset", "min_password_length"]).success();
+    until("the rule still holds", &|| add("short-1").text().contains("successfully"));
+    a.configured(&["cluster", "history"]).success().says("change settings settings");
+}
+
 #[tokio::test]
 async fn nodes_join_with_a_free_name_and_leave_when_others_have_their_shares() {
     if !need(&["etcd", "etcdctl"]) {
@@ -125,6 +168,47 @@ async fn nodes_join_with_a_free_name_and_leave_when_others_have_their_shares() {
     assert!(connect(&cluster.nodes[second]).await.is_ok());
     cluster.nodes[second].configured(&["cluster", "leave", "/force"]).success();
     assert!(connect(&cluster.nodes[second]).await.is_err());
+}
+
+/// Keys of another version of Shareward, and a directory that is not the storage of its share, are not used until they are
+/// right again.
+#[tokio::test]
+async fn keys_of_another_version_and_another_storage_are_not_used() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let cluster = Cluster::start(1, 2, "");
+    let (names, first) = (["a", "b"], cluster.owner(None).await);
+    let second = &cluster.nodes[1 - first];
+    let away = cluster.storage.path().join("away");
+    std::fs::rename(cluster.directory(), &away).unwrap();
+    std::fs::create_dir(cluster.directory()).unwrap();
+    std::fs::set_permissions(cluster.directory(), PermissionsExt::from_mode(0o777)).unwrap();
+    second.configured(&["cluster", "move", "shared", names[1 - first]]).success();
+    let started = Instant::now();
+    while !second.log().contains("the directory is not the storage of this share") {
+        assert!(started.elapsed() < BACK_MAX, "{}", second.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(connect(second).await.is_err(), "another directory is served");
+    std::fs::remove_dir_all(cluster.directory()).unwrap();
+    std::fs::rename(&away, cluster.directory()).unwrap();
+    cluster.owner(None).await;
+
+    let key = "/shareward/office/schema";
+    let schema = cluster.etcd.ctl(&["get", key, "--print-value-only"]).success().stdout;
+    let newer = schema.replace("\"version\":1", "\"version\":2");
+    assert_ne!(newer, schema);
+    cluster.etcd.ctl(&["put", key, newer.trim()]).success();
+    let started = Instant::now();
+    while connect(&cluster.nodes[0]).await.is_ok() || connect(&cluster.nodes[1]).await.is_ok() {
+        assert!(started.elapsed() < BACK_MAX, "shares are served by the keys of another version");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let refused = second.configured(&["cluster", "share", "shared", "remark='x'"]).failure();
+    refused.says("those of another version of Shareward");
+    cluster.etcd.ctl(&["put", key, schema.trim()]).success();
+    cluster.owner(None).await;
 }
 
 /// The control API shows the cluster to those who may see all shares, and has administrators change it.

@@ -8,6 +8,7 @@
 //! | `owners/SHARE` | [`crate::records::OwnerRecord`] | the owner's |
 //! | `moves/SHARE` | [`crate::records::MoveRecord`] | the target's |
 //! | `drains/NODE` | [`crate::records::DrainRecord`] | - |
+//! | `settings` | [`crate::records::SettingsRecord`] | - |
 //! | `users/USER` | [`crate::records::SealedRecord`] | - |
 //! | `secret` | the mark of the secret that seals users | - |
 //! | `invites/ID` | [`crate::records::SealedRecord`]: the secret for a node that joins | its own |
@@ -41,6 +42,8 @@ pub enum Key {
     Schema,
     /// The mark by which nodes know that they have the same secret.
     Secret,
+    /// The settings that all nodes have in common.
+    Settings,
     /// The definition of a share.
     Share(ShareKey),
     /// A user. Names of users are folded as those of shares.
@@ -55,6 +58,7 @@ impl Key {
             Self::LastChange => format!("{prefix}changes/last"),
             Self::Drain(node) => format!("{prefix}drains/{node}"),
             Self::Invite(id) => format!("{prefix}invites/{id}"),
+            Self::Settings => format!("{prefix}settings"),
             Self::Secret => format!("{prefix}secret"),
             Self::User(user) => format!("{prefix}users/{user}"),
             Self::Move(share) => format!("{prefix}moves/{share}"),
@@ -71,8 +75,10 @@ impl Key {
         if rest == "schema" {
             return Some(Self::Schema);
         }
-        if rest == "secret" {
-            return Some(Self::Secret);
+        match rest {
+            "secret" => return Some(Self::Secret),
+            "settings" => return Some(Self::Settings),
+            _ => {}
         }
         let (kind, name) = rest.split_once('/')?;
         match kind {
@@ -126,6 +132,7 @@ mod tests {
             Key::Change(7),
             Key::LastChange,
             Key::Secret,
+            Key::Settings,
             Key::Invite(node.clone()),
             Key::User(share.clone()),
             Key::Drain(node.clone()),

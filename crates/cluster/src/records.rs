@@ -73,6 +73,14 @@ pub struct MoveRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainRecord {}
 
+/// The value of `settings`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsRecord {
+    /// The settings, by name.
+    #[serde(default)]
+    pub values: std::collections::BTreeMap<String, u32>,
+}
+
 /// The value of `users/USER` and `invites/ID`, whose contents etcd does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedRecord {
@@ -194,6 +202,7 @@ impl Check for DrainRecord {}
 impl Check for OwnerRecord {}
 impl Check for LastChange {}
 impl Check for SealedRecord {}
+impl Check for SettingsRecord {}
 
 impl Check for ChangeRecord {
     fn check(&self) -> Result<(), Malformed> {

@@ -199,9 +199,12 @@ impl View {
 
     fn set(&mut self, key: Key, entry: Option<&Entry>) -> (Affected, Result<(), Malformed>) {
         match key {
-            Key::Change(_) | Key::Invite(_) | Key::LastChange | Key::Secret | Key::User(_) => {
-                (Affected::Nothing, Ok(()))
-            }
+            Key::Change(_)
+            | Key::Invite(_)
+            | Key::LastChange
+            | Key::Secret
+            | Key::Settings
+            | Key::User(_) => (Affected::Nothing, Ok(())),
             Key::Schema => {
                 let read = entry.map(|entry| records::read(&entry.value));
                 let result = read.as_ref().map_or(Ok(()), |read| read.as_ref().map(drop).map_err(|why| *why));

@@ -42,9 +42,9 @@
 //! | PATCH | [`GROUP`] | [`crate::GroupChange`] | [`crate::Group`] | 5, 50, 87, 1006, 1371, 1376, 1377, 1378, 1387, 1388 |
 //! | DELETE | [`GROUP`] | | [`crate::Group`] | 5, 50, 1006, 1371, 1376 |
 //! | GET | [`CLUSTER`] | | [`crate::Cluster`] | 5, 50 |
-//! | GET | [`CLUSTER_CHANGES`] | | [`crate::Page`] of [`crate::ClusterChange`], always whole | 5, 29, 50 |
-//! | POST | [`CLUSTER_MOVES`] | [`crate::NewMove`] | [`crate::Cluster`] | 5, 29, 50, 87, 1006, 2310 |
-//! | POST | [`CLUSTER_DRAINS`] | [`crate::NodeDrain`] | [`crate::Cluster`] | 5, 29, 50, 87, 1006 |
+//! | GET | [`CLUSTER_CHANGES`] | | [`crate::Page`] of [`crate::ClusterChange`], always whole | 5, 50, 170 |
+//! | POST | [`CLUSTER_MOVES`] | [`crate::NewMove`] | [`crate::Cluster`] | 5, 50, 87, 170, 1006, 2310 |
+//! | POST | [`CLUSTER_DRAINS`] | [`crate::NodeDrain`] | [`crate::Cluster`] | 5, 50, 87, 170, 1006 |
 //! | POST | [`CLUSTER_LEAVE`] | [`crate::LeaveCluster`] | [`crate::Cluster`] | 5, 50, 87, 170 |
 //! | GET | [`LOGONS`] | | [`crate::Page`] of [`crate::Logon`], always whole | 5 |
 //!

@@ -26,7 +26,8 @@ static HELP: Help = Help {
 SHAREWARD CLUSTER
 {INIT | STATUS | SHARE name[=directory] [key=value ...] | DELETE name |
 MOVE name node | DRAIN node | UNDRAIN node | HISTORY |
-INVITE | JOIN [invitation] | LEAVE [/FORCE]} [--config FILE] [--json]
+SET setting value | UNSET setting | INVITE | JOIN [invitation] |
+LEAVE [/FORCE]} [--config FILE] [--json]
 ",
     about: "\
 Changes or shows the keys of a cluster in etcd, which the [cluster] table of
@@ -44,10 +45,15 @@ from its next start on; a node that stops gives its shares to others.
   UNDRAIN   End that.
   HISTORY   Show the last 1000 changes of the cluster: who made them, when, on
             which node, and what.
+  SET       Set a rule for accounts and passwords for all nodes, instead of
+            that of their files: lockout_threshold, lockout_duration,
+            lockout_window, min_password_length, max_password_age,
+            min_password_age or password_history.
+  UNSET     Leave a rule to the files of the nodes again.
   INVITE    Print an invitation for a new node, which is valid for one node and
             an hour. It has the key to the secret of the cluster.
-  JOIN      Make this machine a node, with an invitation: the operand, or a line
-            of standard input. Checks that no other node has its name.
+  JOIN      Make this machine a node, with an invitation: the operand, or a
+            line of standard input. Checks that no other node has its name.
   LEAVE     Have the server of this machine give its shares to others, end its
             membership, and remove what the machine has of the cluster. Remove
             [cluster] from the configuration before the server starts again.
@@ -120,6 +126,7 @@ enum Act {
     Invite,
     Join(String),
     Leave(bool),
+    Set(String, Option<u32>),
     Move(String, String),
     Share(NewShare),
     Status,
@@ -142,6 +149,8 @@ fn act_of(verb: &str, operands: &[&str]) -> Option<Act> {
     Some(match (verb, operands) {
         ("history", []) => Act::History,
         ("init", []) => Act::Init,
+        ("set", [key, value]) => Act::Set(text(key), Some(value.parse().ok()?)),
+        ("unset", [key]) => Act::Set(text(key), None),
         ("invite", []) => Act::Invite,
         ("join", []) => Act::Join(String::new()),
         ("join", [invitation]) => Act::Join(text(invitation)),
@@ -179,6 +188,11 @@ async fn carry_out(operator: &Operator, act: Act) -> Result<Done, Refused> {
             let node = operator.join(&invitation).await?;
             format!("{node} is a node of the cluster from the next start of its server on.")
         }
+        Act::Set(key, value) => match (operator.set(&key, value).await?, value) {
+            (true, Some(value)) => format!("All nodes have {key} = {value}."),
+            (true, None) => format!("{key} is that of the file of each node."),
+            (false, _) => format!("{} was so already.", clean_line(&key)),
+        },
         Act::Leave(_) => {
             operator.forget().await?;
             String::from(
@@ -239,6 +253,12 @@ fn text(overview: &Overview) -> String {
     text.push_str(&aligned(&rows));
     text.push('\n');
     text.push_str(&aligned(&shares));
+    for (key, value) in &overview.settings {
+        text.push_str(&format!("\nsetting {} = {value}", clean_line(key)));
+    }
+    if !overview.settings.is_empty() {
+        text.push('\n');
+    }
     for ignored in &overview.ignored {
         text.push_str(&format!("\nignored key {}\n", clean_line(ignored)));
     }

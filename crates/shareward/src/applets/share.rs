@@ -58,9 +58,9 @@ exists.
   /UNLIMITED      any number of connections
   /REMARK         a description that clients see
   /CACHE          what clients may keep as offline copies
-  /CLUSTER        make it a share of the server's cluster: one node after the other
-                  owns it. Afterwards, it is changed and deleted from any node
-                  without this switch
+  /CLUSTER        make it a share of the server's cluster, which one node owns
+                  at a time. Afterwards, it is changed and deleted from any
+                  node without this switch
   /DELETE         stop sharing the directory. If files are open, asks first and
                   closes them
   /DRAIN          refuse new opens, and show who has files open. Users who have

@@ -10,6 +10,7 @@ mod share_words;
 mod shown;
 mod who;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -84,14 +85,21 @@ pub(crate) async fn close_file(
 
 /// The shares that the caller may know of, with the details that the caller may see. Those of a cluster that other nodes own
 /// are among them for callers who may see all shares.
-pub(crate) async fn shares(server: &Server, caller: &Caller) -> Result<Vec<Share>, Error> {
+pub(crate) async fn shares(server: &Arc<Server>, caller: &Arc<Caller>) -> Result<Vec<Share>, Error> {
     let right = right_to_shares(caller);
     let shares = super::shares(server, caller, right)?;
     look_at(server, right, server.shares()).await;
     let mut shown: Vec<Share> = shares.iter().map(|it| shown::share(server, it, right)).collect();
     if right == Right::ReadShares && server.cluster.is_member() {
-        for defined in super::shares_of_cluster(server, caller)? {
-            match shown.iter_mut().find(|it| wire::eq_ignore_case(&it.name, &defined.settings.name)) {
+        let (of, who) = (Arc::clone(server), Arc::clone(caller));
+        // Each definition is parsed, and a cluster can have many.
+        let of_cluster = crate::core::blocking::run(move || super::shares_of_cluster(&of, &who)).await;
+        let of_cluster = of_cluster.map_err(|_| Error::Internal)??;
+        let places = shown.iter().enumerate().map(|(place, it)| (wire::ShareName::new(&it.name), place));
+        let places: HashMap<_, _> = places.collect();
+        for defined in of_cluster {
+            let place = places.get(&wire::ShareName::new(&defined.settings.name));
+            match place.and_then(|place| shown.get_mut(*place)) {
                 Some(here) => here.owner = Some(defined.owner.unwrap_or_default()),
                 None => shown.push(shown::share_of_cluster(&defined)),
             }

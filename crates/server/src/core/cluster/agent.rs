@@ -21,7 +21,7 @@ use super::attempt::{self, Serving, Step, Surroundings};
 use super::secret::Secret;
 use super::state::Member;
 use super::users::{NO_SECRET, Users};
-use super::{definition, fence, now, screen, store, users};
+use super::{definition, fence, now, screen, settings, store, users};
 use crate::core::bulkhead;
 use crate::core::server::Server;
 use crate::core::start_error::StartError;
@@ -59,6 +59,10 @@ struct Agent {
     /// The id of the cluster.
     cluster: String,
     users: Users,
+    /// The settings in etcd, if they have changed.
+    settings: Option<Option<cluster::protocol::Entry>>,
+    /// The number of changes of the settings.
+    settings_seen: u64,
 }
 
 impl Agent {
@@ -71,6 +75,8 @@ impl Agent {
             looked: Revision::default(),
             cluster: String::new(),
             users: Users::default(),
+            settings: None,
+            settings_seen: 0,
         }
     }
 
@@ -103,6 +109,9 @@ impl Agent {
         note(member, None);
         let mut event = Event::Tick;
         loop {
+            if let Some(changed) = settings::of(&event, &self.prefix) {
+                self.settings = Some(changed);
+            }
             if member.settings.users {
                 self.users.follow(&event, &self.prefix);
             }
@@ -122,6 +131,7 @@ impl Agent {
             }
             self.follow_definitions(member);
             self.follow_users(member);
+            self.follow_settings(member);
             let wait = wake.since(now()).min(WAKE_MAX);
             event = tokio::select! {
                 biased;
@@ -309,14 +319,34 @@ impl Agent {
         Ok((settings, token, modified))
     }
 
+    /// True if the keys are those of the cluster that this server has joined.
+    fn is_ours(&self, member: &Member) -> bool {
+        member.node.lock().as_ref().is_some_and(|it| it.view().schema_fault(&self.cluster).is_none())
+    }
+
+    /// Has changed settings of the cluster take effect. Those that cannot be used change nothing.
+    fn follow_settings(&mut self, member: &Member) {
+        if self.settings.is_none() || !self.is_ours(member) {
+            return;
+        }
+        let Some(entry) = self.settings.take() else { return };
+        let read = entry.as_ref().map(settings::read).transpose();
+        let path = Key::Settings.to_path(&self.prefix);
+        member.screen.lock().set(&path, read.as_ref().err().cloned());
+        if let Ok(set) = read {
+            self.settings_seen = self.settings_seen.saturating_add(1);
+            let (server, number) = (Arc::clone(&self.around.server), self.settings_seen);
+            // A change of accounts waits for this thread, and holds the lock that this needs.
+            tokio::task::spawn_blocking(move || server.set_cluster_wide(set.unwrap_or_default(), number));
+        }
+    }
+
     /// Has changed users of the cluster take effect, if the keys are those of the cluster that this server has joined.
     fn follow_users(&mut self, member: &Member) {
         if !self.users.have_changed() {
             return;
         }
-        let is_ours =
-            member.node.lock().as_ref().is_some_and(|it| it.view().schema_fault(&self.cluster).is_none());
-        if !is_ours {
+        if !self.is_ours(member) {
             return;
         }
         let server = &self.around.server;

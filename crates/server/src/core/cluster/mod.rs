@@ -22,6 +22,7 @@ mod overview;
 mod screen;
 mod secret;
 mod serving;
+mod settings;
 mod share_edits;
 mod shares;
 mod state;

@@ -1,6 +1,7 @@
 //! The acts of a cluster's operator, which change the keys in etcd. They need the `[cluster]` table of a member, with the
 //! files that it names, and no running server: whoever can read these may do all this anyway.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cluster::ids::{LeaseId, NodeName, ShareKey};
@@ -32,6 +33,8 @@ pub struct Overview {
     pub nodes: Vec<NodeState>,
     /// The shares, by name.
     pub shares: Vec<ShareState>,
+    /// The settings that all nodes have in common.
+    pub settings: BTreeMap<String, u32>,
     /// Keys that cannot be understood, with reasons.
     pub ignored: Vec<String>,
 }
@@ -307,6 +310,7 @@ struct Keys {
     drains: Vec<NodeName>,
     ignored: Vec<String>,
     unreadable: Vec<ShareKey>,
+    settings: BTreeMap<String, u32>,
 }
 
 impl Keys {
@@ -335,6 +339,7 @@ impl Keys {
             Key::Change(_) => drop(records::read::<ChangeRecord>(&entry.value).map_err(text)?),
             Key::Invite(_) | Key::User(_) => drop(records::read::<SealedRecord>(&entry.value).map_err(text)?),
             Key::Secret => {}
+            Key::Settings => self.settings = super::settings::read(entry)?.values().clone(),
             Key::LastChange => drop(records::read::<LastChange>(&entry.value).map_err(text)?),
         }
         Ok(())
@@ -380,6 +385,7 @@ impl Keys {
             id: self.schema.as_ref().map(|it| it.cluster.clone()),
             nodes,
             shares: shares.collect(),
+            settings: self.settings.clone(),
             ignored: self.ignored.clone(),
         }
     }
