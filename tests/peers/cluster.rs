@@ -19,17 +19,17 @@ use wire::msg::{GlobalCapabilities, OplockBreak, ShareCapabilities};
 use wire::{Dialect, FileId, NtStatus, OplockLevel};
 
 /// The time within which a share is served again: a lease of 3 s, and the rest on a busy machine.
-const BACK_MAX: Duration = Duration::from_secs(20);
+pub(crate) const BACK_MAX: Duration = Duration::from_secs(20);
 
-struct Cluster {
-    etcd: Etcd,
-    nodes: Vec<Shareward>,
-    storage: TempDir,
+pub(crate) struct Cluster {
+    pub(crate) etcd: Etcd,
+    pub(crate) nodes: Vec<Shareward>,
+    pub(crate) storage: TempDir,
 }
 
 impl Cluster {
     /// Starts etcd and nodes called `a`, `b`, ..., with the share `shared` that keeps its opens.
-    fn start(members: usize, nodes: u8, lines: &str) -> Self {
+    pub(crate) fn start(members: usize, nodes: u8, lines: &str) -> Self {
         let etcd = Etcd::start(members);
         let storage = tempfile::tempdir().unwrap();
         std::fs::create_dir(storage.path().join("shared")).unwrap();
@@ -57,7 +57,7 @@ impl Cluster {
         cluster
     }
 
-    fn add(&mut self, node: &str, address: Ipv4Addr, port: u16, lines: &str) {
+    pub(crate) fn add(&mut self, node: &str, address: Ipv4Addr, port: u16, lines: &str) {
         let endpoints: Vec<_> = self.etcd.endpoints().iter().map(|it| format!("{it:?}")).collect();
         let extra = format!(
             "unix_identities = false\n[cluster]\nname = \"office\"\nnode = {node:?}\nendpoints = [{}]\n\
@@ -69,12 +69,12 @@ impl Cluster {
         self.nodes.push(Shareward::start(&Setup { extra, listen, shares: Vec::new(), ..Setup::default() }));
     }
 
-    fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.storage.path().join("shared")
     }
 
     /// The index of the node that owns the share, by what it logs and serves.
-    async fn owner(&self, except: Option<usize>) -> usize {
+    pub(crate) async fn owner(&self, except: Option<usize>) -> usize {
         let started = Instant::now();
         loop {
             for index in (0..self.nodes.len()).filter(|index| Some(*index) != except) {
@@ -87,17 +87,17 @@ impl Cluster {
         }
     }
 
-    fn status(&self) -> Output {
+    pub(crate) fn status(&self) -> Output {
         self.nodes[0].configured(&["cluster", "status"]).success()
     }
 }
 
-async fn connect(node: &Shareward) -> Result<ClientTree, Error> {
+pub(crate) async fn connect(node: &Shareward) -> Result<ClientTree, Error> {
     logon(node, &[]).await?.tree_connect(r"\\tested\shared").await
 }
 
 /// A session with one of these dialects, or with any.
-async fn logon(node: &Shareward, dialects: &[Dialect]) -> Result<ClientSession, Error> {
+pub(crate) async fn logon(node: &Shareward, dialects: &[Dialect]) -> Result<ClientSession, Error> {
     let user = node.setup().user("alice");
     let mut options = ConnectOptions::with_guid(Guid([7; 16]));
     options.capabilities |= GlobalCapabilities::PERSISTENT_HANDLES;
@@ -405,6 +405,29 @@ async fn lists_of_all_nodes_name_the_nodes() {
     asked(&["file", &format!("c:{}", open["id"])]).failure().says("no server c");
     asked(&["file", &id, "/close", "/yes"]).success();
     asked(&["file"]).success().never_says("listed");
+    // `--cluster` means the same. Nodes that do not own the share have nothing to say about it.
+    let tree = connect(&cluster.nodes[first]).await.expect("connect");
+    tree.create(&CreateParameters::read_write("listed")).await.expect("create");
+    let switch = format!("--cluster={}", cluster.nodes[0].config().display());
+    let of_all = |words: &[&str]| {
+        let mut command = std::process::Command::new(shareward_binary());
+        command.args(words).args([&switch, "--login", &admin.name]);
+        command.env("SHAREWARD_PASSWORD", &admin.password);
+        run(command, b"", Duration::from_secs(60))
+    };
+    of_all(&["file"]).success().says(names[first]).says("listed");
+    let who = of_all(&["who", "listed", "--share", "shared"]).success();
+    who.says("1 open").says("alice").never_says(names[1 - first].repeat(2).as_str());
+    let who = of_all(&["who", "listed", "--share", "shared", "--json"]).success().stdout;
+    let who: serde_json::Value = serde_json::from_str(&who).unwrap();
+    assert_eq!(who["who"][0]["server"], names[first], "{who}");
+    of_all(&["who", "x", "--share", "none"]).failure().says("2310");
+    let statistics = of_all(&["statistics", "server", "--json"]).success().stdout;
+    let statistics: serde_json::Value = serde_json::from_str(&statistics).unwrap();
+    assert_eq!(statistics["statistics"].as_array().map(Vec::len), Some(2), "{statistics}");
+    of_all(&["statistics", "server"]).success().says("a\n").says("b\n");
+    of_all(&["history", "--share", "shared", "listed"]).success().says("listed");
+    of_all(&["session", "--server", "x"]).failure().says("conflict");
     // A node that is stopped stays a member until its lease ends.
     cluster.nodes[1 - first].signal("STOP");
     let partial = asked(&["session"]).failure().text();

@@ -14,6 +14,8 @@ mod bounds;
 mod breaks;
 mod changes;
 mod cluster;
+mod cluster_members;
+mod cluster_shares;
 mod cmdlets;
 mod completion;
 mod console;

@@ -161,8 +161,12 @@ async fn our_own_server_reports_and_accepts_permissions() {
     assert!(config.contains("{ group = \"root\", right = \"read\" }"), "{config}");
 
     let directory = unshared(server.scratch());
-    let share =
-        NewShare { name: "made".into(), path: directory.display().to_string(), settings: by_group.clone() };
+    let share = NewShare {
+        name: "made".into(),
+        path: directory.display().to_string(),
+        settings: by_group.clone(),
+        ..NewShare::default()
+    };
     assert_eq!(client.add_share(&share).await.expect("made").grants, Some(told));
     let nobody = change(vec![Grant::of_user("nobody-here")]);
     assert_eq!(client.change_share("made", &nobody).await.expect_err("nobody").number(), 1332);

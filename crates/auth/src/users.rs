@@ -8,6 +8,7 @@
 //! and whatever follows the known fields.
 
 mod line;
+mod parts;
 mod rules;
 mod update;
 

@@ -4,11 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 use control::{
-    AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event, EventQuery,
-    FileQuery, Group, GroupChange, History, HistoryQuery, HoldState, Logon, NewDrain, NewGroup, NewHold,
-    NewShare, NewUser, OpenFile, PasswordChange, Rechecked, Refusal, RefusalQuery, ServerInfo, Service,
-    ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User,
-    UserChange, Who, WhoQuery, number,
+    AnnounceClose, Clock, CloseFile, Cluster, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event,
+    EventQuery, FileQuery, Group, GroupChange, History, HistoryQuery, HoldState, Logon, NewDrain, NewGroup,
+    NewHold, NewShare, NewUser, OpenFile, PasswordChange, Rechecked, Refusal, RefusalQuery, ServerInfo,
+    Service, ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics,
+    User, UserChange, Who, WhoQuery, number,
 };
 use futures_util::Stream;
 
@@ -95,6 +95,17 @@ pub trait Administration {
     /// Lists the connections of a share with more rights than the share gives their users now, and ends them if `end`
     /// is true. Fails with 2310 if there is no such share.
     fn recheck<'a>(&'a self, _share: &'a str, _end: bool) -> Answer<'a, Rechecked> {
+        unsupported()
+    }
+
+    /// The cluster of which the server is a node.
+    fn cluster(&self) -> Answer<'_, Cluster> {
+        unsupported()
+    }
+
+    /// Ends the membership of the server in its cluster until it starts again. Fails with 170 if no other node can own its
+    /// shares, unless `force` is true.
+    fn leave_cluster(&self, _force: bool) -> Answer<'_, Cluster> {
         unsupported()
     }
 

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use control::{
-    AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event, EventQuery,
-    FileQuery, Group, GroupChange, History, HistoryQuery, HoldState, Logon, NewDrain, NewGroup, NewHold,
-    NewShare, NewUser, OpenFile, Page, PasswordChange, Recheck, Rechecked, Refusal, RefusalQuery, ServerInfo,
-    Service, ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics,
-    StatisticsQuery, User, UserChange, Who, WhoQuery, number, route,
+    AnnounceClose, Clock, CloseFile, Cluster, Connection, ConnectionQuery, Drain, EndDrain, Ended, Event,
+    EventQuery, FileQuery, Group, GroupChange, History, HistoryQuery, HoldState, LeaveCluster, Logon,
+    NewDrain, NewGroup, NewHold, NewShare, NewUser, OpenFile, Page, PasswordChange, Recheck, Rechecked,
+    Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery, Settings,
+    SettingsChange, Share, ShareChange, Statistics, StatisticsQuery, User, UserChange, Who, WhoQuery, number,
+    route,
 };
 use futures_util::stream;
 use hyper::{Method, StatusCode};
@@ -240,6 +241,16 @@ impl<C: Transport> Administration for ControlClient<C> {
         Box::pin(async move {
             let address = route::share_recheck(share);
             self.send(Method::POST, &address, &Recheck { end }, Content::Open).await
+        })
+    }
+
+    fn cluster(&self) -> Answer<'_, Cluster> {
+        Box::pin(async move { self.request(Method::GET, route::CLUSTER).await })
+    }
+
+    fn leave_cluster(&self, force: bool) -> Answer<'_, Cluster> {
+        Box::pin(async move {
+            self.send(Method::POST, route::CLUSTER_LEAVE, &LeaveCluster { force }, Content::Open).await
         })
     }
 

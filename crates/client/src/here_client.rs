@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use control::{
-    AnnounceClose, Clock, CloseFile, Connection, ConnectionQuery, Drain, EndDrain, Ended, EventQuery,
-    FileQuery, Group, GroupChange, History, HistoryQuery, Logon, NewDrain, NewGroup, NewHold, NewShare,
-    NewUser, OpenFile, PasswordChange, Rechecked, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction,
-    Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who,
-    WhoQuery,
+    AnnounceClose, Clock, CloseFile, Cluster, Connection, ConnectionQuery, Drain, EndDrain, Ended,
+    EventQuery, FileQuery, Group, GroupChange, History, HistoryQuery, Logon, NewDrain, NewGroup, NewHold,
+    NewShare, NewUser, OpenFile, PasswordChange, Rechecked, Refusal, RefusalQuery, ServerInfo, Service,
+    ServiceAction, Session, SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User,
+    UserChange, Who, WhoQuery,
 };
 use tokio::sync::OnceCell;
 
@@ -78,6 +78,8 @@ impl Administration for HereClient {
         end_drain(which: &'a EndDrain) -> Drain;
         hold(new: &'a NewHold) -> HoldStates<'a>;
         recheck(share: &'a str, end: bool) -> Rechecked;
+        cluster() -> Cluster;
+        leave_cluster(force: bool) -> Cluster;
         who(query: &'a WhoQuery) -> Who;
         events(query: &'a EventQuery) -> Events<'a>;
         connections(query: &'a ConnectionQuery) -> Vec<Connection>;

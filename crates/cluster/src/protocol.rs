@@ -264,7 +264,8 @@ pub enum Action {
         /// The stamp of the owner.
         stamp: Stamp,
     },
-    /// Prepares a share that is served for another owner, while it is still served: clients write back what they cache.
+    /// Prepares a share for another owner, or for its end if it is deleted, while it is still served: clients write back
+    /// what they cache.
     /// Answered by [`Event::HandoverPrepared`], within some seconds; the share may be stopped before.
     PrepareHandover {
         /// The share.

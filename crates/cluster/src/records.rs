@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Incarnation, NodeName, Revision};
+use crate::keys::Key;
 
 /// The version of the keys that this program reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -72,6 +73,76 @@ pub struct MoveRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainRecord {}
 
+/// The value of `settings`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsRecord {
+    /// The settings, by name.
+    #[serde(default)]
+    pub values: std::collections::BTreeMap<String, u32>,
+}
+
+/// The value of `users/USER` and `invites/ID`, whose contents etcd does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedRecord {
+    /// Base64 of a nonce and a text encrypted with AES-256-GCM.
+    pub sealed: String,
+}
+
+/// The value of `changes/last`: a writer counts it up in the transaction of its change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastChange {
+    /// The number of the last change.
+    pub number: u64,
+}
+
+/// The value of `changes/SLOT`: a change of the cluster by a person. It is written in the transaction of the change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// The number of the change. They only rise.
+    pub number: u64,
+    /// The time by the clock of the node, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The node whose server or command made the change.
+    pub node: NodeName,
+    /// The user.
+    pub user: String,
+    /// The origin of the request: an address, the control socket, or the command.
+    pub from: String,
+    /// The act, such as "change share".
+    pub act: String,
+    /// The name of the object.
+    pub object: String,
+    /// The fields that have changed, as texts for people.
+    #[serde(default)]
+    pub details: Vec<String>,
+}
+
+impl ChangeRecord {
+    /// The key of the record.
+    pub fn key(&self) -> Key {
+        // A remainder of a number of 16 bits is one of 16 bits.
+        let slot = u16::try_from(self.number.checked_rem(CHANGES_KEPT.into()).unwrap_or(0)).unwrap_or(0);
+        Key::Change(slot)
+    }
+
+    /// Cuts the texts, so that the record fits into its key.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        fn cut(text: &mut String) {
+            if let Some((end, _)) = text.char_indices().nth(CHANGE_CHARS_MAX) {
+                text.truncate(end);
+                text.push_str("...");
+            }
+        }
+        self.details.truncate(CHANGE_DETAILS_MAX);
+        [&mut self.user, &mut self.from, &mut self.act, &mut self.object]
+            .into_iter()
+            .chain(&mut self.details)
+            .for_each(cut);
+        self
+    }
+}
+
 /// Reads a value.
 ///
 /// # Errors
@@ -129,6 +200,22 @@ impl Check for SchemaRecord {}
 impl Check for MoveRecord {}
 impl Check for DrainRecord {}
 impl Check for OwnerRecord {}
+impl Check for LastChange {}
+impl Check for SealedRecord {}
+impl Check for SettingsRecord {}
+
+impl Check for ChangeRecord {
+    fn check(&self) -> Result<(), Malformed> {
+        // Texts that were cut end with three points.
+        let is_short = |text: &String| text.chars().count() <= CHANGE_CHARS_MAX.saturating_add(3);
+        let fits = self.details.len() <= CHANGE_DETAILS_MAX
+            && [&self.user, &self.from, &self.act, &self.object]
+                .into_iter()
+                .chain(&self.details)
+                .all(is_short);
+        if fits { Ok(()) } else { Err(Malformed::Bounds) }
+    }
+}
 
 impl Check for NodeRecord {
     fn check(&self) -> Result<(), Malformed> {
@@ -150,6 +237,16 @@ pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Sums of the weights of all shares stay far below 64 bits.
 pub const WEIGHT_MAX: u32 = 1_000_000;
 
+/// The changes that the history keeps; each new one replaces the oldest. Every node reads them with the other keys when it
+/// joins: half a megabyte.
+pub const CHANGES_KEPT: u16 = 1000;
+
+/// The characters of a text of a change.
+const CHANGE_CHARS_MAX: usize = 200;
+
+/// The fields that a change names.
+const CHANGE_DETAILS_MAX: usize = 32;
+
 /// A node has a few interfaces; clients try one address after the other.
 pub const ADDRESSES_MAX: usize = 16;
 
@@ -167,6 +264,25 @@ mod tests {
         assert_eq!(read::<OwnerRecord>(&write(&record)), Ok(record));
         let share: ShareRecord = read(br#"{"weight": 1, "newer": true}"#).unwrap();
         assert_eq!(share, ShareRecord { weight: 1, nodes: Vec::new(), definition: serde_json::Value::Null });
+    }
+
+    #[test]
+    fn changes_fit_into_their_keys_and_replace_the_oldest() {
+        let long = "ü".repeat(100_000);
+        let record = ChangeRecord {
+            number: u64::from(CHANGES_KEPT) + 7,
+            at_ms: 1,
+            node: NodeName::new("a").unwrap(),
+            user: long.clone(),
+            from: String::new(),
+            act: String::from("change share"),
+            object: long.clone(),
+            details: vec![long; 100],
+        };
+        assert_eq!(read::<ChangeRecord>(&write(&record)), Err(Malformed::TooLong));
+        let record = record.bounded();
+        assert_eq!(record.key(), Key::Change(7));
+        assert_eq!(read::<ChangeRecord>(&write(&record)), Ok(record));
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Holding {
 /// The part of the view that a change concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Affected {
+    /// The protocol does not read the key.
+    Nothing,
     Membership,
     Schema,
     Share(ShareKey),
@@ -173,6 +175,11 @@ impl View {
         }
     }
 
+    /// Applies a change without a node, for tests of shells.
+    pub fn take(&mut self, prefix: &str, change: &Change) {
+        let _ = self.apply(prefix, change);
+    }
+
     /// Applies a change. A key whose value cannot be used is as good as deleted, except that of an owner.
     pub(crate) fn apply(
         &mut self,
@@ -192,6 +199,12 @@ impl View {
 
     fn set(&mut self, key: Key, entry: Option<&Entry>) -> (Affected, Result<(), Malformed>) {
         match key {
+            Key::Change(_)
+            | Key::Invite(_)
+            | Key::LastChange
+            | Key::Secret
+            | Key::Settings
+            | Key::User(_) => (Affected::Nothing, Ok(())),
             Key::Schema => {
                 let read = entry.map(|entry| records::read(&entry.value));
                 let result = read.as_ref().map_or(Ok(()), |read| read.as_ref().map(drop).map_err(|why| *why));

@@ -14,6 +14,7 @@
 
 pub mod address;
 mod bound;
+mod cluster;
 mod error;
 mod event;
 mod file;
@@ -39,6 +40,9 @@ mod who;
 mod word;
 
 pub use bound::{Bound, NotABound};
+pub use cluster::{
+    Cluster, ClusterChange, ClusterNode, ClusterShare, LeaveCluster, NewMove, NodeDrain, RefusedKey,
+};
 pub use error::{Error, number};
 pub use event::{Event, EventQuery};
 pub use file::{Access, AccessBits, CloseFile, FileQuery, LockRange, OpenFile, permission};

@@ -41,6 +41,11 @@
 //! | POST | [`GROUPS`] | [`crate::NewGroup`] | [`crate::Group`] | 5, 50, 87, 123, 1006, 1379, 2224 |
 //! | PATCH | [`GROUP`] | [`crate::GroupChange`] | [`crate::Group`] | 5, 50, 87, 1006, 1371, 1376, 1377, 1378, 1387, 1388 |
 //! | DELETE | [`GROUP`] | | [`crate::Group`] | 5, 50, 1006, 1371, 1376 |
+//! | GET | [`CLUSTER`] | | [`crate::Cluster`] | 5, 50 |
+//! | GET | [`CLUSTER_CHANGES`] | | [`crate::Page`] of [`crate::ClusterChange`], always whole | 5, 50, 170 |
+//! | POST | [`CLUSTER_MOVES`] | [`crate::NewMove`] | [`crate::Cluster`] | 5, 50, 87, 170, 1006, 2310 |
+//! | POST | [`CLUSTER_DRAINS`] | [`crate::NodeDrain`] | [`crate::Cluster`] | 5, 50, 87, 170, 1006 |
+//! | POST | [`CLUSTER_LEAVE`] | [`crate::LeaveCluster`] | [`crate::Cluster`] | 5, 50, 87, 170 |
 //! | GET | [`LOGONS`] | | [`crate::Page`] of [`crate::Logon`], always whole | 5 |
 //!
 //! Changes are written to the configuration file; its comments are kept. 1006 means that the file was edited since
@@ -118,8 +123,19 @@ pub const GROUP: &str = "/v1/groups/{name}";
 /// The logons at the machine itself.
 pub const LOGONS: &str = "/v1/logons";
 
+/// The cluster.
+pub const CLUSTER: &str = "/v1/cluster";
+/// The last changes of the cluster.
+pub const CLUSTER_CHANGES: &str = "/v1/cluster/changes";
+/// Moves of shares to nodes.
+pub const CLUSTER_MOVES: &str = "/v1/cluster/moves";
+/// Drains of nodes.
+pub const CLUSTER_DRAINS: &str = "/v1/cluster/drains";
+/// Ends the membership of the server.
+pub const CLUSTER_LEAVE: &str = "/v1/cluster/leave";
+
 /// Every route with each of its methods.
-pub const ALL: [(&str, &str); 42] = [
+pub const ALL: [(&str, &str); 47] = [
     ("GET", SERVER),
     ("GET", SESSIONS),
     ("GET", SESSION),
@@ -162,6 +178,11 @@ pub const ALL: [(&str, &str); 42] = [
     ("PATCH", GROUP),
     ("DELETE", GROUP),
     ("GET", LOGONS),
+    ("GET", CLUSTER),
+    ("GET", CLUSTER_CHANGES),
+    ("POST", CLUSTER_MOVES),
+    ("POST", CLUSTER_DRAINS),
+    ("POST", CLUSTER_LEAVE),
 ];
 
 /// The URL of the session `id`.

@@ -56,6 +56,10 @@ pub struct Share {
     /// The drain of the share, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<crate::Drain>,
+    /// The node that owns the share, for a share of a cluster: empty if none does at present. `None` for a share of the
+    /// server's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// A share to create: the body of `POST /v1/shares`.
@@ -66,6 +70,9 @@ pub struct NewShare {
     pub name: String,
     /// The directory on the server, which must exist.
     pub path: String,
+    /// True for a share of the server's cluster.
+    #[serde(skip_serializing_if = "is_false")]
+    pub cluster: bool,
     /// The other settings.
     pub settings: ShareChange,
 }

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use control::{
-    Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Connection,
-    ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase, DrainScope, EndDrain, Ended, Error,
-    Event, EventQuery, FileQuery, Grant, GrantRight, Group, GroupChange, GroupMember, History, HistoryEntry,
-    HistoryName, HistoryQuery, HistoryState, Hold, HoldState, LockRange, Logon, LogonHours, NewDrain,
-    NewGroup, NewHold, NewShare, NewUser, NoticeState, OpenFile, Outcome, Page, PasswordChange,
-    PasswordRules, PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind,
-    RefusalQuery, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session,
-    SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
-    StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
+    Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Cluster, ClusterChange,
+    ClusterNode, ClusterShare, Connection, ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase,
+    DrainScope, EndDrain, Ended, Error, Event, EventQuery, FileQuery, Grant, GrantRight, Group, GroupChange,
+    GroupMember, History, HistoryEntry, HistoryName, HistoryQuery, HistoryState, Hold, HoldState,
+    LeaveCluster, LockRange, Logon, LogonHours, NewDrain, NewGroup, NewHold, NewMove, NewShare, NewUser,
+    NodeDrain, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange,
+    Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery, RefusedKey,
+    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
+    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
+    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -123,6 +124,7 @@ fn answers_fit_their_schemas() {
             grants,
             away: Some(String::new()),
             drain: Some(Drain::default()),
+            owner: Some(String::new()),
             ..Share::default()
         }]),
     );
@@ -193,6 +195,10 @@ fn answers_fit_their_schemas() {
     };
     fits("Statistics", &statistics);
     fits("Clock", &Clock::default());
+    let (nodes, shares) = (vec![ClusterNode::default()], vec![ClusterShare::default()]);
+    let refused = vec![RefusedKey::default()];
+    fits("Cluster", &Cluster { nodes, shares, refused, ..Cluster::default() });
+    fits("PageOfClusterChange", &Page::whole(vec![ClusterChange::default()]));
     fits("Error", &Error::new(5, "No.").with_hint("Ask."));
     for outcome in [Outcome::Clean, Outcome::Flushed, Outcome::Forced] {
         fits("Ended", &Ended { outcome: Some(outcome), ..Ended::default() });
@@ -242,8 +248,11 @@ fn request_bodies_fit_their_schemas() {
     fits("AnnounceClose", &AnnounceClose::default());
     fits("NewHold", &NewHold::default());
     fits("Recheck", &Recheck::default());
+    fits("NewMove", &NewMove::default());
+    fits("NodeDrain", &NodeDrain::default());
+    fits("LeaveCluster", &LeaveCluster::default());
     fits("ShareChange", &ShareChange { grants: Some(vec![grant()]), ..ShareChange::default() });
-    fits("NewShare", &NewShare::default());
+    fits("NewShare", &NewShare { cluster: true, ..NewShare::default() });
     let password_rules = Some(PasswordRulesChange::default());
     fits("SettingsChange", &SettingsChange { password_rules, ..SettingsChange::default() });
     let settings = UserChange {

@@ -115,7 +115,7 @@ impl Client {
     /// [`SettingsError`] if the endpoints or the files for TLS cannot be used.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         let tls = settings.tls()?;
-        let transport = Transport::new(settings.endpoints.clone(), tls);
+        let transport = Transport::new(settings.clone(), tls);
         let places = Semaphore::new(REQUESTS_MAX);
         Ok(Self { inner: Arc::new(Inner { settings, transport, token: Mutex::new(None), places }) })
     }

@@ -19,12 +19,14 @@ use tokio_rustls::TlsConnector;
 
 use crate::error::Error;
 use crate::limits::{IDLE_CONNECTIONS_MAX, IDLE_MAX};
-use crate::settings::Endpoint;
+use crate::settings::{Endpoint, Settings};
 
 /// The endpoints, and the idle connections to the one in use.
 pub(crate) struct Transport {
     endpoints: Vec<Endpoint>,
-    tls: Option<Arc<ClientConfig>>,
+    /// The configuration by the files as they were read last. `None` without TLS.
+    tls: Option<Mutex<Arc<ClientConfig>>>,
+    settings: Settings,
     /// The number of changes of the endpoint; the endpoint in use is this number modulo the count.
     turn: AtomicUsize,
     idle: Mutex<Vec<Idle>>,
@@ -43,8 +45,15 @@ pub(crate) struct Connection {
 }
 
 impl Transport {
-    pub(crate) fn new(endpoints: Vec<Endpoint>, tls: Option<Arc<ClientConfig>>) -> Self {
-        Self { endpoints, tls, turn: AtomicUsize::new(0), idle: Mutex::default() }
+    pub(crate) fn new(settings: Settings, tls: Option<Arc<ClientConfig>>) -> Self {
+        let endpoints = settings.endpoints.clone();
+        Self {
+            endpoints,
+            tls: tls.map(Mutex::new),
+            settings,
+            turn: AtomicUsize::new(0),
+            idle: Mutex::default(),
+        }
     }
 
     /// The number of changes of the endpoint.
@@ -142,14 +151,24 @@ impl Transport {
         let probes =
             socket2::TcpKeepalive::new().with_time(PROBE).with_interval(PROBE).with_retries(PROBES_MAX);
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&probes);
-        match &self.tls {
+        match self.tls_now() {
             None => handshake(stream).await,
             Some(config) => {
                 let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| text(&error))?;
-                let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream);
+                let stream = TlsConnector::from(config).connect(name, stream);
                 handshake(stream.await.map_err(|error| text(&error))?).await
             }
         }
+    }
+
+    /// The configuration of TLS for a new connection. The files are read for each, because certificates expire and are
+    /// replaced; while they cannot be read, those that were read last are used.
+    fn tls_now(&self) -> Option<Arc<ClientConfig>> {
+        let known = self.tls.as_ref()?;
+        if let Ok(Some(config)) = self.settings.tls() {
+            *known.lock() = config;
+        }
+        Some(Arc::clone(&known.lock()))
     }
 
     fn request(

@@ -220,4 +220,21 @@ async fn tls_trusts_the_configured_authority_and_shows_the_clients_certificate()
     let wrong = with(TlsFiles { ca_file: Some(file("other", own.cert.pem())), client: None });
     let error = wrong.get(b"/t").await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error}");
+
+    // A certificate that has expired is refused, and one that replaces it is used without a restart.
+    let mut parameters = rcgen::CertificateParams::new([String::from("127.0.0.1")]).unwrap();
+    parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    parameters.not_before = rcgen::date_time_ymd(2001, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let expired = parameters.signed_by(&key, &issuer).unwrap();
+    let files = (file("client", expired.pem()), file("client-key", key.serialize_pem()));
+    let client = with(TlsFiles { ca_file: Some(file("again", ca.pem())), client: Some(files) });
+    assert!(client.get(b"/t").await.is_err());
+    parameters.not_after = rcgen::date_time_ymd(4000, 1, 1);
+    file("client", parameters.signed_by(&key, &issuer).unwrap().pem());
+    assert!(client.get(b"/t").await.unwrap().is_some());
+    // A file that is being replaced is no reason to stop.
+    file("client", String::from("unfinished"));
+    assert!(client.get(b"/t").await.unwrap().is_some());
 }

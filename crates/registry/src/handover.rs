@@ -8,10 +8,17 @@ impl<S: Shell> State<S> {
     /// The opens of a share whose clients cache changes of the file, or handles of it, and that no log keeps: their end
     /// would take from the clients what they have not written.
     pub fn caching_opens(&self, share: &str) -> Vec<FileGlobalId> {
+        let mut opens = self.all_caching_opens(share);
+        opens.retain(|id| self.opens.get(id).is_some_and(|open| open.logged().is_none()));
+        opens
+    }
+
+    /// The opens of a share whose clients cache changes of the file, or handles of it.
+    pub fn all_caching_opens(&self, share: &str) -> Vec<FileGlobalId> {
         let Some(share) = self.shares.get(&ShareName::new(share)) else { return Vec::new() };
         let opens =
             share.uses.iter().flat_map(|tree| self.opens.of_tree(*tree, None)).inspect(|_| cost::step());
-        opens.filter(|id| self.caches_without_log(*id)).collect()
+        opens.filter(|id| self.caches_changes(*id)).collect()
     }
 
     /// Has the clients of these opens write back what they cache, and close handles that they keep only for caching. No
@@ -37,8 +44,8 @@ impl<S: Shell> State<S> {
         })
     }
 
-    fn caches_without_log(&self, id: FileGlobalId) -> bool {
-        let Some(open) = self.opens.get(&id).filter(|open| open.logged().is_none()) else { return false };
+    fn caches_changes(&self, id: FileGlobalId) -> bool {
+        let Some(open) = self.opens.get(&id) else { return false };
         let held = self.holder_of(id, open).map_or(LeaseState::NONE, |holder| self.held(holder));
         held.intersects(LeaseState::WRITE | LeaseState::HANDLE)
     }

@@ -1,6 +1,7 @@
 // The frame of the console: logging on, the pages, and the state of the connection.
 
 import { request, setToken } from "./api.js";
+import { Cluster } from "./cluster.js";
 import { announce, h } from "./dom.js";
 import { live } from "./live.js";
 import { Overview } from "./overview.js";
@@ -25,6 +26,7 @@ const PAGES = [
   ["files", "Open files", files, () => true],
   ["sessions", "Sessions", sessions, () => true],
   ["shares", "Shares", shares, () => true],
+  ["cluster", "Cluster", (user) => new Cluster(user), (user) => user.sees_cluster],
   ["users", "Users", users, (user) => user.sees_everything],
   ["history", "History", (user) => new History(user), () => true],
   ["refusals", "Refusals", refusals, (user) => user.sees_others],

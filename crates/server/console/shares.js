@@ -15,7 +15,7 @@ export function shares(user) {
     drain && drain.addEventListener("click", () => element.close());
     const element = dialog(share.name,
       facts([
-        ["Directory", share.path], ["Not available", share.away], ["Remark", share.comment], ["Kind", share.kind],
+        ["Directory", share.path], ["Owner in the cluster", share.owner === "" ? "no node at present" : share.owner], ["Not available", share.away], ["Remark", share.comment], ["Kind", share.kind],
         ["In use by", count(share.uses)], ["At most", share.uses_max], ["Read only", share.read_only ? "yes" : undefined],
         ["Encryption", share.encrypt ? "required" : undefined], ["Offline caching", share.caching], ["Access", grants(share)],
         ...drain_facts(share.drain),

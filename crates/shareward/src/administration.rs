@@ -72,6 +72,8 @@ impl ServerTarget {
 pub(crate) struct Server {
     /// The server's name on the command line; `None` for this machine's server.
     pub(crate) name: Option<String>,
+    /// True for a node of a cluster, whose shares others may own.
+    pub(crate) is_node: bool,
     /// The client for its administration.
     pub(crate) administration: Box<dyn Administration>,
 }
@@ -110,7 +112,9 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
                 .hint("--login, --credentials, --kerberos and --ntlm require --server")
                 .into());
         }
-        return Ok(Servers { servers: vec![Server { name: None, administration: here(target) }] });
+        return Ok(Servers {
+            servers: vec![Server { name: None, is_node: false, administration: here(target) }],
+        });
     };
     if target.socket.is_some() {
         return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER).into());
@@ -132,6 +136,7 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
     };
     for asked_for in asked_for {
         let name = asked_for.name();
+        let is_node = matches!(asked_for, AskedFor::Node { .. });
         let (name, administration): (String, Box<dyn Administration>) = match asked_for {
             AskedFor::Remote(NamedServer { user, place })
             | AskedFor::Node { server: NamedServer { user, place }, .. } => {
@@ -151,7 +156,7 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
                 (name, server.administration(logon.map(|it| it.logon())))
             }
         };
-        servers.push(Server { name: Some(name), administration });
+        servers.push(Server { name: Some(name), is_node, administration });
     }
     Ok(Servers { servers })
 }

@@ -38,13 +38,15 @@ pub(crate) struct Gathered<T> {
     /// The entries of all servers, in the order of the command line.
     pub(crate) entries: Vec<Of<T>>,
     failures: Vec<(String, client::Error)>,
+    /// The nodes of a cluster that do not own the share of the question.
+    without_share: Vec<(String, client::Error)>,
 }
 
 impl<T> Gathered<T> {
     /// The answer of the only server.
     pub(crate) fn of_one(entries: Vec<T>) -> Self {
         let entries = entries.into_iter().map(|entry| Of { server: None, entry }).collect();
-        Self { several: false, entries, failures: Vec::new() }
+        Self { several: false, entries, failures: Vec::new(), without_share: Vec::new() }
     }
 
     /// True if every server failed.
@@ -94,16 +96,27 @@ pub(crate) async fn gather<T>(
     question: impl AsyncFn(&dyn Administration) -> Result<Vec<T>, client::Error>,
 ) -> Result<Gathered<T>, Failure> {
     let several = servers.are_several();
-    let mut gathered = Gathered { several, entries: Vec::new(), failures: Vec::new() };
+    let mut gathered =
+        Gathered { several, entries: Vec::new(), failures: Vec::new(), without_share: Vec::new() };
     for (server, answer) in servers.ask(question).await {
         let name = server.name.clone().filter(|_| several);
         match answer {
             Ok(entries) => {
                 gathered.entries.extend(entries.into_iter().map(|entry| Of { server: name.clone(), entry }))
             }
+            // Only the owner of a share knows what is in it.
+            Err(error)
+                if server.is_node && several && error.number() == control::number::NET_NAME_NOT_FOUND =>
+            {
+                gathered.without_share.push((name.unwrap_or_default(), error));
+            }
             Err(error) if several => gathered.failures.push((name.unwrap_or_default(), error)),
             Err(error) => return Err(error.into()),
         }
+    }
+    let without_share = std::mem::take(&mut gathered.without_share);
+    if gathered.entries.is_empty() && without_share.len() == servers.iter().count() {
+        gathered.failures.extend(without_share);
     }
     Ok(gathered)
 }

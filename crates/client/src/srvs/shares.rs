@@ -128,6 +128,9 @@ impl<R: Rpc> SrvsClient<R> {
 
     pub(super) async fn share_add(&self, share: &NewShare) -> Result<Share, Error> {
         refuse_what_cannot_be(&share.settings)?;
+        if share.cluster {
+            return Err(unsupported("this server does not have shares of a cluster".into()));
+        }
         if self.is_listed(&share.name).await? {
             let message = "The name has already been shared.";
             return Err(control::Error::new(number::DUPLICATE_SHARE, message).into());

@@ -351,7 +351,7 @@ impl Node {
                 Some(Affected::Share(share)) => drop(shares.insert(share)),
                 Some(Affected::Membership) => membership = true,
                 Some(Affected::Schema) => schema = true,
-                None => {}
+                Some(Affected::Nothing) | None => {}
             }
         }
         self.view.revision = revision;

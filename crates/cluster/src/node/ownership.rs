@@ -10,7 +10,8 @@
 //!                                        +--------------------------------- Reclaiming
 //! ```
 //!
-//! A share that goes to another node is prepared while it is still served, with its gate open (`Preparation`).
+//! A share that goes to another node, or is deleted, is prepared while it is still served, with its gate open
+//! (`Preparation`).
 //!
 //! A transaction without an answer may still be carried out later, and no reading can exclude that. So nothing is
 //! concluded from what etcd has meanwhile: an acquisition is simply tried again, and after a handover the node serves
@@ -189,9 +190,9 @@ impl Node {
                     handover = Preparation::None;
                 } else if !self.has_room_to_give() {
                     self.gives_wait = true;
-                } else if let Some(Some(_)) = &order
-                    && handover != Preparation::Done
-                {
+                } else if order.is_some() && handover != Preparation::Done {
+                    // Also for a share that nobody gets, because it is deleted or there is no other node: its clients
+                    // still have something to write.
                     if handover == Preparation::None {
                         handover = Preparation::Asked;
                         self.actions.push(Action::PrepareHandover { share: share.clone(), attempt });

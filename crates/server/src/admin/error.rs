@@ -2,6 +2,7 @@
 
 use rpc::Win32Error;
 
+use crate::core::cluster::RefusedKind;
 use crate::core::config::ReplaceError;
 use crate::core::configuration::ChangeError;
 use crate::core::directory::is_outside_sandbox;
@@ -122,6 +123,9 @@ pub(crate) enum Error {
     /// The configuration file was changed since the server read it.
     #[error("The volume for a file has been externally altered so that the opened file is no longer valid.")]
     ConfigurationEdited,
+    /// The setting is one of the cluster.
+    #[error("The request is not supported.")]
+    OfCluster,
     /// The configuration file has a form that the server cannot edit.
     #[error("The request is not supported.")]
     ConfigurationNotEditable,
@@ -180,7 +184,7 @@ impl Error {
             Self::ConfigurationEdited => Win32Error::FILE_INVALID,
             Self::NotWritten => Win32Error::WRITE_FAULT,
             Self::Busy => Win32Error::BUSY,
-            Self::NotSupported | Self::ConfigurationNotEditable | Self::OutsideSandbox => {
+            Self::NotSupported | Self::ConfigurationNotEditable | Self::OfCluster | Self::OutsideSandbox => {
                 Win32Error::NOT_SUPPORTED
             }
             Self::Internal => Win32Error::INTERNAL_ERROR,
@@ -206,6 +210,9 @@ impl Error {
             }
             Self::ConfigurationNotEditable => {
                 "the server cannot edit this form of configuration file; edit it by hand"
+            }
+            Self::OfCluster => {
+                "all nodes of the cluster have this setting in common: 'shareward cluster set' changes it"
             }
             Self::LockedOut => {
                 "too many wrong passwords; an administrator can unlock the account: net user NAME /active:yes"
@@ -255,6 +262,20 @@ impl From<ChangeError> for Error {
             }
             ChangeError::Share(_) => Self::NoSuchDirectory,
             ChangeError::AccountsRead(_) => Self::Internal,
+            ChangeError::OfCluster(_) => Self::OfCluster,
+            ChangeError::Cluster(refused) => refused.kind().into(),
+        }
+    }
+}
+
+impl From<RefusedKind> for Error {
+    fn from(kind: RefusedKind) -> Self {
+        match kind {
+            RefusedKind::Conflict => Self::ConfigurationEdited,
+            RefusedKind::Exists => Self::DuplicateShare,
+            RefusedKind::Invalid => Self::InvalidParameter,
+            RefusedKind::NoShare => Self::NoSuchShare,
+            RefusedKind::Unreachable => Self::Busy,
         }
     }
 }

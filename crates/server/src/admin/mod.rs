@@ -8,6 +8,8 @@ mod account_sids;
 mod audit;
 mod close;
 mod closing;
+mod cluster;
+mod cluster_shares;
 mod connections;
 mod drains;
 mod error;
@@ -38,6 +40,11 @@ mod who;
 pub(crate) use account_sids::{names_of_sids, sids_of_names};
 pub(crate) use close::{close_file, close_file_at_once};
 pub(crate) use closing::{Announcement, announce_close, cancel_announced_close};
+pub(crate) use cluster::{cluster, cluster_changes, drain_node, leave_cluster, move_share};
+pub(crate) use cluster_shares::{
+    add_share_of_cluster, change_share_of_cluster, delete_share_of_cluster, has_share_of_cluster,
+    share_of_cluster, shares_of_cluster,
+};
 pub(crate) use connections::{connections, connections_within, share_of};
 pub(crate) use drains::{DrainOrder, DrainState, begin_drain, drain_state, drains, end_drain};
 pub(crate) use error::{Error, Explained};

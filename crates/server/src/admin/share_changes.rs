@@ -80,21 +80,13 @@ pub(crate) fn add_share(
     let object = format!("share {name} of {}", path.display());
     let added = server.change_settings(|settings| {
         check_share_name(name).map_err(|_| Error::InvalidName)?;
-        if find(settings, name).is_some() {
+        if find(settings, name).is_some() || server.cluster.has_share(name) {
             return Err(Error::DuplicateShare);
         }
         if settings.shares.len() >= server.registry.lock("limits").limits().shares.saturating_sub(1) {
             return Err(Error::TooMuch);
         }
-        if !path.is_absolute() || path.as_os_str().as_encoded_bytes().contains(&0) {
-            return Err(Error::InvalidParameter);
-        }
-        let mut share = ShareSettings::new(name.to_owned(), path);
-        share.hidden = name.ends_with('$');
-        // The default of Windows for a share that is created without a descriptor. In the configuration file,
-        // the default is full access.
-        share.grants = vec![Grant { who: Grantee::User(EVERYONE.to_owned()), right: GrantRight::Read }];
-        apply(&mut share, edit, server)?;
+        let share = new_share(server, NewShare { name: name.to_owned(), path, edit })?;
         settings.shares.push(share);
         Ok(())
     });
@@ -177,14 +169,29 @@ fn find(settings: &Settings, name: &str) -> Option<usize> {
     settings.shares.iter().position(|share| eq_ignore_case(&share.name, name))
 }
 
+/// The settings of a new share. If no grants are given, everyone may read.
+pub(super) fn new_share(server: &Server, new: NewShare) -> Result<ShareSettings, Error> {
+    let NewShare { name, path, edit } = new;
+    if !path.is_absolute() || path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(Error::InvalidParameter);
+    }
+    let mut share = ShareSettings::new(name, path);
+    share.hidden = share.name.ends_with('$');
+    // The default of Windows for a share that is created without a descriptor. In the configuration file,
+    // the default is full access.
+    share.grants = vec![Grant { who: Grantee::User(EVERYONE.to_owned()), right: GrantRight::Read }];
+    apply(&mut share, edit, server)?;
+    Ok(share)
+}
+
 /// Asks the domain for the users and groups that grants name, which may take a while.
-fn look_up(server: &Server, edit: &ShareEdit) {
+pub(super) fn look_up(server: &Server, edit: &ShareEdit) {
     if let Some(grants) = &edit.grants {
         Names::new(server).look_up_grantees(grants);
     }
 }
 
-fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<(), Error> {
+pub(super) fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<(), Error> {
     let ShareEdit { remark, max_users, caching, read_only, encrypt, access_based_enum, temporary, grants } =
         edit;
     if let Some(remark) = remark {

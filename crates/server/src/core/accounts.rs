@@ -5,6 +5,8 @@
 //! malformed changes nothing; the server logs this once for each version of the file. A file that is being written
 //! changes nothing either: it was changed a moment ago and does not end with a whole line.
 //!
+//! A node of a cluster that keeps users there has these as well. Those of the file come first: they are the node's own.
+//!
 //! As on Windows, a session continues when its account is removed or disabled or gets another password.
 
 use std::io;
@@ -19,8 +21,16 @@ use crate::core::server::Server;
 
 /// The accounts, and the version of the file that they were read from.
 pub(crate) struct Accounts {
+    /// Those of the file, then those of the cluster.
     current: RwLock<Arc<UserDb>>,
+    parts: Mutex<Parts>,
     seen: Mutex<Seen>,
+}
+
+/// The accounts by their origins.
+struct Parts {
+    own: Arc<UserDb>,
+    of_cluster: Arc<UserDb>,
 }
 
 /// The known versions of the file.
@@ -35,7 +45,9 @@ struct Seen {
 impl Accounts {
     /// Creates the accounts that were read when the server started.
     pub(crate) fn new(users: UserDb) -> Self {
-        Self { current: RwLock::new(Arc::new(users)), seen: Mutex::default() }
+        let own = Arc::new(users);
+        let parts = Parts { own: Arc::clone(&own), of_cluster: Arc::default() };
+        Self { current: RwLock::new(own), parts: Mutex::new(parts), seen: Mutex::default() }
     }
 
     /// The accounts in force.
@@ -46,7 +58,35 @@ impl Accounts {
     /// Replaces the accounts by those that the caller has written to the file. The file is still read again.
     pub(crate) fn replace(&self, users: UserDb) {
         self.seen().version = None;
-        *self.current.write() = Arc::new(users);
+        self.set_own(users);
+    }
+
+    /// The accounts of the file.
+    pub(crate) fn own(&self) -> Arc<UserDb> {
+        Arc::clone(&self.parts.lock().own)
+    }
+
+    /// Replaces the accounts of the cluster.
+    pub(crate) fn replace_of_cluster(&self, users: UserDb) {
+        self.merge(|parts| parts.of_cluster = Arc::new(users));
+    }
+
+    fn set_own(&self, users: UserDb) {
+        self.merge(|parts| parts.own = Arc::new(users));
+    }
+
+    fn merge(&self, change: impl FnOnce(&mut Parts)) {
+        let mut parts = self.parts.lock();
+        change(&mut parts);
+        let all = match parts.of_cluster.users().next() {
+            None => Arc::clone(&parts.own),
+            Some(_) => {
+                let mut all = UserDb::clone(&parts.own);
+                all.merge(&parts.of_cluster);
+                Arc::new(all)
+            }
+        };
+        *self.current.write() = all;
     }
 
     fn is_of(&self, version: Version) -> bool {
@@ -59,7 +99,7 @@ impl Accounts {
 
     /// True if the file contains the accounts that are in force. No lock is held meanwhile, so others may log on.
     fn are_as_in(&self, path: &Path) -> bool {
-        matches!(UserDb::load(path), Ok((users, _)) if *users.to_text() == *self.current().to_text())
+        matches!(UserDb::load(path), Ok((users, _)) if *users.to_text() == *self.own().to_text())
     }
 
     /// Reads the file again if it may have changed. The caller prevents other changes of the accounts.
@@ -75,7 +115,7 @@ impl Accounts {
         let loaded = UserDb::load(path);
         match loaded {
             Ok((users, warning)) if !is_young || users.ends_whole() => {
-                let before = self.current();
+                let before = self.own();
                 if *before.to_text() == *users.to_text() {
                     return;
                 }
@@ -83,13 +123,13 @@ impl Accounts {
                     tracing::warn!(path = %path.display(), "{warning}");
                 }
                 tracing::info!(target: "audit", users = users.users().count(), "the users file has changed");
-                *self.current.write() = Arc::new(users);
+                self.set_own(users);
             }
             // The file is being written.
             Ok(_) => {}
             // There was never a file.
             Err(LoadError::Io { source, .. })
-                if source.kind() == io::ErrorKind::NotFound && self.current().users().next().is_none() => {}
+                if source.kind() == io::ErrorKind::NotFound && self.own().users().next().is_none() => {}
             Err(error) => {
                 if self.seen().told.replace(version) != Some(version) {
                     tracing::warn!("{error}; the users in force stay as they were");

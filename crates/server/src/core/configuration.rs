@@ -12,7 +12,10 @@ use wire::{ShareName, eq_ignore_case};
 
 use crate::core::accounts::Accounts;
 use crate::core::bulkhead::Bulkhead;
-use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
+use crate::core::cluster::{Author, Refused};
+use crate::core::config::{
+    self, ClusterWide, Lockout, NotEditable, PasswordPolicy, ReplaceError, Settings, ShareSettings, Source,
+};
 use crate::core::directory::{self, Directory};
 use crate::core::domain::Domain;
 use crate::core::effects::SmbShell;
@@ -31,6 +34,8 @@ pub(crate) struct Configuration {
     pub(crate) accounts: Accounts,
     shares: RwLock<Shares>,
     open_share: Arc<OpenShare>,
+    /// The settings of the cluster, those that they replace, and the number of the last change.
+    wide: Mutex<(ClusterWide, OwnRules, u64)>,
     /// The directories that the sandbox leaves to the server.
     reach: Reach,
     /// Held by a task that replaces settings, accounts or shares, so that no change is lost.
@@ -38,6 +43,9 @@ pub(crate) struct Configuration {
     /// The shares that are about to be deleted.
     pub(crate) deletions: Deletions,
 }
+
+/// The rules for accounts and passwords of the file.
+type OwnRules = (Lockout, PasswordPolicy);
 
 /// The shares by their names.
 type Shares = HashMap<ShareName, Arc<Share>>;
@@ -66,6 +74,12 @@ pub(crate) enum ChangeError {
     /// The users file cannot be written.
     #[error("the users file cannot be written: {0}")]
     Write(std::io::Error),
+    /// The setting is one of the cluster.
+    #[error("{0} is a setting of the cluster: change it with 'shareward cluster set'")]
+    OfCluster(&'static str),
+    /// The users of the cluster cannot be read or changed.
+    #[error("the users of the cluster were not changed: {0}")]
+    Cluster(Refused),
 }
 
 impl Configuration {
@@ -76,7 +90,9 @@ impl Configuration {
         open_share: Arc<OpenShare>,
         reach: Reach,
     ) -> Self {
+        let own = (settings.lockout, settings.passwords);
         Self {
+            wide: Mutex::new((ClusterWide::default(), own, 0)),
             settings: RwLock::new(Arc::new(settings)),
             accounts: Accounts::new(accounts),
             shares: RwLock::default(),
@@ -156,6 +172,11 @@ impl Server {
                 settings.shares.push(share.clone());
             }
         }
+        {
+            let mut wide = self.configuration.wide.lock();
+            wide.1 = (settings.lockout, settings.passwords);
+            (settings.lockout, settings.passwords) = wide.0.over(wide.1);
+        }
         let settings = Arc::new(settings);
         self.open_shares(&settings);
         let user_sids = UserSids::load(&settings.state_directory);
@@ -191,6 +212,9 @@ impl Server {
         let before = self.settings();
         let mut after = Settings::clone(&before);
         change(&mut after)?;
+        if let Some(key) = self.configuration.wide.lock().0.changed(&before, &after) {
+            return Err(ChangeError::OfCluster(key).into());
+        }
         let shares = self.prepare_shares(&after);
         // The directory of an existing share may be missing for a while; that of a new one must exist.
         let is_new = |share: &&Arc<Share>| before.shares.iter().all(|it| it.path != share.settings.path);
@@ -204,19 +228,61 @@ impl Server {
         if let Some(domain) = self.domain() {
             domain.prepare(&after);
         }
+        self.note_own_rules(&before, &after);
         *self.configuration.settings.write() = Arc::new(after);
         self.signals.shares_changed.notify_one();
         self.refresh_users();
         Ok(self.replace_shares(shares))
     }
 
-    /// Changes the accounts, in their file and here. Changes that others have made to the file meanwhile are kept.
+    /// Notes the rules of the file after a change of those that the cluster does not have.
+    fn note_own_rules(&self, before: &Settings, after: &Settings) {
+        let (lockout, passwords) = (after.lockout, after.passwords);
+        if (before.lockout, before.passwords) == (lockout, passwords) {
+            return;
+        }
+        let mut wide = self.configuration.wide.lock();
+        let own = Settings { lockout: wide.1.0, passwords: wide.1.1, ..after.clone() };
+        let kept = config::rules(&own).into_iter().filter(|(key, _)| wide.0.values().contains_key(*key));
+        let kept: std::collections::BTreeMap<String, u32> =
+            kept.map(|(key, value)| (key.to_owned(), value)).collect();
+        wide.1 = ClusterWide::unchecked(kept).over((lockout, passwords));
+    }
+
+    /// Has the settings of the cluster hold instead of those of the file. Of several calls at the same time, that with the
+    /// highest number counts. This waits for other changes of settings and accounts, which may wait for the cluster.
+    pub(crate) fn set_cluster_wide(&self, set: ClusterWide, number: u64) {
+        let _changing = self.configuration.changing();
+        let mut wide = self.configuration.wide.lock();
+        if wide.2 > number || wide.0 == set {
+            return;
+        }
+        wide.2 = number;
+        let (lockout, passwords) = set.over(wide.1);
+        tracing::info!(target: "audit", settings = ?set.values(), "the settings of the cluster have changed");
+        wide.0 = set;
+        let after = Settings { lockout, passwords, ..Settings::clone(&self.settings()) };
+        *self.configuration.settings.write() = Arc::new(after);
+    }
+
+    /// Changes the accounts, in their file and here. Changes that others have made to the file meanwhile are kept. On a node of
+    /// a cluster that keeps users there, new accounts and those of the cluster are changed there, in the name of `author`.
     pub(crate) fn change_accounts<T, E: From<ChangeError>>(
         &self,
+        author: Author,
         change: impl FnOnce(&mut UserDb) -> Result<T, E>,
     ) -> Result<T, E> {
+        // Without the lock, because the ends of shares wait for it: that nobody has changed the users since is compared later.
+        let of_cluster = self.cluster.users_to_change(&self.settings(), author);
+        let of_cluster = of_cluster.map_err(ChangeError::Cluster)?;
         let _changing = self.configuration.changing();
         let settings = self.settings();
+        let change = |own: &mut UserDb| match of_cluster {
+            None => change(own),
+            Some(of_cluster) => {
+                of_cluster.change(own, change, |refused| ChangeError::Cluster(refused).into())
+            }
+        };
         // A server without a file has its accounts in memory only.
         let file = settings.source.as_ref().map(|_| settings.users_file.as_path());
         let (accounts, outcome) = match file {
@@ -226,7 +292,7 @@ impl Server {
                 UpdateError::Lock(error) | UpdateError::Save(error) => ChangeError::Write(error).into(),
             })?,
             None => {
-                let mut accounts = UserDb::clone(&self.accounts());
+                let mut accounts = UserDb::clone(&self.configuration.accounts.own());
                 let outcome = change(&mut accounts)?;
                 (accounts, outcome)
             }

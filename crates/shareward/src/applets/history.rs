@@ -30,7 +30,8 @@ NET HISTORY
 [--opened] [--deleted] [--renamed] [--refused] [--sessions] [--drains]
 [--acts]
 [--limit N] [--json | --ndjson | --csv[=bom] [--no-header]]
-[--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
+[--server NAME[,NAME] | --cluster] [--login USER] [--credentials FILE]
+[--socket PATH]
 [--kerberos | --ntlm]
 ",
     about: "\
@@ -55,6 +56,7 @@ see everything, other users their own entries.
   --csv       print comma-separated values
   --server    ask these servers instead of the local one; with several, the
               entries are in the order of time and name their servers
+  --cluster   ask all nodes of this machine's cluster
   --socket    path of the local server's control socket
 
 TIME is 14:02, 'yesterday 14:02', 2026-11-30T14:02, 2026-11-30 or '2h ago'.
@@ -125,6 +127,7 @@ const CSV: Csv = Csv {
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
     let (words, options) = command_line(cli::parse_paths(words, &known()), &HELP, console)?;
+    let options = options.with_cluster(&words).map_err(usage)?;
     let form = Format::of(&words).and_then(|form| match form {
         Format::Wmi => Err(Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
             .about(format::JSON.shown())
@@ -176,7 +179,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
 fn known() -> Vec<Switch> {
     let own = [AT, SINCE, UNTIL, USER, CLIENT, LIMIT].into_iter().chain(KINDS.map(|(switch, _)| switch));
     let own: Vec<Switch> = own.chain(who_query::SWITCHES).chain(format::SWITCHES).collect();
-    [own.as_slice(), &cli::TARGET].concat()
+    [own.as_slice(), &cli::TARGET, &[cli::CLUSTER]].concat()
 }
 
 fn question(words: &Words, target: &administration::ServerTarget) -> Result<HistoryQuery, Numbered> {

@@ -33,7 +33,7 @@ NET SHARE
 sharename
 sharename=path [/GRANT:[@]user,{READ | CHANGE | FULL}]...
         [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
-        [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
+        [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}] [/CLUSTER]
 sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
         [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
 {sharename | path} /DELETE [/YES | /NO]
@@ -58,6 +58,9 @@ exists.
   /UNLIMITED      any number of connections
   /REMARK         a description that clients see
   /CACHE          what clients may keep as offline copies
+  /CLUSTER        make it a share of the server's cluster, which one node owns
+                  at a time. Afterwards, it is changed and deleted from any
+                  node without this switch
   /DELETE         stop sharing the directory. If files are open, asks first and
                   closes them
   /DRAIN          refuse new opens, and show who has files open. Users who have
@@ -88,6 +91,7 @@ const CACHE: Switch = Switch::net("CACHE", Takes::Value);
 const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
 
 const RECHECK: Switch = Switch::own("RECHECK", Takes::Nothing);
+const CLUSTER: Switch = Switch::own("CLUSTER", Takes::Nothing);
 
 const SWITCHES: &[Switch] = &[
     GRANT,
@@ -100,6 +104,7 @@ const SWITCHES: &[Switch] = &[
     UNDRAIN,
     STRICT,
     RECHECK,
+    CLUSTER,
     cli::YES,
     cli::NO,
     cli::format::JSON,
@@ -119,6 +124,13 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if [delete, changes, drain.is_some(), recheck].into_iter().filter(|it| *it).count() > 1 {
         return Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)));
     }
+    let is_new = words.operands.first().is_some_and(|operand| operand.contains('='));
+    if words.has(&CLUSTER) && !is_new {
+        return Err(usage(
+            Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)
+                .hint("/CLUSTER is for a new share: sharename=path. Others are found without it"),
+        ));
+    }
     let count = || usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
     match words.operands.as_slice() {
         [] if delete || changes || drain.is_some() || recheck => Err(count()),
@@ -130,7 +142,12 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                     Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)))
                 }
                 Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-                    let share = NewShare { name: name.into(), path: path.into(), settings: change };
+                    let share = NewShare {
+                        name: name.into(),
+                        path: path.into(),
+                        cluster: words.has(&CLUSTER),
+                        settings: change,
+                    };
                     let made = administration::run(async { Ok(server.add_share(&share).await?) })?;
                     if share.settings.grants.is_none() && !console.json() {
                         console.error(&ungranted(&made));
@@ -234,7 +251,7 @@ fn list(options: &Options, format: Format, console: &mut Console) -> Result<(), 
         text.push('\n');
     }
     let drained = shares.iter().filter_map(|it| Some(format!("{}.\n", drain::sentence(it.drain.as_ref()?))));
-    let notes: String = shares.iter().filter_map(away).chain(drained).collect();
+    let notes: String = shares.iter().filter_map(away).chain(drained).chain(owners(&shares)).collect();
     if !notes.is_empty() {
         text.push('\n');
         text.push_str(&notes);
@@ -248,6 +265,18 @@ fn list(options: &Options, format: Format, console: &mut Console) -> Result<(), 
 fn away(share: &Share) -> Option<String> {
     let why = clean_line(share.away.as_deref()?);
     Some(format!("{} is unavailable: {why}\n", clean_line(&share.name)))
+}
+
+/// The lines about shares of a cluster.
+fn owners(shares: &[Share]) -> Option<String> {
+    let of = |share: &Share| {
+        let name = clean_line(&share.name);
+        Some(match share.owner.as_deref()? {
+            "" => format!("{name} is a share of the cluster, which no node owns at present.\n"),
+            node => format!("{name} is a share of the cluster, owned by {}.\n", clean_line(node)),
+        })
+    };
+    Some(shares.iter().filter_map(of).collect::<String>()).filter(|it| !it.is_empty())
 }
 
 /// A row of NET's table. A value that does not fit its column moves the next one to a new line.
@@ -303,6 +332,7 @@ fn show(
         lines("Share name", std::slice::from_ref(&share.name)),
         lines("Path", &[share.path.clone().unwrap_or_default()]),
         share.away.iter().map(|why| lines("Unavailable", std::slice::from_ref(why))).collect(),
+        share.owner.iter().map(|it| lines("Owner", &[owner_text(it)])).collect(),
         share.drain.iter().map(|it| lines("Drain", &[drain::sentence(it)])).collect(),
         lines("Remark", std::slice::from_ref(&share.comment)),
         lines("Maximum users", &[limit]),
@@ -313,6 +343,15 @@ fn show(
     console.write(&text.concat());
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
+}
+
+/// The owner of a share of a cluster.
+fn owner_text(node: &str) -> String {
+    if node.is_empty() {
+        String::from("no node at present")
+    } else {
+        format!("{node} (a share of the cluster)")
+    }
 }
 
 /// A permission in the form that `/GRANT` takes. `@` precedes only groups without a domain.

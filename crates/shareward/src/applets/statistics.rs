@@ -1,13 +1,15 @@
 //! `net statistics`: the server's counters.
 
+use client::Administration;
 use control::{HistoryState, RequestStatistics, Statistics};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli;
 use crate::failure::{Failure, Numbered};
+use crate::listing::gather_now;
 use crate::messages;
-use crate::output::{Align, Column, Console, Cut, Table, clean_line, labelled, local_time};
+use crate::output::{Align, Column, Console, Cut, Of, RULE, Table, clean_line, labelled, local_time};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["statistics", "stats"],
@@ -21,8 +23,8 @@ static HELP: Help = Help {
     syntax: "\
 NET STATISTICS
 [SERVER] [--verbose] [--json]
-[--socket PATH | --server NAME [--login USER] [--credentials FILE]
-[--kerberos | --ntlm]]
+[--socket PATH | {--server NAME | --cluster} [--login USER]
+[--credentials FILE] [--kerberos | --ntlm]]
 ",
     about: "\
 Shows what the Server service has counted since it started. A counter that the
@@ -32,6 +34,7 @@ server does not keep is left empty.
              with their results and times, refusals, breaks, the numbers of
              sessions and open files at this moment, and the records of the
              history
+  --cluster  show the counters of each node of this machine's cluster
 
 Records that the history had to leave out are shown in any case.
 
@@ -43,29 +46,60 @@ message contains the number.
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let (words, options) = command_line(cli::parse(words, &cli::asking(&[cli::VERBOSE])), &HELP, console)?;
+    let (words, options) =
+        command_line(cli::parse(words, &cli::asking(&[cli::VERBOSE, cli::CLUSTER])), &HELP, console)?;
+    let options = options.with_cluster(&words).map_err(usage)?;
     match words.operands.as_slice() {
         [] => {}
         [service] if ["server", "srv"].contains(&service.to_ascii_lowercase().as_str()) => {}
         [_] => return Err(usage(Numbered::new(messages::SYNTAX_NUMBER))),
         _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
     }
-    let server = administration::of(&options.target)?;
-    let statistics = administration::run(async {
-        Ok(if options.verbose { server.measurements().await? } else { server.statistics().await? })
+    let servers = administration::all_of(&options.target)?;
+    let gathered = gather_now(&servers, async |server: &dyn Administration| {
+        let answer = if options.verbose { server.measurements().await? } else { server.statistics().await? };
+        Ok(vec![answer])
     })?;
-    if options.json {
-        return console.document("statistics", &statistics);
+    if gathered.is_nothing(&servers) {
+        return gathered.conclude(console);
     }
-    console.write(&shown(&statistics));
-    if let Some(history) = &statistics.history {
-        console.write(&missing(history, options.verbose));
+    match gathered.entries.as_slice() {
+        [Of { server: None, entry }] if options.json => console.document("statistics", entry)?,
+        several if options.json => {
+            let several: Vec<OfNode<'_>> = several.iter().map(OfNode::from).collect();
+            console.document("statistics", &several)?;
+        }
+        all => {
+            for Of { server, entry } in all {
+                if let Some(server) = server {
+                    console.write(&format!("{}\n{}\n\n", clean_line(server), RULE));
+                }
+                console.write(&shown(entry));
+                if let Some(history) = &entry.history {
+                    console.write(&missing(history, options.verbose));
+                }
+                if options.verbose {
+                    console.write(&more(entry, console.width()));
+                }
+            }
+            console.line(&format!("{}\n", messages::COMPLETED));
+        }
     }
-    if options.verbose {
-        console.write(&more(&statistics, console.width()));
+    gathered.conclude(console)
+}
+
+/// The statistics of one of several servers, whose name `server` is that on the command line: the statistics have the name
+/// that the server gives itself.
+#[derive(serde::Serialize)]
+struct OfNode<'a> {
+    server: &'a str,
+    statistics: &'a Statistics,
+}
+
+impl<'a> From<&'a Of<Statistics>> for OfNode<'a> {
+    fn from(it: &'a Of<Statistics>) -> Self {
+        Self { server: it.server.as_deref().unwrap_or_default(), statistics: &it.entry }
     }
-    console.line(&format!("{}\n", messages::COMPLETED));
-    Ok(())
 }
 
 fn shown(statistics: &Statistics) -> String {

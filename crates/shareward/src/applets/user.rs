@@ -69,6 +69,11 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             }
             let password = permitted(password(name, console)?, &settings)?;
             add(&path, name, &password)?;
+            if settings.cluster.as_ref().is_some_and(|it| it.users) {
+                console.error(&format!(
+                    "hint: {name} is a user of this node only; 'net user {name} /add' adds one to the cluster\n"
+                ));
+            }
             if let Some(warning) = no_unix_account(name, &settings) {
                 console.error(&format!("warning: {warning}\n"));
             }

@@ -1,14 +1,16 @@
 //! `net who`: shows who has a file open, and who was refused.
 
+use client::Administration;
 use control::{Refusal, RefusalKind, Who};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli;
 use crate::failure::Failure;
+use crate::listing::gather_now;
 use crate::messages;
 use crate::open_files::{self, by, caching, label, lock_ranges, shown_path};
-use crate::output::{Console, clean_line, local_time, or_unknown, span};
+use crate::output::{Console, Of, RULE, clean_line, local_time, or_unknown, span};
 use crate::who_query;
 
 pub(super) static APPLET: Applet = Applet {
@@ -23,7 +25,7 @@ static HELP: Help = Help {
     syntax: "\
 NET WHO
 path [--share NAME] [--json]
-[--server NAME] [--login USER] [--credentials FILE] [--socket PATH]
+[--server NAME | --cluster] [--login USER] [--credentials FILE] [--socket PATH]
 [--kerberos | --ntlm]
 ",
     about: "\
@@ -34,8 +36,10 @@ shows who was refused recently, and whose open blocked them.
   path      a path on this machine, or //server/share/path
   --share   the path is relative to this share
   --json    print one JSON document
-  --server  ask this server instead of the local one: a name, or samba:,
+  --server  ask these servers instead of the local one: names, or samba:,
             ksmbd: or nfs: on this machine
+  --cluster ask all nodes of this machine's cluster, each with the login; those
+            that do not answer are named after the others
   --socket  path of the local server's control socket
 
 Exit codes: 0 success, even if nobody has it open; the number of a system error
@@ -47,16 +51,31 @@ is running). The message contains the number. In scripts, 'net wait --timeout
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let (words, options) = command_line(cli::parse_paths(words, &who_query::known(&[])), &HELP, console)?;
+    let (words, options) =
+        command_line(cli::parse_paths(words, &who_query::known(&[cli::CLUSTER])), &HELP, console)?;
+    let options = options.with_cluster(&words).map_err(usage)?;
     let query = who_query::question(&words, &options.target).map_err(usage)?;
-    let server = administration::of(&options.target)?;
-    let who = administration::run(async { Ok(who_query::ask(&*server, &query).await?) })?;
-    if options.json {
-        return console.document("who", &who);
+    let servers = administration::all_of(&options.target)?;
+    let gathered = gather_now(&servers, async |server: &dyn Administration| {
+        Ok(vec![who_query::ask(server, &query).await?])
+    })?;
+    if gathered.is_nothing(&servers) {
+        return gathered.conclude(console);
     }
-    console.write(&opens_and_refusals(&who));
-    console.line(&format!("{}\n", messages::COMPLETED));
-    Ok(())
+    match gathered.entries.as_slice() {
+        [Of { server: None, entry }] if options.json => console.document("who", entry)?,
+        several if options.json => console.document("who", &several)?,
+        all => {
+            for Of { server, entry } in all {
+                if let Some(server) = server {
+                    console.write(&format!("{}\n{}\n\n", clean_line(server), RULE));
+                }
+                console.write(&opens_and_refusals(entry));
+            }
+            console.line(&format!("{}\n", messages::COMPLETED));
+        }
+    }
+    gathered.conclude(console)
 }
 
 fn opens_and_refusals(who: &Who) -> String {

@@ -47,6 +47,9 @@ pub(crate) const KERBEROS: Switch = Switch::own("KERBEROS", Takes::Nothing);
 /// See [`JSON`].
 pub(crate) const NTLM: Switch = Switch::own("NTLM", Takes::Nothing);
 
+/// All nodes of a cluster, instead of `--server`: of that of this machine's configuration, or of the named file.
+pub(crate) const CLUSTER: Switch = Switch::own("CLUSTER", Takes::Optional);
+
 /// The switches that select servers and credentials.
 pub(crate) const TARGET: [Switch; 6] = [SOCKET, SERVER, LOGIN, CREDENTIALS, KERBEROS, NTLM];
 
@@ -71,6 +74,17 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Selects all nodes of the cluster if `words` have [`CLUSTER`].
+    pub(crate) fn with_cluster(mut self, words: &Words) -> Result<Self, Numbered> {
+        if words.has(&CLUSTER) {
+            if self.target.server.is_some() || self.target.socket.is_some() {
+                return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER));
+            }
+            self.target.server = Some(format!("cluster:{}", words.value(&CLUSTER).unwrap_or_default()));
+        }
+        Ok(self)
+    }
+
     /// The common switches among `words`.
     pub(crate) fn of(words: &Words) -> Result<Self, Numbered> {
         let preset = match (words.has(&YES), words.has(&NO)) {

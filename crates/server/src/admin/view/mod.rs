@@ -10,6 +10,7 @@ mod share_words;
 mod shown;
 mod who;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -82,45 +83,104 @@ pub(crate) async fn close_file(
     super::close_file(server, caller, id, how).await.map(shown::ended)
 }
 
-/// The shares that the caller may know of, with the details that the caller may see.
-pub(crate) async fn shares(server: &Server, caller: &Caller) -> Result<Vec<Share>, Error> {
+/// The shares that the caller may know of, with the details that the caller may see. Those of a cluster that other nodes own
+/// are among them for callers who may see all shares.
+pub(crate) async fn shares(server: &Arc<Server>, caller: &Arc<Caller>) -> Result<Vec<Share>, Error> {
     let right = right_to_shares(caller);
     let shares = super::shares(server, caller, right)?;
     look_at(server, right, server.shares()).await;
-    Ok(shares.iter().map(|it| shown::share(server, it, right)).collect())
+    let mut shown: Vec<Share> = shares.iter().map(|it| shown::share(server, it, right)).collect();
+    if right == Right::ReadShares && server.cluster.is_member() {
+        let (of, who) = (Arc::clone(server), Arc::clone(caller));
+        // Each definition is parsed, and a cluster can have many.
+        let of_cluster = crate::core::blocking::run(move || super::shares_of_cluster(&of, &who)).await;
+        let of_cluster = of_cluster.map_err(|_| Error::Internal)??;
+        let places = shown.iter().enumerate().map(|(place, it)| (wire::ShareName::new(&it.name), place));
+        let places: HashMap<_, _> = places.collect();
+        for defined in of_cluster {
+            let place = places.get(&wire::ShareName::new(&defined.settings.name));
+            match place.and_then(|place| shown.get_mut(*place)) {
+                Some(here) => here.owner = Some(defined.owner.unwrap_or_default()),
+                None => shown.push(shown::share_of_cluster(&defined)),
+            }
+        }
+        shown.sort_by_cached_key(|it| wire::ShareName::new(&it.name));
+    }
+    Ok(shown)
 }
 
 /// One share, with the details that the caller may see.
 pub(crate) async fn share(server: &Server, caller: &Caller, name: &str) -> Result<Share, Error> {
     let right = right_to_shares(caller);
-    let share = super::share(server, caller, name, right)?;
+    let is_of_cluster = right == Right::ReadShares && super::has_share_of_cluster(server, name);
+    let share = match super::share(server, caller, name, right) {
+        Err(Error::NoSuchShare) if is_of_cluster => {
+            return super::share_of_cluster(server, caller, name).map(|it| shown::share_of_cluster(&it));
+        }
+        share => share?,
+    };
     look_at(server, right, server.share(name).into_iter().collect()).await;
-    Ok(shown::share(server, &share, right))
+    let mut shown = shown::share(server, &share, right);
+    if is_of_cluster {
+        shown.owner = Some(super::share_of_cluster(server, caller, name)?.owner.unwrap_or_default());
+    }
+    Ok(shown)
 }
 
 /// Shares a directory.
-pub(crate) fn add_share(server: &Server, caller: &Caller, share: NewShare) -> Result<Share, Explained> {
+pub(crate) async fn add_share(
+    server: Arc<Server>,
+    caller: Arc<Caller>,
+    share: NewShare,
+) -> Result<Share, Explained> {
     share_words::check_words(Some(&share), &share.settings)?;
-    let NewShare { name, path, settings } = share;
+    let NewShare { name, path, cluster, settings } = share;
     let new = || Ok(super::NewShare { name, path: PathBuf::from(path), edit: share_words::edit(settings)? });
-    Ok(shown::share(server, &super::add_share(server, caller, new)?, Right::ReadShares))
+    if cluster {
+        let added = super::add_share_of_cluster(&server, &caller, new).await?;
+        return Ok(shown::share_of_cluster(&added));
+    }
+    waiting(move || Ok(shown::share(&server, &super::add_share(&server, &caller, new)?, Right::ReadShares)))
+        .await
 }
 
-/// Changes a share.
-pub(crate) fn change_share(
-    server: &Server,
-    caller: &Caller,
-    name: &str,
+/// Changes a share, of the server or of its cluster.
+pub(crate) async fn change_share(
+    server: Arc<Server>,
+    caller: Arc<Caller>,
+    name: String,
     change: ShareChange,
 ) -> Result<Share, Explained> {
     share_words::check_words(None, &change)?;
-    let changed = super::change_share(server, caller, name, || share_words::edit(change))?;
-    Ok(shown::share(server, &changed, Right::ReadShares))
+    if super::has_share_of_cluster(&server, &name) {
+        let edit = || share_words::edit(change);
+        let changed = super::change_share_of_cluster(&server, &caller, &name, edit).await?;
+        return Ok(shown::share_of_cluster(&changed));
+    }
+    waiting(move || {
+        let changed = super::change_share(&server, &caller, &name, || share_words::edit(change))?;
+        Ok(shown::share(&server, &changed, Right::ReadShares))
+    })
+    .await
 }
 
-/// Stops sharing a directory.
-pub(crate) fn delete_share(server: &Server, caller: &Caller, name: &str) -> Result<control::Ended, Error> {
-    super::delete_share(server, caller, || Ok(name.to_owned())).map(shown::ended)
+/// Stops sharing a directory, of the server or of its cluster.
+pub(crate) async fn delete_share(
+    server: Arc<Server>,
+    caller: Arc<Caller>,
+    name: String,
+) -> Result<control::Ended, Explained> {
+    if super::has_share_of_cluster(&server, &name) {
+        return super::delete_share_of_cluster(&server, &caller, &name).await.map(shown::ended);
+    }
+    waiting(move || Ok(super::delete_share(&server, &caller, || Ok(name)).map(shown::ended)?)).await
+}
+
+/// Runs an operation that may wait for a disk, without delaying other requests.
+async fn waiting<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, Explained> + Send + 'static,
+) -> Result<T, Explained> {
+    crate::core::blocking::run(act).await.map_err(|_| Error::Internal)?
 }
 
 /// The right that gives the caller the most details of shares. Every account has the right for browsing

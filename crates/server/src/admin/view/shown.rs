@@ -12,6 +12,7 @@ use wire::{Account, LeaseState, NtStatus, OplockLevel, SessionGlobalId};
 
 use super::lists::SharesOfSessions;
 use crate::admin::{self, Counts, Right, saturated};
+use crate::core::cluster::DefinedShare;
 use crate::core::server::Server;
 
 pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &SharesOfSessions) -> Session {
@@ -139,6 +140,25 @@ pub(super) fn share(server: &Server, share: &ShareSnapshot, right: Right) -> Sha
         grants: settings.map(|it| it.permissions().iter().map(super::share_words::shown).collect()),
         drain: super::maintenance::drain_of_share(server, &definition.name),
         ..browsed
+    }
+}
+
+/// A share of the cluster, by its definition.
+pub(super) fn share_of_cluster(share: &DefinedShare) -> Share {
+    let DefinedShare { settings, owner } = share;
+    Share {
+        name: settings.name.clone(),
+        kind: ShareKind::Disk,
+        special: settings.hidden,
+        comment: settings.remark.clone(),
+        path: Some(settings.path.to_string_lossy().into_owned()),
+        uses_max: settings.max_users,
+        read_only: Some(settings.read_only),
+        encrypt: Some(settings.encrypt),
+        caching: Some(String::from(super::share_words::word(settings.caching))),
+        grants: Some(settings.permissions().iter().map(super::share_words::shown).collect()),
+        owner: Some(owner.clone().unwrap_or_default()),
+        ..Share::default()
     }
 }
 

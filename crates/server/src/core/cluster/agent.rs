@@ -1,13 +1,14 @@
 //! The thread of a member: it feeds the state machine, and carries out its actions.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster::Node;
 use cluster::clock::Moment;
-use cluster::ids::{Attempt, Revision, ShareKey};
+use cluster::ids::{Attempt, NodeName, Revision, ShareKey};
 use cluster::keys::{Key, prefix};
 use cluster::protocol::{Action, Event, FenceReason, Outcome, Report, SchemaFault};
 use cluster::records::{self, SchemaRecord};
@@ -17,8 +18,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::attempt::{self, Serving, Step, Surroundings};
+use super::secret::Secret;
 use super::state::Member;
-use super::{definition, fence, now, store};
+use super::users::{NO_SECRET, Users};
+use super::{definition, fence, now, screen, settings, store, users};
 use crate::core::bulkhead;
 use crate::core::server::Server;
 use crate::core::start_error::StartError;
@@ -27,10 +30,11 @@ use crate::core::state_file;
 /// Starts the membership if the settings have one. It must be called on the server's runtime.
 pub(crate) fn start(server: &Arc<Server>) -> Result<(), StartError> {
     let Some(settings) = server.settings().cluster.clone() else { return Ok(()) };
-    let etcd =
-        etcd::Client::new(settings.etcd.clone()).map_err(|error| StartError::Cluster(error.to_string()))?;
+    let client =
+        || etcd::Client::new(settings.etcd.clone()).map_err(|error| StartError::Cluster(error.to_string()));
+    let clients = (client()?, client()?);
     let (events, inbox) = mpsc::unbounded_channel();
-    if !server.cluster.enter(settings, etcd, events.clone()) {
+    if !server.cluster.enter(settings, clients, events.clone()) {
         return Ok(());
     }
     let around = Surroundings { server: Arc::clone(server), runtime: Handle::current(), events };
@@ -52,6 +56,13 @@ struct Agent {
     watch: Option<JoinHandle<()>>,
     /// The revision of the last definition that was looked at.
     looked: Revision,
+    /// The id of the cluster.
+    cluster: String,
+    users: Users,
+    /// The settings in etcd, if they have changed.
+    settings: Option<Option<cluster::protocol::Entry>>,
+    /// The number of changes of the settings.
+    settings_seen: u64,
 }
 
 impl Agent {
@@ -62,6 +73,10 @@ impl Agent {
             attempts: BTreeMap::new(),
             watch: None,
             looked: Revision::default(),
+            cluster: String::new(),
+            users: Users::default(),
+            settings: None,
+            settings_seen: 0,
         }
     }
 
@@ -70,7 +85,9 @@ impl Agent {
         let Some(member) = server.cluster.member() else { return };
         let Ok(prefix) = prefix(member.settings.name.as_str()) else { return };
         self.prefix = prefix;
+        let _ = member.shell.set((Handle::current(), Arc::clone(&server)));
         let cluster = self.find_cluster(member).await;
+        self.cluster.clone_from(&cluster);
         let mut boot = [0; 8];
         if crate::core::random::fill(&mut boot).is_err() {
             return note(member, Some(String::from("the system has no random bytes")));
@@ -92,7 +109,14 @@ impl Agent {
         note(member, None);
         let mut event = Event::Tick;
         loop {
-            let Some((actions, wake, has_left)) = step(member, event) else { return };
+            if let Some(changed) = settings::of(&event, &self.prefix) {
+                self.settings = Some(changed);
+            }
+            if member.settings.users {
+                self.users.follow(&event, &self.prefix);
+            }
+            let screened = self.screened(member, event);
+            let Some((actions, wake, has_left)) = step(member, screened) else { return };
             for action in actions {
                 match action {
                     // The last call of this thread, which ends with it otherwise.
@@ -106,6 +130,8 @@ impl Agent {
                 return note(member, Some(String::from("the server has left the cluster")));
             }
             self.follow_definitions(member);
+            self.follow_users(member);
+            self.follow_settings(member);
             let wait = wake.since(now()).min(WAKE_MAX);
             event = tokio::select! {
                 biased;
@@ -122,9 +148,9 @@ impl Agent {
     /// answers.
     async fn find_cluster(&self, member: &Member) -> String {
         let directory = self.around.server.settings().state_directory.clone();
-        let file = format!("cluster-{}", member.settings.name);
-        if let Ok(known) = state_file::read(&directory, &file, ID_BYTES_MAX) {
-            return known.trim().to_owned();
+        let file = id_file(&member.settings.name);
+        if let Some(known) = joined(&directory, &member.settings.name) {
+            return known;
         }
         loop {
             let found = member.etcd.get(Key::Schema.to_path(&self.prefix).as_bytes()).await;
@@ -211,9 +237,10 @@ impl Agent {
             },
             Action::PrepareHandover { share, attempt } => {
                 let server = Arc::clone(&self.around.server);
+                let is_deleted = !member.is_defined(&share);
                 // Not a step of the attempt: the share can be stopped meanwhile.
                 let preparing = self.around.runtime.spawn(async move {
-                    server.prepare_handover(share.as_str()).await;
+                    server.prepare_handover(share.as_str(), is_deleted).await;
                     let _ = events.send(Event::HandoverPrepared { share, attempt });
                 });
                 drop(preparing);
@@ -292,6 +319,66 @@ impl Agent {
         Ok((settings, token, modified))
     }
 
+    /// True if the keys are those of the cluster that this server has joined.
+    fn is_ours(&self, member: &Member) -> bool {
+        member.node.lock().as_ref().is_some_and(|it| it.view().schema_fault(&self.cluster).is_none())
+    }
+
+    /// Has changed settings of the cluster take effect. Those that cannot be used change nothing.
+    fn follow_settings(&mut self, member: &Member) {
+        if self.settings.is_none() || !self.is_ours(member) {
+            return;
+        }
+        let Some(entry) = self.settings.take() else { return };
+        let read = entry.as_ref().map(settings::read).transpose();
+        let path = Key::Settings.to_path(&self.prefix);
+        member.screen.lock().set(&path, read.as_ref().err().cloned());
+        if let Ok(set) = read {
+            self.settings_seen = self.settings_seen.saturating_add(1);
+            let (server, number) = (Arc::clone(&self.around.server), self.settings_seen);
+            // A change of accounts waits for this thread, and holds the lock that this needs.
+            tokio::task::spawn_blocking(move || server.set_cluster_wide(set.unwrap_or_default(), number));
+        }
+    }
+
+    /// Has changed users of the cluster take effect, if the keys are those of the cluster that this server has joined.
+    fn follow_users(&mut self, member: &Member) {
+        if !self.users.have_changed() {
+            return;
+        }
+        if !self.is_ours(member) {
+            return;
+        }
+        let server = &self.around.server;
+        let secret = Secret::load(&server.settings().state_directory, &member.settings.name);
+        let secret = secret.and_then(|it| it.ok_or_else(|| String::from(NO_SECRET)));
+        let at = Key::Secret.to_path(&self.prefix);
+        let secret = match secret {
+            Ok(secret) => secret,
+            // An administrator may give this server the secret while it runs.
+            Err(reason) => return member.screen.lock().set(&at, Some(reason)),
+        };
+        member.screen.lock().set(&at, None);
+        let read = |key: &ShareKey, entry: &_| users::read(&secret, &self.cluster, key, entry);
+        let refused =
+            |entry: &cluster::protocol::Entry, reason| member.screen.lock().set(&entry.path, reason);
+        if let Some(users) = self.users.changed(read, refused) {
+            server.configuration.accounts.replace_of_cluster(users);
+        }
+    }
+
+    /// The event without definitions that cannot be used.
+    fn screened(&self, member: &Member, event: Event) -> Event {
+        if !matches!(event, Event::WatchBatch { .. } | Event::Snapshot { .. }) {
+            return event;
+        }
+        let settings = self.around.server.settings();
+        let node = member.node.lock();
+        let Some(node) = node.as_ref() else { return event };
+        let usable = |key: &ShareKey, entry: &_| screen::usable(member, &settings, key, entry);
+        member.screen.lock().screened(event, node.view(), &self.prefix, usable)
+    }
+
     /// Has changed definitions of shares that are served take effect.
     fn follow_definitions(&mut self, member: &Member) {
         let changed: Vec<Serving> = {
@@ -327,6 +414,16 @@ impl Agent {
             }
         }
     }
+}
+
+/// The id of the cluster of this name that this server has joined. `None` if there is none, or it cannot be read.
+pub(super) fn joined(state_directory: &Path, name: &NodeName) -> Option<String> {
+    let known = state_file::read(state_directory, &id_file(name), ID_BYTES_MAX).ok()?;
+    Some(known.trim().to_owned())
+}
+
+pub(super) fn id_file(name: &NodeName) -> String {
+    format!("cluster-{name}")
 }
 
 /// Gives an event to the state machine.
@@ -394,13 +491,18 @@ fn report_to_log(member: &Member, report: &Report) {
 
 fn schema_fault(fault: SchemaFault) -> &'static str {
     match fault {
-        SchemaFault::Absent => "etcd has no such cluster: 'shareward cluster init' makes one",
-        SchemaFault::OtherCluster => {
-            "etcd has another cluster of this name than the one that this server has joined"
-        }
-        SchemaFault::OtherVersion => "the keys of the cluster are those of another version of Shareward",
+        SchemaFault::Absent => NO_CLUSTER,
+        SchemaFault::OtherCluster => OTHER_CLUSTER,
+        SchemaFault::OtherVersion => OTHER_VERSION,
     }
 }
+
+pub(super) const NO_CLUSTER: &str = "etcd has no such cluster: 'shareward cluster init' makes one";
+
+pub(super) const OTHER_CLUSTER: &str =
+    "etcd has another cluster of this name than the one that this server has joined";
+
+pub(super) const OTHER_VERSION: &str = "the keys of the cluster are those of another version of Shareward";
 
 /// The clock of the runtime stands still while the machine is suspended; the state machine's does not.
 const WAKE_MAX: Duration = Duration::from_secs(1);

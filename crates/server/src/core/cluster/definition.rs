@@ -44,6 +44,11 @@ pub(super) fn read(
     Ok((share, definition.token))
 }
 
+/// The table of a share as the text of a configuration file.
+pub(super) fn text_of(table: &serde_json::Map<String, serde_json::Value>) -> Result<String, String> {
+    toml::to_string(&Shares { share: [table] }).map_err(|error| format!("its definition: {error}"))
+}
+
 /// Checks that a share can be one of the cluster on this server.
 pub(super) fn check(share: &ShareSettings, own: &ClusterSettings) -> Result<(), String> {
     if share.has_variables() || share.homes {
@@ -76,6 +81,11 @@ pub(super) fn file_name(key: &ShareKey) -> String {
 #[derive(Serialize)]
 struct File<'a> {
     server: Server,
+    share: [&'a serde_json::Map<String, serde_json::Value>; 1],
+}
+
+#[derive(Serialize)]
+struct Shares<'a> {
     share: [&'a serde_json::Map<String, serde_json::Value>; 1],
 }
 

@@ -5,21 +5,36 @@
 //! carries out its actions: calls of etcd (`store.rs`), and attempts to serve shares (`attempt.rs`), each of which opens the
 //! storage (`storage.rs`), serves the share, and stops it.
 //!
+//! People change the cluster by transactions (`changes.rs`) through an `operator.rs`, which a server that is a member and the
+//! command both have; `share_edits.rs` changes definitions of shares.
+//!
 //! Nothing of a share is written without its gate, which each call into its files asks by the clock ([`vfs::Gate`]): a
 //! member that is stopped, or whose threads hang, is fenced when it goes on, before it writes.
 
 mod agent;
 mod attempt;
+mod changes;
 mod definition;
 mod fence;
+mod join;
 pub mod operator;
+mod overview;
+mod screen;
+mod secret;
 mod serving;
+mod settings;
+mod share_edits;
+mod shares;
 mod state;
 mod storage;
 mod store;
+mod users;
 
 pub(crate) use agent::start;
 pub(crate) use attempt::Serving;
+pub(crate) use changes::Author;
+pub(crate) use operator::{Refused, RefusedKind};
+pub(crate) use shares::DefinedShare;
 pub(crate) use state::{Cluster, Elsewhere};
 
 use std::time::Duration;

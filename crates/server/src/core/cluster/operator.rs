@@ -1,18 +1,23 @@
 //! The acts of a cluster's operator, which change the keys in etcd. They need the `[cluster]` table of a member, with the
 //! files that it names, and no running server: whoever can read these may do all this anyway.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cluster::ids::{LeaseId, NodeName, ShareKey};
 use cluster::keys::{Key, prefix};
 use cluster::protocol::{Compare, Outcome, Transaction, Write};
+pub use cluster::records::ChangeRecord;
 use cluster::records::{
-    self, DrainRecord, MoveRecord, NodeRecord, OwnerRecord, SCHEMA, SchemaRecord, ShareRecord,
+    self, DrainRecord, LastChange, MoveRecord, NodeRecord, OwnerRecord, SCHEMA, SchemaRecord, SealedRecord,
+    ShareRecord,
 };
 use serde::Serialize;
 
+use super::changes::{Author, Draft};
 use super::definition::{self, Definition};
-use super::{storage, store};
+use super::secret::Secret;
+use super::store;
 use crate::core::config::{ClusterSettings, Settings};
 
 /// The cluster as etcd has it.
@@ -20,12 +25,16 @@ use crate::core::config::{ClusterSettings, Settings};
 pub struct Overview {
     /// The name of the cluster.
     pub name: String,
+    /// The name of the node that was asked.
+    pub node: String,
     /// The id of the cluster. `None` if it was not initialized.
     pub id: Option<String>,
     /// The members, by name.
     pub nodes: Vec<NodeState>,
     /// The shares, by name.
     pub shares: Vec<ShareState>,
+    /// The settings that all nodes have in common.
+    pub settings: BTreeMap<String, u32>,
     /// Keys that cannot be understood, with reasons.
     pub ignored: Vec<String>,
 }
@@ -77,28 +86,92 @@ pub struct NewShare {
 
 /// A refusal, as a text for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(String);
+#[error("{reason}")]
+pub struct Refused {
+    kind: RefusedKind,
+    reason: String,
+}
 
-/// The operator's access to the cluster of some settings.
+/// The kind of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefusedKind {
+    /// Somebody else has changed the object at the same time.
+    Conflict,
+    /// The object exists already.
+    Exists,
+    /// The request or the object is not valid.
+    Invalid,
+    /// There is no such share.
+    NoShare,
+    /// etcd does not answer.
+    Unreachable,
+}
+
+impl Refused {
+    fn new(kind: RefusedKind, reason: impl std::fmt::Display) -> Self {
+        Self { kind, reason: reason.to_string() }
+    }
+
+    pub(super) fn conflict(reason: impl std::fmt::Display) -> Self {
+        Self::new(RefusedKind::Conflict, reason)
+    }
+
+    pub(super) fn exists(reason: impl std::fmt::Display) -> Self {
+        Self::new(RefusedKind::Exists, reason)
+    }
+
+    pub(super) fn invalid(reason: impl std::fmt::Display) -> Self {
+        Self::new(RefusedKind::Invalid, reason)
+    }
+
+    pub(super) fn no_share() -> Self {
+        Self::new(RefusedKind::NoShare, "there is no such share in the cluster")
+    }
+
+    pub(super) fn unreachable(reason: impl std::fmt::Display) -> Self {
+        Self::new(RefusedKind::Unreachable, reason)
+    }
+
+    /// The kind.
+    pub(crate) fn kind(&self) -> RefusedKind {
+        self.kind
+    }
+
+    pub(super) fn is_not_found(&self) -> bool {
+        self.kind == RefusedKind::NoShare
+    }
+}
+
+/// The access of a person to the cluster of some settings.
 pub struct Operator {
-    settings: Settings,
-    own: ClusterSettings,
-    client: etcd::Client,
-    prefix: String,
+    pub(super) settings: Settings,
+    pub(super) own: ClusterSettings,
+    pub(super) client: etcd::Client,
+    pub(super) prefix: String,
+    pub(super) author: Author,
+    /// The id of the cluster that this server has joined. `None` if it is not known.
+    pub(super) joined: Option<String>,
 }
 
 impl Operator {
-    /// The access by these settings.
+    /// The access of the user of this process by these settings.
     ///
     /// # Errors
     /// [`Refused`] if they have no usable `[cluster]`.
     pub fn new(settings: Settings) -> Result<Self, Refused> {
-        let own = settings.cluster.clone();
+        let own = settings.cluster.as_ref();
         let own = own.ok_or_else(|| refused("the configuration has no [cluster]"))?;
         let client = etcd::Client::new(own.etcd.clone()).map_err(refused)?;
+        Self::with(settings, client, Author::of_command())
+    }
+
+    /// The access by these settings of somebody whom a server knows.
+    pub(super) fn with(settings: Settings, client: etcd::Client, author: Author) -> Result<Self, Refused> {
+        let own = settings.cluster.clone();
+        let own = own.ok_or_else(|| refused("the configuration has no [cluster]"))?;
         let prefix = prefix(own.name.as_str()).map_err(refused)?;
-        Ok(Self { settings, own, client, prefix })
+        let joined = super::agent::joined(&settings.state_directory, &own.name);
+        Ok(Self { settings, own, client, prefix, author, joined })
     }
 
     /// Makes the cluster. Returns its id.
@@ -109,12 +182,20 @@ impl Operator {
         let mut random = [0; 16];
         crate::core::random::fill(&mut random).map_err(|_| refused("the system has no random bytes"))?;
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let exists = || refused(format!("the cluster {:?} exists already", self.own.name.as_str()));
+        if self.entry(&Key::Schema).await?.is_some() {
+            return Err(exists());
+        }
+        let secret = Secret::random().map_err(refused)?;
+        secret.store(&self.settings.state_directory, &self.own.name).map_err(refused)?;
         let record = SchemaRecord { version: SCHEMA, cluster: id.clone() };
-        let written = self.write(vec![Compare::Absent(Key::Schema)], put(Key::Schema, &record, None)).await?;
-        if written {
-            Ok(id)
-        } else {
-            Err(refused(format!("the cluster {:?} exists already", self.own.name.as_str())))
+        let compares = vec![Compare::Absent(Key::Schema)];
+        let mut writes = put(Key::Schema, &record, None);
+        writes.push(Write::Put { key: Key::Secret, value: secret.mark().into_bytes(), lease: None });
+        match store::transact(&self.client, &self.prefix, &Transaction { compares, writes }).await {
+            Ok(Outcome::Done { .. }) => Ok(id),
+            Ok(_) => Err(exists()),
+            Err(error) => Err(Refused::unreachable(error)),
         }
     }
 
@@ -123,69 +204,9 @@ impl Operator {
     /// # Errors
     /// [`Refused`] if etcd does not answer.
     pub async fn overview(&self) -> Result<Overview, Refused> {
-        Ok(self.read().await?.overview(self.own.name.as_str()))
-    }
-
-    /// Defines a share, or changes one, and returns its name. The directory must be there, and gets the token by which
-    /// other nodes know that they have the same storage.
-    ///
-    /// # Errors
-    /// [`Refused`] if the share is not valid, or etcd refuses it.
-    pub async fn define(&self, new: &NewShare) -> Result<String, Refused> {
-        let keys = self.read().await?;
-        keys.check_schema()?;
-        let key = ShareKey::new(&new.name).map_err(|_| refused("the name of the share is not valid"))?;
-        let known = keys.shares.iter().find(|it| it.0 == key);
-        let mut table = known.map(|it| it.3.share.clone()).unwrap_or_default();
-        if known.is_none() {
-            let path = new.path.as_ref().ok_or_else(|| refused("there is no such share in the cluster"))?;
-            table.insert(String::from("name"), new.name.clone().into());
-            table.insert(String::from("path"), path.to_string_lossy().into_owned().into());
-        } else if new.path.is_some() {
-            return Err(refused("the share exists already; delete it first to give it another directory"));
-        }
-        for (name, value) in &new.keys {
-            let value: toml::Table = toml::from_str(&format!("value = {value}"))
-                .map_err(|error| refused(format!("{name}: {}", error.message())))?;
-            let value = value.get("value").and_then(|it| serde_json::to_value(it).ok());
-            table.insert(name.clone(), value.ok_or_else(|| refused(format!("{name}: not a value")))?);
-        }
-        let trial = Definition { token: String::from("-"), share: table.clone() };
-        let trial = serde_json::to_value(&trial).map_err(refused)?;
-        let (share, _) = definition::read(&key, &trial, &self.settings, &self.own).map_err(refused)?;
-        if self.settings.shares.iter().any(|it| wire::eq_ignore_case(&it.name, &share.name)) {
-            return Err(refused("this server has a share of its own with that name"));
-        }
-        let token = match known {
-            Some(known) => known.3.token.clone(),
-            None => {
-                let path = share.path.display().to_string();
-                let token = storage::token(&key, &share);
-                token.map_err(|error| refused(format!("cannot use {path}: {error}")))?
-            }
-        };
-        let definition = serde_json::to_value(Definition { token, share: table }).map_err(refused)?;
-        let (weight, nodes) = known.map_or((1, Vec::new()), |it| (it.2.weight, it.2.nodes.clone()));
-        let record = ShareRecord { weight: new.weight.unwrap_or(weight), nodes, definition };
-        let value = records::write(&record);
-        records::read::<ShareRecord>(&value).map_err(refused)?;
-        let compare = match known {
-            Some(known) => Compare::Modified(Key::Share(key.clone()), known.1),
-            None => Compare::Absent(Key::Share(key.clone())),
-        };
-        let write = vec![Write::Put { key: Key::Share(key), value, lease: None }];
-        self.must(self.write(vec![compare], write).await?)?;
-        Ok(share.name)
-    }
-
-    /// Removes the definition of a share. Its files stay.
-    ///
-    /// # Errors
-    /// [`Refused`] if there is none, or etcd refuses it.
-    pub async fn delete(&self, name: &str) -> Result<(), Refused> {
-        let key = self.known_share(&self.read().await?, name)?;
-        let present = Compare::Present(Key::Share(key.clone()));
-        self.must(self.write(vec![present], vec![Write::Delete(Key::Share(key))]).await?)
+        let mut overview = self.read().await?.overview(self.own.name.as_str());
+        overview.node = self.own.node.to_string();
+        Ok(overview)
     }
 
     /// Requests that a share moves to a node.
@@ -193,8 +214,8 @@ impl Operator {
     /// # Errors
     /// [`Refused`] if one of them does not exist, the node is drained or does not reach the storage, or etcd refuses it.
     pub async fn move_share(&self, name: &str, node: &str) -> Result<(), Refused> {
+        let schema = self.schema().await?;
         let keys = self.read().await?;
-        keys.check_schema()?;
         let key = self.known_share(&keys, name)?;
         let target = NodeName::new(node).map_err(|_| refused("the name of the node is not valid"))?;
         let (_, created, lease, _) = keys
@@ -220,8 +241,10 @@ impl Operator {
             Compare::Present(Key::Share(key.clone())),
             Compare::Created(Key::Node(target.clone()), *created),
         ];
-        let record = MoveRecord { target };
-        self.must(self.write(conditions, put(Key::Move(key), &record, Some(*lease))).await?)
+        let details = vec![format!("to {target}")];
+        let writes = put(Key::Move(key), &MoveRecord { target }, Some(*lease));
+        let draft = Draft { details, ..Draft::new("move share", name) };
+        self.commit(schema, conditions, writes, draft).await.map(drop)
     }
 
     /// Requests that a node gives all its shares to others, or ends such a request.
@@ -229,8 +252,8 @@ impl Operator {
     /// # Errors
     /// [`Refused`] if there is no such node, or etcd refuses it.
     pub async fn drain(&self, node: &str, drains: bool) -> Result<(), Refused> {
+        let schema = self.schema().await?;
         let keys = self.read().await?;
-        keys.check_schema()?;
         let name = NodeName::new(node).map_err(|_| refused("the name of the node is not valid"))?;
         let key = Key::Drain(name.clone());
         let writes = match drains {
@@ -240,33 +263,36 @@ impl Operator {
             true => put(key, &DrainRecord {}, None),
             false => vec![Write::Delete(key)],
         };
-        self.must(self.write(Vec::new(), writes).await?)
+        let act = if drains { "drain node" } else { "undrain node" };
+        self.commit(schema, Vec::new(), writes, Draft::new(act, node)).await.map(drop)
     }
 
     fn known_share(&self, keys: &Keys, name: &str) -> Result<ShareKey, Refused> {
         let key = ShareKey::new(name).map_err(|_| refused("the name of the share is not valid"))?;
-        let is_known = keys.shares.iter().any(|it| it.0 == key);
-        if is_known { Ok(key) } else { Err(refused("there is no such share in the cluster")) }
-    }
-
-    fn must(&self, done: bool) -> Result<(), Refused> {
-        if done { Ok(()) } else { Err(refused("the cluster has changed at the same time; look again")) }
-    }
-
-    async fn write(&self, compares: Vec<Compare>, writes: Vec<Write>) -> Result<bool, Refused> {
-        match store::transact(&self.client, &self.prefix, &Transaction { compares, writes }).await {
-            Ok(Outcome::Done { .. }) => Ok(true),
-            Ok(_) => Ok(false),
-            Err(error) => Err(refused(error)),
+        if keys.unreadable.contains(&key) {
+            return Err(refused(
+                "the definition of the share in etcd cannot be used: 'shareward cluster status' has the reason",
+            ));
         }
+        let is_known = keys.shares.iter().any(|it| it.0 == key);
+        if is_known { Ok(key) } else { Err(Refused::no_share()) }
     }
 
     async fn read(&self) -> Result<Keys, Refused> {
-        let range = self.client.range(self.prefix.as_bytes()).await.map_err(refused)?;
+        let range = self.client.range(self.prefix.as_bytes()).await.map_err(Refused::unreachable)?;
         let mut keys = Keys::default();
         for entry in range.entries.into_iter().map(store::entry) {
             if let Err(why) = keys.take(&self.prefix, &entry) {
                 keys.ignored.push(format!("{}: {why}", entry.path.escape_debug()));
+                if let Some(Key::Share(key)) = Key::from_path(&self.prefix, &entry.path) {
+                    keys.unreadable.push(key);
+                }
+            }
+        }
+        // Definitions that this node would refuse.
+        for (key, _, record, _) in &keys.shares {
+            if let Err(why) = definition::read(key, &record.definition, &self.settings, &self.own) {
+                keys.ignored.push(format!("{}shares/{}: {why}", self.prefix, key.as_str().escape_debug()));
             }
         }
         Ok(keys)
@@ -283,6 +309,8 @@ struct Keys {
     moves: Vec<(ShareKey, NodeName)>,
     drains: Vec<NodeName>,
     ignored: Vec<String>,
+    unreadable: Vec<ShareKey>,
+    settings: BTreeMap<String, u32>,
 }
 
 impl Keys {
@@ -308,18 +336,13 @@ impl Keys {
                 self.moves.push((key, record.target));
             }
             Key::Drain(name) => self.drains.push(name),
+            Key::Change(_) => drop(records::read::<ChangeRecord>(&entry.value).map_err(text)?),
+            Key::Invite(_) | Key::User(_) => drop(records::read::<SealedRecord>(&entry.value).map_err(text)?),
+            Key::Secret => {}
+            Key::Settings => self.settings = super::settings::read(entry)?.values().clone(),
+            Key::LastChange => drop(records::read::<LastChange>(&entry.value).map_err(text)?),
         }
         Ok(())
-    }
-
-    fn check_schema(&self) -> Result<(), Refused> {
-        match &self.schema {
-            None => Err(refused("etcd has no such cluster: 'shareward cluster init' makes one")),
-            Some(it) if it.version != SCHEMA => {
-                Err(refused("the keys of the cluster are those of another version of Shareward"))
-            }
-            Some(_) => Ok(()),
-        }
     }
 
     fn overview(self, name: &str) -> Overview {
@@ -358,9 +381,11 @@ impl Keys {
         });
         Overview {
             name: name.to_owned(),
+            node: String::new(),
             id: self.schema.as_ref().map(|it| it.cluster.clone()),
             nodes,
             shares: shares.collect(),
+            settings: self.settings.clone(),
             ignored: self.ignored.clone(),
         }
     }
@@ -371,5 +396,5 @@ fn put(key: Key, record: &impl Serialize, lease: Option<LeaseId>) -> Vec<Write> 
 }
 
 fn refused(reason: impl std::fmt::Display) -> Refused {
-    Refused(reason.to_string())
+    Refused::invalid(reason)
 }

@@ -37,10 +37,14 @@ impl Server {
         Ok(())
     }
 
-    /// Has the clients of a share write back what they cache, before another server gets the share. Persistent opens go to
-    /// the other server with their caching. Clients that do not answer are not waited for beyond [`PREPARE_MAX`].
-    pub(crate) async fn prepare_handover(&self, name: &str) {
-        let opens = self.registry.lock("caching_opens").caching_opens(name);
+    /// Has the clients of a share write back what they cache, before another server gets the share, or nobody does because
+    /// it is deleted. Persistent opens go to the other server with their caching. Clients that do not answer are not waited
+    /// for beyond [`PREPARE_MAX`].
+    pub(crate) async fn prepare_handover(&self, name: &str, is_deleted: bool) {
+        let opens = {
+            let registry = self.registry.lock("caching_opens");
+            if is_deleted { registry.all_caching_opens(name) } else { registry.caching_opens(name) }
+        };
         for part in opens.chunks(OPENS_AT_ONCE) {
             let effects = self.registry.lock("break_caching").break_caching(part, self.now());
             self.apply(effects);
@@ -52,7 +56,7 @@ impl Server {
                     let share = name;
                     return tracing::warn!(
                         share,
-                        "clients have not written back what they cache before the share goes to another server"
+                        "clients have not written back what they cache before the share goes to another server or ends"
                     );
                 }
                 tokio::time::sleep(PREPARE_POLL).await;

@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cluster::ids::{NodeName, ShareKey};
 use cluster::protocol::{AdminOutcome, Command, Event};
 use cluster::{Node, Owner};
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use wire::ShareName;
 
 use super::Serving;
+use super::screen::Screen;
 use crate::core::config::ClusterSettings;
+use crate::core::server::Server;
 
 /// The membership of the server. A server that is no member has an empty one.
 #[derive(Default)]
@@ -33,8 +36,15 @@ pub(super) struct Member {
     pub(super) trouble: Mutex<Option<String>>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) etcd: etcd::Client,
+    /// The client for acts of administrators, which are tasks of the server's runtime: renewals of the lease must not wait
+    /// for a connection that belongs to it.
+    pub(super) acts: etcd::Client,
     /// True if the definition of a share has changed before its settings took effect.
     pub(super) has_late_definition: AtomicBool,
+    /// The definitions in etcd that are not used.
+    pub(super) screen: Mutex<Screen>,
+    /// The runtime of the member's thread, and the server. Set when that has started.
+    pub(super) shell: OnceLock<(Handle, Arc<Server>)>,
     tickets: Mutex<Tickets>,
 }
 
@@ -62,7 +72,7 @@ impl Cluster {
     pub(super) fn enter(
         &self,
         settings: ClusterSettings,
-        etcd: etcd::Client,
+        (etcd, acts): (etcd::Client, etcd::Client),
         events: mpsc::UnboundedSender<Event>,
     ) -> bool {
         let member = Member {
@@ -71,7 +81,10 @@ impl Cluster {
             trouble: Mutex::new(Some(String::from("the server has just started"))),
             events,
             etcd,
+            acts,
             has_late_definition: AtomicBool::new(false),
+            screen: Mutex::default(),
+            shell: OnceLock::new(),
             tickets: Mutex::default(),
         };
         self.member.set(member).is_ok()
@@ -145,15 +158,17 @@ impl Cluster {
         Some(if is_own || addresses.is_empty() { Elsewhere::Nowhere } else { Elsewhere::At(addresses) })
     }
 
-    /// Gives all shares away and ends the membership, for a limited time.
-    pub(crate) async fn leave(&self) {
+    /// Gives all shares away and ends the membership, for a limited time. Returns false if that was not enough.
+    pub(crate) async fn leave(&self) -> bool {
         if self.member().is_none_or(|it| it.node.lock().as_ref().is_none_or(|it| it.incarnation().is_none()))
         {
-            return;
+            return true;
         }
-        if tokio::time::timeout(LEAVE_MAX, self.order(Command::Leave)).await.is_err() {
-            tracing::warn!("the server stops without having given all its shares of the cluster to others");
+        let has_left = tokio::time::timeout(LEAVE_MAX, self.order(Command::Leave)).await.is_ok();
+        if !has_left {
+            tracing::warn!("the server has not given all its shares of the cluster to others in time");
         }
+        has_left
     }
 
     /// Has the state machine carry out a command. `None` if it is not running.
@@ -181,6 +196,11 @@ impl Member {
             // The caller may have given up.
             let _ = answer.send(outcome);
         }
+    }
+
+    /// True if the cluster has a share of this name, as far as the member knows.
+    pub(super) fn is_defined(&self, share: &ShareKey) -> bool {
+        self.node.lock().as_ref().is_some_and(|it| it.view().shares().contains_key(share))
     }
 
     pub(super) fn node_name(&self) -> &NodeName {

@@ -26,6 +26,8 @@ pub struct ClusterSettings {
     pub paths: Vec<PathBuf>,
     /// The server's part of the shares, in proportion to the weights of the others.
     pub weight: u32,
+    /// True if users are added to those of the cluster, and users of the cluster can log on.
+    pub users: bool,
     /// Times.
     pub timing: Timing,
     /// The program that cuts off a server which holds a storage and does not let go. Empty if there is none.
@@ -49,6 +51,8 @@ pub(super) struct ClusterTable {
     paths: Spanned<Vec<Spanned<PathBuf>>>,
     weight: Option<Spanned<i64>>,
     lease_seconds: Option<Spanned<i64>>,
+    #[serde(default)]
+    users: bool,
     #[serde(default)]
     allow_http: bool,
     fence_command: Option<Spanned<Vec<String>>>,
@@ -163,6 +167,7 @@ impl Reader<'_> {
             addresses,
             paths,
             weight,
+            users: table.users,
             timing,
             fence_command: table.fence_command.map(Spanned::into_inner).unwrap_or_default(),
         })

@@ -57,7 +57,7 @@ fn edit_server(document: &mut DocumentMut, before: &Settings, after: &Settings) 
 }
 
 /// The rules for accounts and passwords, with their names in the file.
-fn rules(settings: &Settings) -> [(&'static str, u32); 7] {
+pub(crate) fn rules(settings: &Settings) -> [(&'static str, u32); 7] {
     let Settings { lockout, passwords, .. } = settings;
     [
         ("lockout_threshold", lockout.threshold),

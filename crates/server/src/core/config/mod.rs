@@ -1,6 +1,7 @@
 //! The server's settings: the contents of `shareward.toml`, with defaults.
 
 mod cluster_table;
+mod cluster_wide;
 mod console;
 mod domain;
 mod domain_table;
@@ -27,8 +28,10 @@ use crate::core::domain::Member;
 pub use wire::security::ShareRight as GrantRight;
 
 pub use cluster_table::ClusterSettings;
+pub use cluster_wide::ClusterWide;
 pub use console::{CertificateFiles, ConsoleSettings, MetricsSettings};
 pub use domain::{DomainSettings, IdRange, IdRule};
+pub(crate) use edit::rules;
 pub use edit::{NotEditable, edit};
 pub use edit_domain::{JoinedDomain, remove_domain, set_domain};
 pub use file_settings::{FileSettings, ForcedGroup};

@@ -2,6 +2,7 @@
 
 mod answer;
 mod asked;
+mod cluster;
 mod events;
 mod history;
 mod maintenance;

@@ -13,7 +13,7 @@ use control::{
 use super::answer::Refused;
 use super::asked::{Asked, Body, Filters, Id, InPath};
 use super::page::{Written, listed, page};
-use super::{maintenance, settings, shares};
+use super::{cluster, maintenance, settings, shares};
 use crate::admin::{self, view};
 use crate::core::server::Server;
 
@@ -48,6 +48,11 @@ pub(in crate::fronts) fn router(server: Arc<Server>) -> Router {
         .route(route::USER, patch(settings::change_user).delete(settings::delete_user))
         .route(route::USER_PASSWORD, put(settings::set_password))
         .route(route::LOGONS, get(settings::logons))
+        .route(route::CLUSTER, get(cluster::get))
+        .route(route::CLUSTER_CHANGES, get(cluster::changes))
+        .route(route::CLUSTER_MOVES, post(cluster::move_share))
+        .route(route::CLUSTER_DRAINS, post(cluster::drain))
+        .route(route::CLUSTER_LEAVE, post(cluster::leave))
         .fallback(Refused::no_route)
         .method_not_allowed_fallback(Refused::wrong_method)
         .layer(DefaultBodyLimit::max(limits::REQUEST_BODY_MAX))

@@ -4,7 +4,7 @@ use axum::Json;
 use control::{Ended, NewShare, Page, Share, ShareChange};
 
 use super::asked::{Asked, Body, InPath, Name};
-use super::routes::{Answer, performed};
+use super::routes::Answer;
 use crate::admin::view;
 
 pub(super) async fn list(asked: Asked) -> Answer<Page<Share>> {
@@ -16,7 +16,7 @@ pub(super) async fn get(asked: Asked, InPath(name): Name) -> Answer<Share> {
 }
 
 pub(super) async fn add(asked: Asked, Body(share): Body<NewShare>) -> Answer<Share> {
-    performed(move || view::add_share(&asked.server, &asked.caller, share)).await
+    Ok(Json(view::add_share(asked.server, asked.caller, share).await?))
 }
 
 pub(super) async fn change(
@@ -24,9 +24,9 @@ pub(super) async fn change(
     InPath(name): Name,
     Body(change): Body<ShareChange>,
 ) -> Answer<Share> {
-    performed(move || view::change_share(&asked.server, &asked.caller, &name, change)).await
+    Ok(Json(view::change_share(asked.server, asked.caller, name, change).await?))
 }
 
 pub(super) async fn delete(asked: Asked, InPath(name): Name) -> Answer<Ended> {
-    performed(move || view::delete_share(&asked.server, &asked.caller, &name)).await
+    Ok(Json(view::delete_share(asked.server, asked.caller, name).await?))
 }

@@ -37,6 +37,7 @@ const ASSETS: &[Asset] = assets! {
     "api.js": SCRIPT,
     "app.js": SCRIPT,
     "charts.js": SCRIPT,
+    "cluster.js": SCRIPT,
     "console.css": CSS,
     "dom.js": SCRIPT,
     "files.js": SCRIPT,

@@ -40,6 +40,8 @@ pub(super) struct Current {
     ends_sessions: bool,
     /// The shares in which the user may close files of others, and drain them, by their folded names; `None` if all.
     closes_in: Option<Vec<String>>,
+    /// True if the server is a node of a cluster, whose state the user may see.
+    sees_cluster: bool,
     /// True if the user may change shares, users and settings.
     changes_settings: bool,
     /// The token that requests repeat in the header field `X-Shareward-Token`.
@@ -117,6 +119,7 @@ impl Current {
             sees_others: admin::may_somewhere(caller, Right::ReadFiles),
             ends_sessions: admin::may(caller, Right::EndSessions),
             closes_in: admin::shares_with(caller, Right::CloseFiles),
+            sees_cluster: web.server.cluster.is_member() && admin::may(caller, Right::ReadShares),
             changes_settings: admin::may(caller, Right::ChangeSettings),
             token: visit.csrf.to_string(),
         }

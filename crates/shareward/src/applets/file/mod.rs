@@ -36,7 +36,8 @@ NET FILE
 [--force | --grace SECONDS] [--expect-user NAME] [--expect-path PATH]
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
 [--json[=wmi] | --ndjson | --csv[=bom] [--no-header]]
-[--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
+[--server NAME[,NAME] | --cluster] [--login USER] [--credentials FILE]
+[--socket PATH]
 [--kerberos | --ntlm]
 ",
     about: "\
@@ -88,6 +89,9 @@ Output and target:
   --server   ask these servers instead of the local one; samba:, ksmbd: and
              nfs: are those of this machine. Without this switch they are
              asked if no Shareward server runs here
+  --cluster  ask all nodes of this machine's cluster, each with the login; one
+             that does not answer is named after the others, and NODE:ID is
+             a file of that node
   --kerberos log on there only with a Kerberos ticket; --ntlm: only with a
              password
   --socket   path of the local server's control socket
@@ -127,9 +131,10 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         &cli::format::SWITCHES,
         &watch::SWITCHES,
         &cli::TARGET,
+        &[cli::CLUSTER],
     ];
     let words = cli::parse(words, &known.concat()).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
+    let options = Options::of(&words).and_then(|it| it.with_cluster(&words)).map_err(usage)?;
     let format = Format::of(&words).map_err(usage)?;
     format.announce(console);
     let filter = Filter::of(&words).map_err(usage)?;

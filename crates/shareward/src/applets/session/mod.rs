@@ -39,7 +39,8 @@ NET SESSION
 [--idle BOUND] [--age BOUND] [--locked] [--writing] [--mine]
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
 [--json[=wmi] | --ndjson | --csv[=bom] [--no-header]]
-[--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
+[--server NAME[,NAME] | --cluster] [--login USER] [--credentials FILE]
+[--socket PATH]
 [--kerberos | --ntlm]
 ",
     about: "\
@@ -82,6 +83,8 @@ Output and target:
   --server        ask these servers instead of the local one; samba:, ksmbd:
                   and nfs: are those of this machine. Without this switch they
                   are asked if no Shareward server runs here
+  --cluster       ask all nodes of this machine's cluster, each with the login;
+                  one that does not answer is named after the others
   --kerberos      log on there only with a Kerberos ticket
   --ntlm          log on there only with a password, by NTLM
   --socket        path of the local server's control socket
@@ -105,10 +108,16 @@ const SWITCHES: [Switch; 11] =
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let known =
-        [SWITCHES.as_slice(), &cli::filter::SWITCHES, &cli::format::SWITCHES, &watch::SWITCHES, &cli::TARGET];
+    let known = [
+        SWITCHES.as_slice(),
+        &cli::filter::SWITCHES,
+        &cli::format::SWITCHES,
+        &watch::SWITCHES,
+        &cli::TARGET,
+        &[cli::CLUSTER],
+    ];
     let words = cli::parse(words, &known.concat()).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
+    let options = Options::of(&words).and_then(|it| it.with_cluster(&words)).map_err(usage)?;
     let format = Format::of(&words).map_err(usage)?;
     format.announce(console);
     let filter = Filter::of(&words).map_err(usage)?;

@@ -32,8 +32,8 @@ pub(super) static APPLET: Applet = Applet {
 static HELP: Help = Help {
     syntax: "\
 SHAREWARD TOP
-[--ascii] [--server NAME[,NAME]] [--login USER] [--credentials FILE]
-[--socket PATH] [--kerberos | --ntlm]
+[--ascii] [--server NAME[,NAME] | --cluster] [--login USER]
+[--credentials FILE] [--socket PATH] [--kerberos | --ntlm]
 ",
     about: "\
 Shows the server, or several, on a screen that is kept up to date: who is
@@ -42,6 +42,7 @@ throughput of the last minutes. Files can be closed and sessions ended.
 
   --ascii    draw with ASCII characters only. This is the default if the locale
              is not UTF-8
+  --cluster  show all nodes of this machine's cluster
 
 Keys:
   1 2 3 4, Tab   sessions, open files, busiest files, refusals
@@ -79,8 +80,9 @@ const ASCII: Switch = Switch::own("ASCII", Takes::Nothing);
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let known = [[ASCII].as_slice(), &cli::TARGET].concat();
+    let known = [[ASCII, cli::CLUSTER].as_slice(), &cli::TARGET].concat();
     let (words, options) = command_line(cli::parse(words, &known), &HELP, console)?;
+    let options = options.with_cluster(&words).map_err(usage)?;
     if !words.operands.is_empty() {
         return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)));
     }

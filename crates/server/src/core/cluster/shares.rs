@@ -1,0 +1,97 @@
+//! The shares of the cluster as administrators of this server see and change them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::Owner;
+use cluster::ids::{Revision, ShareKey};
+
+use super::changes::Author;
+use super::definition;
+use super::operator::{Operator, Refused};
+use super::state::Cluster;
+use crate::core::config::{Settings, ShareSettings};
+use crate::core::server::Server;
+
+/// A share of the cluster, as the member knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DefinedShare {
+    /// The settings.
+    pub(crate) settings: ShareSettings,
+    /// The node that owns the share. `None` if there is none at present.
+    pub(crate) owner: Option<String>,
+}
+
+impl Cluster {
+    /// The cluster for an administrator of this server, whose name is in the history of changes. `None` on a server that is no
+    /// member.
+    pub(crate) fn operator(&self, settings: &Settings, author: Author) -> Option<Result<Operator, Refused>> {
+        let member = self.member()?;
+        Some(Operator::with(settings.clone(), member.acts.clone(), author))
+    }
+
+    /// True if the cluster has a share of this name, as far as this server knows.
+    pub(crate) fn has_share(&self, name: &str) -> bool {
+        self.member().is_some_and(|it| ShareKey::new(name).is_ok_and(|key| it.is_defined(&key)))
+    }
+
+    /// The number of shares of the cluster.
+    pub(crate) fn shares_defined(&self) -> usize {
+        let node = self.member().map(|it| it.node.lock());
+        node.and_then(|it| it.as_ref().map(|it| it.view().shares().len())).unwrap_or_default()
+    }
+
+    /// Waits until this server has seen a change, so that who made it sees its effect. Another administrator may have undone
+    /// it again, and etcd may be slow: it is not waited for beyond [`SEEN_MAX`].
+    pub(crate) async fn has_seen(&self, revision: Revision) {
+        let Some(member) = self.member() else { return };
+        let seen = async {
+            while member.node.lock().as_ref().is_some_and(|it| it.view().revision() < revision) {
+                tokio::time::sleep(SEEN_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(SEEN_MAX, seen).await;
+    }
+}
+
+impl Server {
+    /// The shares of the cluster, except for those whose definitions are not valid on this server.
+    pub(crate) fn shares_of_cluster(&self) -> Vec<DefinedShare> {
+        self.defined(|node| node.view().shares().keys().cloned().collect())
+    }
+
+    /// The share of the cluster with this name. `None` if there is none, or its definition is not valid on this server.
+    pub(crate) fn share_of_cluster(&self, name: &str) -> Option<DefinedShare> {
+        let key = ShareKey::new(name).ok()?;
+        self.defined(|_| vec![key.clone()]).pop()
+    }
+
+    fn defined(&self, which: impl Fn(&cluster::Node) -> Vec<ShareKey>) -> Vec<DefinedShare> {
+        let Some(member) = self.cluster.member() else { return Vec::new() };
+        let found: Vec<_> = {
+            let node = member.node.lock();
+            let Some(node) = node.as_ref() else { return Vec::new() };
+            let owner = |key: &ShareKey| match node.view().owner(key) {
+                Some(Owner::Known { record, .. }) => Some(record.node.to_string()),
+                Some(Owner::Unreadable) | None => None,
+            };
+            let of = |key: ShareKey| {
+                let value = Arc::clone(&node.view().shares().get(&key)?.settings);
+                let owner = owner(&key);
+                Some((key, value, owner))
+            };
+            which(node).into_iter().filter_map(of).collect()
+        };
+        let settings = self.settings();
+        let read = |(key, value, owner): (ShareKey, Arc<serde_json::Value>, Option<String>)| {
+            let (settings, _) = definition::read(&key, &value, &settings, &member.settings).ok()?;
+            Some(DefinedShare { settings, owner })
+        };
+        found.into_iter().filter_map(read).collect()
+    }
+}
+
+/// The watch brings changes within milliseconds.
+const SEEN_MAX: Duration = Duration::from_secs(2);
+
+const SEEN_POLL: Duration = Duration::from_millis(5);

@@ -1,0 +1,285 @@
+//! The users of the cluster, for nodes with `users = true`: each is a key with the line of a users file, sealed with the
+//! secret of the cluster. The users file of a node has the node's own users, which come first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::UserDb;
+use auth::users::User;
+use cluster::ids::{Revision, ShareKey};
+use cluster::keys::{Key, users_prefix};
+use cluster::protocol::{Change, Compare, Entry, Event, Write};
+use cluster::records::{self, SealedRecord};
+use tokio::runtime::Handle;
+
+use super::changes::{Author, Draft};
+use super::operator::{Operator, Refused};
+use super::secret::Secret;
+use super::state::Cluster;
+use super::store;
+use crate::core::config::Settings;
+use crate::core::server::Server;
+
+/// The users of the cluster, as they were read.
+pub(crate) struct FoundUsers {
+    schema: Revision,
+    cluster: String,
+    secret: Secret,
+    /// The users.
+    pub(crate) users: UserDb,
+    revisions: BTreeMap<ShareKey, Revision>,
+}
+
+impl Operator {
+    /// The users of the cluster.
+    ///
+    /// # Errors
+    /// [`Refused`] if this machine does not have the secret of the cluster, or etcd does not answer.
+    pub(crate) async fn find_users(&self) -> Result<FoundUsers, Refused> {
+        let (schema, cluster) = self.schema_and_id().await?;
+        let secret = self.secret().await?;
+        let prefix = users_prefix(&self.prefix);
+        let range = self.client.range(prefix.as_bytes()).await.map_err(Refused::unreachable)?;
+        let (mut users, mut revisions) = (UserDb::default(), BTreeMap::new());
+        for entry in range.entries.into_iter().map(store::entry) {
+            let Some(Key::User(key)) = Key::from_path(&self.prefix, &entry.path) else { continue };
+            // A value that cannot be read is replaced by a change of this user only.
+            revisions.insert(key.clone(), entry.modified);
+            if let Ok(user) = read(&secret, &cluster, &key, &entry) {
+                users.merge(&user);
+            }
+        }
+        Ok(FoundUsers { schema, cluster, secret, users, revisions })
+    }
+
+    /// Writes the users that differ from those that were found.
+    ///
+    /// # Errors
+    /// [`Refused`] if one of them was changed meanwhile, or etcd does not answer. Nothing has changed then.
+    pub(crate) async fn write_users(&self, found: &FoundUsers, after: &UserDb) -> Result<(), Refused> {
+        let lines = |users: &UserDb| -> BTreeMap<String, String> {
+            users.entries().map(|(user, line)| (user.name.clone(), line.to_owned())).collect()
+        };
+        let (before, after) = (lines(&found.users), lines(after));
+        let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+        names.sort();
+        names.dedup();
+        let (mut conditions, mut writes, mut acts) = (Vec::new(), Vec::new(), Vec::new());
+        for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
+            let key = ShareKey::new(name).map_err(|_| Refused::invalid(NAME))?;
+            let condition = match found.revisions.get(&key) {
+                Some(revision) => Compare::Modified(Key::User(key.clone()), *revision),
+                None => Compare::Absent(Key::User(key.clone())),
+            };
+            conditions.push(condition);
+            let path = Key::User(key.clone()).to_path(&self.prefix);
+            let act = match (before.get(name), after.get(name)) {
+                (_, None) => "delete user",
+                (None, Some(_)) => "add user",
+                (Some(_), Some(_)) => "change user",
+            };
+            acts.push((act, name));
+            writes.push(match after.get(name) {
+                None => Write::Delete(Key::User(key)),
+                Some(line) => {
+                    let sealed = found.secret.seal(&found.cluster, &path, line).map_err(Refused::invalid)?;
+                    let value = records::write(&SealedRecord { sealed });
+                    records::read::<SealedRecord>(&value).map_err(Refused::invalid)?;
+                    Write::Put { key: Key::User(key), value, lease: None }
+                }
+            });
+        }
+        let Some((act, name)) = acts.first() else { return Ok(()) };
+        let others = acts.iter().skip(1).map(|(act, name)| format!("{act} {name}")).collect();
+        let draft = Draft { details: others, ..Draft::new(act, name) };
+        self.commit(found.schema, conditions, writes, draft).await.map(drop)
+    }
+
+    /// The secret of the cluster, if it is the one that the other nodes have.
+    pub(super) async fn secret(&self) -> Result<Secret, Refused> {
+        let secret =
+            Secret::load(&self.settings.state_directory, &self.own.name).map_err(Refused::invalid)?;
+        let secret = secret.ok_or_else(|| Refused::invalid(NO_SECRET))?;
+        match self.entry(&Key::Secret).await? {
+            Some(mark) if mark.value == secret.mark().into_bytes() => Ok(secret),
+            _ => Err(Refused::invalid(OTHER_SECRET)),
+        }
+    }
+}
+
+/// The users of the cluster for one change by this server.
+pub(crate) struct UsersToChange {
+    operator: Operator,
+    found: FoundUsers,
+    runtime: Handle,
+    server: Arc<Server>,
+}
+
+impl Cluster {
+    /// Reads the users of the cluster, to change them. `None` on a server that keeps no users there.
+    pub(crate) fn users_to_change(
+        &self,
+        settings: &Settings,
+        author: Author,
+    ) -> Result<Option<UsersToChange>, Refused> {
+        let Some(member) = self.member().filter(|_| settings.cluster.as_ref().is_some_and(|it| it.users))
+        else {
+            return Ok(None);
+        };
+        let Some((runtime, server)) = member.shell.get().cloned() else {
+            return Err(Refused::unreachable("the server has just started"));
+        };
+        let operator = Operator::with(settings.clone(), member.etcd.clone(), author)?;
+        let (operator, found) = wait(&runtime, async move {
+            let found = operator.find_users().await;
+            found.map(|found| (operator, found))
+        })?;
+        Ok(Some(UsersToChange { operator, found, runtime, server }))
+    }
+}
+
+impl UsersToChange {
+    /// Carries out a change of the accounts of this server and the cluster. Those that are not in `own` go to the cluster.
+    pub(crate) fn change<T, E>(
+        self,
+        own: &mut UserDb,
+        change: impl FnOnce(&mut UserDb) -> Result<T, E>,
+        refused: impl FnOnce(Refused) -> E,
+    ) -> Result<T, E> {
+        let Self { operator, found, runtime, server } = self;
+        let mut all = own.clone();
+        all.merge(&found.users);
+        let outcome = change(&mut all)?;
+        let mut of_cluster = all.split(|user| own.user(&user.name).is_none());
+        // Those that the node's own users hide stay.
+        let mut hidden = found.users.clone();
+        let hidden = hidden.split(|user| own.user(&user.name).is_some());
+        of_cluster.merge(&hidden);
+        let written =
+            wait(
+                &runtime,
+                async move { operator.write_users(&found, &of_cluster).await.map(|()| of_cluster) },
+            );
+        match written {
+            Ok(users) => server.configuration.accounts.replace_of_cluster(users),
+            Err(error) => return Err(refused(error)),
+        }
+        *own = all;
+        Ok(outcome)
+    }
+}
+
+/// Waits for calls of etcd, which the thread of the member makes.
+fn wait<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Result<T, Refused> {
+    let (done, is_done) = std::sync::mpsc::channel();
+    let working = runtime.spawn(async move { done.send(work.await).ok() });
+    is_done.recv_timeout(CHANGE_MAX).unwrap_or_else(|_| {
+        working.abort();
+        Err(Refused::unreachable("etcd does not answer in time"))
+    })
+}
+
+/// The users of the cluster as a member follows them.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    entries: BTreeMap<ShareKey, Entry>,
+    /// The users that could be read last.
+    known: BTreeMap<ShareKey, UserDb>,
+    has_changed: bool,
+}
+
+impl Users {
+    /// Follows the keys of users in an event.
+    pub(super) fn follow(&mut self, event: &Event, prefix: &str) {
+        let user = |path: &str| match Key::from_path(prefix, path) {
+            Some(Key::User(key)) => Some(key),
+            _ => None,
+        };
+        match event {
+            Event::Snapshot { entries, .. } => {
+                let users = entries.iter().filter_map(|it| Some((user(&it.path)?, it.clone())));
+                self.entries = users.take(USERS_MAX).collect();
+                self.has_changed = true;
+            }
+            Event::WatchBatch { changes, .. } => {
+                for change in changes {
+                    match change {
+                        Change::Deleted { path } => {
+                            let Some(key) = user(path) else { continue };
+                            self.entries.remove(&key);
+                        }
+                        Change::Written(entry) => {
+                            let Some(key) = user(&entry.path) else { continue };
+                            if self.entries.len() < USERS_MAX || self.entries.contains_key(&key) {
+                                self.entries.insert(key, entry.clone());
+                            }
+                        }
+                    }
+                    self.has_changed = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// True if they have changed since [`Users::changed`].
+    pub(super) fn have_changed(&self) -> bool {
+        self.has_changed
+    }
+
+    /// The users, if they have changed. A user whose value cannot be read stays as before.
+    pub(super) fn changed(
+        &mut self,
+        read: impl Fn(&ShareKey, &Entry) -> Result<UserDb, String>,
+        mut refused: impl FnMut(&Entry, Option<String>),
+    ) -> Option<UserDb> {
+        if !std::mem::take(&mut self.has_changed) {
+            return None;
+        }
+        let entries = &self.entries;
+        self.known.retain(|key, _| entries.contains_key(key));
+        for (key, entry) in entries {
+            match read(key, entry) {
+                Ok(user) => {
+                    self.known.insert(key.clone(), user);
+                    refused(entry, None);
+                }
+                Err(reason) => refused(entry, Some(reason)),
+            }
+        }
+        let mut all = UserDb::default();
+        self.known.values().for_each(|user| all.merge(user));
+        Some(all)
+    }
+}
+
+/// The user of a key of etcd.
+pub(super) fn read(secret: &Secret, cluster: &str, key: &ShareKey, entry: &Entry) -> Result<UserDb, String> {
+    let record: SealedRecord = records::read(&entry.value).map_err(|error| error.to_string())?;
+    let line = secret.open(cluster, &entry.path, &record.sealed)?;
+    let users = UserDb::parse(&line).map_err(|error| error.to_string())?;
+    let is_its = |user: &User| ShareKey::new(&user.name).as_ref() == Ok(key);
+    if users.users().count() == 1 && users.users().all(is_its) {
+        Ok(users)
+    } else {
+        Err(String::from("the value is not the user of this key"))
+    }
+}
+
+/// Each node reads all of them when it joins, and opens each.
+const USERS_MAX: usize = 20_000;
+
+/// Two transactions with a reading each, each call at its longest.
+const CHANGE_MAX: Duration = Duration::from_secs(5);
+
+const NAME: &str = "users of a cluster have names of at most 80 characters, without '/' and '\\'";
+
+pub(super) const NO_SECRET: &str = "this server does not have the secret of the cluster: run 'shareward cluster invite' on a node that has it, and \
+     'shareward cluster join' here";
+
+pub(super) const OTHER_SECRET: &str =
+    "this server has another secret than the other nodes of the cluster: run 'shareward cluster join' again";

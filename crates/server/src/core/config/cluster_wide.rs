@@ -1,0 +1,100 @@
+//! Settings that all nodes of a cluster have in common: the rules for accounts and passwords. They are in etcd, and hold on
+//! each node instead of those of its file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::edit::rules;
+use super::{Lockout, PasswordPolicy, Settings, parse};
+
+/// The settings that a cluster has, by their names in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterWide(BTreeMap<String, u32>);
+
+impl ClusterWide {
+    /// The settings that a cluster can have.
+    pub fn keys() -> [&'static str; 7] {
+        rules(&Settings::conventional(false, |_| None)).map(|(key, _)| key)
+    }
+
+    /// The settings of these values.
+    ///
+    /// # Errors
+    /// The reason in words, if a setting is not one of [`ClusterWide::keys`], a value is out of its bounds, or two contradict
+    /// each other.
+    pub fn new(values: BTreeMap<String, u32>) -> Result<Self, String> {
+        if let Some(other) = values.keys().find(|key| !Self::keys().contains(&key.as_str())) {
+            let all = Self::keys().join(", ");
+            return Err(format!("{other} is no setting of a cluster: these are {all}"));
+        }
+        let lines = values.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        let text = format!("[server]\n{}", lines.collect::<String>());
+        match parse(&text, Path::new("/"), Settings::conventional(false, |_| None)) {
+            Ok(_) => Ok(Self(values)),
+            Err(errors) => Err(errors.first().map(|it| it.message.clone()).unwrap_or_default()),
+        }
+    }
+
+    /// The settings of values that were valid before.
+    pub(crate) fn unchecked(values: BTreeMap<String, u32>) -> Self {
+        Self(values)
+    }
+
+    /// The settings, by name.
+    pub fn values(&self) -> &BTreeMap<String, u32> {
+        &self.0
+    }
+
+    /// The rules of a node whose file has these.
+    pub(crate) fn over(&self, own: (Lockout, PasswordPolicy)) -> (Lockout, PasswordPolicy) {
+        let (mut lockout, mut passwords) = own;
+        for (key, field) in [
+            ("lockout_threshold", &mut lockout.threshold),
+            ("lockout_duration", &mut lockout.duration),
+            ("lockout_window", &mut lockout.window),
+            ("min_password_length", &mut passwords.min_length),
+            ("max_password_age", &mut passwords.max_age_days),
+            ("min_password_age", &mut passwords.min_age_days),
+            ("password_history", &mut passwords.history),
+        ] {
+            if let Some(value) = self.0.get(key) {
+                *field = *value;
+            }
+        }
+        (lockout, passwords)
+    }
+
+    /// The first setting of the cluster that differs in two settings of a server.
+    pub(crate) fn changed(&self, before: &Settings, after: &Settings) -> Option<&'static str> {
+        let mut both = rules(before).into_iter().zip(rules(after));
+        both.find(|((key, one), (_, other))| one != other && self.0.contains_key(*key))
+            .map(|((key, _), _)| key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[(&str, u32)]) -> Result<ClusterWide, String> {
+        ClusterWide::new(values.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect())
+    }
+
+    #[test]
+    fn settings_of_a_cluster_are_known_and_do_not_contradict_each_other() {
+        let set = of(&[("min_password_length", 9), ("lockout_threshold", 3)]).unwrap();
+        let (lockout, passwords) = set.over((Lockout::default(), PasswordPolicy::default()));
+        assert_eq!((lockout.threshold, lockout.duration, passwords.min_length), (3, 10, 9));
+        assert!(of(&[("listen", 1)]).unwrap_err().contains("no setting of a cluster"));
+        assert!(of(&[("lockout_threshold", 1000)]).unwrap_err().contains("0 to 999"));
+        let contradictory = of(&[("min_password_age", 9), ("max_password_age", 3)]);
+        assert!(contradictory.is_err());
+        // Each key has its field.
+        for key in ClusterWide::keys() {
+            let plain = Settings::conventional(false, |_| None);
+            let (lockout, passwords) = of(&[(key, 7)]).unwrap().over((plain.lockout, plain.passwords));
+            let after = Settings { lockout, passwords, ..plain.clone() };
+            assert_eq!(of(&[(key, 7)]).unwrap().changed(&plain, &after), Some(key));
+        }
+    }
+}
