@@ -19,17 +19,17 @@ use wire::msg::{GlobalCapabilities, OplockBreak, ShareCapabilities};
 use wire::{Dialect, FileId, NtStatus, OplockLevel};
 
 /// The time within which a share is served again: a lease of 3 s, and the rest on a busy machine.
-const BACK_MAX: Duration = Duration::from_secs(20);
+pub(crate) const BACK_MAX: Duration = Duration::from_secs(20);
 
-struct Cluster {
+pub(crate) struct Cluster {
     etcd: Etcd,
-    nodes: Vec<Shareward>,
+    pub(crate) nodes: Vec<Shareward>,
     storage: TempDir,
 }
 
 impl Cluster {
     /// Starts etcd and nodes called `a`, `b`, ..., with the share `shared` that keeps its opens.
-    fn start(members: usize, nodes: u8, lines: &str) -> Self {
+    pub(crate) fn start(members: usize, nodes: u8, lines: &str) -> Self {
         let etcd = Etcd::start(members);
         let storage = tempfile::tempdir().unwrap();
         std::fs::create_dir(storage.path().join("shared")).unwrap();
@@ -74,7 +74,7 @@ impl Cluster {
     }
 
     /// The index of the node that owns the share, by what it logs and serves.
-    async fn owner(&self, except: Option<usize>) -> usize {
+    pub(crate) async fn owner(&self, except: Option<usize>) -> usize {
         let started = Instant::now();
         loop {
             for index in (0..self.nodes.len()).filter(|index| Some(*index) != except) {
@@ -87,7 +87,7 @@ impl Cluster {
         }
     }
 
-    fn status(&self) -> Output {
+    pub(crate) fn status(&self) -> Output {
         self.nodes[0].configured(&["cluster", "status"]).success()
     }
 }

@@ -14,6 +14,7 @@ mod bounds;
 mod breaks;
 mod changes;
 mod cluster;
+mod cluster_addresses;
 mod cmdlets;
 mod completion;
 mod console;

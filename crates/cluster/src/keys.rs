@@ -8,6 +8,7 @@
 //! | `owners/SHARE` | [`crate::records::OwnerRecord`] | the owner's |
 //! | `moves/SHARE` | [`crate::records::MoveRecord`] | the target's |
 //! | `drains/NODE` | [`crate::records::DrainRecord`] | - |
+//! | `faults/NODE` | [`crate::records::FaultsRecord`], for administrators only | the node's |
 //!
 //! All are below `/shareward/CLUSTER/`.
 
@@ -18,6 +19,8 @@ use crate::ids::{NodeName, ShareKey};
 pub enum Key {
     /// A request to take all shares from a node.
     Drain(NodeName),
+    /// The faults that a node reports to administrators.
+    Faults(NodeName),
     /// A request to move a share.
     Move(ShareKey),
     /// A member.
@@ -35,6 +38,7 @@ impl Key {
     pub fn to_path(&self, prefix: &str) -> String {
         match self {
             Self::Drain(node) => format!("{prefix}drains/{node}"),
+            Self::Faults(node) => format!("{prefix}faults/{node}"),
             Self::Move(share) => format!("{prefix}moves/{share}"),
             Self::Node(node) => format!("{prefix}nodes/{node}"),
             Self::Owner(share) => format!("{prefix}owners/{share}"),
@@ -52,6 +56,7 @@ impl Key {
         let (kind, name) = rest.split_once('/')?;
         match kind {
             "drains" => NodeName::new(name).ok().map(Self::Drain),
+            "faults" => NodeName::new(name).ok().map(Self::Faults),
             "moves" => ShareKey::from_folded(name).ok().map(Self::Move),
             "nodes" => NodeName::new(name).ok().map(Self::Node),
             "owners" => ShareKey::from_folded(name).ok().map(Self::Owner),
@@ -79,6 +84,7 @@ mod tests {
         let (node, share) = (NodeName::new("a").unwrap(), ShareKey::new("Data $").unwrap());
         let keys = [
             Key::Drain(node.clone()),
+            Key::Faults(node.clone()),
             Key::Move(share.clone()),
             Key::Node(node),
             Key::Owner(share.clone()),

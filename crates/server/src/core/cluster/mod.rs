@@ -8,9 +8,11 @@
 //! Nothing of a share is written without its gate, which each call into its files asks by the clock ([`vfs::Gate`]): a
 //! member that is stopped, or whose threads hang, is fenced when it goes on, before it writes.
 
+mod addresses;
 mod agent;
 mod attempt;
 mod definition;
+mod faults;
 mod fence;
 pub mod operator;
 mod serving;
@@ -18,6 +20,8 @@ mod state;
 mod storage;
 mod store;
 
+pub(crate) use addresses::StartedKeeper;
+pub use addresses::{KEEPER_WORD, run_keeper};
 pub(crate) use agent::start;
 pub(crate) use attempt::Serving;
 pub(crate) use state::{Cluster, Elsewhere};

@@ -1,13 +1,15 @@
 //! The acts of a cluster's operator, which change the keys in etcd. They need the `[cluster]` table of a member, with the
 //! files that it names, and no running server: whoever can read these may do all this anyway.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use cluster::ids::{LeaseId, NodeName, ShareKey};
 use cluster::keys::{Key, prefix};
 use cluster::protocol::{Compare, Outcome, Transaction, Write};
 use cluster::records::{
-    self, DrainRecord, MoveRecord, NodeRecord, OwnerRecord, SCHEMA, SchemaRecord, ShareRecord,
+    self, DrainRecord, FaultsRecord, MoveRecord, NodeRecord, OwnerRecord, SCHEMA, SchemaRecord, ShareRecord,
 };
 use serde::Serialize;
 
@@ -60,6 +62,10 @@ pub struct ShareState {
     pub owner: Option<String>,
     /// The node to which it shall move. `None` if it stays.
     pub moves_to: Option<String>,
+    /// The addresses that move with the share.
+    pub addresses: Vec<String>,
+    /// The fault that the owner reports. `None` if it reports none.
+    pub fault: Option<String>,
 }
 
 /// A share to define or to change.
@@ -73,6 +79,8 @@ pub struct NewShare {
     pub keys: Vec<(String, String)>,
     /// The weight. `None` for that of a share that exists, or 1.
     pub weight: Option<u32>,
+    /// The addresses that move with the share. `None` for those of a share that exists.
+    pub addresses: Option<Vec<IpAddr>>,
 }
 
 /// A refusal, as a text for people.
@@ -165,8 +173,21 @@ impl Operator {
             }
         };
         let definition = serde_json::to_value(Definition { token, share: table }).map_err(refused)?;
-        let (weight, nodes) = known.map_or((1, Vec::new()), |it| (it.2.weight, it.2.nodes.clone()));
-        let record = ShareRecord { weight: new.weight.unwrap_or(weight), nodes, definition };
+        let mut record = known.map_or_else(
+            || ShareRecord {
+                weight: 1,
+                nodes: Vec::new(),
+                addresses: Vec::new(),
+                definition: definition.clone(),
+            },
+            |it| it.2.clone(),
+        );
+        record.definition = definition;
+        record.weight = new.weight.unwrap_or(record.weight);
+        if let Some(addresses) = &new.addresses {
+            self.check_addresses(&keys, &key, addresses)?;
+            record.addresses.clone_from(addresses);
+        }
         let value = records::write(&record);
         records::read::<ShareRecord>(&value).map_err(refused)?;
         let compare = match known {
@@ -243,6 +264,33 @@ impl Operator {
         self.must(self.write(Vec::new(), writes).await?)
     }
 
+    /// Checks that addresses can be those of a share: each is that of one share alone.
+    fn check_addresses(&self, keys: &Keys, share: &ShareKey, addresses: &[IpAddr]) -> Result<(), Refused> {
+        for address in addresses {
+            if !self.own.share_addresses.iter().any(|it| it.contains(address)) {
+                return Err(refused(format!(
+                    "{address} is not in a network of 'share_addresses' in [cluster] of this server"
+                )));
+            }
+            if addresses.iter().filter(|it| *it == address).count() > 1 {
+                return Err(refused(format!("{address} is given twice")));
+            }
+            let is_of =
+                |it: &&(ShareKey, _, ShareRecord, _)| it.0 != *share && it.2.addresses.contains(address);
+            if let Some(other) = keys.shares.iter().find(is_of) {
+                return Err(refused(format!("{address} is an address of the share {:?}", other.0.as_str())));
+            }
+            let text = address.to_string();
+            if let Some(node) = keys.nodes.iter().find(|it| it.3.addresses.contains(&text)) {
+                return Err(refused(format!(
+                    "{address} is an address of the node {:?} itself",
+                    node.0.as_str()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn known_share(&self, keys: &Keys, name: &str) -> Result<ShareKey, Refused> {
         let key = ShareKey::new(name).map_err(|_| refused("the name of the share is not valid"))?;
         let is_known = keys.shares.iter().any(|it| it.0 == key);
@@ -282,6 +330,7 @@ struct Keys {
     owners: Vec<(ShareKey, OwnerRecord)>,
     moves: Vec<(ShareKey, NodeName)>,
     drains: Vec<NodeName>,
+    faults: Vec<(NodeName, FaultsRecord)>,
     ignored: Vec<String>,
 }
 
@@ -308,6 +357,7 @@ impl Keys {
                 self.moves.push((key, record.target));
             }
             Key::Drain(name) => self.drains.push(name),
+            Key::Faults(name) => self.faults.push((name, records::read(&entry.value).map_err(text)?)),
         }
         Ok(())
     }
@@ -323,8 +373,22 @@ impl Keys {
     }
 
     fn overview(self, name: &str) -> Overview {
-        let owner =
-            |key: &ShareKey| self.owners.iter().find(|it| it.0 == *key).map(|it| it.1.node.to_string());
+        let owners: BTreeMap<&ShareKey, &NodeName> =
+            self.owners.iter().map(|(share, it)| (share, &it.node)).collect();
+        let mut owned = BTreeMap::<&NodeName, usize>::new();
+        for node in owners.values() {
+            let count = owned.entry(node).or_default();
+            *count = count.saturating_add(1);
+        }
+        let moves: BTreeMap<&ShareKey, &NodeName> =
+            self.moves.iter().map(|(share, it)| (share, it)).collect();
+        let faults: BTreeMap<(&NodeName, &str), &str> = self
+            .faults
+            .iter()
+            .flat_map(|(node, it)| {
+                it.faults.iter().map(move |it| ((node, it.share.as_str()), it.reason.as_str()))
+            })
+            .collect();
         let mut nodes: Vec<NodeState> = self
             .nodes
             .iter()
@@ -334,7 +398,7 @@ impl Keys {
                 addresses: record.addresses.clone(),
                 weight: record.weight,
                 draining: self.drains.contains(name),
-                shares: self.owners.iter().filter(|it| it.1.node == *name).count(),
+                shares: owned.get(name).copied().unwrap_or_default(),
             })
             .collect();
         let is_away = |name: &&NodeName| !self.nodes.iter().any(|it| it.0 == **name);
@@ -353,8 +417,13 @@ impl Keys {
             name: text(definition, "name"),
             path: text(definition, "path"),
             weight: record.weight,
-            owner: owner(key),
-            moves_to: self.moves.iter().find(|it| it.0 == *key).map(|it| it.1.to_string()),
+            owner: owners.get(key).map(ToString::to_string),
+            moves_to: moves.get(key).map(ToString::to_string),
+            addresses: record.addresses.iter().map(ToString::to_string).collect(),
+            fault: owners
+                .get(key)
+                .and_then(|owner| faults.get(&(*owner, key.as_str())))
+                .map(ToString::to_string),
         });
         Overview {
             name: name.to_owned(),

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use wire::ShareName;
 
 use super::Serving;
+use super::addresses::Addresses;
 use crate::core::config::ClusterSettings;
 
 /// The membership of the server. A server that is no member has an empty one.
@@ -33,6 +34,7 @@ pub(super) struct Member {
     pub(super) trouble: Mutex<Option<String>>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) etcd: etcd::Client,
+    pub(super) addresses: Addresses,
     /// True if the definition of a share has changed before its settings took effect.
     pub(super) has_late_definition: AtomicBool,
     tickets: Mutex<Tickets>,
@@ -63,6 +65,7 @@ impl Cluster {
         &self,
         settings: ClusterSettings,
         etcd: etcd::Client,
+        addresses: Addresses,
         events: mpsc::UnboundedSender<Event>,
     ) -> bool {
         let member = Member {
@@ -71,6 +74,7 @@ impl Cluster {
             trouble: Mutex::new(Some(String::from("the server has just started"))),
             events,
             etcd,
+            addresses,
             has_late_definition: AtomicBool::new(false),
             tickets: Mutex::default(),
         };
