@@ -14,6 +14,7 @@ mod bounds;
 mod breaks;
 mod changes;
 mod cluster;
+mod cluster_addresses;
 mod cluster_members;
 mod cluster_shares;
 mod cmdlets;

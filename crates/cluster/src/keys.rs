@@ -14,6 +14,7 @@
 //! | `invites/ID` | [`crate::records::SealedRecord`]: the secret for a node that joins | its own |
 //! | `changes/last` | [`crate::records::LastChange`] | - |
 //! | `changes/SLOT` | [`crate::records::ChangeRecord`] | - |
+//! | `faults/NODE` | [`crate::records::FaultsRecord`], for administrators only | the node's |
 //!
 //! All are below `/shareward/CLUSTER/`.
 
@@ -32,6 +33,8 @@ pub enum Key {
     Invite(NodeName),
     /// The number of the last change.
     LastChange,
+    /// The faults that a node reports to administrators.
+    Faults(NodeName),
     /// A request to move a share.
     Move(ShareKey),
     /// A member.
@@ -61,6 +64,7 @@ impl Key {
             Self::Settings => format!("{prefix}settings"),
             Self::Secret => format!("{prefix}secret"),
             Self::User(user) => format!("{prefix}users/{user}"),
+            Self::Faults(node) => format!("{prefix}faults/{node}"),
             Self::Move(share) => format!("{prefix}moves/{share}"),
             Self::Node(node) => format!("{prefix}nodes/{node}"),
             Self::Owner(share) => format!("{prefix}owners/{share}"),
@@ -87,6 +91,7 @@ impl Key {
             "drains" => NodeName::new(name).ok().map(Self::Drain),
             "invites" => NodeName::new(name).ok().map(Self::Invite),
             "users" => ShareKey::from_folded(name).ok().map(Self::User),
+            "faults" => NodeName::new(name).ok().map(Self::Faults),
             "moves" => ShareKey::from_folded(name).ok().map(Self::Move),
             "nodes" => NodeName::new(name).ok().map(Self::Node),
             "owners" => ShareKey::from_folded(name).ok().map(Self::Owner),
@@ -136,6 +141,7 @@ mod tests {
             Key::Invite(node.clone()),
             Key::User(share.clone()),
             Key::Drain(node.clone()),
+            Key::Faults(node.clone()),
             Key::Move(share.clone()),
             Key::Node(node),
             Key::Owner(share.clone()),

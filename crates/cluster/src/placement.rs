@@ -152,7 +152,12 @@ mod tests {
     }
 
     fn define(view: &mut View, share: usize) {
-        let record = ShareRecord { weight: 1, nodes: Vec::new(), definition: serde_json::Value::Null };
+        let record = ShareRecord {
+            weight: 1,
+            nodes: Vec::new(),
+            addresses: Vec::new(),
+            definition: serde_json::Value::Null,
+        };
         put(view, format!("shares/s{share}"), records::write(&record));
     }
 

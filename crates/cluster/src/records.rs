@@ -1,5 +1,7 @@
 //! The values in etcd, as JSON. Values from etcd are parsed into these types or not used at all.
 
+use std::net::IpAddr;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,9 @@ pub struct ShareRecord {
     /// The nodes that reach the share's storage. All nodes if it is empty.
     #[serde(default)]
     pub nodes: Vec<NodeName>,
+    /// The addresses that the owner of the share holds, each of which is this share's alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
     /// The settings of the share, which the protocol does not read.
     #[serde(default)]
     pub definition: serde_json::Value,
@@ -143,6 +148,22 @@ impl ChangeRecord {
     }
 }
 
+/// The value of `faults/NODE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultsRecord {
+    /// The faults, [`FAULTS_MAX`] at most.
+    pub faults: Vec<FaultRecord>,
+}
+
+/// A fault of a share on its owner, which does not keep the share from being served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultRecord {
+    /// The name of the share, folded.
+    pub share: String,
+    /// The reason, for people.
+    pub reason: String,
+}
+
 /// Reads a value.
 ///
 /// # Errors
@@ -217,6 +238,12 @@ impl Check for ChangeRecord {
     }
 }
 
+impl Check for FaultsRecord {
+    fn check(&self) -> Result<(), Malformed> {
+        if self.faults.len() <= FAULTS_MAX { Ok(()) } else { Err(Malformed::Bounds) }
+    }
+}
+
 impl Check for NodeRecord {
     fn check(&self) -> Result<(), Malformed> {
         let fits = self.addresses.len() <= ADDRESSES_MAX && (1..=WEIGHT_MAX).contains(&self.weight);
@@ -226,7 +253,9 @@ impl Check for NodeRecord {
 
 impl Check for ShareRecord {
     fn check(&self) -> Result<(), Malformed> {
-        let fits = self.nodes.len() <= crate::view::NODES_MAX && (1..=WEIGHT_MAX).contains(&self.weight);
+        let fits = self.nodes.len() <= crate::view::NODES_MAX
+            && self.addresses.len() <= ADDRESSES_MAX
+            && (1..=WEIGHT_MAX).contains(&self.weight);
         if fits { Ok(()) } else { Err(Malformed::Bounds) }
     }
 }
@@ -250,6 +279,9 @@ const CHANGE_DETAILS_MAX: usize = 32;
 /// A node has a few interfaces; clients try one address after the other.
 pub const ADDRESSES_MAX: usize = 16;
 
+/// Beyond these, a fault is that of the node, not of its shares.
+pub const FAULTS_MAX: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,7 +295,8 @@ mod tests {
         };
         assert_eq!(read::<OwnerRecord>(&write(&record)), Ok(record));
         let share: ShareRecord = read(br#"{"weight": 1, "newer": true}"#).unwrap();
-        assert_eq!(share, ShareRecord { weight: 1, nodes: Vec::new(), definition: serde_json::Value::Null });
+        let definition = serde_json::Value::Null;
+        assert_eq!(share, ShareRecord { weight: 1, nodes: Vec::new(), addresses: Vec::new(), definition });
     }
 
     #[test]
@@ -290,6 +323,7 @@ mod tests {
         assert_eq!(read::<ShareRecord>(br#"{"weight": 0}"#), Err(Malformed::Bounds));
         assert_eq!(read::<ShareRecord>(br#"{"weight": 4294967295}"#), Err(Malformed::Bounds));
         assert_eq!(read::<ShareRecord>(br#"{"weight": 1, "nodes": ["../x"]}"#), Err(Malformed::Syntax));
+        assert_eq!(read::<ShareRecord>(br#"{"weight": 1, "addresses": ["x"]}"#), Err(Malformed::Syntax));
         assert_eq!(read::<OwnerRecord>(b"\xff"), Err(Malformed::Syntax));
         assert_eq!(read::<OwnerRecord>(&vec![b' '; VALUE_BYTES_MAX + 1]), Err(Malformed::TooLong));
         let deep = [vec![b'['; 10_000], vec![b']'; 10_000]].concat();

@@ -49,6 +49,8 @@ pub struct Definition {
     pub weight: u32,
     /// The nodes that reach the storage; all if empty.
     pub nodes: Vec<NodeName>,
+    /// The addresses that the owner holds.
+    pub addresses: Vec<std::net::IpAddr>,
     /// The settings of the share.
     pub settings: Arc<serde_json::Value>,
     /// The revision at which it was last written.
@@ -67,8 +69,6 @@ pub struct Holding {
 /// The part of the view that a change concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Affected {
-    /// The protocol does not read the key.
-    Nothing,
     Membership,
     Schema,
     Share(ShareKey),
@@ -180,7 +180,7 @@ impl View {
         let _ = self.apply(prefix, change);
     }
 
-    /// Applies a change. A key whose value cannot be used is as good as deleted, except that of an owner.
+    /// Applies a change, and returns what it concerns: `None` for a key that the protocol does not read. A key whose value cannot be used is as good as deleted, except that of an owner.
     pub(crate) fn apply(
         &mut self,
         prefix: &str,
@@ -194,22 +194,23 @@ impl View {
             return (None, entry.map_or(Ok(()), |_| Err((path.clone(), Malformed::Key))));
         };
         let (affected, result) = self.set(key, entry);
-        (Some(affected), result.map_err(|why| (path.clone(), why)))
+        (affected, result.map_err(|why| (path.clone(), why)))
     }
 
-    fn set(&mut self, key: Key, entry: Option<&Entry>) -> (Affected, Result<(), Malformed>) {
+    fn set(&mut self, key: Key, entry: Option<&Entry>) -> (Option<Affected>, Result<(), Malformed>) {
         match key {
             Key::Change(_)
             | Key::Invite(_)
             | Key::LastChange
             | Key::Secret
             | Key::Settings
-            | Key::User(_) => (Affected::Nothing, Ok(())),
+            | Key::User(_)
+            | Key::Faults(_) => (None, Ok(())),
             Key::Schema => {
                 let read = entry.map(|entry| records::read(&entry.value));
                 let result = read.as_ref().map_or(Ok(()), |read| read.as_ref().map(drop).map_err(|why| *why));
                 self.schema = read;
-                (Affected::Schema, result)
+                (Some(Affected::Schema), result)
             }
             Key::Node(node) => {
                 let result = entry.map(|entry| self.member(&node, entry)).transpose();
@@ -221,7 +222,7 @@ impl View {
                         self.members.remove(&node);
                     }
                 }
-                (Affected::Membership, result_of(result))
+                (Some(Affected::Membership), result_of(result))
             }
             Key::Drain(node) => {
                 let result = entry.map(|entry| records::read::<DrainRecord>(&entry.value)).transpose();
@@ -231,17 +232,17 @@ impl View {
                 } else {
                     self.drains.remove(&node);
                 }
-                (Affected::Membership, result_of(result))
+                (Some(Affected::Membership), result_of(result))
             }
             Key::Share(share) => {
                 let result = entry.map(|entry| self.definition(&share, entry)).transpose();
                 self.define(&share, result.as_ref().ok().cloned().flatten());
-                (Affected::Share(share), result_of(result))
+                (Some(Affected::Share(share)), result_of(result))
             }
             Key::Owner(share) => {
                 let result = entry.map(|entry| self.read_owner(&share, entry)).transpose();
                 self.own(&share, result.as_ref().map_or(Some(Owner::Unreadable), Clone::clone));
-                (Affected::Share(share), result_of(result))
+                (Some(Affected::Share(share)), result_of(result))
             }
             Key::Move(share) => {
                 let result = entry.map(|entry| self.read_move(&share, entry)).transpose();
@@ -253,7 +254,7 @@ impl View {
                         self.moves.remove(&share);
                     }
                 }
-                (Affected::Share(share), result_of(result))
+                (Some(Affected::Share(share)), result_of(result))
             }
         }
     }
@@ -268,12 +269,13 @@ impl View {
     }
 
     fn definition(&self, share: &ShareKey, entry: &Entry) -> Result<Definition, Malformed> {
-        let record: ShareRecord = records::read(&entry.value)?;
+        let mut record: ShareRecord = records::read(&entry.value)?;
         if self.shares.len() >= SHARES_MAX && !self.shares.contains_key(share) {
             return Err(Malformed::TooMany);
         }
-        let settings = Arc::new(record.definition);
-        Ok(Definition { weight: record.weight, nodes: record.nodes, settings, modified: entry.modified })
+        let settings = Arc::new(std::mem::take(&mut record.definition));
+        let ShareRecord { weight, nodes, addresses, .. } = record;
+        Ok(Definition { weight, nodes, addresses, settings, modified: entry.modified })
     }
 
     fn read_owner(&self, share: &ShareKey, entry: &Entry) -> Result<Owner, Malformed> {

@@ -20,6 +20,7 @@ pub mod testing;
 
 pub use core::certificate::{Certificate, CertificateError};
 pub use core::cluster::operator as cluster_operator;
+pub use core::cluster::{KEEPER_WORD, run_keeper};
 pub use core::console::read_token;
 pub use core::notices::{HELPER_WORD, run_helper};
 pub use core::runtime::Runtime;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::core::bulkhead;
 use crate::core::certificate::Certificate;
+use crate::core::cluster::StartedKeeper;
 use crate::core::config::Settings;
 use crate::core::discovery::{announced, follow};
 use crate::core::guesses;
@@ -37,6 +38,7 @@ pub struct Sockets {
     wsd: Option<WsdSockets>,
     /// The process that runs the commands of notices, which is started before the server restricts itself.
     helper: Option<StartedHelper>,
+    keeper: Option<StartedKeeper>,
 }
 
 impl Sockets {
@@ -70,7 +72,9 @@ impl Sockets {
             }
         }
         let helper = StartedHelper::start(settings).map_err(StartError::Notices)?;
-        Ok(Self { listeners, control, web, wsd: open_wsd(settings), helper })
+        let keeper =
+            StartedKeeper::start(settings).map_err(|error| StartError::Cluster(error.to_string()))?;
+        Ok(Self { listeners, control, web, wsd: open_wsd(settings), helper, keeper })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
@@ -119,7 +123,7 @@ impl Service {
             .map_err(StartError::Console)?;
         // The opens of the time before hold their files before the first client comes.
         handle_logs::restore_all(&server);
-        crate::core::cluster::start(&server)?;
+        crate::core::cluster::start(&server, sockets.keeper)?;
         let mut tasks = Vec::new();
         if let Some((path, socket)) = sockets.control {
             let task = http::serve(Arc::clone(&server), socket)

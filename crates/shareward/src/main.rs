@@ -36,6 +36,13 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
+    // And as the process that holds the addresses of shares of a cluster.
+    if words.len() == 1 && words.first().is_some_and(|word| word == server::KEEPER_WORD) {
+        return match server::run_keeper() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let mut console = Console::standard();
     let outcome = applets::run_as(&program, &words, &mut console);
     let code = failure::conclude(outcome, &mut console);

@@ -190,6 +190,16 @@ impl Node {
         self.membership().map(|it| it.incarnation)
     }
 
+    /// The lease of the present membership. Returns `None` outside of one.
+    pub fn lease(&self) -> Option<LeaseId> {
+        self.membership().map(|it| it.lease)
+    }
+
+    /// The end of the write permission, if nothing extends it. Returns `None` outside of a membership.
+    pub fn permitted_until(&self) -> Option<Moment> {
+        self.membership().map(|it| it.deadline)
+    }
+
     /// True if the node has left by the command of an administrator. It takes no further part.
     pub fn has_left(&self) -> bool {
         matches!(self.standing, Standing::Left)
@@ -351,7 +361,7 @@ impl Node {
                 Some(Affected::Share(share)) => drop(shares.insert(share)),
                 Some(Affected::Membership) => membership = true,
                 Some(Affected::Schema) => schema = true,
-                Some(Affected::Nothing) | None => {}
+                None => {}
             }
         }
         self.view.revision = revision;

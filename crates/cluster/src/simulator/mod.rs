@@ -328,7 +328,12 @@ impl<'a> World<'a> {
         let shares: Vec<ShareKey> =
             (0..scenario.shares).filter_map(|number| ShareKey::new(&format!("s{number}")).ok()).collect();
         for share in &shares {
-            let record = ShareRecord { weight: 1, nodes: Vec::new(), definition: serde_json::Value::Null };
+            let record = ShareRecord {
+                weight: 1,
+                nodes: Vec::new(),
+                addresses: Vec::new(),
+                definition: serde_json::Value::Null,
+            };
             etcd.put(format!("{PREFIX}shares/{share}"), records::write(&record), None);
         }
         // Half of the drift for the node and half for etcd, less what the square of it is.

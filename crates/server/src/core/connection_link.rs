@@ -1,5 +1,7 @@
 //! The link from other tasks to the task of a connection.
 
+use std::net::IpAddr;
+
 use tokio::sync::mpsc;
 
 use crate::core::effects::BreakNotification;
@@ -8,6 +10,7 @@ use crate::core::effects::BreakNotification;
 #[derive(Debug)]
 pub(crate) struct ConnectionLink {
     events: mpsc::UnboundedSender<ConnectionEvent>,
+    local: Option<IpAddr>,
 }
 
 /// An event that another task sends to a connection. The queue is unbounded, but its events are limited: at most one
@@ -25,13 +28,24 @@ pub(crate) enum ConnectionEvent {
 impl ConnectionLink {
     /// Creates a link to a connection whose task receives these events.
     pub(crate) fn new(events: mpsc::UnboundedSender<ConnectionEvent>) -> Self {
-        Self { events }
+        Self { events, local: None }
+    }
+
+    /// The link, with the address of this server that the client has connected to.
+    #[must_use]
+    pub(crate) fn at(self, local: Option<IpAddr>) -> Self {
+        Self { local: local.map(|it| it.to_canonical()), ..self }
+    }
+
+    /// The address of this server that the client has connected to, if it came over a network.
+    pub(crate) fn local(&self) -> Option<IpAddr> {
+        self.local
     }
 
     /// Creates a link to a connection that has ended.
     #[cfg(test)]
     pub(crate) fn unheard() -> Self {
-        Self { events: mpsc::unbounded_channel().0 }
+        Self::new(mpsc::unbounded_channel().0)
     }
 
     /// Sends an event. Returns false if the connection has ended.

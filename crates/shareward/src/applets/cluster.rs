@@ -38,7 +38,9 @@ from its next start on; a node that stops gives its shares to others.
   STATUS    Show the nodes, the shares and their owners.
   SHARE     Share a directory, which all nodes must reach under this path, or
             change a share. Each key is one of a [[share]] table, with its
-            value in TOML: continuous=true remark=\"'Plans'\".
+            value in TOML: continuous=true remark=\"'Plans'\". Two keys are
+            those of the cluster: weight=N, and addresses=A,B with addresses
+            that move with the share.
   DELETE    Stop sharing a directory. Its files stay.
   MOVE      Have another node own a share.
   DRAIN     Have a node give all its shares to others, and get none.
@@ -170,6 +172,10 @@ fn act_of(verb: &str, operands: &[&str]) -> Option<Act> {
                 let (key, value) = key.split_once('=')?;
                 match key {
                     "weight" => share.weight = Some(value.parse().ok()?),
+                    "addresses" => {
+                        let list = value.split(',').filter(|it| !it.is_empty());
+                        share.addresses = Some(list.map(|it| it.parse().ok()).collect::<Option<_>>()?);
+                    }
                     _ => share.keys.push((key.to_owned(), value.to_owned())),
                 }
             }
@@ -248,6 +254,13 @@ fn text(overview: &Overview) -> String {
             clean_line(&share.path),
         ]);
     }
+    let mut addresses = vec![["Address", "Share", "Held by"].map(String::from).to_vec()];
+    for share in &overview.shares {
+        for address in &share.addresses {
+            let owner = share.owner.as_deref().unwrap_or("-");
+            addresses.push([address, &share.name, owner].map(clean_line).to_vec());
+        }
+    }
     let id = overview.id.as_deref().unwrap_or("not made yet");
     let mut text = format!("Cluster {}, id {}\n\n", clean_line(&overview.name), clean_line(id));
     text.push_str(&aligned(&rows));
@@ -258,6 +271,15 @@ fn text(overview: &Overview) -> String {
     }
     if !overview.settings.is_empty() {
         text.push('\n');
+    }
+    if addresses.len() > 1 {
+        text.push('\n');
+        text.push_str(&aligned(&addresses));
+    }
+    for share in &overview.shares {
+        if let Some(fault) = &share.fault {
+            text.push_str(&format!("\nfault of {}: {}\n", clean_line(&share.name), clean_line(fault)));
+        }
     }
     for ignored in &overview.ignored {
         text.push_str(&format!("\nignored key {}\n", clean_line(ignored)));
@@ -328,6 +350,10 @@ mod tests {
 
     #[test]
     fn a_share_has_keys_of_its_table() {
+        let Some(Act::Share(share)) = act_of("share", &["Data", "addresses=192.0.2.9,2001:db8::9"]) else {
+            panic!()
+        };
+        assert_eq!(share.addresses.unwrap().len(), 2);
         let Some(Act::Share(share)) =
             act_of("share", &["Data=/srv/data", "continuous=true", "remark='a=b'", "weight=3"])
         else {
@@ -335,9 +361,14 @@ mod tests {
         };
         assert_eq!((share.name.as_str(), share.weight), ("Data", Some(3)));
         assert_eq!(share.keys[1], (String::from("remark"), String::from("'a=b'")));
-        for wrong in
-            [&["share"][..], &["share", "a", "b"], &["share", "a", "weight=x"], &["move", "a"], &["x"]]
-        {
+        for wrong in [
+            &["share"][..],
+            &["share", "a", "b"],
+            &["share", "a", "weight=x"],
+            &["share", "a", "addresses=x"],
+            &["move", "a"],
+            &["x"],
+        ] {
             assert!(act_of(wrong[0], &wrong[1..]).is_none(), "{wrong:?}");
         }
     }

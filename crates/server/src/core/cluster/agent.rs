@@ -17,7 +17,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::addresses::{Addresses, StartedKeeper};
 use super::attempt::{self, Serving, Step, Surroundings};
+use super::faults::PublishedFaults;
 use super::secret::Secret;
 use super::state::Member;
 use super::users::{NO_SECRET, Users};
@@ -28,13 +30,15 @@ use crate::core::start_error::StartError;
 use crate::core::state_file;
 
 /// Starts the membership if the settings have one. It must be called on the server's runtime.
-pub(crate) fn start(server: &Arc<Server>) -> Result<(), StartError> {
+pub(crate) fn start(server: &Arc<Server>, keeper: Option<StartedKeeper>) -> Result<(), StartError> {
     let Some(settings) = server.settings().cluster.clone() else { return Ok(()) };
     let client =
         || etcd::Client::new(settings.etcd.clone()).map_err(|error| StartError::Cluster(error.to_string()));
     let clients = (client()?, client()?);
     let (events, inbox) = mpsc::unbounded_channel();
-    if !server.cluster.enter(settings, clients, events.clone()) {
+    let addresses = Addresses::new(&settings, keeper, events.clone());
+    let addresses = addresses.map_err(|error| StartError::Cluster(error.to_string()))?;
+    if !server.cluster.enter(settings, clients, addresses, events.clone()) {
         return Ok(());
     }
     let around = Surroundings { server: Arc::clone(server), runtime: Handle::current(), events };
@@ -61,6 +65,7 @@ struct Agent {
     users: Users,
     /// The settings in etcd, if they have changed.
     settings: Option<Option<cluster::protocol::Entry>>,
+    faults: PublishedFaults,
     /// The number of changes of the settings.
     settings_seen: u64,
 }
@@ -76,6 +81,7 @@ impl Agent {
             cluster: String::new(),
             users: Users::default(),
             settings: None,
+            faults: PublishedFaults::default(),
             settings_seen: 0,
         }
     }
@@ -132,6 +138,8 @@ impl Agent {
             self.follow_definitions(member);
             self.follow_users(member);
             self.follow_settings(member);
+            self.hold_addresses(member);
+            self.faults.publish(member, &self.prefix);
             let wait = wake.since(now()).min(WAKE_MAX);
             event = tokio::select! {
                 biased;
@@ -230,7 +238,9 @@ impl Agent {
             Action::StartServing { share, attempt, gate } => match self.settings_of(member, &share) {
                 Ok((settings, _, modified)) => {
                     let gate = attempt::gate(gate);
-                    let serving = Serving { settings, gate, key: share.clone(), attempt, modified };
+                    let addresses = addresses_of(member, &share);
+                    let serving =
+                        Serving { settings, gate, key: share.clone(), attempt, modified, addresses };
                     self.send(&share, attempt, Step::Serve { serving: Box::new(serving) });
                 }
                 Err(reason) => drop(events.send(Event::StorageFailed { share, attempt, reason })),
@@ -379,6 +389,14 @@ impl Agent {
         member.screen.lock().screened(event, node.view(), &self.prefix, usable)
     }
 
+    /// Extends the time of the addresses of the shares that are served.
+    fn hold_addresses(&self, member: &Member) {
+        let until = member.node.lock().as_ref().and_then(cluster::Node::permitted_until);
+        if let Some(until) = until {
+            member.addresses.extend(until);
+        }
+    }
+
     /// Has changed definitions of shares that are served take effect.
     fn follow_definitions(&mut self, member: &Member) {
         let changed: Vec<Serving> = {
@@ -390,8 +408,10 @@ impl Agent {
             }
             self.looked = node.view().defined();
             let definitions = node.view().shares();
-            let serving = self.around.server.cluster.serving().into_iter();
+            let serving = self.around.server.cluster.serving();
+            member.addresses.follow(&self.around, node.view(), &serving);
             serving
+                .into_iter()
                 .filter(|it| definitions.get(&it.key).is_some_and(|new| new.modified != it.modified))
                 .collect()
         };
@@ -424,6 +444,13 @@ pub(super) fn joined(state_directory: &Path, name: &NodeName) -> Option<String> 
 
 pub(super) fn id_file(name: &NodeName) -> String {
     format!("cluster-{name}")
+}
+
+/// The addresses of a share by its definition.
+fn addresses_of(member: &Member, share: &ShareKey) -> Vec<std::net::IpAddr> {
+    let node = member.node.lock();
+    let definition = node.as_ref().and_then(|it| it.view().shares().get(share));
+    definition.map(|it| it.addresses.clone()).unwrap_or_default()
 }
 
 /// Gives an event to the state machine.

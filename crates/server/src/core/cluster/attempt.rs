@@ -27,6 +27,8 @@ pub(crate) struct Serving {
     pub(super) attempt: Attempt,
     /// The revision of the definition.
     pub(super) modified: cluster::ids::Revision,
+    /// The addresses that the share had when it was served.
+    pub(super) addresses: Vec<std::net::IpAddr>,
 }
 
 /// A step of an attempt.
@@ -79,15 +81,24 @@ async fn run(
             }
             Step::Serve { serving } => {
                 let around_it = around.clone();
-                served = Some(Serving::clone(&serving));
+                let now_served = Serving::clone(&serving);
                 let serve = move || {
                     let _entered = around_it.runtime.enter();
                     around_it.server.serve_of_cluster(*serving)
                 };
-                if let Ok(Err(reason)) = tokio::task::spawn_blocking(serve).await {
-                    let share = share.clone();
-                    let _ = around.events.send(Event::StorageFailed { share, attempt, reason });
+                match tokio::task::spawn_blocking(serve).await {
+                    Ok(Err(reason)) => {
+                        let share = share.clone();
+                        let _ = around.events.send(Event::StorageFailed { share, attempt, reason });
+                    }
+                    _ => {
+                        // Clients find the share when they find the address.
+                        if let Some(member) = around.server.cluster.member() {
+                            member.addresses.hold(&around, &now_served);
+                        }
+                    }
                 }
+                served = Some(now_served);
             }
             Step::Stop { why } => {
                 stop(&around, &share, served.take(), lock.take(), why).await;
@@ -108,12 +119,14 @@ async fn stop(
 ) {
     if let Some(serving) = served {
         tracing::info!(share = %share, ?why, "the server stops serving a share of the cluster");
-        let (around_it, gate) = (around.clone(), serving.gate.clone());
+        let (around_it, gate, attempt) = (around.clone(), serving.gate.clone(), serving.attempt);
         let stop = move || {
             let _entered = around_it.runtime.enter();
             around_it.server.stop_of_cluster(&serving);
         };
         let _ = tokio::task::spawn_blocking(stop).await;
+        // Before anything that can hang with the storage.
+        give_up_addresses(around, share, attempt).await;
         while !gate.is_idle() {
             tokio::time::sleep(IDLE_POLL).await;
         }
@@ -127,6 +140,20 @@ async fn stop(
     };
     let _ = tokio::task::spawn_blocking(release).await;
 }
+
+/// Ends the connections of clients to the addresses of a share, and gives the addresses up.
+async fn give_up_addresses(around: &Surroundings, share: &ShareKey, attempt: Attempt) {
+    let Some(member) = around.server.cluster.member() else { return };
+    let addresses = member.addresses.of_share_alone(share, attempt);
+    if !addresses.is_empty() && around.server.close_connections_at(&addresses) {
+        // The ends reach the clients only while the address is here.
+        tokio::time::sleep(CLOSING).await;
+    }
+    member.addresses.release(around, share, attempt).await;
+}
+
+/// The task of a connection closes it within this time, unless the server is overloaded.
+const CLOSING: Duration = Duration::from_millis(20);
 
 /// Calls that are under way take some milliseconds unless the file system hangs.
 const IDLE_POLL: Duration = Duration::from_millis(2);

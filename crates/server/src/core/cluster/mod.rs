@@ -11,10 +11,12 @@
 //! Nothing of a share is written without its gate, which each call into its files asks by the clock ([`vfs::Gate`]): a
 //! member that is stopped, or whose threads hang, is fenced when it goes on, before it writes.
 
+mod addresses;
 mod agent;
 mod attempt;
 mod changes;
 mod definition;
+mod faults;
 mod fence;
 mod join;
 pub mod operator;
@@ -30,6 +32,8 @@ mod storage;
 mod store;
 mod users;
 
+pub(crate) use addresses::StartedKeeper;
+pub use addresses::{KEEPER_WORD, run_keeper};
 pub(crate) use agent::start;
 pub(crate) use attempt::Serving;
 pub(crate) use changes::Author;

@@ -2,6 +2,7 @@
 //! files that it names, and no running server: whoever can read these may do all this anyway.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use cluster::ids::{LeaseId, NodeName, ShareKey};
@@ -9,8 +10,8 @@ use cluster::keys::{Key, prefix};
 use cluster::protocol::{Compare, Outcome, Transaction, Write};
 pub use cluster::records::ChangeRecord;
 use cluster::records::{
-    self, DrainRecord, LastChange, MoveRecord, NodeRecord, OwnerRecord, SCHEMA, SchemaRecord, SealedRecord,
-    ShareRecord,
+    self, DrainRecord, FaultsRecord, LastChange, MoveRecord, NodeRecord, OwnerRecord, SCHEMA, SchemaRecord,
+    SealedRecord, ShareRecord,
 };
 use serde::Serialize;
 
@@ -69,6 +70,10 @@ pub struct ShareState {
     pub owner: Option<String>,
     /// The node to which it shall move. `None` if it stays.
     pub moves_to: Option<String>,
+    /// The addresses that move with the share.
+    pub addresses: Vec<String>,
+    /// The fault that the owner reports. `None` if it reports none.
+    pub fault: Option<String>,
 }
 
 /// A share to define or to change.
@@ -82,6 +87,8 @@ pub struct NewShare {
     pub keys: Vec<(String, String)>,
     /// The weight. `None` for that of a share that exists, or 1.
     pub weight: Option<u32>,
+    /// The addresses that move with the share. `None` for those of a share that exists.
+    pub addresses: Option<Vec<IpAddr>>,
 }
 
 /// A refusal, as a text for people.
@@ -278,7 +285,7 @@ impl Operator {
         if is_known { Ok(key) } else { Err(Refused::no_share()) }
     }
 
-    async fn read(&self) -> Result<Keys, Refused> {
+    pub(super) async fn read(&self) -> Result<Keys, Refused> {
         let range = self.client.range(self.prefix.as_bytes()).await.map_err(Refused::unreachable)?;
         let mut keys = Keys::default();
         for entry in range.entries.into_iter().map(store::entry) {
@@ -301,13 +308,14 @@ impl Operator {
 
 /// The keys of a cluster.
 #[derive(Default)]
-struct Keys {
+pub(super) struct Keys {
     schema: Option<SchemaRecord>,
     nodes: Vec<(NodeName, cluster::ids::Revision, LeaseId, NodeRecord)>,
     shares: Vec<(ShareKey, cluster::ids::Revision, ShareRecord, Definition)>,
     owners: Vec<(ShareKey, OwnerRecord)>,
     moves: Vec<(ShareKey, NodeName)>,
     drains: Vec<NodeName>,
+    faults: Vec<(NodeName, FaultsRecord)>,
     ignored: Vec<String>,
     unreadable: Vec<ShareKey>,
     settings: BTreeMap<String, u32>,
@@ -341,13 +349,60 @@ impl Keys {
             Key::Secret => {}
             Key::Settings => self.settings = super::settings::read(entry)?.values().clone(),
             Key::LastChange => drop(records::read::<LastChange>(&entry.value).map_err(text)?),
+            Key::Faults(name) => self.faults.push((name, records::read(&entry.value).map_err(text)?)),
+        }
+        Ok(())
+    }
+
+    /// Checks that addresses can be those of a share: each is that of one share alone.
+    pub(super) fn check_addresses(
+        &self,
+        own: &ClusterSettings,
+        share: &ShareKey,
+        addresses: &[IpAddr],
+    ) -> Result<(), Refused> {
+        for address in addresses {
+            if !own.share_addresses.iter().any(|it| it.contains(address)) {
+                return Err(refused(format!(
+                    "{address} is not in a network of 'share_addresses' in [cluster] of this server"
+                )));
+            }
+            if addresses.iter().filter(|it| *it == address).count() > 1 {
+                return Err(refused(format!("{address} is given twice")));
+            }
+            let is_of =
+                |it: &&(ShareKey, _, ShareRecord, _)| it.0 != *share && it.2.addresses.contains(address);
+            if let Some(other) = self.shares.iter().find(is_of) {
+                return Err(refused(format!("{address} is an address of the share {:?}", other.0.as_str())));
+            }
+            let text = address.to_string();
+            if let Some(node) = self.nodes.iter().find(|it| it.3.addresses.contains(&text)) {
+                return Err(refused(format!(
+                    "{address} is an address of the node {:?} itself",
+                    node.0.as_str()
+                )));
+            }
         }
         Ok(())
     }
 
     fn overview(self, name: &str) -> Overview {
-        let owner =
-            |key: &ShareKey| self.owners.iter().find(|it| it.0 == *key).map(|it| it.1.node.to_string());
+        let owners: BTreeMap<&ShareKey, &NodeName> =
+            self.owners.iter().map(|(share, it)| (share, &it.node)).collect();
+        let mut owned = BTreeMap::<&NodeName, usize>::new();
+        for node in owners.values() {
+            let count = owned.entry(node).or_default();
+            *count = count.saturating_add(1);
+        }
+        let moves: BTreeMap<&ShareKey, &NodeName> =
+            self.moves.iter().map(|(share, it)| (share, it)).collect();
+        let faults: BTreeMap<(&NodeName, &str), &str> = self
+            .faults
+            .iter()
+            .flat_map(|(node, it)| {
+                it.faults.iter().map(move |it| ((node, it.share.as_str()), it.reason.as_str()))
+            })
+            .collect();
         let mut nodes: Vec<NodeState> = self
             .nodes
             .iter()
@@ -357,7 +412,7 @@ impl Keys {
                 addresses: record.addresses.clone(),
                 weight: record.weight,
                 draining: self.drains.contains(name),
-                shares: self.owners.iter().filter(|it| it.1.node == *name).count(),
+                shares: owned.get(name).copied().unwrap_or_default(),
             })
             .collect();
         let is_away = |name: &&NodeName| !self.nodes.iter().any(|it| it.0 == **name);
@@ -376,8 +431,13 @@ impl Keys {
             name: text(definition, "name"),
             path: text(definition, "path"),
             weight: record.weight,
-            owner: owner(key),
-            moves_to: self.moves.iter().find(|it| it.0 == *key).map(|it| it.1.to_string()),
+            owner: owners.get(key).map(ToString::to_string),
+            moves_to: moves.get(key).map(ToString::to_string),
+            addresses: record.addresses.iter().map(ToString::to_string).collect(),
+            fault: owners
+                .get(key)
+                .and_then(|owner| faults.get(&(*owner, key.as_str())))
+                .map(ToString::to_string),
         });
         Overview {
             name: name.to_owned(),

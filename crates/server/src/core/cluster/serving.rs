@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Serving;
+use crate::core::connection_link::ConnectionEvent;
 use crate::core::handle_logs;
 use crate::core::server::Server;
 
@@ -73,6 +74,22 @@ impl Server {
         self.share_of_cluster_changed(name);
         // Persistent opens of the share may have been entered in between.
         self.files.handle_logs.abandon(self, name);
+    }
+
+    /// Closes the connections of clients to these addresses. Returns true if there are any.
+    pub(crate) fn close_connections_at(
+        &self,
+        addresses: &std::collections::BTreeSet<std::net::IpAddr>,
+    ) -> bool {
+        let all = self.registry.lock("connections_at").connections_of(None);
+        let at = |link: &crate::core::connection_link::ConnectionLink| {
+            link.local().is_some_and(|it| addresses.contains(&it))
+        };
+        let found: Vec<_> = all.into_iter().filter(|(_, link)| at(link)).collect();
+        for (_, link) in &found {
+            link.send(ConnectionEvent::Close);
+        }
+        !found.is_empty()
     }
 
     /// Has other settings of a share take effect for later tree connects.

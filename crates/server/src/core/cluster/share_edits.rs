@@ -1,5 +1,7 @@
 //! Shares of the cluster as administrators define, change and delete them, from any node.
 
+use std::net::IpAddr;
+
 use cluster::ids::{Revision, ShareKey};
 use cluster::keys::Key;
 use cluster::protocol::{Compare, Write};
@@ -43,7 +45,8 @@ impl Operator {
                 let mut table = found.definition.share.clone();
                 table.extend(keys);
                 let name = found.settings.name.clone();
-                self.write_share(found, table, new.weight).await?;
+                let addresses = new.addresses.as_deref();
+                self.write_share(found, table, new.weight, addresses).await?;
                 Ok(name)
             }
             (Ok(_), Some(_)) => {
@@ -54,7 +57,8 @@ impl Operator {
                 table.insert(String::from("name"), new.name.clone().into());
                 table.insert(String::from("path"), path.to_string_lossy().into_owned().into());
                 table.extend(keys);
-                self.create_share(&new.name, table, new.weight.unwrap_or(1)).await?;
+                let addresses = new.addresses.as_deref().unwrap_or_default();
+                self.create_share(&new.name, table, new.weight.unwrap_or(1), addresses).await?;
                 Ok(new.name.clone())
             }
             (Err(refused), _) => Err(refused),
@@ -67,7 +71,7 @@ impl Operator {
     /// As [`Operator::define`].
     pub(crate) async fn add_share(&self, share: &ShareSettings) -> Result<Revision, Refused> {
         let table = table_of(&Map::new(), None, share)?;
-        let (revision, written) = self.create_share(&share.name, table, 1).await?;
+        let (revision, written) = self.create_share(&share.name, table, 1, &[]).await?;
         if written == *share { Ok(revision) } else { Err(Refused::invalid(NOT_KEPT)) }
     }
 
@@ -81,7 +85,7 @@ impl Operator {
         share: &ShareSettings,
     ) -> Result<Revision, Refused> {
         let table = table_of(&found.definition.share, Some(&found.settings), share)?;
-        self.write_share(found, table, None).await
+        self.write_share(found, table, None, None).await
     }
 
     /// Removes the definition of a share, also one that cannot be read. Its files stay. Returns the revision of the change.
@@ -119,6 +123,7 @@ impl Operator {
         name: &str,
         table: Map<String, Value>,
         weight: u32,
+        addresses: &[IpAddr],
     ) -> Result<(Revision, ShareSettings), Refused> {
         let key = key_of(name)?;
         let schema = self.schema().await?;
@@ -129,6 +134,7 @@ impl Operator {
         if self.entry(&Key::Share(key.clone())).await?.is_some() {
             return Err(Refused::exists("the cluster has a share of this name"));
         }
+        let mut conditions = self.free_addresses(&key, addresses).await?;
         let (path, details) = (share.path.display().to_string(), difference(&Map::new(), &table));
         let (at, tried) = (key.clone(), share.clone());
         let token = tokio::task::spawn_blocking(move || storage::token(&at, &tried)).await;
@@ -136,8 +142,9 @@ impl Operator {
         let token = token.map_err(|error| Refused::invalid(format!("cannot use {path}: {error}")))?;
         let definition =
             serde_json::to_value(Definition { token, share: table }).map_err(Refused::invalid)?;
-        let value = value_of(name, &ShareRecord { weight, nodes: Vec::new(), definition })?;
-        let conditions = vec![Compare::Absent(Key::Share(key.clone()))];
+        let record = ShareRecord { weight, nodes: Vec::new(), addresses: addresses.to_vec(), definition };
+        let value = value_of(name, &record)?;
+        conditions.push(Compare::Absent(Key::Share(key.clone())));
         let writes = vec![Write::Put { key: Key::Share(key), value, lease: None }];
         let draft = Draft { details, ..Draft::new("add share", name) };
         Ok((self.commit(schema, conditions, writes, draft).await?, share))
@@ -148,21 +155,40 @@ impl Operator {
         found: FoundShare,
         table: Map<String, Value>,
         weight: Option<u32>,
+        addresses: Option<&[IpAddr]>,
     ) -> Result<Revision, Refused> {
-        let FoundShare { key, modified, schema, record, definition, settings } = found;
+        let FoundShare { key, modified, schema, mut record, definition, settings } = found;
         self.tried(&key, &table)?;
         let mut details = difference(&definition.share, &table);
         if let Some(weight) = weight.filter(|weight| *weight != record.weight) {
             details.push(format!("weight: {} -> {weight}", record.weight));
+            record.weight = weight;
+        }
+        let mut conditions = vec![Compare::Modified(Key::Share(key.clone()), modified)];
+        if let Some(addresses) = addresses.filter(|addresses| *addresses != record.addresses) {
+            conditions.extend(self.free_addresses(&key, addresses).await?);
+            details.push(format!("addresses: {:?} -> {addresses:?}", record.addresses));
+            record.addresses = addresses.to_vec();
         }
         let definition = serde_json::to_value(Definition { token: definition.token, share: table });
-        let definition = definition.map_err(Refused::invalid)?;
-        let weight = weight.unwrap_or(record.weight);
-        let value = value_of(&settings.name, &ShareRecord { weight, nodes: record.nodes, definition })?;
-        let conditions = vec![Compare::Modified(Key::Share(key.clone()), modified)];
+        record.definition = definition.map_err(Refused::invalid)?;
+        let value = value_of(&settings.name, &record)?;
         let writes = vec![Write::Put { key: Key::Share(key), value, lease: None }];
         let draft = Draft { details, ..Draft::new("change share", &settings.name) };
         self.commit(schema, conditions, writes, draft).await
+    }
+
+    /// The conditions under which no other share has one of these addresses: that nobody has changed the cluster.
+    async fn free_addresses(&self, share: &ShareKey, addresses: &[IpAddr]) -> Result<Vec<Compare>, Refused> {
+        if addresses.is_empty() {
+            return Ok(Vec::new());
+        }
+        let last = self.entry(&Key::LastChange).await?;
+        self.read().await?.check_addresses(&self.own, share, addresses)?;
+        Ok(vec![match last {
+            Some(last) => Compare::Modified(Key::LastChange, last.modified),
+            None => Compare::Absent(Key::LastChange),
+        }])
     }
 
     /// The settings of a table, as each node will read them.
@@ -276,8 +302,8 @@ mod tests {
     #[test]
     fn definitions_that_are_too_long_are_refused_with_their_size() {
         let definition = Value::String("x".repeat(VALUE_BYTES_MAX));
-        let refused =
-            value_of("Data", &ShareRecord { weight: 1, nodes: Vec::new(), definition }).unwrap_err();
+        let record = ShareRecord { weight: 1, nodes: Vec::new(), addresses: Vec::new(), definition };
+        let refused = value_of("Data", &record).unwrap_err();
         assert!(refused.to_string().contains("the definition of Data has 65"), "{refused}");
     }
 }

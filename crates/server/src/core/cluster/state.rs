@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use wire::ShareName;
 
 use super::Serving;
+use super::addresses::Addresses;
 use super::screen::Screen;
 use crate::core::config::ClusterSettings;
 use crate::core::server::Server;
@@ -39,6 +40,7 @@ pub(super) struct Member {
     /// The client for acts of administrators, which are tasks of the server's runtime: renewals of the lease must not wait
     /// for a connection that belongs to it.
     pub(super) acts: etcd::Client,
+    pub(super) addresses: Addresses,
     /// True if the definition of a share has changed before its settings took effect.
     pub(super) has_late_definition: AtomicBool,
     /// The definitions in etcd that are not used.
@@ -73,6 +75,7 @@ impl Cluster {
         &self,
         settings: ClusterSettings,
         (etcd, acts): (etcd::Client, etcd::Client),
+        addresses: Addresses,
         events: mpsc::UnboundedSender<Event>,
     ) -> bool {
         let member = Member {
@@ -82,6 +85,7 @@ impl Cluster {
             events,
             etcd,
             acts,
+            addresses,
             has_late_definition: AtomicBool::new(false),
             screen: Mutex::default(),
             shell: OnceLock::new(),

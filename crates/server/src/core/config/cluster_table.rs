@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster::ids::NodeName;
 use cluster::settings::Timing;
+use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -32,6 +33,13 @@ pub struct ClusterSettings {
     pub timing: Timing,
     /// The program that cuts off a server which holds a storage and does not let go. Empty if there is none.
     pub fence_command: Vec<String>,
+    /// The networks in which addresses of shares may be, which this server holds while it owns the share. Whoever can write
+    /// to etcd must not make a server take any address.
+    pub share_addresses: Vec<IpNet>,
+    /// The interface for these. `None` for the one in whose network an address is.
+    pub interface: Option<String>,
+    /// The program that assigns these to this server, instead of the server itself. Empty if there is none.
+    pub address_command: Vec<String>,
 }
 
 /// The table.
@@ -56,6 +64,10 @@ pub(super) struct ClusterTable {
     #[serde(default)]
     allow_http: bool,
     fence_command: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    share_addresses: Vec<Spanned<String>>,
+    interface: Option<Spanned<String>>,
+    address_command: Option<Spanned<Vec<String>>>,
 }
 
 impl Reader<'_> {
@@ -151,13 +163,13 @@ impl Reader<'_> {
         let mut timing = Timing { ttl: Duration::from_secs(lease.into()), ..Timing::default() };
         // Beyond the time of a lease, the permission of whoever holds a storage is over.
         timing.fence_after = timing.ttl.saturating_add(Duration::from_secs(1));
-        if let Some(command) = table
-            .fence_command
-            .as_ref()
-            .filter(|it| it.get_ref().first().is_none_or(|it| !it.starts_with('/')))
+        let fence_command = self.program("fence_command", table.fence_command);
+        let address_command = self.program("address_command", table.address_command);
+        let share_addresses = self.networks(&table.share_addresses);
+        if let Some(interface) = &table.interface
+            && !(1..=INTERFACE_CHARS_MAX).contains(&interface.get_ref().len())
         {
-            let message = "fence_command is a list: the absolute path of a program, and its arguments";
-            self.error(command, String::from(message));
+            self.error(interface, String::from("interface is the name of a network interface"));
         }
         let etcd = etcd::Settings { endpoints, tls, login, timeout: CALL_MAX };
         Some(ClusterSettings {
@@ -169,8 +181,36 @@ impl Reader<'_> {
             weight,
             users: table.users,
             timing,
-            fence_command: table.fence_command.map(Spanned::into_inner).unwrap_or_default(),
+            fence_command,
+            share_addresses,
+            interface: table.interface.map(Spanned::into_inner),
+            address_command,
         })
+    }
+
+    /// A program with its arguments. Empty if there is none.
+    fn program(&mut self, key: &str, command: Option<Spanned<Vec<String>>>) -> Vec<String> {
+        let Some(command) = command else { return Vec::new() };
+        if command.get_ref().first().is_none_or(|it| !it.starts_with('/')) {
+            let message = format!("{key} is a list: the absolute path of a program, and its arguments");
+            self.error(&command, message);
+        }
+        command.into_inner()
+    }
+
+    fn networks(&mut self, list: &[Spanned<String>]) -> Vec<IpNet> {
+        let mut networks = Vec::new();
+        for text in list {
+            let of_address = || text.get_ref().parse::<IpAddr>().ok().map(IpNet::from);
+            match text.get_ref().parse::<IpNet>().ok().or_else(of_address) {
+                Some(network) if !network.addr().is_unspecified() => networks.push(network),
+                _ => self.error(
+                    text,
+                    String::from("share_addresses has networks like 192.0.2.64/28, in which addresses of shares may be"),
+                ),
+            }
+        }
+        networks
     }
 
     fn label(&mut self, key: &str, text: &Spanned<String>) -> Option<NodeName> {
@@ -195,6 +235,9 @@ impl Reader<'_> {
 
 /// Clusters of etcd have 3 or 5 members.
 const ENDPOINTS_MAX: usize = 16;
+
+/// IFNAMSIZ of Linux, without the zero at the end.
+const INTERFACE_CHARS_MAX: usize = 15;
 
 /// A renewal without an answer is given up before the permission of the one before has ended.
 const CALL_MAX: Duration = Duration::from_millis(1500);
@@ -222,10 +265,12 @@ mod tests {
         let read = of("name = 'office'\nnode = 'a'\nendpoints = ['https://e1:2379', 'https://e2:2379']\n\
                        ca_file = 'ca.pem'\ncertificate = 'c.pem'\nkey = 'k.pem'\nuser = 'u'\npassword_file = 'p'\n\
                        addresses = ['192.0.2.1', '2001:db8::1']\npaths = ['/srv']\nweight = 3\nlease_seconds = 5\n\
-                       fence_command = ['/bin/fence', 'x']")
+                       fence_command = ['/bin/fence', 'x']\nshare_addresses = ['192.0.2.64/28', '2001:db8::7']\n\
+                       interface = 'eth0'")
         .unwrap();
         assert_eq!(read.etcd.tls.ca_file.as_deref(), Some(Path::new("/etc/shareward/ca.pem")));
         assert_eq!(read.addresses.len(), 2);
+        assert_eq!(read.share_addresses[1].to_string(), "2001:db8::7/128");
         assert_eq!(read.timing.check(), Ok(()));
     }
 
@@ -233,7 +278,8 @@ mod tests {
     fn wrong_settings_are_reported_with_their_place() {
         let errors = of("name = 'Office'\nendpoints = ['http://e1', 'e2', 'https://e3']\npaths = ['srv']\n\
                          certificate = 'c'\nuser = 'u'\naddresses = ['0.0.0.0', 'x']\nweight = 0\n\
-                         lease_seconds = 1\nfence_command = ['fence']")
+                         lease_seconds = 1\nfence_command = ['fence']\naddress_command = []\n\
+                         share_addresses = ['0.0.0.0/0', '1.2.3.4/33']\ninterface = ''")
         .unwrap_err();
         assert_eq!(
             errors,
@@ -252,6 +298,10 @@ mod tests {
                 "10:10: weight is 1 to 1000000",
                 "11:17: lease_seconds is 2 to 60",
                 "12:17: fence_command is a list: the absolute path of a program, and its arguments",
+                "13:19: address_command is a list: the absolute path of a program, and its arguments",
+                "14:20: share_addresses has networks like 192.0.2.64/28, in which addresses of shares may be",
+                "14:33: share_addresses has networks like 192.0.2.64/28, in which addresses of shares may be",
+                "15:13: interface is the name of a network interface",
             ]
         );
     }

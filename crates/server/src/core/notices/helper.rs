@@ -80,6 +80,8 @@ impl StartedHelper {
         let mut commands: Vec<_> = settings.notices.iter().filter_map(|it| of(&it.target)).collect();
         let fence = settings.cluster.as_ref().map(|it| it.fence_command.clone());
         commands.extend(fence.filter(|it| !it.is_empty()));
+        let address = settings.cluster.as_ref().map(|it| it.address_command.clone());
+        commands.extend(address.filter(|it| !it.is_empty()));
         if commands.is_empty() {
             return Ok(None);
         }

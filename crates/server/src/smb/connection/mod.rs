@@ -110,7 +110,8 @@ pub(crate) async fn serve(
         return;
     }
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let link = Arc::new(ConnectionLink::new(events));
+    let local = socket.local_addr().ok().map(|it| it.ip());
+    let link = Arc::new(ConnectionLink::new(events).at(local));
     let now = server.now();
     let added = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now);
     let Ok((id, effects)) = added else {
