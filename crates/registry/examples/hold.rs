@@ -3,16 +3,19 @@
 //! `cargo run --release -p shareward-registry --features testing,lock-report --example hold`
 //!
 //! The server calls the registry once for a CREATE and once for a CLOSE. Three tables:
-//! - plain opens and closes as the server makes them, in one thread and in two, with the opens a second that were
-//!   reached (build it without `lock-report` for these: its clocks take a third of the time);
+//! - plain opens and closes as the server makes them, in one thread and in two (build it without `lock-report` for
+//!   these: its clocks take a third of the time), and what it costs that two cores change one number;
 //! - the holds of each lock of such an open and close, and the opens a second at which the lock is held all the time.
 //!   A lock in 16 parts is full at 16 times that of one part. These need `lock-report`;
 //! - the same open and close under the whole lock, where they are made if they have consequences for others.
 //!
-//! What the server attaches to an open under the lock, and waits for locks, are not in these numbers:
+//! All times are those of the fastest tenth of the rounds, because other programs run, too. What the server attaches to
+//! an open under the lock, and waits for locks, are not in these numbers:
 //! `--features shareward-registry/lock-report` shows the holds of a server.
 #![expect(clippy::print_stdout, reason = "the result")]
 
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,21 +25,22 @@ use wire::{LeaseState, OplockLevel};
 
 /// The opens that are measured at a time.
 const ROUND: u64 = 1_000;
-/// The rounds; the fastest tenth and the slowest tenth do not count.
+/// The rounds.
 const ROUNDS: usize = 200;
 /// The opens that exist beside those that are measured.
 const OTHERS: [u64; 3] = [0, 10_000, 100_000];
 
 fn main() {
     println!("beside others (the server's way)");
-    println!("other opens | kind           | open and close | opens a second, 1 thread | 2 threads");
+    println!("other opens | kind           | open and close, 1 thread | 2 threads | opens a second of both");
     for others in OTHERS {
         for (kind, prepare) in KINDS {
-            let [(one, each), (two, _)] = [1, 2].map(|threads| beside(others, prepare, threads));
-            let each = each.as_nanos();
-            println!("{others:>11} | {kind:<14} | {each:>11} ns | {one:>24} | {two:>9}");
+            let [one, two] = [1, 2].map(|threads| beside(others, prepare, threads).as_nanos());
+            let both = 2_000_000_000 / two.max(1);
+            println!("{others:>11} | {kind:<14} | {one:>21} ns | {two:>6} ns | {both:>9}");
         }
     }
+    counters();
     #[cfg(feature = "lock-report")]
     holds::print();
     println!();
@@ -78,26 +82,41 @@ fn filled(others: u64) -> (World, Vec<Client>) {
     (world, clients)
 }
 
-/// Opens and closes files in threads of different clients. Returns the opens a second of all, and the time of one.
-fn beside(others: u64, prepare: Prepare, threads: usize) -> (u128, Duration) {
+/// Opens and closes files in threads of different clients. Returns the time of one open and close.
+fn beside(others: u64, prepare: Prepare, threads: usize) -> Duration {
     let (world, clients) = filled(others);
     let now = world.now;
     let registry = Registry::new(world.state, || {});
-    let opens = ROUND * ROUNDS as u64;
-    let begun = Instant::now();
-    thread::scope(|scope| {
-        for client in clients.iter().take(threads) {
-            let registry = &registry;
+    in_threads(threads, |thread, number| open_and_close(&registry, clients[thread], number, prepare, now))
+}
+
+/// The time of a call of which each thread makes many, in the fastest tenth of the rounds: other programs lengthen
+/// the others.
+fn in_threads(threads: usize, call: impl Fn(usize, u64) + Sync) -> Duration {
+    let barrier = Barrier::new(threads);
+    let rounds: Vec<Duration> = thread::scope(|scope| {
+        let measure = |thread| {
+            let (call, barrier) = (&call, &barrier);
             scope.spawn(move || {
-                for number in 0..opens {
-                    open_and_close(registry, *client, number, prepare, now);
-                }
-            });
-        }
+                barrier.wait();
+                let round = |_| {
+                    let begun = Instant::now();
+                    (0..ROUND).for_each(|number| call(thread, number));
+                    begun.elapsed()
+                };
+                (0..ROUNDS).map(round).collect::<Vec<Duration>>()
+            })
+        };
+        let running: Vec<_> = (0..threads).map(measure).collect();
+        running.into_iter().flat_map(|it| it.join().expect("a measurement")).collect()
     });
-    let time = begun.elapsed();
-    let all = u128::from(opens) * threads as u128;
-    (all * 1_000_000_000 / time.as_nanos().max(1), time / u32::try_from(opens).unwrap_or(u32::MAX))
+    fast(rounds)
+}
+
+/// The time of one call in the fastest tenth of the rounds.
+fn fast(mut rounds: Vec<Duration>) -> Duration {
+    rounds.sort_unstable();
+    rounds[rounds.len() / 10] / u32::try_from(ROUND).unwrap_or(1)
 }
 
 fn open_and_close(
@@ -120,41 +139,74 @@ fn open_and_close(
     drop(closed.expect("an open"));
 }
 
+/// A number that all opens and closes change moves from core to core; it is full when it moves all the time.
+fn counters() {
+    let number = Alone(AtomicU64::new(0));
+    let [one, two] = [1, 2].map(|threads| {
+        let change = |_, _| {
+            number.0.fetch_add(1, Relaxed);
+        };
+        in_threads(threads, change).as_nanos()
+    });
+    println!();
+    println!("a number changed by 1 thread: {one} ns; by 2 threads: {two} ns each");
+    println!("number             | changes | full at opens a second");
+    for (name, changes) in [("opens there are", 2), ("ids of opens", 1), ("last event", 2)] {
+        println!("{name:<18} | {changes:>7} | {:>9}", 2_000_000_000 / (two * changes).max(1));
+    }
+}
+
+/// A number on a cache line of its own.
+#[repr(align(128))]
+struct Alone(AtomicU64);
+
 /// The holds of each lock.
 #[cfg(feature = "lock-report")]
 mod holds {
-    use super::{KINDS, OTHERS, ROUND, ROUNDS, filled, open_and_close};
-    use registry::{Registry, take_holds};
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
-    /// The parts of a table of which one is locked at a time.
+    use registry::{Registry, take_holds};
+
+    use super::{KINDS, OTHERS, ROUND, ROUNDS, fast, filled, open_and_close};
+
+    /// The parts of a table, of which one is locked at a time.
     const PARTS: u128 = 16;
+    /// The lanes of the event stream, of which each thread has one.
+    const LANES: u128 = 8;
 
     pub(super) fn print() {
         println!();
         println!("the holds of an open and a close beside others");
-        println!("other opens | kind           | lock                | holds | together | parts | full at");
+        println!(
+            "other opens | kind           | lock                       | holds | together | parts | full at"
+        );
         for others in OTHERS {
             for (kind, prepare) in KINDS {
                 let (world, clients) = filled(others);
                 let now = world.now;
                 let registry = Registry::new(world.state, || {});
-                take_holds();
-                let opens = ROUND * ROUNDS as u64;
-                (0..opens).for_each(|number| open_and_close(&registry, clients[0], number, prepare, now));
-                for (lock, held) in take_holds() {
-                    let opens = u32::try_from(opens).unwrap_or(u32::MAX);
-                    let (holds, time) = (held.count / opens, held.time / opens);
+                let mut rounds: BTreeMap<&str, (u32, Vec<Duration>)> = BTreeMap::new();
+                for _ in 0..ROUNDS {
+                    take_holds();
+                    (0..ROUND).for_each(|number| open_and_close(&registry, clients[0], number, prepare, now));
+                    for (lock, held) in take_holds() {
+                        let (count, times) = rounds.entry(lock).or_default();
+                        *count = held.count / u32::try_from(ROUND).unwrap_or(1);
+                        times.push(held.time);
+                    }
+                }
+                for (lock, (holds, times)) in rounds {
                     let parts = match lock {
                         _ if lock.starts_with("a part") => PARTS,
-                        "the event stream" => 1,
+                        _ if lock.starts_with("a lane") => LANES,
                         // These are shared.
                         _ => continue,
                     };
-                    let full = Duration::from_secs(1).as_nanos() * parts / time.as_nanos().max(1);
-                    let time = time.as_nanos();
+                    let time = fast(times).as_nanos();
+                    let full = 1_000_000_000 * parts / time.max(1);
                     println!(
-                        "{others:>11} | {kind:<14} | {lock:<19} | {holds:>5} | {time:>5} ns | {parts:>5} | {full:>9}"
+                        "{others:>11} | {kind:<14} | {lock:<26} | {holds:>5} | {time:>5} ns | {parts:>5} | {full:>9}"
                     );
                 }
             }
@@ -162,7 +214,7 @@ mod holds {
     }
 }
 
-/// The typical time of an open and of a close under the whole lock.
+/// The time of an open and of a close under the whole lock.
 fn alone(world: &mut World, client: Client, prepare: Prepare) -> (Duration, Duration) {
     let (mut opens, mut closes) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -183,14 +235,5 @@ fn alone(world: &mut World, client: Client, prepare: Prepare) -> (Duration, Dura
         opens.push(opening);
         closes.push(closing);
     }
-    (typical(opens), typical(closes))
-}
-
-/// The mean of the middle eight tenths of the rounds, for one open.
-fn typical(mut rounds: Vec<Duration>) -> Duration {
-    rounds.sort_unstable();
-    let tenth = rounds.len() / 10;
-    let middle = &rounds[tenth..rounds.len() - tenth];
-    let sum: Duration = middle.iter().sum();
-    sum / u32::try_from(middle.len()).unwrap_or(1) / u32::try_from(ROUND).unwrap_or(1)
+    (fast(opens), fast(closes))
 }

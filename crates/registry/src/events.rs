@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use wire::{AccessMask, FileGlobalId, SessionGlobalId, TreeGlobalId};
 
-use crate::parts::Padded;
+use crate::gate::{LANES, Lane};
+use crate::parts::{Merged, Padded};
 use crate::report::Report;
 use crate::{
     AnnouncedClose, CloseReason, ConnectionId, EndReason, OpenRef, Owner, Refusal, Removal, Shell, State,
@@ -147,47 +149,84 @@ pub struct Events {
     pub last_seq: u64,
 }
 
-/// The event stream. It has a lock of its own, because several threads add to it at a time.
+/// The event stream. Each lane has the events that its threads have added: so the memory of an event is returned by the
+/// thread that took it, and threads share only the number of the last event.
 pub(crate) struct EventLog {
-    ring: Padded<Mutex<Ring>>,
-    capacity: usize,
-}
-
-struct Ring {
-    events: VecDeque<Event>,
-    last_seq: u64,
+    lanes: [Padded<Mutex<VecDeque<Event>>>; LANES],
+    last_seq: Padded<AtomicU64>,
+    /// The number of events that are remembered: the last ones, whatever lanes they are in.
+    capacity: u64,
 }
 
 impl EventLog {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { ring: Padded(Mutex::new(Ring { events: VecDeque::new(), last_seq: 0 })), capacity }
+        Self {
+            lanes: std::array::from_fn(|_| Padded::default()),
+            last_seq: Padded::default(),
+            capacity: u64::try_from(capacity).unwrap_or(u64::MAX),
+        }
     }
 
     pub(crate) fn push(&self, time: Time, kind: EventKind) {
-        let mut ring = self.ring.lock();
-        let report = Report::start("the event stream");
-        ring.last_seq = ring.last_seq.saturating_add(1);
+        let Some(lane) = self.lanes.get(Lane::of_this_thread().index()) else { return };
+        let mut events = lane.lock();
+        let report = Report::start("a lane of the event stream");
+        // The number is given under the lock of the lane, so the events of a lane are in order.
+        let seq = self.last_seq.fetch_add(1, Relaxed).saturating_add(1);
         if self.capacity == 0 {
             return;
         }
-        let seq = ring.last_seq;
-        let forgotten = if ring.events.len() >= self.capacity { ring.events.pop_front() } else { None };
-        ring.events.push_back(Event { seq, time, kind });
+        events.push_back(Event { seq, time, kind });
+        let first = self.first_after(seq);
+        let mut forgotten = [None, None];
+        for place in &mut forgotten {
+            // Two at a time, so that a lane which was idle catches up.
+            *place = events.pop_front_if(|event| event.seq < first);
+        }
         // An event may be the last that knows a path; its memory is returned when the lock is free.
-        drop((report, ring));
+        drop((report, events));
         drop(forgotten);
     }
+
+    /// The number of the last event.
+    fn last(&self) -> u64 {
+        self.last_seq.load(Relaxed)
+    }
+
+    /// The number of the first event that is remembered when the last one is this.
+    fn first_after(&self, last: u64) -> u64 {
+        last.saturating_sub(self.capacity).saturating_add(1)
+    }
+
+    /// The events after the one with this number, at most `limit`, in order.
+    fn after(&self, seq: u64, limit: usize) -> Vec<Event> {
+        let mut lanes = self.lanes.each_ref().map(|lane| lane.lock());
+        let first = self.first_after(self.last());
+        for lane in &mut lanes {
+            // Threads that have become idle forget nothing themselves.
+            for _ in 0..FORGOTTEN_AT_A_TIME {
+                let Some(_) = lane.pop_front_if(|event| event.seq < first) else { break };
+            }
+        }
+        let from = first.max(seq.saturating_add(1));
+        let later = lanes.iter().map(|events| {
+            let skipped = events.partition_point(|event| event.seq < from);
+            events.range(skipped..).map(|event| (event.seq, event))
+        });
+        Merged::new(later).take(limit).map(|(_, event)| event.clone()).collect()
+    }
 }
+
+/// The number of events of each lane that a reader of the stream forgets, while it has the whole lock.
+const FORGOTTEN_AT_A_TIME: usize = 32;
 
 impl<S: Shell> State<S> {
     /// The events after the one with this number, at most `limit`. Zero returns those from the oldest that is
     /// remembered.
     pub fn events_after(&self, seq: u64, limit: usize) -> Events {
-        let log = self.events.ring.lock();
-        let first = log.events.front().map_or(log.last_seq.saturating_add(1), |event| event.seq);
+        let first = self.events.first_after(self.events.last());
         let lost = first.saturating_sub(seq.saturating_add(1));
-        let skip = usize::try_from(seq.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
-        let events: Vec<Event> = log.events.iter().skip(skip).take(limit).cloned().collect();
+        let events = self.events.after(seq, limit);
         let last_seq = events.last().map_or(seq.max(first.saturating_sub(1)), |event| event.seq);
         Events { events, lost, last_seq }
     }
@@ -213,6 +252,6 @@ impl<S: Shell> State<S> {
 
     /// The number of the latest event. A reader that starts there gets later events only.
     pub fn last_event(&self) -> u64 {
-        self.events.ring.lock().last_seq
+        self.events.last()
     }
 }

@@ -44,6 +44,11 @@ impl<R: RawRwLock, const N: usize> Gate<R, N> {
 pub(crate) struct Lane(pub(crate) usize);
 
 impl Lane {
+    /// The lane's index.
+    pub(crate) const fn index(self) -> usize {
+        self.0 % LANES
+    }
+
     /// The lane of this thread: threads have them by turns.
     pub(crate) fn of_this_thread() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
