@@ -180,7 +180,8 @@ impl View {
         let _ = self.apply(prefix, change);
     }
 
-    /// Applies a change, and returns what it concerns: `None` for a key that the protocol does not read. A key whose value cannot be used is as good as deleted, except that of an owner.
+    /// Applies a change, and returns what it concerns: `None` for a key that the protocol does not read. A key whose value
+    /// cannot be used is as good as deleted, except that of an owner.
     pub(crate) fn apply(
         &mut self,
         prefix: &str,
