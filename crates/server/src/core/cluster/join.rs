@@ -12,7 +12,6 @@ use super::changes::Draft;
 use super::operator::{Operator, Refused};
 use super::secret::Secret;
 use super::users::OTHER_SECRET;
-use crate::core::state_file;
 
 /// The text of an invitation: `CLUSTER.ID.KEY`.
 struct Invitation {
@@ -110,12 +109,16 @@ impl Operator {
         if mark.is_none_or(|mark| mark.value != secret.mark().into_bytes()) {
             return Err(Refused::invalid(OTHER_SECRET));
         }
-        secret.store(&self.settings.state_directory, &own.name).map_err(Refused::invalid)?;
-        let file = super::agent::id_file(&own.name);
-        state_file::replace(&self.settings.state_directory, &file, &cluster).map_err(Refused::invalid)?;
         let conditions = vec![Compare::Modified(at.clone(), entry.modified)];
         let draft = Draft::new("join node", &own.node);
         self.commit(schema, conditions, vec![Write::Delete(at)], draft).await?;
+        // Of two nodes with one invitation, the other one has none of this.
+        let directory = &self.settings.state_directory;
+        let stored = secret.store(directory, &own.name);
+        let stored = stored
+            .and_then(|()| super::secret::store(directory, &super::agent::id_file(&own.name), &cluster));
+        stored
+            .map_err(|error| Refused::invalid(format!("{error}; the invitation is used up: make another")))?;
         Ok(own.node.to_string())
     }
 

@@ -65,17 +65,7 @@ impl Secret {
 
     /// Stores the secret on this machine; only the server's user can read it.
     pub(super) fn store(&self, state_directory: &Path, cluster: &NodeName) -> Result<(), String> {
-        let path = state_directory.join(file(cluster));
-        let stored = state_file::replace(state_directory, &file(cluster), &self.text());
-        // The command runs as root, and the server perhaps not.
-        let owned = stored.and_then(|()| {
-            let owner = std::fs::metadata(state_directory)?;
-            match nix::unistd::Uid::effective().is_root() {
-                true => chown(&path, Some(owner.uid()), Some(owner.gid())),
-                false => Ok(()),
-            }
-        });
-        owned.map_err(|error| format!("cannot write {}: {error}", path.display()))
+        store(state_directory, &file(cluster), &self.text())
     }
 
     /// The text by which nodes know that they have the same secret. It does not tell what the secret is.
@@ -118,6 +108,20 @@ impl Secret {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.0);
         Zeroizing::new(hmac::sign(&key, label.as_bytes()).as_ref().to_vec())
     }
+}
+
+/// Replaces a file of the state directory for the user of the server, who is perhaps not that of the command: the directory is
+/// that user's.
+pub(super) fn store(state_directory: &Path, name: &str, text: &str) -> Result<(), String> {
+    let path = state_directory.join(name);
+    let owned = state_file::replace(state_directory, name, text).and_then(|()| {
+        let owner = std::fs::metadata(state_directory)?;
+        match nix::unistd::Uid::effective().is_root() {
+            true => chown(&path, Some(owner.uid()), Some(owner.gid())),
+            false => Ok(()),
+        }
+    });
+    owned.map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// The file of the state directory with the secret.
