@@ -175,6 +175,13 @@ impl View {
         }
     }
 
+    /// Applies a change, for tests of the shell. The revision rises with each.
+    pub fn take(&mut self, prefix: &str, change: &Change) {
+        // A value that cannot be used is ignored, as a node does.
+        let _ = self.apply(prefix, change);
+        self.revision = Revision(self.revision.0.saturating_add(1));
+    }
+
     /// Applies a change. A key whose value cannot be used is as good as deleted, except that of an owner.
     pub(crate) fn apply(
         &mut self,

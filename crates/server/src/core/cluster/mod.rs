@@ -19,12 +19,14 @@ mod serving;
 mod state;
 mod storage;
 mod store;
+mod witness;
 
 pub(crate) use addresses::StartedKeeper;
 pub use addresses::{KEEPER_WORD, run_keeper};
 pub(crate) use agent::start;
 pub(crate) use attempt::Serving;
 pub(crate) use state::{Cluster, Elsewhere};
+pub(crate) use witness::{NewRegistration, NotRegistered, WitnessKey, WitnessNotice, WitnessWait};
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ use wire::ShareName;
 
 use super::Serving;
 use super::addresses::Addresses;
+use super::witness::Witness;
 use crate::core::config::ClusterSettings;
 
 /// The membership of the server. A server that is no member has an empty one.
@@ -35,6 +36,7 @@ pub(super) struct Member {
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) etcd: etcd::Client,
     pub(super) addresses: Addresses,
+    pub(super) witness: Witness,
     /// True if the definition of a share has changed before its settings took effect.
     pub(super) has_late_definition: AtomicBool,
     tickets: Mutex<Tickets>,
@@ -75,6 +77,7 @@ impl Cluster {
             events,
             etcd,
             addresses,
+            witness: Witness::default(),
             has_late_definition: AtomicBool::new(false),
             tickets: Mutex::default(),
         };
