@@ -58,6 +58,7 @@ impl Cluster {
     }
 
     pub(crate) fn add(&mut self, node: &str, address: Ipv4Addr, port: u16, lines: &str) {
+        let lines = lines.replace("ADDRESS", &address.to_string());
         let endpoints: Vec<_> = self.etcd.endpoints().iter().map(|it| format!("{it:?}")).collect();
         let extra = format!(
             "unix_identities = false\n[cluster]\nname = \"office\"\nnode = {node:?}\nendpoints = [{}]\n\

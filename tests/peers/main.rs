@@ -77,4 +77,5 @@ mod system_calls;
 mod top;
 mod verbs;
 mod who;
+mod witness;
 mod your_server;

@@ -154,7 +154,12 @@ pub struct Logon {
 #[derive(Debug)]
 pub enum MessageContext {
     /// The session key and these flags make [`NtlmSeal`](crate::ntlm::NtlmSeal)s.
-    Ntlm(NegotiateFlags),
+    Ntlm {
+        /// The flags.
+        flags: NegotiateFlags,
+        /// True if both sides have sent a `mechListMIC`, which was the first message of each direction.
+        follows_list_mics: bool,
+    },
     /// The context of a ticket for RPC.
     Kerberos(Box<KerberosSeal>),
     /// The logon was not for RPC.

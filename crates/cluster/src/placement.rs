@@ -8,7 +8,11 @@ use crate::ids::{NodeName, ShareKey};
 use crate::settings::Balance;
 use crate::view::{Member, View};
 
-/// The number of candidates before `node` for the share. Returns `None` if `node` is no candidate.
+/// The number of candidates before `node` for the share, [`RANK_MAX`] and a bit at most. Returns `None` if `node` is no
+/// candidate.
+///
+/// Candidates beyond these take turns in any order: if so many do not answer, the cluster has other problems. Counting all
+/// would make each node compute a million scores when another one with 1,000 shares ends among 1,000.
 pub(crate) fn rank(view: &View, share: &ShareKey, node: &NodeName) -> Option<u32> {
     let member = view.members().get(node).filter(|_| is_candidate(view, share, node))?;
     if view.move_target(share) == Some(node) {
@@ -20,7 +24,13 @@ pub(crate) fn rank(view: &View, share: &ShareKey, node: &NodeName) -> Option<u32
         let theirs = score(member, hash);
         view.move_target(share) == Some(other) || theirs > own || (theirs == own && *other < node)
     });
-    u32::try_from(before.count()).ok()
+    match u32::try_from(before.take(RANK_MAX).count()).ok()? {
+        rank if rank as usize == RANK_MAX => {
+            let spread = mix(member.hash.rotate_left(16) ^ hash) % LATE_TURNS;
+            rank.checked_add(u32::try_from(spread).ok()?)
+        }
+        rank => Some(rank),
+    }
 }
 
 /// The first candidate for the share besides `except`. Returns `None` if there is no other.
@@ -116,6 +126,12 @@ pub(crate) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
 }
+
+/// The candidates for a share that have an order.
+const RANK_MAX: usize = 16;
+
+/// The turns among which all others are spread, so that they do not all try at the same moment.
+const LATE_TURNS: u64 = 64;
 
 /// The nodes that may give a share away at a time.
 const DONORS_MAX: usize = 4;

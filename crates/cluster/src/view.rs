@@ -175,9 +175,11 @@ impl View {
         }
     }
 
-    /// Applies a change without a node, for tests of shells.
+    /// Applies a change, for tests of the shell. The revision rises with each.
     pub fn take(&mut self, prefix: &str, change: &Change) {
+        // A value that cannot be used is ignored, as a node does.
         let _ = self.apply(prefix, change);
+        self.revision = Revision(self.revision.0.saturating_add(1));
     }
 
     /// Applies a change, and returns what it concerns: `None` for a key that the protocol does not read. A key whose value

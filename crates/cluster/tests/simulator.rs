@@ -43,8 +43,14 @@ fn balancing_moves_one_share_at_a_time() {
 /// Schedules in which an earlier state of the program broke an invariant, with its fault.
 #[test]
 fn schedules_that_have_found_faults() {
-    let found =
-        [("two nodes that balance do not pass a share to and fro", Scenario::with_time_alone(), 2081)];
+    let found = [
+        ("two nodes that balance do not pass a share to and fro", Scenario::with_time_alone(), 2081),
+        (
+            "a node that waits for its reading does not wake for a late view",
+            Scenario::with_locks(),
+            2_005_073,
+        ),
+    ];
     for (rule, scenario, seed) in found {
         if let Err(violation) = run(&scenario, &Schedule::from_seed(seed, &scenario.faults)) {
             panic!("{rule}: seed {seed}: {violation}");

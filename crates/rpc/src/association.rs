@@ -92,6 +92,8 @@ pub struct Ticket {
 #[derive(Debug)]
 pub struct Association {
     endpoint: Endpoint,
+    /// `sec_addr` of the answer to a bind.
+    address: String,
     state: State,
     inbound: Vec<u8>,
     consumed: usize,
@@ -155,6 +157,7 @@ impl Association {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
+            address: format!("\\PIPE\\{}", endpoint.pipe),
             state: State::Unbound,
             inbound: Vec::new(),
             consumed: 0,
@@ -167,6 +170,12 @@ impl Association {
             unread: 0,
             message: Message::default(),
         }
+    }
+
+    /// The association on a TCP port instead of a pipe.
+    #[must_use]
+    pub fn on_port(self, port: u16) -> Self {
+        Self { address: port.to_string(), ..self }
     }
 
     /// Takes data that was written to the pipe and executes every call that it completes.
@@ -337,8 +346,7 @@ impl Association {
             self.assoc_group_id = bind.assoc_group_id;
         }
         self.state = State::Bound;
-        let address = format!("\\PIPE\\{}", self.endpoint.pipe);
-        let ack = self.acknowledge(bind, address);
+        let ack = self.acknowledge(bind, self.address.clone());
         self.queue(Body::BindAck(ack), header.call_id, WHOLE);
     }
 

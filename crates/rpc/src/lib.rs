@@ -1,8 +1,9 @@
-//! DCE/RPC PDUs, NDR20 and the interfaces srvsvc, wkssvc, lsarpc and samr, as pure functions.
+//! DCE/RPC PDUs, NDR20 and the interfaces srvsvc, wkssvc, lsarpc, samr and witness, as pure functions.
 //!
 //! From the outside in: [`association`] is the server's end of a pipe, and [`client`] is the other; both use
 //! [`pdu`]s. A call carries a stub, which [`ndr`] reads and writes. The calls are declared once, for both directions,
-//! in [`srvsvc`], [`wkssvc`], [`lsarpc`] and [`samr`].
+//! in [`srvsvc`], [`wkssvc`], [`lsarpc`], [`samr`] and [`witness`]; [`epm`] is the part of the endpoint mapper that clients of
+//! the latter need.
 //!
 //! Nothing in this crate uses sessions, files, sockets or the clock, and nothing waits.
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod ndr;
 pub mod association;
 pub mod call;
 pub mod client;
+pub mod epm;
 pub mod fault;
 pub mod limits;
 pub mod lsarpc;
@@ -34,6 +36,7 @@ pub mod revision;
 pub mod samr;
 pub mod srvsvc;
 pub mod uuid;
+pub mod witness;
 pub mod wkssvc;
 
 pub use association::{Association, Broken, Dispatch, Endpoint, IncomingCall, ReadOutcome};

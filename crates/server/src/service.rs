@@ -26,6 +26,7 @@ use crate::core::server::Server;
 use crate::core::start_error::StartError;
 use crate::fronts::http::{self, BoundSocket};
 use crate::fronts::web::{self, Door, Web};
+use crate::fronts::witness;
 use crate::smb::connection;
 
 /// The sockets of a server that has not started yet. They are opened before the process gives up the right to open them.
@@ -39,6 +40,7 @@ pub struct Sockets {
     /// The process that runs the commands of notices, which is started before the server restricts itself.
     helper: Option<StartedHelper>,
     keeper: Option<StartedKeeper>,
+    witness: Vec<(SocketAddr, std::net::TcpListener)>,
 }
 
 impl Sockets {
@@ -71,10 +73,16 @@ impl Sockets {
                 web.push((*address, listener, door));
             }
         }
+        let mut witness = Vec::new();
+        for address in settings.cluster.iter().flat_map(|it| &it.witness) {
+            let listener =
+                listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
+            witness.push((*address, listener));
+        }
         let helper = StartedHelper::start(settings).map_err(StartError::Notices)?;
         let keeper =
             StartedKeeper::start(settings).map_err(|error| StartError::Cluster(error.to_string()))?;
-        Ok(Self { listeners, control, web, wsd: open_wsd(settings), helper, keeper })
+        Ok(Self { listeners, control, web, wsd: open_wsd(settings), helper, keeper, witness })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
@@ -136,6 +144,11 @@ impl Service {
             let listener =
                 TcpListener::from_std(listener).map_err(|error| StartError::Listen { address, error })?;
             tasks.push(bulkhead::spawn(accept(Arc::clone(&server), listener, Arc::clone(&places))));
+        }
+        for (address, listener) in sockets.witness {
+            let listener =
+                TcpListener::from_std(listener).map_err(|error| StartError::Listen { address, error })?;
+            tasks.push(bulkhead::spawn(witness::serve(Arc::clone(&server), listener)));
         }
         let web = Web::new(Arc::clone(&server));
         let of_console = sockets.web.iter().filter(|(_, _, door)| *door == Door::Console);

@@ -58,5 +58,4 @@ fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
     word.parse().map_err(|_| format!("{word}?\n{USAGE}"))
 }
 
-const USAGE: &str =
-    "usage: cargo xtask cluster [--minutes N] [--seed N] [--round N] [--fence yes|no] [--figures N]";
+const USAGE: &str = "usage: cargo xtask cluster [--optimized] [--minutes N] [--seed N] [--round N] [--fence yes|no] [--figures N], or --scale";

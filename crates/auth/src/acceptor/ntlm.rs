@@ -254,10 +254,12 @@ impl Verified {
         list_mic: Option<Vec<u8>>,
         client_time: Option<FileTime>,
     ) -> Result<Step, Refusal> {
+        let mut follows_list_mics = false;
         let token = match framing {
             Framing::Raw => Vec::new(),
             Framing::Spnego(negotiation) => {
                 let mic = self.mechanism_list_mic(negotiation, &message, list_mic)?;
+                follows_list_mics = mic.is_some();
                 NegTokenResp {
                     state: Some(NegState::AcceptCompleted),
                     mechanism_list_mic: mic,
@@ -280,7 +282,7 @@ impl Verified {
             session_key: SessionKey::from(*self.session_key),
             client_time,
             expires: None,
-            messages: MessageContext::Ntlm(flags),
+            messages: MessageContext::Ntlm { flags, follows_list_mics },
         })))
     }
 

@@ -61,6 +61,12 @@ impl NtlmSeal {
         })
     }
 
+    /// The context after the `mechListMIC` of SPNEGO: that was message 0, and the cipher begins anew (MS-SPNG 3.3.5.1).
+    #[must_use]
+    pub fn after_list_mic(self) -> Self {
+        Self { sequence: 1, ..self }
+    }
+
     /// `GSS_GetMIC`: the signature of `message` (MS-NLMP 3.4.4.2).
     pub fn sign(&mut self, message: &[u8]) -> [u8; 16] {
         let sequence = self.sequence.to_le_bytes();

@@ -94,7 +94,7 @@ enum Purpose {
     /// A clean-up that is repeated if it fails.
     Housekeeping,
     Register,
-    Share(ShareKey),
+    Shares(Vec<ShareKey>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +214,10 @@ impl Node {
             Following::Nothing { read_at } => read_at,
             Following::Reading { .. } | Following::Watching { .. } => Moment::NEVER,
         };
-        let behind = self.behind_since.map_or(Moment::NEVER, |it| it.after(self.settings.timing.catch_up));
+        // Otherwise the view is being read already.
+        let is_watching = matches!(self.following, Following::Watching { .. });
+        let behind = self.behind_since.filter(|_| is_watching);
+        let behind = behind.map_or(Moment::NEVER, |it| it.after(self.settings.timing.catch_up));
         let leaving = self.leaving.map_or(Moment::NEVER, |it| it.tell_at);
         let timer = self.timers.first().map_or(Moment::NEVER, |it| it.0);
         let turn = match self.turns.first() {
@@ -437,7 +440,9 @@ impl Node {
             }
             Purpose::Housekeeping => {}
             Purpose::Register => self.registration_answered(request, outcome),
-            Purpose::Share(share) => self.share_answered(&share, request, outcome),
+            Purpose::Shares(shares) => {
+                shares.iter().for_each(|share| self.share_answered(share, request, outcome));
+            }
         }
     }
 

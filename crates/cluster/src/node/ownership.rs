@@ -422,21 +422,21 @@ impl Node {
         if self.view.move_target(share).is_some() {
             writes.push(Write::Delete(Key::Move(share.clone())));
         }
-        let request = self.transact(Purpose::Share(share.clone()), Transaction { compares, writes });
+        let request = self.transact(Purpose::Shares(vec![share.clone()]), Transaction { compares, writes });
         self.slots.insert(share.clone(), Slot::Giving { step: Step::InFlight(request) });
     }
 
     /// Writes the own key again, so that an earlier handover can no longer be done.
     fn reclaim(&mut self, share: &ShareKey, key: OwnKey, above: Revision) {
         let Some(transaction) = self.rewrite(share, key, key.offset) else { return };
-        let request = self.transact(Purpose::Share(share.clone()), transaction);
+        let request = self.transact(Purpose::Shares(vec![share.clone()]), transaction);
         self.slots.insert(share.clone(), Slot::Reclaiming { step: Step::InFlight(request), above });
     }
 
     /// Raises the generation above that in the log.
     fn raise(&mut self, share: &ShareKey, attempt: Attempt, key: OwnKey, found: Generation) {
         let Some(transaction) = self.rewrite(share, key, found.0) else { return };
-        let request = self.transact(Purpose::Share(share.clone()), transaction);
+        let request = self.transact(Purpose::Shares(vec![share.clone()]), transaction);
         let step = Step::InFlight(request);
         self.slots.insert(share.clone(), Slot::Raising { attempt, step, found });
     }
@@ -451,23 +451,25 @@ impl Node {
         })
     }
 
-    fn acquire(&mut self, share: &ShareKey) {
+    /// Acquires shares with one transaction: all or none. If another node has one of them, its key is in the view when the
+    /// others are tried again.
+    fn acquire(&mut self, shares: Vec<ShareKey>) {
         let Some((lease, incarnation, created)) = self.registered() else { return };
         let owner = OwnerRecord { node: self.name().clone(), incarnation, offset: 0 };
-        let mut writes = vec![put_owner(share, &owner, lease)];
-        if self.view.move_target(share) == Some(self.name()) {
-            writes.push(Write::Delete(Key::Move(share.clone())));
+        let mut compares = vec![Compare::Created(Key::Node(self.name().clone()), created)];
+        let mut writes = Vec::new();
+        for share in &shares {
+            compares.push(Compare::Absent(Key::Owner(share.clone())));
+            compares.push(Compare::Present(Key::Share(share.clone())));
+            writes.push(put_owner(share, &owner, lease));
+            if self.view.move_target(share) == Some(self.name()) {
+                writes.push(Write::Delete(Key::Move(share.clone())));
+            }
         }
-        let transaction = Transaction {
-            compares: vec![
-                Compare::Absent(Key::Owner(share.clone())),
-                Compare::Present(Key::Share(share.clone())),
-                Compare::Created(Key::Node(self.name().clone()), created),
-            ],
-            writes,
-        };
-        let request = self.transact(Purpose::Share(share.clone()), transaction);
-        self.slots.insert(share.clone(), Slot::Acquiring { step: Step::InFlight(request) });
+        let request = self.transact(Purpose::Shares(shares.clone()), Transaction { compares, writes });
+        for share in shares {
+            self.slots.insert(share, Slot::Acquiring { step: Step::InFlight(request) });
+        }
     }
 
     pub(super) fn share_answered(&mut self, share: &ShareKey, request: RequestId, outcome: Outcome) {
@@ -488,12 +490,18 @@ impl Node {
 
     /// Acquires the shares whose turn it is.
     pub(super) fn acquire_vacancies(&mut self) {
-        while self.may_acquire()
-            && self.has_room()
-            && let Some((_, share)) = self.turns.first().cloned().filter(|it| it.0 <= self.now)
-        {
-            self.forget_vacancy(&share);
-            self.acquire(&share);
+        while self.may_acquire() && self.has_room() {
+            let mut shares = Vec::new();
+            while shares.len() < ACQUIRED_AT_ONCE
+                && let Some((_, share)) = self.turns.first().cloned().filter(|it| it.0 <= self.now)
+            {
+                self.forget_vacancy(&share);
+                shares.push(share);
+            }
+            if shares.is_empty() {
+                return;
+            }
+            self.acquire(shares);
         }
     }
 
@@ -526,3 +534,6 @@ impl Node {
 fn put_owner(share: &ShareKey, owner: &OwnerRecord, lease: crate::ids::LeaseId) -> Write {
     Write::Put { key: Key::Owner(share.clone()), value: records::write(owner), lease: Some(lease) }
 }
+
+/// etcd admits 128 conditions in a transaction: two for each share, and one for the node.
+const ACQUIRED_AT_ONCE: usize = 60;

@@ -1,5 +1,6 @@
-//! The interfaces for administrators: RPC pipes, the control API and the web console.
+//! The interfaces for administrators: RPC pipes, the control API and the web console; and the witness service.
 
 pub(crate) mod http;
 pub(crate) mod pipes;
 pub(crate) mod web;
+pub(crate) mod witness;

@@ -138,7 +138,7 @@ impl Agent {
             self.follow_definitions(member);
             self.follow_users(member);
             self.follow_settings(member);
-            self.hold_addresses(member);
+            self.follow_view(member);
             self.faults.publish(member, &self.prefix);
             let wait = wake.since(now()).min(WAKE_MAX);
             event = tokio::select! {
@@ -389,9 +389,14 @@ impl Agent {
         member.screen.lock().screened(event, node.view(), &self.prefix, usable)
     }
 
-    /// Extends the time of the addresses of the shares that are served.
-    fn hold_addresses(&self, member: &Member) {
-        let until = member.node.lock().as_ref().and_then(cluster::Node::permitted_until);
+    /// Extends the time of the addresses of the shares that are served, and tells registered clients of changes.
+    fn follow_view(&self, member: &Member) {
+        let until = {
+            let node = member.node.lock();
+            let Some(node) = node.as_ref() else { return };
+            member.witness.follow(node.view());
+            node.permitted_until()
+        };
         if let Some(until) = until {
             member.addresses.extend(until);
         }

@@ -31,6 +31,7 @@ mod state;
 mod storage;
 mod store;
 mod users;
+mod witness;
 
 pub(crate) use addresses::StartedKeeper;
 pub use addresses::{KEEPER_WORD, run_keeper};
@@ -40,6 +41,7 @@ pub(crate) use changes::Author;
 pub(crate) use operator::{Refused, RefusedKind};
 pub(crate) use shares::DefinedShare;
 pub(crate) use state::{Cluster, Elsewhere};
+pub(crate) use witness::{NewRegistration, NotRegistered, WitnessKey, WitnessNotice, WitnessWait};
 
 use std::time::Duration;
 

@@ -17,6 +17,7 @@ use wire::ShareName;
 use super::Serving;
 use super::addresses::Addresses;
 use super::screen::Screen;
+use super::witness::Witness;
 use crate::core::config::ClusterSettings;
 use crate::core::server::Server;
 
@@ -41,6 +42,7 @@ pub(super) struct Member {
     /// for a connection that belongs to it.
     pub(super) acts: etcd::Client,
     pub(super) addresses: Addresses,
+    pub(super) witness: Witness,
     /// True if the definition of a share has changed before its settings took effect.
     pub(super) has_late_definition: AtomicBool,
     /// The definitions in etcd that are not used.
@@ -86,6 +88,7 @@ impl Cluster {
             etcd,
             acts,
             addresses,
+            witness: Witness::default(),
             has_late_definition: AtomicBool::new(false),
             screen: Mutex::default(),
             shell: OnceLock::new(),

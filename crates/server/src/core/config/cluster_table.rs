@@ -1,6 +1,6 @@
 //! `[cluster]`: the membership of this server in a cluster (`docs/cluster.md`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::parse::Reader;
+use super::parse::{Reader, addresses_with_port};
 
 /// The settings of a member.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct ClusterSettings {
     pub interface: Option<String>,
     /// The program that assigns these to this server, instead of the server itself. Empty if there is none.
     pub address_command: Vec<String>,
+    /// The addresses on which the witness service listens, and the endpoint mapper that leads to it. Empty without.
+    pub witness: Vec<SocketAddr>,
 }
 
 /// The table.
@@ -68,6 +70,8 @@ pub(super) struct ClusterTable {
     share_addresses: Vec<Spanned<String>>,
     interface: Option<Spanned<String>>,
     address_command: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    witness: Vec<Spanned<String>>,
 }
 
 impl Reader<'_> {
@@ -166,6 +170,13 @@ impl Reader<'_> {
         let fence_command = self.program("fence_command", table.fence_command);
         let address_command = self.program("address_command", table.address_command);
         let share_addresses = self.networks(&table.share_addresses);
+        let mut witness = Vec::new();
+        for text in &table.witness {
+            match addresses_with_port(text.get_ref(), WITNESS_PORT) {
+                Ok(addresses) => witness.extend(addresses),
+                Err(message) => self.error(text, message),
+            }
+        }
         if let Some(interface) = &table.interface
             && !(1..=INTERFACE_CHARS_MAX).contains(&interface.get_ref().len())
         {
@@ -185,6 +196,7 @@ impl Reader<'_> {
             share_addresses,
             interface: table.interface.map(Spanned::into_inner),
             address_command,
+            witness,
         })
     }
 
@@ -236,6 +248,9 @@ impl Reader<'_> {
 /// Clusters of etcd have 3 or 5 members.
 const ENDPOINTS_MAX: usize = 16;
 
+/// The port of the endpoint mapper, where clients look for the witness service.
+const WITNESS_PORT: u16 = 135;
+
 /// IFNAMSIZ of Linux, without the zero at the end.
 const INTERFACE_CHARS_MAX: usize = 15;
 
@@ -266,10 +281,11 @@ mod tests {
                        ca_file = 'ca.pem'\ncertificate = 'c.pem'\nkey = 'k.pem'\nuser = 'u'\npassword_file = 'p'\n\
                        addresses = ['192.0.2.1', '2001:db8::1']\npaths = ['/srv']\nweight = 3\nlease_seconds = 5\n\
                        fence_command = ['/bin/fence', 'x']\nshare_addresses = ['192.0.2.64/28', '2001:db8::7']\n\
-                       interface = 'eth0'")
+                       interface = 'eth0'\nwitness = ['192.0.2.1']")
         .unwrap();
         assert_eq!(read.etcd.tls.ca_file.as_deref(), Some(Path::new("/etc/shareward/ca.pem")));
         assert_eq!(read.addresses.len(), 2);
+        assert_eq!(read.witness, [SocketAddr::from(([192, 0, 2, 1], 135))]);
         assert_eq!(read.share_addresses[1].to_string(), "2001:db8::7/128");
         assert_eq!(read.timing.check(), Ok(()));
     }

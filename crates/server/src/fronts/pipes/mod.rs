@@ -5,7 +5,7 @@ mod api;
 mod listing;
 mod lsarpc;
 mod samr;
-mod secured;
+pub(in crate::fronts) mod secured;
 mod srvsvc;
 mod wkssvc;
 

@@ -1,8 +1,8 @@
 //! RPC messages that are encrypted or signed themselves, in addition to SMB (MS-RPCE 2.2.2.11, 3.3.1.5.2): some of
 //! Samba's programs change passwords in no other way, and administrators' tools demand it by default.
 //!
-//! NTLM and Kerberos are supported, each also in SPNEGO, and only for the user of the session. A wrong password counts as
-//! in a logon. The messages of an association are the same with security and without; this module removes verifiers from
+//! NTLM and Kerberos are supported, each also in SPNEGO. On a pipe they are for the user of the session alone; on a TCP port
+//! they are the logon. A wrong password counts as in a logon. The messages of an association are the same with security and without; this module removes verifiers from
 //! incoming PDUs and adds them to outgoing ones.
 
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +27,7 @@ use crate::core::server::Server;
 ///                  ^   |
 ///                  +---+ alter_context, if the exchange has more messages
 /// ```
-pub(super) struct Secured {
+pub(in crate::fronts) struct Secured {
     association: Association,
     security: Security,
     /// The received part of an incomplete PDU.
@@ -35,6 +35,15 @@ pub(super) struct Secured {
     /// The message that is being read.
     message: Vec<u8>,
     read: usize,
+    door: Door,
+}
+
+/// The users whose messages are taken.
+enum Door {
+    /// The user of the session of the pipe.
+    Session,
+    /// Any user, who is known when the security is established.
+    Port { user: Option<String> },
 }
 
 /// The state of the security of an association.
@@ -68,18 +77,33 @@ struct Trailer {
 }
 
 impl Secured {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
+    pub(in crate::fronts) fn new(endpoint: Endpoint) -> Self {
         Self {
             association: Association::new(endpoint),
             security: Security::None,
             inbound: Vec::new(),
             message: Vec::new(),
             read: 0,
+            door: Door::Session,
+        }
+    }
+
+    /// An association on a TCP port, where the security is the logon of a user.
+    pub(in crate::fronts) fn on_port(endpoint: Endpoint, port: u16) -> Self {
+        let association = Association::new(endpoint).on_port(port);
+        Self { association, door: Door::Port { user: None }, ..Self::new(endpoint) }
+    }
+
+    /// The user who has logged on at a port.
+    pub(in crate::fronts) fn user(&self) -> Option<&str> {
+        match &self.door {
+            Door::Port { user } => user.as_deref(),
+            Door::Session => None,
         }
     }
 
     /// True if the data may be a part of a logon, which waits for the file system.
-    pub(super) fn may_log_on(&self, bytes: &[u8]) -> bool {
+    pub(in crate::fronts) fn may_log_on(&self, bytes: &[u8]) -> bool {
         let is_complete = bytes.first_chunk().is_some_and(|start| {
             Header::decode(start).is_ok_and(|header| header.auth_length == 0 && header.len() == bytes.len())
         });
@@ -91,7 +115,12 @@ impl Secured {
     }
 
     /// Processes the data that a client has written to the pipe: any part of a PDU, or several.
-    pub(super) fn receive(&mut self, bytes: &[u8], server: &Server, caller: &Caller) -> Result<(), Broken> {
+    pub(in crate::fronts) fn receive(
+        &mut self,
+        bytes: &[u8],
+        server: &Server,
+        caller: &Caller,
+    ) -> Result<(), Broken> {
         self.inbound.extend_from_slice(bytes);
         let inbound = std::mem::take(&mut self.inbound);
         let mut rest = inbound.as_slice();
@@ -143,7 +172,7 @@ impl Secured {
                 // An auth3 has no answer.
                 let is_answered = header.packet_type == PacketType::ALTER_CONTEXT;
                 let step = if verifier.is_of(trailer) {
-                    step(acceptor, verifier.token, server, caller)
+                    step(acceptor, verifier.token, server, caller, &self.door)
                 } else {
                     return Err(Broken);
                 };
@@ -151,13 +180,17 @@ impl Secured {
                     Step::Continue(answer) if is_answered => *token = Some(answer),
                     Step::Done(logon) => {
                         let answer = logon.token.clone();
-                        let Some(keys) = Keys::of(*logon, caller) else {
+                        let user = logon.identity.user.clone();
+                        let Some(keys) = Keys::of(*logon, caller, &self.door) else {
                             if let Some(holder) = acceptor.ticket_holder() {
                                 let why = Why::from("the ticket is not one of the session's user");
                                 audit_ticket(server, caller, Some(holder), why);
                             }
                             return Err(Broken);
                         };
+                        if let Door::Port { user: known } = &mut self.door {
+                            *known = Some(user);
+                        }
                         let keys = Box::new(keys);
                         let token = is_answered.then_some(answer).filter(|it| !it.is_empty());
                         self.security = Security::Established { trailer: *trailer, keys, token };
@@ -175,7 +208,7 @@ impl Secured {
                 let mut plain = pdu.to_vec();
                 let signed = plain.get_mut(..pdu.len().saturating_sub(verifier.token.len())).ok_or(Broken)?;
                 let body = start..verifier.at;
-                let (signed, sealed) = if trailer.signs_headers {
+                let (signed, sealed) = if trailer.signs_headers || keys.sign_headers() {
                     (signed, body)
                 } else {
                     let body = signed.get_mut(body).ok_or(Broken)?;
@@ -199,16 +232,16 @@ impl Secured {
         }
     }
 
-    pub(super) fn next_call(&mut self) -> Result<Option<IncomingCall>, Broken> {
+    pub(in crate::fronts) fn next_call(&mut self) -> Result<Option<IncomingCall>, Broken> {
         self.association.next_call()
     }
 
-    pub(super) fn answer(&mut self, ticket: Ticket, result: Result<Vec<u8>, Fault>) {
+    pub(in crate::fronts) fn answer(&mut self, ticket: Ticket, result: Result<Vec<u8>, Fault>) {
         self.association.answer(ticket, result);
     }
 
     /// Reads at most `max` octets of the next message, or of the rest of the present one.
-    pub(super) fn read(&mut self, max: usize) -> ReadOutcome {
+    pub(in crate::fronts) fn read(&mut self, max: usize) -> ReadOutcome {
         if let Security::None = self.security
             && self.rest().is_empty()
         {
@@ -248,7 +281,7 @@ impl Secured {
                 let seals = trailer.level == PRIVACY;
                 let at = trailer.put(&mut pdu, CALL_HEADER_LEN, STUB_ALIGNMENT, keys.token_len(seals));
                 let body = CALL_HEADER_LEN..at;
-                let (signed, sealed) = if trailer.signs_headers {
+                let (signed, sealed) = if trailer.signs_headers || keys.sign_headers() {
                     (pdu.as_mut_slice(), body)
                 } else {
                     let body = pdu.get_mut(body).unwrap_or_default();
@@ -271,7 +304,7 @@ impl Secured {
     }
 
     /// The number of octets in memory.
-    pub(super) fn kept(&self) -> usize {
+    pub(in crate::fronts) fn kept(&self) -> usize {
         [self.inbound.len(), self.rest().len()]
             .into_iter()
             .fold(self.association.kept(), usize::saturating_add)
@@ -289,13 +322,21 @@ fn config(server: &Server, auth_type: u8) -> AcceptorConfig {
 
 /// Passes a token to the acceptor. A response with a password counts as an attempt at the caller's, which the session may
 /// be older than.
-fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller) -> Step {
+fn step(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller, door: &Door) -> Step {
     let (accounts, now) = (server.accounts(), server.file_time());
     let accounts = accounts.at(now, server.password_age_max());
     let Some(claim) = acceptor.claim(token) else {
         return acceptor.step(token, &accounts, now);
     };
     let wrong = || Step::Refused { reason: Refusal::WrongPassword, token: None };
+    let claimed;
+    let caller = match door {
+        Door::Session => caller,
+        Door::Port { .. } => {
+            claimed = Caller { user: claim.user.clone(), ..caller.clone() };
+            &claimed
+        }
+    };
     if caller.user.is_empty() || !wire::eq_ignore_case(&claim.user, &caller.user) {
         return wrong();
     }
@@ -328,22 +369,33 @@ fn audit_ticket(server: &Server, caller: &Caller, holder: Option<&Claim>, why: W
 }
 
 impl Keys {
-    /// The keys of a logon, if it is the caller's.
-    fn of(logon: Logon, caller: &Caller) -> Option<Self> {
+    /// The keys of a logon, if it is the caller's, or any user's at a port.
+    fn of(logon: Logon, caller: &Caller, door: &Door) -> Option<Self> {
         let identity = &logon.identity;
-        let is_callers = identity.kind == IdentityKind::User
-            && !caller.user.is_empty()
-            && wire::eq_ignore_case(&identity.user, &caller.user);
+        let is_callers = match door {
+            Door::Session => !caller.user.is_empty() && wire::eq_ignore_case(&identity.user, &caller.user),
+            Door::Port { .. } => !identity.user.is_empty(),
+        };
+        let is_callers = is_callers && identity.kind == IdentityKind::User;
         match logon.messages {
             _ if !is_callers => None,
-            MessageContext::Ntlm(flags) => {
-                let direction = |sender| NtlmSeal::new(flags, &logon.session_key.first_16(), sender);
+            MessageContext::Ntlm { flags, follows_list_mics } => {
+                let direction = |sender| {
+                    let seal = NtlmSeal::new(flags, &logon.session_key.first_16(), sender)?;
+                    Some(if follows_list_mics { seal.after_list_mic() } else { seal })
+                };
                 let (inward, outward) = (direction(Sender::Client)?, direction(Sender::Server)?);
                 Some(Self::Ntlm(Box::new(NtlmKeys { inward, outward })))
             }
             MessageContext::Kerberos(seal) => Some(Self::Kerberos(*seal)),
             MessageContext::None => None,
         }
+    }
+
+    /// True if the headers are signed without an agreement on that: NTLM signs whole messages, with Windows, Samba and
+    /// impacket. Clients of Kerberos sign the body alone unless both sides have PFC_SUPPORT_HEADER_SIGN.
+    fn sign_headers(&self) -> bool {
+        matches!(self, Self::Ntlm(_))
     }
 
     /// Bytes of the token of an outgoing message.

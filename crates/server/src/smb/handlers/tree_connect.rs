@@ -75,6 +75,15 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if server.cluster.is_serving(&share.settings.name) && negotiated.dialect >= Dialect::SMB311 {
         capabilities |= ShareCapabilities::REDIRECT_TO_OWNER;
     }
+    // 3.3.5.7: clients register with the witness service, which tells them when the owner of the share changes.
+    if server.cluster.has_witness() && server.cluster.is_serving(&share.settings.name) {
+        if negotiated.dialect >= Dialect::SMB300 {
+            capabilities |= ShareCapabilities::CLUSTER;
+        }
+        if negotiated.dialect >= Dialect::SMB302 {
+            capabilities |= ShareCapabilities::ASYMMETRIC;
+        }
+    }
     let base = answer.base();
     TreeConnectResponse {
         share_type,
