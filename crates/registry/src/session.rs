@@ -26,7 +26,7 @@ use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
 use crate::open::Owner;
-use crate::parts::Count;
+use crate::parts::{Count, Padded};
 use crate::statistics::count;
 use crate::strangers::AddressGroup;
 use crate::user_counts::UserKey;
@@ -59,9 +59,9 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) ending: Option<Ending>,
     pub(crate) last_tree: u32,
     /// The number of opens of all its tree connects: derived, for the limit and for administrators.
-    pub(crate) open_count: Count,
+    pub(crate) open_count: Box<Padded<Count>>,
     /// The number of opens of its user, also by other sessions.
-    pub(crate) opens_of_user: Arc<Count>,
+    pub(crate) opens_of_user: Arc<Padded<Count>>,
     pub(crate) shared: Arc<SessionShared>,
     pub(crate) attached: S::Session,
 }
@@ -291,7 +291,7 @@ impl<S: Shell> State<S> {
             ended_trees: BTreeSet::new(),
             ending: None,
             last_tree: 0,
-            open_count: Count::default(),
+            open_count: Box::default(),
             opens_of_user: Arc::default(),
             attached: attach(session_id, global_id, &shared),
             shared,

@@ -6,7 +6,7 @@ use wire::{SessionGlobalId, SessionId, ShareName, TreeGlobalId, TreeId};
 
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
-use crate::parts::Count;
+use crate::parts::{Count, Padded};
 use crate::share::{Origin, ShareKind};
 use crate::user_counts::UserKey;
 use crate::{CloseReason, FileKey, LimitReached, NotFound, Shell, Standing, State, Time};
@@ -19,7 +19,7 @@ pub(crate) struct Tree<S: Shell> {
     pub(crate) ending: Option<(CloseReason, bool)>,
     pub(crate) created: Time,
     /// `TreeConnect.OpenCount`: derived. The table of opens has the opens themselves.
-    pub(crate) open_count: Count,
+    pub(crate) open_count: Box<Padded<Count>>,
     /// True if requests and answers must be sealed.
     pub(crate) encrypted: bool,
     /// The user whose tree connects include this one, for the limit.
@@ -117,7 +117,7 @@ impl<S: Shell> State<S> {
             }),
             ending: None,
             created: now,
-            open_count: Count::default(),
+            open_count: Box::default(),
             encrypted,
             user: user.clone(),
             of_stranger,

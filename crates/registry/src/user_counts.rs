@@ -7,7 +7,7 @@ use wire::AccountName;
 use wire::security::Sid;
 
 use crate::limits::USER_PART;
-use crate::parts::Count;
+use crate::parts::{Count, Padded};
 use crate::{Identity, Standing, UserKind};
 
 /// A user in the form that is compared, with the rules of [`Identity::is_same_user`].
@@ -65,11 +65,11 @@ impl ByUser {
 
 /// The number of opens of each user. A session has the counter of its user, so that an open does not look it up.
 #[derive(Debug, Default)]
-pub(crate) struct OpensOfUsers(HashMap<UserKey, Arc<Count>>);
+pub(crate) struct OpensOfUsers(HashMap<UserKey, Arc<Padded<Count>>>);
 
 impl OpensOfUsers {
     /// The counter of a user.
-    pub(crate) fn of(&mut self, user: &UserKey) -> Arc<Count> {
+    pub(crate) fn of(&mut self, user: &UserKey) -> Arc<Padded<Count>> {
         Arc::clone(self.0.entry(user.clone()).or_default())
     }
 
@@ -105,7 +105,7 @@ impl OpensOfUsers {
 }
 
 /// True if nobody has the counter or is counted by it.
-fn is_unused(count: &Arc<Count>) -> bool {
+fn is_unused(count: &Arc<Padded<Count>>) -> bool {
     count.get() == 0 && Arc::strong_count(count) == 1
 }
 
