@@ -257,7 +257,7 @@ fn rate(outcomes: &[Outcome], name: &str, of: &dyn Fn(&Round) -> Option<Figure>)
     median(outcome.rounds.iter().filter_map(|round| Some(of(round)?.value())))
 }
 
-/// What persistent handles cost each server.
+/// The rates with persistent handles as parts of those without.
 fn persistent_handles(outcomes: &[Outcome], peer: &str) -> String {
     let part = |of: &dyn Fn(&Round) -> Option<Figure>| {
         let part = rate(outcomes, "durable-continuous", of)? / rate(outcomes, "durable", of)?;
