@@ -19,6 +19,7 @@ use seccompiler::{
     TargetArch,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::say;
 
@@ -31,7 +32,10 @@ const PR_GET_AUXV: u64 = 0x4155_5856;
 
 /// Between two requests to the server while callgrind is to do something: it looks for commands only while the server
 /// runs.
-const POKE_EVERY: Duration = Duration::from_millis(5);
+const POKE_EVERY: Duration = Duration::from_millis(25);
+
+/// The debugger's program sends its command within this time.
+const SEND_MAX: Duration = Duration::from_secs(2);
 
 /// Callgrind does a command after this time, or not at all.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
@@ -154,19 +158,31 @@ impl Callgrind {
         };
         // Without ptrace(2), which leaves the server stopped.
         command.arg("--max-invoke-ms=0").arg(format!("--pid={pid}")).arg(name);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(Error::Io)?;
-        let asked = Instant::now();
+        let (asked, refused) = (Instant::now(), Error::Unable("callgrind does not do what it is asked"));
+        // What the server does before it gets the command would count.
+        let mut messages = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
+        let is_sent = async {
+            while let Some(line) = messages.as_mut()?.next_line().await.ok()? {
+                if line.starts_with("sending command") {
+                    return Some(());
+                }
+            }
+            None
+        };
+        tokio::time::timeout(SEND_MAX, is_sent).await.ok();
         loop {
-            if let Some(status) = child.try_wait().map_err(Error::Io)? {
-                let refused = Error::Unable("callgrind does not do what it is asked");
-                return if status.success() { Ok(()) } else { Err(refused) };
-            }
-            if asked.elapsed() > COMMAND_MAX {
-                return Err(Error::Unable("callgrind does not answer"));
-            }
             connection.echo().await?;
-            tokio::time::sleep(POKE_EVERY).await;
+            match tokio::time::timeout(POKE_EVERY, child.wait()).await {
+                Ok(Ok(status)) if status.success() => return Ok(()),
+                Ok(Ok(_)) => return Err(refused),
+                Ok(Err(error)) => return Err(Error::Io(error)),
+                Err(_) if asked.elapsed() > COMMAND_MAX => {
+                    return Err(Error::Unable("callgrind does not answer"));
+                }
+                Err(_) => {}
+            }
         }
     }
 }

@@ -30,6 +30,11 @@ impl Case {
         matches!(self.load, Load::BigDirectory { entries: 1_000_000.., .. })
     }
 
+    /// True if files are made for it that take minutes on a busy disk.
+    pub(crate) const fn needs_many_files(&self) -> bool {
+        matches!(self.load, Load::BigDirectory { entries: 100_000.., .. })
+    }
+
     /// True if a warm-up has no effect, or would take the effect away.
     pub(crate) const fn is_measured_at_once(&self) -> bool {
         self.lists() || matches!(self.load, Load::BigDirectory { act: Act::Cold, .. } | Load::Quiet(_))

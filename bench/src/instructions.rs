@@ -74,7 +74,7 @@ const TURNS: usize = 5;
 /// The time in which the server does what it does later.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// The same with the history, which is written after a second.
+/// As [`SETTLE`] with the history, which is written after a second.
 const SETTLE_HISTORY: Duration = Duration::from_millis(1_500);
 
 /// Percent of a change that is marked.

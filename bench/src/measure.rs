@@ -179,7 +179,7 @@ async fn one(
     time: Duration,
     errors: &mut Vec<String>,
 ) -> Option<Figure> {
-    let is_long = case.lists() || case.needs_million() || case.needs_clients();
+    let is_long = case.lists() || case.needs_many_files() || case.needs_clients();
     let longest = time + if is_long { LISTING_MAX } else { SETUP_MAX };
     let measured = async {
         match case.load {
