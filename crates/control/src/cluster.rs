@@ -33,7 +33,7 @@ pub struct ClusterNode {
     pub draining: bool,
     /// The addresses for clients.
     pub addresses: Vec<String>,
-    /// Its part of the shares, in proportion to the weights of the others.
+    /// The node's part of the shares, in proportion to the weights of the others.
     pub weight: u32,
     /// The number of shares that it owns.
     pub shares: u32,

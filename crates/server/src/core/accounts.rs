@@ -21,7 +21,7 @@ use crate::core::server::Server;
 
 /// The accounts, and the version of the file that they were read from.
 pub(crate) struct Accounts {
-    /// Those of the file, then those of the cluster.
+    /// The accounts of the file, then those of the cluster.
     current: RwLock<Arc<UserDb>>,
     parts: Mutex<Parts>,
     seen: Mutex<Seen>,

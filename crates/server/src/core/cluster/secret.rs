@@ -1,5 +1,5 @@
-//! The secret of the cluster, which its nodes have and etcd does not: it seals what whoever reads etcd, or a backup of it,
-//! must not know.
+//! The secret of the cluster, which its nodes have and etcd does not. It seals values that readers of etcd, and of its
+//! backups, must not know.
 
 use std::fmt;
 use std::os::unix::fs::{MetadataExt as _, chown};
