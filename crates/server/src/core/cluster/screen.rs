@@ -75,6 +75,7 @@ impl Screen {
                     let kept = ShareRecord {
                         weight: known.weight,
                         nodes: known.nodes.clone(),
+                        addresses: known.addresses.clone(),
                         definition: known.settings.as_ref().clone(),
                     };
                     Entry { value: records::write(&kept), modified: known.modified, ..entry }
