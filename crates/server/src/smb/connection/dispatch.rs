@@ -121,8 +121,8 @@ pub(crate) async fn process(connection: &SmbConnection, frame: Frame) -> Result<
 /// whether it does is not yet known.
 fn kind(request: &Request<'_>) -> Kind {
     let changes = match request.header.command {
-        Command::CREATE => CreateRequest::decode(request.message)
-            .is_ok_and(|create| create.create_disposition != CreateDisposition::OPEN),
+        Command::CREATE => CreateRequest::disposition_of(request.message)
+            .is_ok_and(|disposition| disposition != CreateDisposition::OPEN),
         Command::SET_INFO => true,
         _ => false,
     };
