@@ -23,6 +23,21 @@ pub(crate) const MAX_FRAME: usize = MAX_IO_SIZE as usize + 256 * 1024;
 /// and strangers get no more memory. A larger one ends the connection.
 pub(crate) const MAX_FRAME_UNAUTHENTICATED: usize = 128 * 1024;
 
+/// The size from which a frame of a user is large, in bytes: the kernel reports it when all of it is there, and it is read
+/// into memory of a pool.
+pub(crate) const LARGE_FRAME: usize = 256 * 1024;
+
+/// The bytes of a large frame that the kernel collects before it reports them. A longer frame is read in parts of this
+/// size.
+pub(crate) const LOW_WATER_MAX: usize = 1024 * 1024 + 64 * 1024;
+
+/// The time for which the rest of a large frame is waited for as a whole: at 100 Mbit/s, 2.5 MB arrive meanwhile. After it,
+/// the frame is read as it arrives.
+pub(crate) const LARGE_FRAME_PATIENCE: Duration = Duration::from_millis(200);
+
+/// The memory for large frames that is kept when no frame uses it, in bytes: a few frames of a MiB, or two of the largest.
+pub(crate) const POOLED_INPUT: usize = 2 * (MAX_FRAME + 64 * 1024);
+
 /// The number of credits of a connection (MS-SMB2 3.3.1.2). Requests beyond get no more credits.
 pub(crate) const MAX_CREDITS: u16 = 8192;
 

@@ -47,7 +47,7 @@ pub(super) fn create_file(
     };
     let mode = new_mode(root, &change, new, Kind::File);
     let bits = Mode::from_raw_mode(mode.bits & 0o777);
-    let mut making = Making::begin(parent.inode());
+    let mut making = Making::begin(parent.inode(), parent.fd());
     // RDONLY opens for read access even if only metadata is wanted; the handle's own check still refuses
     // reads. If the name is not found, the missing item is the directory.
     let fd =
@@ -105,7 +105,7 @@ pub(super) fn create_directory(
     let guard = root.credentials.assume(actor)?;
     let leaf = free_name(root, &change, &parent.path)?;
     let mode = new_mode(root, &change, new, Kind::Directory);
-    let mut making = Making::begin(directory.inode());
+    let mut making = Making::begin(directory.inode(), directory.fd());
     let made = make_directory(root, actor, &change, &leaf, Mode::from_raw_mode(mode.bits & 0o1777));
     drop(guard);
     change.done(None, Some(&leaf));

@@ -243,10 +243,7 @@ impl LocalHandle {
 
 impl Handle for LocalHandle {
     fn birth(&self) -> Result<Option<(i64, u32)>> {
-        let of = statx_fd(self.fd())?;
-        let is_told =
-            rustix::fs::StatxFlags::from_bits_retain(of.stx_mask).contains(rustix::fs::StatxFlags::BTIME);
-        Ok(is_told.then_some((of.stx_btime.tv_sec, of.stx_btime.tv_nsec)))
+        Ok(metadata::birth(&statx_fd(self.fd())?))
     }
 
     fn moved(&self, path: &RelativePath) {

@@ -114,6 +114,12 @@ pub(super) fn kind(raw: &Statx) -> Kind {
     }
 }
 
+/// The time of birth in seconds since 1970 and nanoseconds; `None` if the file system has none.
+pub(super) fn birth(raw: &Statx) -> Option<(i64, u32)> {
+    let is_told = StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::BTIME);
+    is_told.then_some((raw.stx_btime.tv_sec, raw.stx_btime.tv_nsec))
+}
+
 /// Combines the kernel's metadata with the stored record.
 pub(super) fn to_stat(raw: &Statx, stored: DosAttrib) -> Stat {
     let kind = kind(raw);
@@ -121,8 +127,7 @@ pub(super) fn to_stat(raw: &Statx, stored: DosAttrib) -> Stat {
     let mode = u32::from(raw.stx_mode) & 0o7777;
     let modified = time(&raw.stx_mtime);
     let changed = time(&raw.stx_ctime);
-    let born = StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::BTIME);
-    let born = if born { time(&raw.stx_btime) } else { modified.min(changed) };
+    let born = birth(raw).map_or_else(|| modified.min(changed), |_| time(&raw.stx_btime));
     Stat {
         device: device(raw),
         inode: raw.stx_ino,

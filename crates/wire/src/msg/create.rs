@@ -166,6 +166,14 @@ impl<'a> CreateRequest<'a> {
         })
     }
 
+    /// `CreateDisposition` of a message, without a look at the rest.
+    #[inline]
+    pub fn disposition_of(message: &[u8]) -> Result<CreateDisposition, DecodeError> {
+        let mut cursor = fixed::<REQUEST_FIXED>(message, REQUEST_SIZE)?;
+        cursor.skip(34)?;
+        Ok(CreateDisposition(cursor.u32()?))
+    }
+
     /// Appends the body.
     pub fn encode(&self, out: &mut Vec<u8>, base: usize) {
         out.put_u16(REQUEST_SIZE);

@@ -661,3 +661,17 @@ proptest! {
         let _ = CreateContexts(&body).iter().count();
     }
 }
+
+#[test]
+fn the_disposition_of_a_create_is_read_alone() {
+    let request = CreateRequest {
+        create_disposition: CreateDisposition::OVERWRITE_IF,
+        desired_access: AccessMask(u32::MAX),
+        create_options: CreateOptions(u32::MAX),
+        ..CreateRequest::default()
+    };
+    let mut message = vec![0; Header::SIZE];
+    request.encode(&mut message, 0);
+    assert_eq!(CreateRequest::disposition_of(&message), Ok(CreateDisposition::OVERWRITE_IF));
+    assert!(CreateRequest::disposition_of(message.get(..Header::SIZE + 40).unwrap()).is_err());
+}

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auth::IdentityKind;
-use bytes::{Bytes, BytesMut};
 use wire::header::{Command, Compound, Header, HeaderFlags, PacketKind, TreeOrAsync};
 use wire::msg::error::ErrorResponse;
 use wire::msg::{CreateDisposition, CreateRequest};
 use wire::{DecodeError, Dialect, MessageId, NtStatus, SessionId};
 
+use super::frame::Frame;
 use super::pending::Protected;
 use super::request::Outcome;
 use super::unseal;
@@ -47,12 +47,9 @@ pub(crate) enum Violation {
 }
 
 /// Handles the requests of one frame; `None` if there is no answer (CANCEL).
-pub(crate) async fn process(
-    connection: &SmbConnection,
-    frame: BytesMut,
-) -> Result<Option<Answer>, Violation> {
+pub(crate) async fn process(connection: &SmbConnection, frame: Frame) -> Result<Option<Answer>, Violation> {
     let (frame, seal) = match PacketKind::of(&frame).map_err(Violation::Malformed)? {
-        PacketKind::Smb2 => (frame.freeze(), None),
+        PacketKind::Smb2 => (frame, None),
         PacketKind::Encrypted => {
             let (frame, session) = unseal::unseal(connection, frame)?;
             (frame, Some(session))
@@ -124,8 +121,8 @@ pub(crate) async fn process(
 /// whether it does is not yet known.
 fn kind(request: &Request<'_>) -> Kind {
     let changes = match request.header.command {
-        Command::CREATE => CreateRequest::decode(request.message)
-            .is_ok_and(|create| create.create_disposition != CreateDisposition::OPEN),
+        Command::CREATE => CreateRequest::disposition_of(request.message)
+            .is_ok_and(|disposition| disposition != CreateDisposition::OPEN),
         Command::SET_INFO => true,
         _ => false,
     };
@@ -379,4 +376,4 @@ pub(crate) fn break_notification(connection: &SmbConnection, notice: &BreakNotif
 }
 
 /// A decrypted frame and the session whose key was used.
-pub(crate) type ClearFrame = (Bytes, Arc<Session>);
+pub(crate) type ClearFrame = (Frame, Arc<Session>);

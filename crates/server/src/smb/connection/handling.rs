@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use tokio::task::JoinHandle;
 
 use super::dispatch::{self, Violation};
+use super::frame::Frame;
 use super::{Answer, SmbConnection};
 use crate::core::bulkhead;
 
@@ -35,7 +35,7 @@ enum At {
 
 impl Handling {
     /// Starts handling a frame.
-    pub(super) fn new(connection: &Arc<SmbConnection>, frame: BytesMut) -> Self {
+    pub(super) fn new(connection: &Arc<SmbConnection>, frame: Frame) -> Self {
         let bytes = frame.len();
         let of = Arc::clone(connection);
         let work = Box::pin(async move { dispatch::process(&of, frame).await });

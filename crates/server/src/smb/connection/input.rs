@@ -4,11 +4,15 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut as _, BytesMut};
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
 use wire::frame;
+use wire::header::Header;
 
+use super::frame::Frame;
+use super::large_frame::{Arrival, LargeFrame, LowWater};
 use super::poll_once;
 use crate::core::limits;
 
@@ -20,6 +24,12 @@ pub(crate) struct FrameReader {
     shared: bool,
     /// True if the buffer's memory is counted in a budget.
     pub(crate) budgeted: bool,
+    /// The large frame that arrives. Its bytes are not in the buffer.
+    large: Option<LargeFrame>,
+    /// True if the last frame was large. Probably the next one is large, too, so no more than its head is read into the
+    /// buffer.
+    expects_large: bool,
+    low_water: LowWater,
 }
 
 /// The amount of space that is reserved for expected data.
@@ -45,14 +55,20 @@ pub(crate) enum InputEnd {
 
 impl FrameReader {
     /// The next complete frame without its four bytes of length, if it has arrived.
-    pub(crate) fn next_frame(&mut self, limit: usize) -> Result<Option<BytesMut>, InputEnd> {
+    pub(crate) fn next_frame(&mut self, limit: usize) -> Result<Option<Frame>, InputEnd> {
+        if self.large.is_some() {
+            let whole = self.large.take_if(|large| large.is_whole());
+            self.expects_large = whole.is_some();
+            return Ok(whole.map(|large| large.into_frame()));
+        }
         let Some(length) = self.announced(limit)? else { return Ok(None) };
         if self.buffer.len() < length + frame::PREFIX_SIZE {
             return Ok(None);
         }
         self.buffer.advance(frame::PREFIX_SIZE);
         self.shared = true;
-        Ok(Some(self.buffer.split_to(length)))
+        self.expects_large = false;
+        Ok(Some(self.buffer.split_to(length).into()))
     }
 
     /// Reads from the socket without waiting; returns the number of bytes. Must be called when the socket is readable
@@ -63,26 +79,64 @@ impl FrameReader {
         limit: usize,
         room: Room,
     ) -> Result<usize, InputEnd> {
-        let missing = match self.announced(limit)? {
+        if let Some(large) = &mut self.large {
+            return large.fill(socket, &mut self.low_water).await;
+        }
+        let announced = self.announced(limit)?;
+        let missing = match announced {
+            Some(length) if room == Room::Whole && length >= limits::LARGE_FRAME => {
+                self.buffer.advance(frame::PREFIX_SIZE);
+                let large = self.large.insert(LargeFrame::new(length, &self.buffer));
+                self.buffer.clear();
+                return large.fill(socket, &mut self.low_water).await;
+            }
             Some(length) => (length + frame::PREFIX_SIZE).saturating_sub(self.buffer.len()),
             None => 0,
         };
-        match room {
-            Room::Whole => self.buffer.reserve(missing.max(READ_SIZE)),
+        let most = match room {
+            Room::Whole if self.expects_large && announced.is_none() => {
+                self.buffer.reserve(HEAD_SIZE);
+                HEAD_SIZE.saturating_sub(self.buffer.len())
+            }
+            Room::Whole => {
+                self.buffer.reserve(missing.max(READ_SIZE));
+                usize::MAX
+            }
             Room::AsItArrives => {
                 let least = limits::STRANGER_READ.max(self.buffer.len());
                 self.own();
                 self.buffer.reserve(missing.max(limits::STRANGER_READ).min(least));
+                usize::MAX
             }
-        }
+        };
         // This way of reading takes a read that does not fill the buffer as the end of what has arrived, and waits for
         // the kernel's next report; `try_read_buf` would need one more call to find that nothing is left.
-        match poll_once(pin!(socket.read_buf(&mut self.buffer))).await {
-            Poll::Ready(Ok(0)) => Err(InputEnd::Closed),
-            Poll::Ready(Ok(bytes)) => Ok(bytes),
-            Poll::Ready(Err(error)) => Err(InputEnd::Io(error)),
-            Poll::Pending => Ok(0),
+        let bytes = match poll_once(pin!(socket.read_buf(&mut (&mut self.buffer).limit(most)))).await {
+            Poll::Ready(Ok(0)) => return Err(InputEnd::Closed),
+            Poll::Ready(Ok(bytes)) => bytes,
+            Poll::Ready(Err(error)) => return Err(InputEnd::Io(error)),
+            Poll::Pending => 0,
+        };
+        if bytes < most {
+            self.low_water.reset(socket.as_ref());
         }
+        Ok(bytes)
+    }
+
+    /// Completes when the rest of a large frame has taken too long to wait for all of it.
+    pub(crate) async fn overdue(&self) {
+        match &self.large {
+            Some(large) => large.overdue().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads the present large frame as it arrives from now on.
+    pub(crate) fn read_as_it_arrives(&mut self, socket: &TcpStream) {
+        if let Some(large) = &mut self.large {
+            large.arrival = Arrival::InParts;
+        }
+        self.low_water.reset(socket);
     }
 
     /// Frees the memory if it contains no unread data.
@@ -111,6 +165,9 @@ impl FrameReader {
         frame::decode_prefix(*prefix, limit).map(Some).map_err(|_| InputEnd::BadFrame)
     }
 }
+
+/// Bytes of a frame's length and of the header and the fixed part of a WRITE, behind which its data usually begin.
+const HEAD_SIZE: usize = frame::PREFIX_SIZE + Header::SIZE + 48;
 
 /// Bytes reserved for each read: several small requests arrive in one system call.
 const READ_SIZE: usize = 64 * 1024;
@@ -158,5 +215,88 @@ mod tests {
         assert_eq!(frame.len(), LIMIT);
         reader.shrink();
         assert_eq!(reader.held(), 0);
+    }
+
+    /// Reads until a frame is complete.
+    async fn next(reader: &mut FrameReader, socket: &mut ReadHalf<'_>) -> Frame {
+        loop {
+            if let Some(frame) = reader.next_frame(limits::MAX_FRAME).unwrap() {
+                return frame;
+            }
+            socket.readable().await.unwrap();
+            reader.fill(socket, limits::MAX_FRAME, Room::Whole).await.unwrap();
+        }
+    }
+
+    fn framed(content: &[u8]) -> Vec<u8> {
+        [&frame::encode_prefix(content.len()).unwrap(), content].concat()
+    }
+
+    #[tokio::test]
+    async fn large_and_small_frames_arrive_in_order_and_whole() {
+        let (mut client, mut server) = pair().await;
+        let (mut server, _) = server.split();
+        let sizes =
+            [10, limits::LARGE_FRAME, limits::MAX_FRAME, 0, 40, limits::LARGE_FRAME - 1, HEAD_SIZE, 1 << 20];
+        let sizes = [sizes, sizes].concat();
+        let content =
+            |number: usize, size: usize| (0..size).map(|at| (at / 7 + number) as u8).collect::<Vec<_>>();
+        let sending = async {
+            for (number, size) in sizes.iter().enumerate() {
+                client.write_all(&framed(&content(number, *size))).await.unwrap();
+            }
+            client
+        };
+        let reading = async {
+            let mut reader = FrameReader::default();
+            for (number, size) in sizes.iter().enumerate() {
+                let frame = next(&mut reader, &mut server).await;
+                assert!(*frame == *content(number, *size), "frame {number} of {size} bytes");
+            }
+        };
+        let ((), _client) = tokio::join!(reading, sending);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_large_frame_is_read_as_it_arrives() {
+        let (mut client, mut server) = pair().await;
+        let (mut server, _) = server.split();
+        let whole = framed(&vec![7; limits::LARGE_FRAME]);
+        let (half, rest) = whole.split_at(whole.len() / 2);
+        client.write_all(half).await.unwrap();
+        let mut reader = FrameReader::default();
+        let mut arrived = 0;
+        while arrived < half.len() {
+            tokio::select! {
+                ready = server.readable() => {
+                    ready.unwrap();
+                    arrived += reader.fill(&mut server, limits::MAX_FRAME, Room::Whole).await.unwrap();
+                }
+                () = reader.overdue() => reader.read_as_it_arrives(server.as_ref()),
+            }
+            assert!(reader.next_frame(limits::MAX_FRAME).unwrap().is_none());
+        }
+        client.write_all(rest).await.unwrap();
+        assert_eq!(next(&mut reader, &mut server).await.len(), limits::LARGE_FRAME);
+        client.write_all(&framed(b"small")).await.unwrap();
+        assert_eq!(*next(&mut reader, &mut server).await, *b"small");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_within_a_large_frame_is_closed() {
+        let (mut client, mut server) = pair().await;
+        let (mut server, _) = server.split();
+        let whole = framed(&vec![7; limits::LARGE_FRAME]);
+        client.write_all(whole.get(..whole.len() - 1).unwrap()).await.unwrap();
+        drop(client);
+        let mut reader = FrameReader::default();
+        let end = loop {
+            server.readable().await.unwrap();
+            if let Err(end) = reader.fill(&mut server, limits::MAX_FRAME, Room::Whole).await {
+                break end;
+            }
+            assert!(reader.next_frame(limits::MAX_FRAME).unwrap().is_none());
+        };
+        assert!(matches!(end, InputEnd::Closed), "{end:?}");
     }
 }

@@ -8,8 +8,10 @@ mod answer;
 mod break_delivery;
 mod delayed_logons;
 mod dispatch;
+mod frame;
 mod handling;
 mod input;
+mod large_frame;
 mod negotiated;
 mod output;
 #[cfg(any(test, feature = "testing"))]
@@ -231,6 +233,7 @@ async fn run(
                 }
             }
             () = connection.output_ready.notified() => {}
+            () = reader.overdue() => reader.read_as_it_arrives(socket),
             () = unconfirmed.due() => {
                 if unconfirmed.review(&connection.server, connection.id, socket) == Review::GiveUp {
                     // Resets the connection, because the peer may receive data that it cannot acknowledge.

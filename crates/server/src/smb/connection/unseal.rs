@@ -1,15 +1,15 @@
 //! Decryption of frames (MS-SMB2 3.3.5.2.1.1).
 
 use auth::IdentityKind;
-use bytes::{Buf, BytesMut};
 use registry::Standing;
 use wire::header::TransformHeader;
 
 use super::SmbConnection;
 use super::dispatch::{ClearFrame, Violation};
+use super::frame::Frame;
 
 /// Decrypts a frame in place.
-pub(crate) fn unseal(connection: &SmbConnection, mut frame: BytesMut) -> Result<ClearFrame, Violation> {
+pub(crate) fn unseal(connection: &SmbConnection, mut frame: Frame) -> Result<ClearFrame, Violation> {
     let (transform, payload) =
         frame.split_first_chunk_mut::<{ TransformHeader::SIZE }>().ok_or(Violation::BadSeal)?;
     let header = TransformHeader::decode(transform).map_err(Violation::Malformed)?;
@@ -28,5 +28,5 @@ pub(crate) fn unseal(connection: &SmbConnection, mut frame: BytesMut) -> Result<
     }
     session.unseal(transform, payload).map_err(|_| Violation::BadSeal)?;
     frame.advance(TransformHeader::SIZE);
-    Ok((frame.freeze(), session))
+    Ok((frame, session))
 }
