@@ -44,13 +44,13 @@ const KIB_64: u32 = 64 << 10;
 /// A row of the table: its name, the request, its protection, and how often it is made.
 type Row = (&'static str, Request, Protection, usize);
 
-/// The rows without the history. A CLOSE closes what the row before has opened.
+/// The rows without the history. There is no longer READ, because its count depends on how fast the client takes the
+/// answer: the socket is full after a part of it. A CLOSE closes what the row before has opened.
 const ROWS: &[Row] = &[
     ("ECHO", Request::Echo, Protection::Plain, 5_000),
     ("READ of 4 KiB", Request::Read { size: KIB_4 }, Protection::Plain, 3_000),
     ("READ of 4 KiB, signed", Request::Read { size: KIB_4 }, Protection::Signed, 2_000),
     ("READ of 4 KiB, sealed", Request::Read { size: KIB_4 }, Protection::Sealed, 2_000),
-    ("READ of 64 KiB", Request::Read { size: KIB_64 }, Protection::Plain, 2_000),
     ("WRITE of 4 KiB", Request::Write { size: KIB_4 }, Protection::Plain, 3_000),
     ("WRITE of 64 KiB", Request::Write { size: KIB_64 }, Protection::Plain, 2_000),
     ("CREATE of an existing file", Request::Create, Protection::Plain, 1_000),
