@@ -1,4 +1,4 @@
-//! The costs of operations under the one lock, depending on numbers that clients control.
+//! The costs of operations under the registry's lock, depending on numbers that clients control.
 //!
 //! The rule: a client cannot make one hold of the lock longer by having, or requesting, much. An operation that has to
 //! change many objects changes [`WORK_PER_HOLD`](crate::limits::WORK_PER_HOLD) of them and leaves a
@@ -8,6 +8,9 @@
 //!
 //! | Operation | Steps |
 //! |---|---|
+//! | `Registry::admit`, `Registry::close_open`: plain opens, beside others | log; 16 caches of the file |
+//! | the whole lock itself | the lanes of the gate (8), and a plain open or close on each that is under way |
+//! | lists and searches in order (`file_snapshots`, `files_below`, `rename_below`, `events_after`) | in addition, a lookup in each part of the table (16; 8 lanes of events), and the logarithm of that for each entry |
 //! | `add_connection`, `connection_negotiated`, `connection_link`, `create_session`, `session_valid`, `expire_session`, `set_expiration`, `bind_session` | log |
 //! | `tree_connect`, `tree`, `session`, `open`, `open_of` | log; a session's channels (32) where they are listed |
 //! | `admit`: share modes | log; the kinds of sharing there are (64) to name the conflicting open |

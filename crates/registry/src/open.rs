@@ -26,8 +26,9 @@
 //! Closed opens are not kept: the open leaves the tables, and [`OpenShared::closed`] has the reason for holders
 //! of the `Arc`.
 //!
-//! Lock order: there is one lock (lock.rs), and it is a leaf. [`OpenShared`], [`SessionShared`] and
-//! [`FileShared`] are atomics: they are written under the lock or by their owner, and read without it.
+//! Locks: see lock.rs, and order.rs for those of the tables' parts. [`OpenShared`], [`SessionShared`] and
+//! [`FileShared`] are atomics: they are written under a lock or by their owner, and read without it. Arrow 1 and the
+//! first of 4 are also taken by several threads at a time (`concurrent`), for plain opens.
 //!
 //! [`SessionShared`]: crate::SessionShared
 

@@ -102,7 +102,11 @@ impl<'a, S: Shell> Plain<'a, S> {
         let tree = common.trees.get(&tree_id)?;
         let client_guid = common.connections.get(&request.connection)?.client_guid;
         let home = Home { session: session_id, tree: tree_id, connection: request.connection };
-        let lease = request.lease.filter(|_| may_have_lease(request));
+        // The key of a lease that is ignored may be another file's all the same, which is refused.
+        let lease = request.lease;
+        if lease.is_some() && !may_have_lease(request) {
+            return None;
+        }
         let lease = lease.map(|lease| (LeaseId { client: client_guid, key: lease.key }, lease));
         Some(Self { shared, common, request, key, home, session, user, tree, client_guid, lease })
     }

@@ -115,6 +115,11 @@ impl Server {
         Arc::clone(&self.configuration.settings.read())
     }
 
+    /// Looks at the settings in force, for every open: all cores would count references to them.
+    pub(crate) fn look_at_settings<T>(&self, look: impl FnOnce(&Settings) -> T) -> T {
+        look(&self.configuration.settings.read())
+    }
+
     /// The share with this name, in any case.
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Share>> {
         let shares = self.configuration.shares.read();

@@ -188,6 +188,10 @@ impl Server {
     /// Does the work at the end of a file's open. This may hang: outside of a request for the same share it becomes a
     /// job, and if the file is to be removed, later requests wait for that.
     pub(crate) fn end_file(&self, dropped: Dropped<SmbShell>, flushes: bool) {
+        // A CLOSE ends its file here: no reference is counted that all cores share.
+        if dropped.attached.tree().share.bulkhead.is_current() {
+            return self.finish_open(&dropped, flushes);
+        }
         let Some(server) = self.this() else { return };
         let bulkhead = Arc::clone(&dropped.attached.tree().share.bulkhead);
         bulkhead.submit(dropped.delete_on_close_now, move || server.finish_open(&dropped, flushes));

@@ -40,6 +40,7 @@ pub(crate) mod logon_user;
 pub mod logons;
 pub(crate) mod notices;
 pub(crate) mod open;
+pub(crate) mod parted;
 pub(crate) mod pass_through;
 pub(crate) mod password_logon;
 pub(crate) mod path_variables;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use registry::{ConnectionId, Outcome, RequestKey};
 use tokio::sync::oneshot;
 
+use crate::core::parted::Parted;
 use crate::core::server::Server;
 
 /// The end of a request's wait.
@@ -24,7 +24,7 @@ pub(crate) enum Wake {
 #[derive(Default)]
 pub(crate) struct Waiters {
     last_key: AtomicU64,
-    table: Mutex<HashMap<RequestKey, oneshot::Sender<Wake>>>,
+    table: Parted<HashMap<RequestKey, oneshot::Sender<Wake>>>,
 }
 
 impl Waiters {
@@ -35,23 +35,23 @@ impl Waiters {
 
     fn enter(&self, key: RequestKey) -> oneshot::Receiver<Wake> {
         let (sender, receiver) = oneshot::channel();
-        self.table.lock().insert(key, sender);
+        self.table.part(key.id).insert(key, sender);
         receiver
     }
 
     /// Removes a request that will not be woken. Returns false if it has been woken or was removed before.
     pub(crate) fn leave(&self, key: RequestKey) -> bool {
-        self.table.lock().remove(&key).is_some()
+        self.table.part(key.id).remove(&key).is_some()
     }
 
     /// The number of requests that wait.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn count(&self) -> usize {
-        self.table.lock().len()
+        self.table.each().map(|part| part.len()).sum()
     }
 
     pub(crate) fn wake(&self, key: RequestKey, wake: Wake) {
-        let waiter = self.table.lock().remove(&key);
+        let waiter = self.table.part(key.id).remove(&key);
         if let Some(waiter) = waiter
             && waiter.send(wake).is_err()
         {

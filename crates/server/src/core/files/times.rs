@@ -14,10 +14,11 @@ use vfs::{Handle, SetTimes, Stat};
 use wire::FileTime;
 
 use crate::core::open::OpenFile;
+use crate::core::parted::Parted;
 
 /// The changes of each open file, shared by its opens.
 #[derive(Default)]
-pub(crate) struct WriteTimes(Mutex<Table>);
+pub(crate) struct WriteTimes(Parted<Table>);
 
 #[derive(Default)]
 struct Table {
@@ -31,7 +32,7 @@ impl WriteTimes {
     pub(crate) fn of(&self, file: FileKey) -> Arc<Writes> {
         // A stream has the LastWriteTime of its file.
         let file = FileKey { stream: 0, ..file };
-        let mut table = self.0.lock();
+        let mut table = self.0.part(file.inode ^ file.device);
         if let Some(writes) = table.files.get(&file).and_then(Weak::upgrade) {
             return writes;
         }
@@ -45,7 +46,7 @@ impl WriteTimes {
     }
 }
 
-/// The number of entries below which those of closed files are not searched for.
+/// The number of entries of a part below which those of closed files are not searched for.
 const SWEEP_MIN: usize = 64;
 
 /// The changes of a file by clients, shared by all opens of the file: those that move LastWriteTime, and those that
@@ -398,7 +399,7 @@ mod tests {
         for inode in 0..1000 {
             let _ = table.of(key(inode, 0));
         }
-        assert!(table.0.lock().files.len() <= SWEEP_MIN);
+        assert!(table.0.each().all(|part| part.files.len() <= SWEEP_MIN));
     }
 
     #[test]

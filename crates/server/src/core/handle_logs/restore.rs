@@ -304,7 +304,7 @@ fn open_file(
     file.posix = record.flags.contains(OpenFlags::POSIX);
     file.append_only = record.flags.contains(OpenFlags::APPEND_ONLY);
     if !file.is_stream {
-        file.locking = HostLocking::new(key, &server.settings(), &share.settings);
+        file.locking = HostLocking::new(key, server, &share.settings);
     }
     {
         let mut state = file.state();

@@ -28,8 +28,9 @@ use registry::{FileKey, LockElement, OpenShared};
 use vfs::RangeLock;
 use wire::{FileGlobalId, NtStatus};
 
-use crate::core::config::{Settings, ShareSettings};
+use crate::core::config::ShareSettings;
 use crate::core::open::{Open, OpenFile};
+use crate::core::server::Server;
 use crate::core::status::{OrStatus, of_vfs};
 use cover::{Cover, Piece};
 
@@ -79,9 +80,11 @@ const ALL: Range<u64> = 0..vfs::handle::LOCKABLE_END;
 
 impl HostLocking {
     /// The use of locks by an open of a file's data in a share.
-    pub(crate) fn new(file: FileKey, settings: &Settings, share: &ShareSettings) -> Self {
-        let locks = share.posix_locking.unwrap_or(settings.posix_locking);
-        let strict = share.strict_locking.unwrap_or(settings.strict_locking);
+    pub(crate) fn new(file: FileKey, server: &Server, share: &ShareSettings) -> Self {
+        let (locks, strict) = server.look_at_settings(|settings| {
+            let locks = share.posix_locking.unwrap_or(settings.posix_locking);
+            (locks, share.strict_locking.unwrap_or(settings.strict_locking))
+        });
         Self { file: locks.then_some(file), strict: locks && strict, used: AtomicBool::new(false) }
     }
 

@@ -160,7 +160,7 @@ fn open_file(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> Result<
     file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
     if !is_directory && !file.is_stream {
         let share = &request.tree()?.share.settings;
-        file.locking = HostLocking::new(resolved.key(), &server.settings(), share);
+        file.locking = HostLocking::new(resolved.key(), server, share);
     }
     Ok(file)
 }
