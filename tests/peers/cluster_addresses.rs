@@ -109,7 +109,7 @@ impl World {
         self.network.on(CLIENT, || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let user = self.nodes[0].setup().user("alice").clone();
-            let id = runtime.block_on(async {
+            runtime.block_on(async {
                 let started = Instant::now();
                 loop {
                     let attempt = connect(&user.name, &user.password);
@@ -127,8 +127,7 @@ impl World {
                     // The end of the runtime cuts the connection; the open waits for its client.
                     return file.id();
                 }
-            });
-            id
+            })
         })
     }
 
