@@ -1,4 +1,4 @@
-//! The witness service (MS-SWN): a client that has registered with another node hears of the death of the owner, and of a move.
+//! The witness service (MS-SWN): a client that has registered with another node is told of the death of the owner, and of a move.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};

@@ -58,6 +58,9 @@ const BLOCKING: &[&str] = &[
     "smb2.replay.dhv2-pending3*",
 ];
 
+/// Tests of persistent handles: their share keeps its opens.
+const CONTINUOUS: &[&str] = &["smb2.persistent-open.*", "smb2.*persistent*"];
+
 /// The variable that is set in the process with a separate network.
 const ALONE: &str = "SHAREWARD_TORTURE_ALONE";
 
@@ -231,9 +234,13 @@ fn run(plan: &Plan, smbtorture: &Smbtorture) -> Counts {
     counts
 }
 
-/// The usual shares, and the one by whose name smbtorture knows access-based enumeration.
-fn setup() -> Setup {
+/// The usual shares, which keep their opens if `continuous`, and the one by whose name smbtorture knows access-based
+/// enumeration.
+fn setup(continuous: bool) -> Setup {
     let mut setup = Setup::default();
+    if continuous {
+        setup.extra_share = String::from("continuous = true");
+    }
     if let Some(first) = setup.shares.first().cloned() {
         setup.shares.push(Share { name: "hideunread".into(), hides_unreadable: true, ..first });
     }
@@ -250,9 +257,11 @@ fn side_by_side(plan: &Plan, smbtorture: &Smbtorture, tests: &[String]) -> BTree
         for _ in 0..jobs {
             let results = results.clone();
             scope.spawn(move || {
-                let mut server: Option<Subject> = None;
+                let (mut usual, mut continuous) = (None, None);
                 while let Some(id) = next() {
-                    let subject = server.get_or_insert_with(|| Subject::start(&setup()));
+                    let keeps = CONTINUOUS.iter().any(|glob| selects(glob, &id));
+                    let server: &mut Option<Subject> = if keeps { &mut continuous } else { &mut usual };
+                    let subject = server.get_or_insert_with(|| Subject::start(&setup(keeps)));
                     let (share, scratch) = (subject.share_dir("data"), subject.scratch());
                     empty(&share);
                     // Only administrators may query the pipes.
@@ -269,7 +278,7 @@ fn side_by_side(plan: &Plan, smbtorture: &Smbtorture, tests: &[String]) -> BTree
                     if !verdict.outcome.is_fine() && !subject.answers() {
                         verdict.detail = format!("[the server no longer answers] {}", verdict.detail);
                         verdict.outcome = Outcome::Crash;
-                        server = None;
+                        *server = None;
                     }
                     if results.send((id, verdict)).is_err() {
                         break;

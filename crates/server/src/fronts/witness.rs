@@ -227,7 +227,7 @@ impl Connection {
                 IpAddr::V6(address) => ([0; 4], address.octets(), InterfaceInfo::IPV6),
             };
             InterfaceInfo {
-                group_name: it.node.to_uppercase(),
+                group_name: it.node.to_ascii_uppercase(),
                 version: VERSION_2,
                 state: InterfaceInfo::AVAILABLE,
                 ipv4,

@@ -1,5 +1,7 @@
 //! The faults of shares that administrators see in `shareward cluster status`: a key of this node in etcd.
 
+use std::time::{Duration, Instant};
+
 use cluster::ids::LeaseId;
 use cluster::keys::Key;
 use cluster::protocol::{Outcome, Transaction, Write};
@@ -17,6 +19,7 @@ pub(super) struct PublishedFaults {
     /// True when it is done.
     writing: Option<JoinHandle<bool>>,
     has_failed: bool,
+    looked: Option<Instant>,
 }
 
 impl PublishedFaults {
@@ -27,6 +30,11 @@ impl PublishedFaults {
         {
             self.has_failed = true;
         }
+        // The thread has up to some thousand events a second, and the faults are a walk through all shares.
+        if self.looked.is_some_and(|it| it.elapsed() < LOOK) {
+            return;
+        }
+        self.looked = Some(Instant::now());
         let Some(lease) = member.node.lock().as_ref().and_then(cluster::Node::lease) else { return };
         let faults = member.addresses.faults();
         let was_empty = self.last.as_ref().is_none_or(|(of, it)| *of != lease || it.faults.is_empty());
@@ -52,3 +60,6 @@ impl PublishedFaults {
         }));
     }
 }
+
+/// The thread wakes once a second at least.
+const LOOK: Duration = Duration::from_millis(400);

@@ -376,7 +376,7 @@ mod tests {
         let view = at(view, "owners/s", owned_by("b"));
         witness.follow(&view);
         let moved = WitnessNotice::ShareMove(vec!["192.0.2.2".parse().unwrap()]);
-        assert_eq!(taken([1; 16]), [moved.clone()]);
+        assert_eq!(taken([1; 16]), std::slice::from_ref(&moved));
         let back = WitnessNotice::Resource { address: of_share, is_available: true };
         assert_eq!(taken([2; 16]), [back, moved]);
         witness.follow(&view);
