@@ -195,8 +195,8 @@ mod tests {
         }
     }
 
-    /// Who waits for events prepares the wait, looks under the whole lock, and waits. If an announcement were left out
-    /// that it needs, it would wait for ever, which loom reports.
+    /// A reader of events prepares the wait, looks under the whole lock, and waits. If an announcement were left out that
+    /// it needs, it would wait for ever, which loom reports.
     #[test]
     fn event_that_nobody_has_seen_is_announced() {
         explore(|| {

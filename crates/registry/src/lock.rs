@@ -33,7 +33,7 @@ use crate::{
 /// [`State`] behind its lock.
 pub struct Registry<S: Shell> {
     pub(crate) gate: Gate<RawRwLock>,
-    /// Its holder of the whole has a reference to it; shared holders never have, but references to its fields
+    /// The state. The holder of the whole lock has a reference to it; shared holders have references to its fields only
     /// (`shared.rs`).
     pub(crate) state: UnsafeCell<State<S>>,
     happened: Box<dyn Fn() + Send + Sync>,

@@ -46,7 +46,7 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Ranked {
     before: Rank,
-    /// It stays on its thread.
+    /// The record stays on its thread.
     _thread: PhantomData<*const ()>,
 }
 

@@ -96,7 +96,7 @@ fn run(limits: Limits, operations: Vec<Operation>) {
     driver.come_to_rest();
 }
 
-/// What is made beside others and what is made under the whole lock is the same.
+/// Checks that opens beside others have the same results as those under the whole lock.
 fn compare(operations: &[Operation]) {
     let [beside_others, alone] = [false, true].map(|alone| {
         let driver = Driver::new(Limits::default());

@@ -31,7 +31,7 @@ impl Chance {
     }
 }
 
-/// What one thread does on behalf of one client.
+/// The work of one thread on behalf of one client.
 struct Worker<'a> {
     registry: &'a Registry<Bench>,
     client: Client,
