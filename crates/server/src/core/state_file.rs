@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -34,6 +34,29 @@ pub(crate) fn replace_by(
     name: &str,
     text: impl FnOnce() -> io::Result<String>,
 ) -> io::Result<()> {
+    write(state_directory, name, text, |_| Ok(()))
+}
+
+/// As [`replace`], for a command that root runs, perhaps for a server with another user: the file belongs to the user whom
+/// the directory belongs to.
+pub(crate) fn replace_for_owner(state_directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    let give = |file: &File| {
+        if !nix::unistd::Uid::effective().is_root() {
+            return Ok(());
+        }
+        let owner = fs::metadata(state_directory)?;
+        // By the open file and not by its name: the owner of the directory can put a link to any other file there.
+        fchown(file, Some(owner.uid()), Some(owner.gid()))
+    };
+    write(state_directory, name, || Ok(text.to_owned()), give)
+}
+
+fn write(
+    state_directory: &Path,
+    name: &str,
+    text: impl FnOnce() -> io::Result<String>,
+    finish: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let writer = writer_of(state_directory.join(name));
     let _writing = writer.lock();
     let text = &text()?;
@@ -44,8 +67,8 @@ pub(crate) fn replace_by(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let written =
-        write_new(&unfinished, text).and_then(|()| fs::rename(&unfinished, state_directory.join(name)));
+    let written = write_new(&unfinished, text, finish)
+        .and_then(|()| fs::rename(&unfinished, state_directory.join(name)));
     if let Err(error) = written {
         if let Err(left) = fs::remove_file(&unfinished)
             && left.kind() != io::ErrorKind::NotFound
@@ -64,9 +87,10 @@ fn writer_of(path: PathBuf) -> Arc<Mutex<()>> {
     Arc::clone(WRITERS.lock().entry(path).or_default())
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+fn write_new(path: &Path, text: &str, finish: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
+    finish(&file)?;
     file.sync_all()
 }
 
@@ -93,6 +117,40 @@ mod tests {
         fs::create_dir_all(directory.join("g/full")).unwrap();
         replace(&directory, "g", "text").unwrap_err();
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
+    }
+
+    /// The owner of the directory waits for the file and puts a link in its place, which must not be followed.
+    #[test]
+    fn another_file_never_gets_the_owner_of_the_directory() {
+        use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+        use std::sync::atomic::{AtomicBool, Ordering};
+        if !nix::unistd::Uid::effective().is_root() {
+            return;
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        let (directory, victim) = (scratch.path().join("state"), scratch.path().join("victim"));
+        fs::create_dir(&directory).unwrap();
+        chown(&directory, Some(12_345), Some(12_346)).unwrap();
+        fs::write(&victim, "of root").unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let link = directory.join("link");
+                while !is_over.load(Ordering::Relaxed) {
+                    // Both may fail while the other side is at work.
+                    let _ = symlink(&victim, &link);
+                    let _ = fs::rename(&link, directory.join("f"));
+                }
+            });
+            for _ in 0..200 {
+                replace_for_owner(&directory, "f", "secret").unwrap();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(fs::metadata(&victim).unwrap().uid(), 0);
+        replace_for_owner(&directory, "f", "secret").unwrap();
+        let file = fs::symlink_metadata(directory.join("f")).unwrap();
+        assert_eq!((file.uid(), file.gid(), file.is_file()), (12_345, 12_346, true));
     }
 
     #[test]

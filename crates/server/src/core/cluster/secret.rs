@@ -2,7 +2,6 @@
 //! backups, must not know.
 
 use std::fmt;
-use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -113,15 +112,8 @@ impl Secret {
 /// Replaces a file of the state directory for the user of the server, who is perhaps not that of the command: the directory is
 /// that user's.
 pub(super) fn store(state_directory: &Path, name: &str, text: &str) -> Result<(), String> {
-    let path = state_directory.join(name);
-    let owned = state_file::replace(state_directory, name, text).and_then(|()| {
-        let owner = std::fs::metadata(state_directory)?;
-        match nix::unistd::Uid::effective().is_root() {
-            true => chown(&path, Some(owner.uid()), Some(owner.gid())),
-            false => Ok(()),
-        }
-    });
-    owned.map_err(|error| format!("cannot write {}: {error}", path.display()))
+    let stored = state_file::replace_for_owner(state_directory, name, text);
+    stored.map_err(|error| format!("cannot write {}: {error}", state_directory.join(name).display()))
 }
 
 /// The file of the state directory with the secret.
