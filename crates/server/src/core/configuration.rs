@@ -259,10 +259,13 @@ impl Server {
     pub(crate) fn set_cluster_wide(&self, set: ClusterWide, number: u64) {
         let _changing = self.configuration.changing();
         let mut wide = self.configuration.wide.lock();
-        if wide.2 > number || wide.0 == set {
+        if wide.2 > number {
             return;
         }
         wide.2 = number;
+        if wide.0 == set {
+            return;
+        }
         let (lockout, passwords) = set.over(wide.1);
         tracing::info!(target: "audit", settings = ?set.values(), "the settings of the cluster have changed");
         wide.0 = set;
@@ -487,3 +490,26 @@ fn definition(share: &Share) -> ShareDefinition {
 
 /// SHI1005_FLAGS_ACCESS_BASED_DIRECTORY_ENUM (MS-SRVS 2.2.4.29).
 const SHI1005_ACCESS_BASED_ENUM: u32 = 0x0800;
+
+#[cfg(test)]
+mod tests {
+    use auth::UserDb;
+
+    use super::*;
+
+    /// Calls on several threads come in any order.
+    #[tokio::test]
+    async fn an_earlier_change_of_the_settings_of_the_cluster_does_not_undo_a_later_one() {
+        let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();
+        let of = |length| {
+            let values = [(String::from("min_password_length"), length)];
+            ClusterWide::new(values.into_iter().collect()).unwrap()
+        };
+        server.set_cluster_wide(of(9), 1);
+        server.set_cluster_wide(of(9), 3);
+        server.set_cluster_wide(of(5), 2);
+        assert_eq!(server.settings().passwords.min_length, 9);
+        server.set_cluster_wide(of(5), 4);
+        assert_eq!(server.settings().passwords.min_length, 5);
+    }
+}
