@@ -26,6 +26,7 @@ use super::pipes::secured::Secured;
 use crate::admin::Caller;
 use crate::core::bulkhead;
 use crate::core::cluster::{NewRegistration, NotRegistered, WitnessKey, WitnessNotice, WitnessWait};
+use crate::core::limits::MAX_FRAME_UNAUTHENTICATED;
 use crate::core::server::Server;
 
 /// Serves the connections of a port.
@@ -155,7 +156,8 @@ impl Connection {
         while let Some(call) = self.secured.as_mut()?.next_call().ok()? {
             self.call(call);
         }
-        (self.secured.as_ref()?.kept() <= KEPT_MAX && self.waiting.len() <= WAITING_MAX).then_some(())
+        let most = if self.user().is_some() { KEPT_MAX } else { KEPT_OF_STRANGER_MAX };
+        (self.secured.as_ref()?.kept() <= most && self.waiting.len() <= WAITING_MAX).then_some(())
     }
 
     /// Executes a call, or begins to wait for its answer.
@@ -317,4 +319,57 @@ const READ_BYTES: usize = 8 * 1024;
 /// Incomplete requests and answers of one connection in memory. A list of 1,000 interfaces fits.
 const KEPT_MAX: usize = 1024 * 1024;
 
+/// The same before the logon: a ticket in one PDU, and the answer to it, fit.
+const KEPT_OF_STRANGER_MAX: usize = MAX_FRAME_UNAUTHENTICATED;
+
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use auth::UserDb;
+
+    use super::*;
+    use crate::core::config::Settings;
+
+    /// A PDU of version 5.0 in little-endian order.
+    fn pdu(kind: u8, flags: u8, body: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(16 + body.len()).unwrap().to_le_bytes();
+        let header = [5, 0, kind, flags, 0x10, 0, 0, 0, length[0], length[1], 0, 0, 1, 0, 0, 0];
+        [&header[..], body].concat()
+    }
+
+    /// A bind of the endpoint mapper, without a logon.
+    fn bind() -> Vec<u8> {
+        let mut body = vec![0xd0, 0x16, 0xd0, 0x16, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0];
+        body.extend_from_slice(&epm::INTERFACE.uuid.0);
+        body.extend_from_slice(&[3, 0, 0, 0]);
+        body.extend_from_slice(&rpc::uuid::InterfaceId::NDR20.uuid.0);
+        body.extend_from_slice(&[2, 0, 0, 0]);
+        pdu(11, 3, &body)
+    }
+
+    #[tokio::test]
+    async fn a_stranger_cannot_have_a_long_request_kept() {
+        let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        let (mut client, (socket, peer)) = (client.unwrap(), accepted.unwrap());
+        let serving = tokio::spawn(Connection::new(server, &socket, peer).run(socket));
+        client.write_all(&bind()).await.unwrap();
+        let mut answer = [0; 16];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer[2], 12, "the bind is acknowledged");
+        // Fragments of one request, of which none is the last.
+        let fragments = KEPT_OF_STRANGER_MAX / 5000 + 2;
+        for number in 0..fragments {
+            let fragment =
+                pdu(0, u8::from(number == 0), &[&[0, 0, 0, 0, 0, 0, 3, 0][..], &[7; 5000]].concat());
+            if client.write_all(&fragment).await.is_err() {
+                break;
+            }
+        }
+        let ended = tokio::time::timeout(LOGON_MAX / 2, serving).await;
+        ended.expect("the connection ends before the time for the logon is over").unwrap();
+    }
+}
