@@ -353,6 +353,10 @@ impl Agent {
 
     /// Has changed users of the cluster take effect, if the keys are those of the cluster that this server has joined.
     fn follow_users(&mut self, member: &Member) {
+        if let Some(revision) = member.users_written.lock().take() {
+            let seen = member.node.lock().as_ref().map(|it| it.view().revision());
+            self.users.were_written(revision, seen.unwrap_or_default());
+        }
         if !self.users.have_changed() {
             return;
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cluster::ids::{NodeName, ShareKey};
+use cluster::ids::{NodeName, Revision, ShareKey};
 use cluster::protocol::{AdminOutcome, Command, Event};
 use cluster::{Node, Owner};
 use parking_lot::{Mutex, RwLock};
@@ -47,6 +47,8 @@ pub(super) struct Member {
     pub(super) has_late_definition: AtomicBool,
     /// The definitions in etcd that are not used.
     pub(super) screen: Mutex<Screen>,
+    /// The revision at which this server has written users, until the thread has looked at the users again.
+    pub(super) users_written: Mutex<Option<Revision>>,
     /// The runtime of the member's thread, and the server. Set when that has started.
     pub(super) shell: OnceLock<(Handle, Arc<Server>)>,
     tickets: Mutex<Tickets>,
@@ -91,6 +93,7 @@ impl Cluster {
             witness: Witness::default(),
             has_late_definition: AtomicBool::new(false),
             screen: Mutex::default(),
+            users_written: Mutex::default(),
             shell: OnceLock::new(),
             tickets: Mutex::default(),
         };

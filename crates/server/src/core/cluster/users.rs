@@ -53,11 +53,12 @@ impl Operator {
         Ok(FoundUsers { schema, cluster, secret, users, revisions })
     }
 
-    /// Writes the users that differ from those that were found.
+    /// Writes the users that differ from those that were found. Returns the revision of the change.
     ///
     /// # Errors
-    /// [`Refused`] if one of them was changed meanwhile, or etcd does not answer. Nothing has changed then.
-    pub(crate) async fn write_users(&self, found: &FoundUsers, after: &UserDb) -> Result<(), Refused> {
+    /// [`Refused`] if one of them was changed meanwhile, or etcd does not answer. Nothing has changed then, unless the reason
+    /// says otherwise.
+    pub(crate) async fn write_users(&self, found: &FoundUsers, after: &UserDb) -> Result<Revision, Refused> {
         let lines = |users: &UserDb| -> BTreeMap<String, String> {
             users.entries().map(|(user, line)| (user.name.clone(), line.to_owned())).collect()
         };
@@ -90,10 +91,10 @@ impl Operator {
                 }
             });
         }
-        let Some((act, name)) = acts.first() else { return Ok(()) };
+        let Some((act, name)) = acts.first() else { return Ok(Revision::default()) };
         let others = acts.iter().skip(1).map(|(act, name)| format!("{act} {name}")).collect();
         let draft = Draft { details: others, ..Draft::new(act, name) };
-        self.commit(found.schema, conditions, writes, draft).await.map(drop)
+        self.commit(found.schema, conditions, writes, draft).await
     }
 
     /// The secret of the cluster, if it is the one that the other nodes have.
@@ -139,6 +140,16 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Has the thread of the member look at the users again, after this server has written some.
+    fn users_were_written(&self, revision: Revision) {
+        let Some(member) = self.member() else { return };
+        let mut written = member.users_written.lock();
+        *written = Some(written.map_or(revision, |before| before.max(revision)));
+        let _ = member.events.send(Event::Tick);
+    }
+}
+
 impl UsersToChange {
     /// Carries out a change of the accounts of this server and the cluster. Those that are not in `own` go to the cluster.
     pub(crate) fn change<T, E>(
@@ -156,15 +167,16 @@ impl UsersToChange {
         let mut hidden = found.users.clone();
         let hidden = hidden.split(|user| own.user(&user.name).is_some());
         of_cluster.merge(&hidden);
-        let written =
-            wait(
-                &runtime,
-                async move { operator.write_users(&found, &of_cluster).await.map(|()| of_cluster) },
-            );
-        match written {
-            Ok(users) => server.configuration.accounts.replace_of_cluster(users),
+        let write = async move {
+            let revision = operator.write_users(&found, &of_cluster).await?;
+            Ok((revision, of_cluster))
+        };
+        let (revision, users) = match wait(&runtime, write) {
+            Ok(written) => written,
             Err(error) => return Err(refused(error)),
-        }
+        };
+        server.configuration.accounts.replace_of_cluster(users);
+        server.cluster.users_were_written(revision);
         *own = all;
         Ok(outcome)
     }
@@ -179,7 +191,7 @@ fn wait<T: Send + 'static>(
     let working = runtime.spawn(async move { done.send(work.await).ok() });
     is_done.recv_timeout(CHANGE_MAX).unwrap_or_else(|_| {
         working.abort();
-        Err(Refused::unreachable("etcd does not answer in time"))
+        Err(Refused::unreachable("etcd does not answer in time; a change may still take effect: look again"))
     })
 }
 
@@ -224,6 +236,13 @@ impl Users {
             }
             _ => {}
         }
+    }
+
+    /// This server has written users at a revision, and has put those that it had found before, with its change, in place
+    /// of these. If `seen`, the last revision that was followed, is not before it, others may have changed some of them
+    /// since, which the server would not notice; otherwise the change is still to come, and is followed then.
+    pub(super) fn were_written(&mut self, revision: Revision, seen: Revision) {
+        self.has_changed |= seen >= revision;
     }
 
     /// True if they have changed since [`Users::changed`].
@@ -283,3 +302,44 @@ pub(super) const NO_SECRET: &str = "this server does not have the secret of the 
 
 pub(super) const OTHER_SECRET: &str =
     "this server has another secret than the other nodes of the cluster: run 'shareward cluster join' again";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFIX: &str = "/shareward/c/";
+
+    fn written(name: &str, modified: u64) -> Change {
+        let key = Key::User(ShareKey::new(name).unwrap());
+        Change::Written(Entry {
+            path: key.to_path(PREFIX),
+            value: Vec::new(),
+            created: Revision(1),
+            modified: Revision(modified),
+            lease: None,
+        })
+    }
+
+    /// The user of this name, as if the value of the key were sealed.
+    fn read(key: &ShareKey, _: &Entry) -> Result<UserDb, String> {
+        let mut users = UserDb::default();
+        users.add(key.as_str(), 1000, "secret", wire::FileTime(0)).map_err(|error| error.to_string())?;
+        Ok(users)
+    }
+
+    #[test]
+    fn a_change_by_others_that_was_followed_before_the_own_is_put_in_force_is_not_lost() {
+        let mut users = Users::default();
+        let batch = |revision, changes| Event::WatchBatch { watch: 1, revision: Revision(revision), changes };
+        users.follow(&batch(7, vec![written("ann", 7)]), PREFIX);
+        // Another node adds a user while the answer to the own change at revision 7 is on its way.
+        users.follow(&batch(8, vec![written("bob", 8)]), PREFIX);
+        assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2);
+        assert!(users.changed(read, |_, _| ()).is_none());
+        users.were_written(Revision(7), Revision(8));
+        assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2, "they take effect again");
+        // The own change is still to come: what was followed does not have it.
+        users.were_written(Revision(9), Revision(8));
+        assert!(users.changed(read, |_, _| ()).is_none());
+    }
+}
