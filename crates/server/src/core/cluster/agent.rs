@@ -418,7 +418,7 @@ impl Agent {
             self.looked = node.view().defined();
             let definitions = node.view().shares();
             let serving = self.around.server.cluster.serving();
-            member.addresses.follow(&self.around, node.view(), &serving);
+            member.addresses.follow(&self.around, node.view(), || self.around.server.cluster.serving());
             serving
                 .into_iter()
                 .filter(|it| definitions.get(&it.key).is_some_and(|new| new.modified != it.modified))

@@ -88,11 +88,12 @@ impl Addresses {
         self.begin_assigning(around, &serving.key, serving.attempt, addresses);
     }
 
-    /// Follows the definitions of the shares that are served.
-    pub(super) fn follow(&self, around: &Surroundings, view: &View, serving: &[Serving]) {
+    /// Follows the definitions of the shares that are served, which `serving` returns.
+    pub(super) fn follow(&self, around: &Surroundings, view: &View, serving: impl FnOnce() -> Vec<Serving>) {
         let mut changed = Vec::new();
         let mut shares = self.shares.lock();
-        for served in serving {
+        // Under the lock: a share whose addresses were given up is not served any more, and does not get them again here.
+        for served in serving() {
             let Some(definition) = view.shares().get(&served.key) else { continue };
             let addresses: BTreeSet<IpAddr> = definition.addresses.iter().copied().collect();
             match shares.get_mut(&served.key) {
@@ -278,3 +279,59 @@ const ASSIGN_AGAIN: Duration = Duration::from_secs(10);
 
 /// The length of a reason in etcd.
 const REASON_CHARS_MAX: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use auth::UserDb;
+    use cluster::protocol::{Change, Entry};
+    use cluster::records::{self, ShareRecord};
+    use vfs::Gate;
+
+    use super::*;
+    use crate::core::config::{Settings, ShareSettings};
+    use crate::core::server::Server;
+
+    /// A definition changes while the share goes to another node. The stop ends the serving first, then gives the addresses
+    /// up: one of them must be seen.
+    #[tokio::test]
+    async fn addresses_that_were_given_up_are_not_held_again() {
+        let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();
+        let (events, _inbox) = mpsc::unbounded_channel();
+        let around = Surroundings { server, runtime: tokio::runtime::Handle::current(), events };
+        let address: IpAddr = "192.0.2.9".parse().unwrap();
+        let key = ShareKey::new("s").unwrap();
+        let record = ShareRecord {
+            weight: 1,
+            nodes: Vec::new(),
+            addresses: vec![address],
+            definition: serde_json::Value::Null,
+        };
+        let mut view = View::default();
+        let entry = Entry {
+            path: String::from("/shareward/c/shares/s"),
+            value: records::write(&record),
+            created: cluster::ids::Revision(1),
+            modified: cluster::ids::Revision(1),
+            lease: None,
+        };
+        view.take("/shareward/c/", &Change::Written(entry));
+        let serving = Serving {
+            settings: ShareSettings::new(String::from("s"), "/".into()),
+            gate: Gate::new(|| true),
+            key: key.clone(),
+            attempt: Attempt(1),
+            modified: cluster::ids::Revision(1),
+            addresses: Vec::new(),
+        };
+        let addresses = Addresses::default();
+        addresses.follow(&around, &view, || {
+            let is_given_up_meanwhile = addresses.shares.try_lock().is_some();
+            assert!(!is_given_up_meanwhile, "the addresses could be given up between the look and the entry");
+            vec![serving]
+        });
+        assert_eq!(addresses.of_share_alone(&key, Attempt(1)), BTreeSet::from([address]));
+        addresses.release(&around, &key, Attempt(1)).await;
+        addresses.follow(&around, &view, Vec::new);
+        assert_eq!(addresses.of_share_alone(&key, Attempt(1)), BTreeSet::new());
+    }
+}
