@@ -105,13 +105,19 @@ async fn serve() -> io::Result<()> {
             return Ok(());
         };
         let Ok(request) = serde_json::from_str::<Request>(&line) else { continue };
-        until = Moment(request.until);
+        until = bounded(Moment(request.until), now());
         let answer = Answer { id: request.id, faults: keeper.hold(&request.hold, until) };
         let mut text = serde_json::to_vec(&answer)?;
         text.push(b'\n');
         // The server is gone if this fails, and standard input ends as well.
         let _ = io::Write::write_all(&mut io::stdout(), &text);
     }
+}
+
+/// The end of a permission, which is not beyond that of any lease: the longest time of the kernel means for ever, and a server
+/// that was taken over could leave addresses behind.
+fn bounded(until: Moment, now: Moment) -> Moment {
+    until.min(now.after(HOLD_MAX))
 }
 
 /// The lines of standard input, which a thread reads. They end with the server.
@@ -294,6 +300,9 @@ const QUIET: InterfaceFlags = InterfaceFlags::IFF_LOOPBACK.union(InterfaceFlags:
 /// Announcements of an address, one with each request: they come with the renewals, twice a second.
 const ANNOUNCEMENTS: u32 = 5;
 
+/// The longest time of a permission: leases have 60 seconds at most.
+const HOLD_MAX: Duration = Duration::from_secs(120);
+
 /// The clock of the runtime stands still while the machine is suspended.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -302,3 +311,20 @@ const GONE: i32 = 99;
 
 /// An error repeats the request.
 const ANSWER_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_request_holds_addresses_for_ever() {
+        let now = Moment(5_000_000);
+        let soon = now.after(Duration::from_secs(10));
+        assert_eq!(bounded(soon, now), soon);
+        assert_eq!(bounded(Moment(0), now), Moment(0));
+        // 0xffff_ffff seconds are INFINITY_LIFE_TIME of the kernel.
+        for far in [now.after(Duration::from_secs(u32::MAX.into())), Moment::NEVER] {
+            assert_eq!(bounded(far, now).since(now), HOLD_MAX);
+        }
+    }
+}
