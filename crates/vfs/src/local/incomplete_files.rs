@@ -49,7 +49,10 @@ struct Clocks {
 
 impl Clocks {
     fn now() -> Self {
-        let read = |clock| nanoseconds(clock_gettime(clock).tv_sec, clock_gettime(clock).tv_nsec);
+        let read = |clock| {
+            let time = clock_gettime(clock);
+            nanoseconds(time.tv_sec, time.tv_nsec)
+        };
         Self { wall: read(ClockId::RealtimeCoarse), steady: read(ClockId::MonotonicCoarse) }
     }
 
