@@ -282,7 +282,7 @@ async fn notify(server: &Server, user: &str, request: &AsyncNotifyRequest) -> As
             Message::ShareMove(addresses.into_iter().map(|it| info(it, true)).collect())
         }
         WitnessWait::Notice(WitnessNotice::Addresses(changes)) => {
-            Message::IpChange(changes.into_iter().map(|(it, is_online)| info(it, is_online)).collect())
+            Message::IpChange(changes.iter().map(|(it, is_online)| info(*it, *is_online)).collect())
         }
     };
     let notification = Some(message.to_notification());

@@ -58,7 +58,8 @@ pub(crate) enum WitnessNotice {
     /// The share is at a node with these addresses.
     ShareMove(Vec<IpAddr>),
     /// Addresses of the cluster have come or gone; true for those that have come.
-    Addresses(Vec<(IpAddr, bool)>),
+    /// All registrations have the same list: with thousands of nodes, it is long.
+    Addresses(Arc<[(IpAddr, bool)]>),
 }
 
 /// The end of a wait for a notification.
@@ -220,6 +221,7 @@ impl Witness {
         let before = std::mem::replace(&mut table.addresses, now.clone());
         let mut changes: Vec<_> = before.difference(&now).map(|it| (*it, false)).collect();
         changes.extend(now.difference(&before).map(|it| (*it, true)));
+        let changes: Arc<[_]> = changes.into();
         for it in table.registrations.values_mut() {
             let is_available = is_available(view, &now, it.address, it.moves_with.as_ref());
             if is_available != it.is_available {
@@ -234,7 +236,7 @@ impl Witness {
                 it.push(WitnessNotice::ShareMove(addresses));
             }
             if it.wants_addresses && !changes.is_empty() {
-                it.push(WitnessNotice::Addresses(changes.clone()));
+                it.push(WitnessNotice::Addresses(Arc::clone(&changes)));
             }
         }
     }
@@ -371,7 +373,7 @@ mod tests {
         witness.follow(&view);
         let (of_node, of_share) = ("192.0.2.1".parse().unwrap(), "192.0.2.9".parse().unwrap());
         let gone = |address| WitnessNotice::Resource { address, is_available: false };
-        assert_eq!(taken([1; 16]), [gone(of_node), WitnessNotice::Addresses(vec![(of_node, false)])]);
+        assert_eq!(taken([1; 16]), [gone(of_node), WitnessNotice::Addresses([(of_node, false)].into())]);
         assert_eq!(taken([2; 16]), [gone(of_share)]);
         let view = at(view, "owners/s", owned_by("b"));
         witness.follow(&view);
@@ -381,5 +383,12 @@ mod tests {
         assert_eq!(taken([2; 16]), [back, moved]);
         witness.follow(&view);
         assert_eq!(taken([2; 16]), []);
+        // One list of addresses in memory, however many wait for it.
+        witness.table.lock().registrations.insert([3; 16], registration("192.0.2.2", None, true));
+        witness.follow(&at(view, "nodes/c", node("192.0.2.3")));
+        let [WitnessNotice::Addresses(first)] = &taken([1; 16])[..] else { panic!() };
+        let of_third = taken([3; 16]);
+        let Some(WitnessNotice::Addresses(third)) = of_third.last() else { panic!() };
+        assert!(Arc::ptr_eq(first, third));
     }
 }
