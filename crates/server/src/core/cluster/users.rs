@@ -199,8 +199,8 @@ fn wait<T: Send + 'static>(
 #[derive(Debug, Default)]
 pub(super) struct Users {
     entries: BTreeMap<ShareKey, Entry>,
-    /// The users that could be read last.
-    known: BTreeMap<ShareKey, UserDb>,
+    /// The users that could be read last, with the values that they were read from.
+    known: BTreeMap<ShareKey, (Vec<u8>, UserDb)>,
     has_changed: bool,
 }
 
@@ -262,16 +262,21 @@ impl Users {
         let entries = &self.entries;
         self.known.retain(|key, _| entries.contains_key(key));
         for (key, entry) in entries {
+            // The thread also renews the lease: it does not open thousands of values because one has changed.
+            if self.known.get(key).is_some_and(|(value, _)| *value == entry.value) {
+                refused(entry, None);
+                continue;
+            }
             match read(key, entry) {
                 Ok(user) => {
-                    self.known.insert(key.clone(), user);
+                    self.known.insert(key.clone(), (entry.value.clone(), user));
                     refused(entry, None);
                 }
                 Err(reason) => refused(entry, Some(reason)),
             }
         }
         let mut all = UserDb::default();
-        self.known.values().for_each(|user| all.merge(user));
+        self.known.values().for_each(|(_, user)| all.merge(user));
         Some(all)
     }
 }
@@ -313,7 +318,7 @@ mod tests {
         let key = Key::User(ShareKey::new(name).unwrap());
         Change::Written(Entry {
             path: key.to_path(PREFIX),
-            value: Vec::new(),
+            value: modified.to_string().into_bytes(),
             created: Revision(1),
             modified: Revision(modified),
             lease: None,
@@ -325,6 +330,29 @@ mod tests {
         let mut users = UserDb::default();
         users.add(key.as_str(), 1000, "secret", wire::FileTime(0)).map_err(|error| error.to_string())?;
         Ok(users)
+    }
+
+    #[test]
+    fn only_values_that_have_changed_are_opened() {
+        let opened = std::cell::Cell::new(0);
+        let read = |key: &ShareKey, entry: &Entry| {
+            opened.set(opened.get() + 1);
+            read(key, entry)
+        };
+        let mut users = Users::default();
+        let batch = |changes| Event::WatchBatch { watch: 1, revision: Revision(7), changes };
+        users.follow(&batch(vec![written("ann", 5), written("bob", 6)]), PREFIX);
+        assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2);
+        users.follow(&batch(vec![written("bob", 7)]), PREFIX);
+        assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2);
+        assert_eq!(opened.get(), 3);
+        // What cannot be read stays as before, and is tried again.
+        let fails = |_: &ShareKey, _: &Entry| Err(String::from("nonsense"));
+        users.follow(&batch(vec![written("bob", 8)]), PREFIX);
+        assert_eq!(users.changed(fails, |_, _| ()).unwrap().users().count(), 2);
+        users.were_written(Revision(8), Revision(8));
+        assert!(users.changed(read, |_, _| ()).is_some());
+        assert_eq!(opened.get(), 4);
     }
 
     #[test]
