@@ -147,3 +147,26 @@ fn lease_without_handle_caching_is_granted_again_to_a_persistent_open() {
         assert!(found.effects.is_empty());
     }
 }
+
+/// Byte-range locks of any open of the file count, as in Windows.
+#[test]
+fn locks_protect_a_persistent_open_without_write_caching() {
+    let mut world = World::new();
+    let (locker, other) = (world.client(3), world.client(2));
+    let request = world.request(locker, 1);
+    let locking = world.open(request);
+    let client = world.client(1);
+    let mut request = world.request(client, 1);
+    request.share_access = SHARE_ALL;
+    (request.oplock, request.lease) = (OplockLevel::LEASE, lease_v2(5, RH, 0));
+    request.durable = Some(DurableRequest::V2 { create_guid: guid(0xd0), timeout_ms: 0, persistent: true });
+    assert_eq!(world.open(request).lease_state, RH);
+    lose(&mut world, client);
+    let request = world.request(other, 1);
+    world.open(request);
+    let lock = [registry::LockElement { offset: 0, length: 1, exclusive: true }];
+    let key = world.key(locker);
+    assert!(world.state.lock(locking.file_id, &lock, false, key, world.now).0.is_ok());
+    let request = world.request(other, 1);
+    assert!(matches!(world.refused(request), Refused::AwaitsClient { .. }));
+}
