@@ -25,7 +25,8 @@ use crate::small_disks::{Frozen, Mounted, fill};
 /// The time limit for a client that comes back.
 const BACK_MAX: Duration = Duration::from_secs(30);
 
-const RWH: LeaseState = LeaseState(LeaseState::READ.0 | LeaseState::WRITE.0 | LeaseState::HANDLE.0);
+/// Without handle caching, other opens are refused while the client is away; with it, they wait.
+const RW: LeaseState = LeaseState(LeaseState::READ.0 | LeaseState::WRITE.0);
 
 const EXCLUSIVE: LockFlags = LockFlags(LockFlags::EXCLUSIVE_LOCK.0 | LockFlags::FAIL_IMMEDIATELY.0);
 
@@ -68,7 +69,7 @@ impl Handle {
     }
 
     fn lease(&self) -> Option<LeaseContext> {
-        self.lease.map(|key| LeaseContext { key, state: RWH, flags: LeaseFlags::NONE, v2: None })
+        self.lease.map(|key| LeaseContext { key, state: RW, flags: LeaseFlags::NONE, v2: None })
     }
 
     fn open<'a>(&self, name: &'a str) -> CreateParameters<'a> {
@@ -144,7 +145,7 @@ async fn persistent_open_outlives_a_killed_server_with_its_lock_and_lease() {
     }
     let back = tree.create(&handle.reclaim("file", id)).await.expect("reclaim");
     assert_eq!(back.id().persistent, id.persistent);
-    assert_eq!(back.created.contexts.lease.map(|lease| lease.state), Some(RWH));
+    assert_eq!(back.created.contexts.lease.map(|lease| lease.state), Some(RW));
     assert_eq!(&back.read(0, 16).await.expect("read")[..], b"before");
     // The repeated LOCK was carried out before; with another number it conflicts with the lock that is held.
     lock(&back, 0, EXCLUSIVE, 0x12).await.expect("a repeated lock");

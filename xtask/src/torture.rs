@@ -61,6 +61,15 @@ const BLOCKING: &[&str] = &[
 /// Tests of persistent handles: their share keeps its opens.
 const CONTINUOUS: &[&str] = &["smb2.persistent-open.*", "smb2.*persistent*"];
 
+/// Tests of a hundred cases and more, which wait for seconds each; their limit is a multiple of that of the others.
+const LONG: &[&str] = &[
+    "smb2.persistent-open-reconnect-contended.reconnect-contended",
+    "smb2.persistent-open-reconnect-contended.reconnect-contended-two",
+];
+
+/// The factor of [`LONG`].
+const LONG_FACTOR: u32 = 5;
+
 /// The variable that is set in the process with a separate network.
 const ALONE: &str = "SHAREWARD_TORTURE_ALONE";
 
@@ -274,7 +283,9 @@ fn side_by_side(plan: &Plan, smbtorture: &Smbtorture, tests: &[String]) -> BTree
                         scratch: &scratch,
                         may_block: is_alone(),
                     };
-                    let mut verdict = run_test(&target, &id, plan.limit);
+                    let is_long = LONG.contains(&id.as_str());
+                    let limit = if is_long { plan.limit.saturating_mul(LONG_FACTOR) } else { plan.limit };
+                    let mut verdict = run_test(&target, &id, limit);
                     if !verdict.outcome.is_fine() && !subject.answers() {
                         verdict.detail = format!("[the server no longer answers] {}", verdict.detail);
                         verdict.outcome = Outcome::Crash;

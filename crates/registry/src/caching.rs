@@ -108,7 +108,7 @@ impl<S: Shell> State<S> {
         let mut effects = Effects::none();
         for holder in self.holders(file) {
             if own != Some(holder) {
-                let _ = self.break_holder(holder, LeaseState::NONE, now, &mut effects);
+                let _ = self.break_or_owe(holder, LeaseState::NONE, now, &mut effects);
             }
         }
         Ok(effects)
@@ -313,8 +313,9 @@ impl<S: Shell> State<S> {
                 open.target.file()
             }
             Holder::Lease(id) => {
-                let left = self.held(holder) & keep;
+                let held = self.held(holder);
                 let Some(lease) = self.leases.get_mut(&id) else { return };
+                let left = held & keep & lease.owed.take().unwrap_or(held);
                 effects.logs.extend(lease.logs.keys());
                 lease.advance_epoch();
                 if let Some(breaking) = lease.breaking.take() {

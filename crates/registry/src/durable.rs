@@ -76,6 +76,8 @@ pub struct Reconnect {
     pub persistent: bool,
     /// The key and version in the lease context of the CREATE.
     pub lease: Option<(Guid, u8)>,
+    /// `Epoch` of the lease context; zero for version 1.
+    pub lease_epoch: u16,
     /// The path of the CREATE.
     pub path: Arc<str>,
     /// The share's comparison of paths.
@@ -88,6 +90,8 @@ pub struct Reconnected<S: Shell> {
     pub granted: GrantedOpen,
     /// The server's part of the open.
     pub attached: S::Open,
+    /// The breaks that the client was owed.
+    pub effects: Effects<S>,
 }
 
 /// A CREATE that may have been executed before (MS-SMB2 3.3.5.9.10).
@@ -180,6 +184,11 @@ impl<S: Shell> State<S> {
         let (id, home) = self.reclaimable(request)?;
         // The client knows that the CREATE succeeded.
         self.forget_replay(id);
+        if request.persistent
+            && let Some(Caching::Lease(lease)) = self.opens.get(&id).map(|open| open.caching)
+        {
+            self.renew_lease(lease, request.lease_epoch);
+        }
         self.give_back(id, home, attach, now).ok_or(ReconnectError::NotFound)
     }
 
@@ -220,7 +229,13 @@ impl<S: Shell> State<S> {
         self.events.push(now, reclaimed);
         self.touch_log(id);
         let open = self.opens.get(&id)?;
-        Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() })
+        let (granted, attached, caching) =
+            (self.granted_again(id, open), open.attached.clone(), open.caching);
+        let mut effects = Effects::none();
+        if let Caching::Lease(lease) = caching {
+            self.send_owed_break(lease, now, &mut effects);
+        }
+        Some(Reconnected { granted, attached, effects })
     }
 
     /// The open that a CREATE with this GUID made. A replayed CREATE is answered with it (MS-SMB2 3.3.5.9.10).
@@ -290,7 +305,8 @@ impl<S: Shell> State<S> {
         if home.session != session_id || session.trees.get(&request.tree) != Some(&home.tree) {
             return Err(ReplayError::Elsewhere);
         }
-        Ok(Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() }))
+        let (granted, attached) = (self.granted_again(id, open), open.attached.clone());
+        Ok(Some(Reconnected { granted, attached, effects: Effects::none() }))
     }
 
     /// Makes an open outlive its connection, with or without caching (MS-SMB2 3.3.5.15.9).

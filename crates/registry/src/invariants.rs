@@ -412,7 +412,7 @@ impl<S: Shell> State<S> {
         );
 
         let holders = self.holders(key);
-        let breaking = holders.iter().any(|holder| self.is_breaking(*holder));
+        let breaking = holders.iter().any(|holder| self.is_breaking(*holder) || self.is_owed(*holder));
         ensure!(
             file.waiting.is_empty() || breaking,
             "{key:?}: {:?} wait, and no break is under way",
@@ -450,6 +450,12 @@ impl<S: Shell> State<S> {
             if let Some(breaking) = lease.breaking {
                 ensure!(lease.state.contains(breaking.to), "{id:?} breaks to more than it holds");
                 ensure!(lease.state != breaking.to, "{id:?} breaks to the state that it holds");
+                ensure!(lease.owed.is_none(), "{id:?} breaks and is owed a break");
+            }
+            if let Some(owed) = lease.owed {
+                ensure!(lease.state.contains(owed), "{id:?} is owed a break to more than it holds");
+                ensure!(lease.state != owed, "{id:?} is owed a break to the state that it holds");
+                ensure!(self.is_orphaned(Holder::Lease(*id)), "{id:?} has a client and is owed a break");
             }
         }
         let of_files: usize = self.files.values().map(|file| file.leases.len()).sum();

@@ -23,6 +23,8 @@ pub(crate) struct Lease {
     /// `Lease.LeaseState`. It changes when a break is acknowledged.
     pub(crate) state: LeaseState,
     pub(crate) breaking: Option<LeaseBreaking>,
+    /// The state to which the lease is to be broken when its client is back.
+    pub(crate) owed: Option<LeaseState>,
     /// `Lease.Epoch`.
     pub(crate) epoch: u16,
     /// The number of breaks that the client did not acknowledge in time: data that it had cached may be lost.
@@ -55,6 +57,7 @@ impl Lease {
             version,
             state: LeaseState::NONE,
             breaking: None,
+            owed: None,
             epoch,
             unanswered_breaks: 0,
             opens: BTreeSet::new(),

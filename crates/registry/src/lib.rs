@@ -57,6 +57,7 @@ mod open;
 mod opens;
 mod order;
 mod orphans;
+mod owed;
 mod parts;
 mod path_index;
 mod ranges;

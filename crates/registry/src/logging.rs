@@ -15,6 +15,7 @@ use wire::security::Sid;
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, ShareAccess};
 
 use crate::caching::Caching;
+use crate::lease::Lease;
 use crate::limits::{LOGGED_OPENS, OPENS_TOUCHED_BY_DELETE};
 use crate::open::Open;
 use crate::{
@@ -201,7 +202,7 @@ impl<S: Shell> State<S> {
         });
         let leases = leases.into_iter().map(|id| {
             let lease = self.leases.get(&id).filter(|lease| lease.logs.contains_key(&log));
-            LoggedLease { id, state: lease.map(|it| (it.state, it.version, it.epoch)) }
+            LoggedLease { id, state: lease.map(Lease::logged_state) }
         });
         LogChanges { ended, opens, locks: locks.collect(), leases: leases.collect() }
     }
@@ -224,8 +225,7 @@ impl<S: Shell> State<S> {
             })
         });
         let leases = self.leases.iter().filter(|(_, lease)| lease.logs.contains_key(&log));
-        let leases =
-            leases.map(|(id, it)| LoggedLease { id: *id, state: Some((it.state, it.version, it.epoch)) });
+        let leases = leases.map(|(id, it)| LoggedLease { id: *id, state: Some(it.logged_state()) });
         LogChanges {
             ended: Vec::new(),
             opens: kept().filter_map(|(id, _)| self.logged_open(id)).collect(),

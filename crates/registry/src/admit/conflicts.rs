@@ -72,15 +72,16 @@ impl<S: Shell> State<S> {
     }
 
     /// A persistent open of the file that waits for its client and that this open would affect (MS-SMB2 3.3.5.9). As in
-    /// Windows, an open is granted beside one that caches handles and no writes, if neither a conflict nor a break
-    /// results.
+    /// Windows, an open whose lease caches handles, and writes if the file has byte-range locks, is not in the way: its
+    /// client is owed the break.
     pub(super) fn awaited_in_the_way(
         &self,
         request: &AdmitRequest,
         key: FileKey,
         own: Option<LeaseId>,
     ) -> Option<FileGlobalId> {
-        let awaited = &self.files.get(&key).filter(|file| !file.awaited.is_empty())?.awaited;
+        let file = self.files.get(&key).filter(|file| !file.awaited.is_empty())?;
+        let has_locks = file.ranges.len() != 0;
         if is_stat_open(request.access) && !request.overwrites {
             return None;
         }
@@ -90,15 +91,12 @@ impl<S: Shell> State<S> {
             let holder = self.holder_of(*id, open);
             let held = holder.map_or(LeaseState::NONE, |holder| self.held(holder));
             let is_own = own.is_some_and(|own| holder == Some(Holder::Lease(own)));
-            let keeps_locks = open.locks == 0 || held.contains(LeaseState::WRITE);
-            let needs_break =
-                held.contains(LeaseState::WRITE) || request.overwrites || request.delete_on_close;
-            !open.sharing().conflicts_with(wanted)
-                && held.contains(LeaseState::HANDLE)
-                && keeps_locks
-                && (is_own || !needs_break)
+            let keeps_locks = !has_locks || held.contains(LeaseState::WRITE);
+            let is_lease = matches!(holder, Some(Holder::Lease(_)));
+            let is_free = is_own && !open.sharing().conflicts_with(wanted);
+            held.contains(LeaseState::HANDLE) && keeps_locks && (is_free || is_lease && !is_own)
         };
-        let mut looked_at = awaited.iter().inspect(|_| cost::step());
+        let mut looked_at = file.awaited.iter().inspect(|_| cost::step());
         // More are not looked at, and count as affected.
         let first = looked_at.by_ref().take(AWAITED_LOOKED_AT).find(|id| !is_spared(id));
         first.or_else(|| looked_at.next()).copied()
@@ -153,7 +151,7 @@ impl<S: Shell> State<S> {
             if was_breaking || held.intersects(delay_mask) {
                 self.may_wait(request.request).map_err(Refused::LimitReached)?;
             }
-            match self.break_holder(holder, keep, now, effects) {
+            match self.break_or_owe(holder, keep, now, effects) {
                 Broken::Gone => gone = true,
                 Broken::Done => {}
                 Broken::Pending => delay |= held.intersects(delay_mask) || was_breaking && request.is_retry,

@@ -52,7 +52,12 @@ impl<S: Shell> State<S> {
         self.forget_waiting(&[request.request], now, &mut effects);
         let admission = match self.try_admit(&request, now, &mut effects) {
             Ok(Decided::Granted(requester)) => {
-                Admission::Granted(self.grant(request, &requester, attach, now))
+                let lease = request.lease.map(|it| LeaseId { client: requester.client_guid, key: it.key });
+                let granted = self.grant(request, &requester, attach, now);
+                if let Some(lease) = lease {
+                    self.send_owed_break(lease, now, &mut effects);
+                }
+                Admission::Granted(granted)
             }
             Ok(Decided::LookAgain) => Admission::LookAgain,
             Ok(Decided::MustWait) if self.vanishes(&request) => {

@@ -474,7 +474,9 @@ impl Driver {
         let Some((create_guid, lease)) = named else { return };
         let Client { connection, session, tree, .. } = found;
         let replay = Replay { session, tree, connection, create_guid, lease };
-        if let Ok(Some(again)) = self.world.replay(&replay) {
+        if let Ok(Some(found)) = self.world.replay_with_effects(&replay) {
+            self.apply(found.effects);
+            let again = found.granted;
             let entry = self.opens.iter_mut().find(|it| it.0 == again.global_id).unwrap();
             let found = (again.file_id.persistent, client);
             assert_eq!((entry.1.persistent, entry.2), found, "the open belongs to another client");
@@ -544,12 +546,14 @@ impl Driver {
                 create_guid,
                 persistent,
                 lease,
+                lease_epoch: 0,
                 path,
                 is_same_path,
             };
             if let Ok(found) = self.world.state.reconnect(&request, |_, open| *open, self.world.now) {
                 assert!(shown.session.is_none() && shown.durable, "the open was no orphan");
                 self.opens.iter_mut().find(|it| it.0 == id).unwrap().1 = found.granted.file_id;
+                self.apply(found.effects);
                 return;
             }
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::{
     Admission, AdmitRequest, CloseReason, ConnectionDetails, ConnectionId, DurableRequest, Effects, FileKey,
-    GrantedOpen, Identity, LeaseRequest, Limits, NotFound, OpenTarget, Refused, Registry, Replay,
-    ReplayError, RequestKey, ShareDefinition, ShareKind, Shell, State, Time,
+    GrantedOpen, Identity, LeaseRequest, Limits, NotFound, OpenTarget, Reconnected, Refused, Registry,
+    Replay, ReplayError, RequestKey, ShareDefinition, ShareKind, Shell, State, Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -192,9 +192,16 @@ impl World {
     }
 
     pub fn replay(&mut self, request: &Replay) -> Result<Option<GrantedOpen>, ReplayError> {
+        self.replay_with_effects(request).map(|found| found.map(|it| it.granted))
+    }
+
+    pub fn replay_with_effects(
+        &mut self,
+        request: &Replay,
+    ) -> Result<Option<Reconnected<Bench>>, ReplayError> {
         let found = self.state.replay(request, |_, attached| *attached, self.now);
         self.check();
-        found.map(|found| found.map(|it| it.granted))
+        found
     }
 
     pub fn close(&mut self, open: &GrantedOpen) -> Effects<Bench> {

@@ -24,7 +24,7 @@ fn v2_with_lease(world: &mut World, client: Client) -> AdmitRequest {
     request
 }
 
-fn back(client: Client, open: &GrantedOpen) -> Reconnect {
+pub(crate) fn back(client: Client, open: &GrantedOpen) -> Reconnect {
     Reconnect {
         session: client.session,
         tree: client.tree,
@@ -33,6 +33,7 @@ fn back(client: Client, open: &GrantedOpen) -> Reconnect {
         create_guid: None,
         persistent: false,
         lease: None,
+        lease_epoch: 0,
         path: "dir\\file1".into(),
         is_same_path: wire::eq_ignore_case,
     }
@@ -42,7 +43,7 @@ fn back_v2(client: Client, open: &GrantedOpen) -> Reconnect {
     Reconnect { create_guid: Some(guid(0xd0)), lease: Some((guid(5), 1)), ..back(client, open) }
 }
 
-fn lose(world: &mut World, client: Client) {
+pub(crate) fn lose(world: &mut World, client: Client) {
     let effects = world.state.disconnect(client.connection, world.now);
     world.check();
     assert!(effects.dropped.is_empty());

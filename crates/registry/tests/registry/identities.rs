@@ -92,6 +92,7 @@ fn reclaim_of(file_id: FileId, by: Client) -> Reconnect {
         create_guid: Some(guid(0xd0)),
         persistent: false,
         lease: None,
+        lease_epoch: 0,
         path: "dir\\file1".into(),
         is_same_path: wire::eq_ignore_case,
     }

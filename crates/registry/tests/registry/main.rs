@@ -9,6 +9,7 @@ mod identities;
 mod locks;
 mod model;
 mod moves;
+mod persistent;
 mod share_modes;
 mod strangers;
 mod streams;

@@ -109,6 +109,7 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
         create_guid: asked.create_guid,
         persistent: asked.persistent,
         lease: asked.lease.map(|lease| (lease.key, if lease.v2.is_some() { 2 } else { 1 })),
+        lease_epoch: asked.lease.and_then(|lease| lease.v2).map_or(0, |v2| v2.epoch),
         path: asked.path.as_str().into(),
         is_same_path: match tree.share.settings.unicode_forms {
             Forms::Exact => wire::eq_ignore_case,
@@ -129,6 +130,7 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
     })?;
     let open = found.attached;
     session.remember_open(Arc::clone(&open));
+    server.apply(found.effects);
     let extras = Extras {
         maximal_access: asked.maximal_access,
         disk_id: asked.disk_id,
@@ -187,6 +189,7 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
     let Some(found) = found else { return Ok(None) };
     let open = found.attached;
     session.remember_open(Arc::clone(&open));
+    server.apply(found.effects);
     let mut granted = found.granted;
     let mut extras = Extras::of(&open, wish, &granted);
     if granted.oplock != OplockLevel::LEASE {
