@@ -16,6 +16,7 @@ mod changes;
 mod cluster;
 mod cluster_addresses;
 mod cluster_members;
+mod cluster_rights;
 mod cluster_shares;
 mod cmdlets;
 mod completion;
