@@ -15,6 +15,7 @@ mod breaks;
 mod changes;
 mod cluster;
 mod cluster_addresses;
+mod cluster_lists;
 mod cluster_members;
 mod cluster_rights;
 mod cluster_shares;
