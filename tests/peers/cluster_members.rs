@@ -10,6 +10,7 @@ use testkit::{Shareward, free_port, need, run};
 use wire::Guid;
 
 use crate::cluster::{BACK_MAX, Cluster, connect};
+use crate::cluster_rights::ask;
 
 async fn logs_on(node: &Shareward, user: &str, password: &str) -> bool {
     let options = ConnectOptions::with_guid(Guid([7; 16]));
@@ -197,18 +198,51 @@ async fn keys_of_another_version_and_another_storage_are_not_used() {
 
     let key = "/shareward/office/schema";
     let schema = cluster.etcd.ctl(&["get", key, "--print-value-only"]).success().stdout;
-    let newer = schema.replace("\"version\":1", "\"version\":2");
-    assert_ne!(newer, schema);
-    cluster.etcd.ctl(&["put", key, newer.trim()]).success();
-    let started = Instant::now();
-    while connect(&cluster.nodes[0]).await.is_ok() || connect(&cluster.nodes[1]).await.is_ok() {
-        assert!(started.elapsed() < BACK_MAX, "shares are served by the keys of another version");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let reason = "those of another version of Shareward";
+    let told = || cluster.nodes.iter().map(|it| it.log().matches(reason).count()).collect::<Vec<_>>();
+    for (version, other) in [("newer", "\"version\":2"), ("older", "\"version\":0")] {
+        let before = told();
+        let value = schema.replace("\"version\":1", other);
+        assert_ne!(value, schema);
+        cluster.etcd.ctl(&["put", key, value.trim()]).success();
+        let started = Instant::now();
+        while connect(&cluster.nodes[0]).await.is_ok() || connect(&cluster.nodes[1]).await.is_ok() {
+            assert!(started.elapsed() < BACK_MAX, "shares are served by the keys of {version} servers");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let started = Instant::now();
+        while told().iter().zip(&before).any(|(now, before)| now == before) {
+            assert!(started.elapsed() < BACK_MAX, "{version}: {}", second.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        for words in [
+            ["share", "shared", "remark='x'"].as_slice(),
+            &["move", "shared", "a"],
+            &["drain", "a"],
+            &["set", "min_password_length", "9"],
+            &["delete", "shared"],
+            &["invite"],
+        ] {
+            second.configured(&[&["cluster"], words].concat()).failure().says(reason);
+        }
+        let kept = cluster.etcd.ctl(&["get", key, "--print-value-only"]).success().stdout;
+        assert_eq!(kept.trim(), value.trim(), "the keys of {version} servers are changed");
+        cluster.etcd.ctl(&["put", key, schema.trim()]).success();
+        cluster.owner(None).await;
+        for node in &cluster.nodes {
+            let started = Instant::now();
+            loop {
+                let answers = ask(node, "admin", &[("/v1/cluster", String::new())]).await;
+                let (status, body) = &answers[0];
+                assert_eq!(*status, 200, "{body}");
+                if body.contains(r#""trouble":null"#) {
+                    break;
+                }
+                assert!(started.elapsed() < BACK_MAX, "the trouble stays: {body}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
     }
-    let refused = second.configured(&["cluster", "share", "shared", "remark='x'"]).failure();
-    refused.says("those of another version of Shareward");
-    cluster.etcd.ctl(&["put", key, schema.trim()]).success();
-    cluster.owner(None).await;
 }
 
 /// The control API shows the cluster to those who may see all shares, and has administrators change it.

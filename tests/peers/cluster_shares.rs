@@ -168,3 +168,68 @@ async fn hostile_definitions_change_nothing_and_are_reported() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// Of several shares that are to get one address at the same time, one gets it. The others are refused, then and later, and
+/// change nothing.
+#[test]
+fn address_is_that_of_one_share_when_administrators_race() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let lines = "share_addresses = [\"192.0.2.0/24\"]\naddress_command = [\"/bin/true\"]\n";
+    let cluster = Cluster::start(1, 2, lines);
+    let shares = ["shared", "plans", "drafts", "photos"];
+    for name in &shares[1..] {
+        let path = cluster.storage.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
+        let what = format!("{name}={}", path.display());
+        cluster.nodes[0].configured(&["cluster", "share", &what]).success();
+    }
+    let holders = |address: &str| -> Vec<&str> {
+        let has = |name: &&str| {
+            let key = format!("/shareward/office/shares/{name}");
+            let value = cluster.etcd.ctl(&["get", &key, "--print-value-only"]).success().stdout;
+            value.contains(&format!("\"{address}\""))
+        };
+        shares.into_iter().filter(has).collect()
+    };
+    let raced = "the cluster was changed at the same time, so nothing was changed";
+    let mut lost = 0;
+    for round in 1..=20 {
+        let address = format!("192.0.2.{round}");
+        let words = format!("addresses={address}");
+        let outputs: Vec<Output> = std::thread::scope(|scope| {
+            let (cluster, words) = (&cluster, &words);
+            let writers = shares.iter().enumerate().map(|(writer, share)| {
+                let words = ["cluster", "share", *share, words.as_str()];
+                scope.spawn(move || cluster.nodes[writer % 2].configured(&words))
+            });
+            let writers: Vec<_> = writers.collect();
+            writers.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        let holder = holders(&address);
+        let [holder] = holder.as_slice() else { panic!("{address} is an address of {holder:?}") };
+        for (share, output) in shares.iter().zip(outputs) {
+            let text = output.text();
+            if share == holder {
+                output.success();
+            } else if text.contains(raced) {
+                assert!(text.contains("The last change: ") && text.contains("change share"), "{text}");
+                output.failure();
+                lost += 1;
+            } else {
+                output.failure().says(&format!("{address} is an address of the share \"{holder}\""));
+            }
+        }
+        for share in shares.iter().filter(|share| *share != holder) {
+            let refused = cluster.nodes[0].configured(&["cluster", "share", share, &words]).failure();
+            refused.says(&format!("{address} is an address of the share \"{holder}\""));
+        }
+        assert_eq!(holders(&address), [*holder]);
+        if lost > 0 && round >= 3 {
+            return;
+        }
+    }
+    panic!("no two changes were at the same time");
+}

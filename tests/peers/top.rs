@@ -10,12 +10,12 @@ use testkit::{Samba, Setup, Shareward, is_root, need, shareward_binary};
 use crate::control_pipe::tree;
 
 /// A terminal of 80 columns and 24 lines, with a shell.
-struct Terminal {
+pub(crate) struct Terminal {
     socket: PathBuf,
 }
 
 impl Terminal {
-    fn start(server: &Shareward) -> Self {
+    pub(crate) fn start(server: &Shareward) -> Self {
         Self::start_in(&server.config().with_file_name("tmux.sock"))
     }
 
@@ -40,17 +40,17 @@ impl Terminal {
     }
 
     /// Types a text.
-    fn type_in(&self, text: &str) {
+    pub(crate) fn type_in(&self, text: &str) {
         self.tmux(&["send-keys", "-l", text]);
     }
 
     /// Presses a key by tmux's name.
-    fn press(&self, key: &str) {
+    pub(crate) fn press(&self, key: &str) {
         self.tmux(&["send-keys", key]);
     }
 
     /// Waits until the screen fulfils the condition, and returns it.
-    fn wait(&self, what: &str, is_met: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn wait(&self, what: &str, is_met: impl Fn(&str) -> bool) -> String {
         let begun = Instant::now();
         loop {
             let screen = self.screen();

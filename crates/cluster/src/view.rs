@@ -229,11 +229,13 @@ impl View {
             }
             Key::Drain(node) => {
                 let result = entry.map(|entry| records::read::<DrainRecord>(&entry.value)).transpose();
-                // A drain that cannot be read is still a drain: an administrator wrote the key.
-                if entry.is_some() && self.drains.len() < NODES_MAX {
-                    self.drains.insert(node);
-                } else {
+                if entry.is_none() {
                     self.drains.remove(&node);
+                } else if self.drains.len() >= NODES_MAX && !self.drains.contains(&node) {
+                    return (Some(Affected::Membership), Err(Malformed::TooMany));
+                } else {
+                    // A drain that cannot be read is still a drain: an administrator wrote the key.
+                    self.drains.insert(node);
                 }
                 (Some(Affected::Membership), result_of(result))
             }
@@ -395,6 +397,20 @@ mod tests {
         assert_eq!(apply(&written("owners/s", OWNER, Some(1))), Holding { shares: 1, weight: 4 });
         assert_eq!(apply(&Change::Deleted { path: format!("{PREFIX}shares/s") }), Holding::default());
         assert_eq!(view.weight(), 0);
+    }
+
+    #[test]
+    fn drains_that_are_written_again_stay_also_if_there_is_no_room_for_more() {
+        let mut view = View::default();
+        for number in 0..NODES_MAX {
+            let (_, result) = view.apply(PREFIX, &written(&format!("drains/n{number}"), "{}", None));
+            assert_eq!(result, Ok(()));
+        }
+        let more = view.apply(PREFIX, &written("drains/more", "{}", None)).1;
+        assert_eq!(more, Err((format!("{PREFIX}drains/more"), Malformed::TooMany)));
+        assert_eq!(view.apply(PREFIX, &written("drains/n7", "{}", None)).1, Ok(()));
+        assert!(view.is_draining(&NodeName::new("n7").unwrap()));
+        assert_eq!(view.drains().len(), NODES_MAX);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! call them in ordinary tests.
 #![forbid(unsafe_code)]
 
+mod cluster;
 mod config;
 mod connection;
 mod control;
@@ -30,6 +31,7 @@ mod tickets;
 mod users;
 mod wrap;
 
+pub use cluster::{definitions, invitations, records, sealed};
 pub use config::config;
 pub use connection::connection;
 pub use control::control;
@@ -42,7 +44,7 @@ pub use logons::logons;
 pub use opens::opens;
 pub use registry::registry;
 pub use replay::{replay, smoke};
-pub use rpc::{lsarpc, rpc_client, rpc_server, samr, srvsvc, wkssvc};
+pub use rpc::{epm, lsarpc, rpc_client, rpc_server, samr, srvsvc, witness, wkssvc};
 pub use samba::{passdb, smbconf};
 pub use schedules::schedules;
 pub use security::security;
@@ -61,8 +63,11 @@ pub const TARGETS: &[Target] = &[
     ("config", config),
     ("connection", connection),
     ("control", control),
+    ("definitions", definitions),
     ("dns", dns),
+    ("epm", epm),
     ("fscc", fscc),
+    ("invitations", invitations),
     ("ioctl", ioctl),
     ("logon", logon),
     ("logons", logons),
@@ -70,11 +75,13 @@ pub const TARGETS: &[Target] = &[
     ("names", names),
     ("opens", opens),
     ("passdb", passdb),
+    ("records", records),
     ("registry", registry),
     ("rpc_client", rpc_client),
     ("rpc_server", rpc_server),
     ("samr", samr),
     ("schedules", schedules),
+    ("sealed", sealed),
     ("security", security),
     ("servers", servers),
     ("smb_body", smb_body),
@@ -85,6 +92,7 @@ pub const TARGETS: &[Target] = &[
     ("tickets", tickets),
     ("tokens", tokens),
     ("users", users),
+    ("witness", witness),
     ("wkssvc", wkssvc),
     ("wrap", wrap),
 ];

@@ -112,6 +112,29 @@ pub fn samr(data: &[u8]) {
     call!(samr, wire::NtStatus::ACCESS_DENIED, data);
 }
 
+/// A call of the witness service, as for [`srvsvc`].
+pub fn witness(data: &[u8]) {
+    call!(witness, Win32Error::ACCESS_DENIED, data);
+}
+
+/// A call of the endpoint mapper: its number and the stub. The answer has the port, or says that there is none.
+pub fn epm(data: &[u8]) {
+    let Some((opnum, stub)) = data.split_first() else { return };
+    let (address, port) = (std::net::Ipv4Addr::new(192, 0, 2, 1), 0x1234);
+    let mapping = rpc::epm::Mapping { interface: rpc::witness::INTERFACE, address, port };
+    match rpc::epm::call(u16::from(*opnum), stub, &mapping) {
+        Ok(answer) => {
+            let (found, status) = (answer[20..24] == [1, 0, 0, 0], &answer[answer.len() - 4..]);
+            assert_eq!(*status == [0; 4], found);
+            let has_port = answer.windows(5).any(|it| it == [7, 2, 0, 0x12, 0x34]);
+            assert_eq!(has_port, found, "{answer:02x?}");
+            let names = |id: &rpc::Uuid| stub.windows(16).any(|it| it == id.0);
+            assert!(!found || names(&rpc::witness::INTERFACE.uuid), "an interface that was not asked for");
+        }
+        Err(fault) => assert!([Fault::OP_RANGE_ERROR, Fault::BAD_STUB_DATA].contains(&fault)),
+    }
+}
+
 /// One PDU: a decoded one encodes to the same meaning.
 fn pdu(octets: &[u8]) {
     let Some(Ok(header)) = octets.first_chunk::<HEADER_LEN>().map(Header::decode) else { return };

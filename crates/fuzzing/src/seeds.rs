@@ -55,6 +55,10 @@ pub fn seeds() -> Vec<Seed> {
     calls(&mut all);
     accounts::lookups(&mut all);
     accounts::accounts(&mut all);
+    accounts::witness(&mut all);
+    for (target, name, bytes) in crate::cluster::seeds() {
+        all.add(target, name, bytes);
+    }
     json(&mut all);
     servers(&mut all);
     opens::opens(&mut all);

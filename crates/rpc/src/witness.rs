@@ -78,7 +78,7 @@ impl Ndr for InterfaceInfo {
     fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
         from.align();
         let (units, _) = from.octets(520)?.as_chunks::<2>();
-        let units = units.iter().map(|it| u16::from_le_bytes(*it)).take_while(|it| *it != 0);
+        let units = units.iter().map(|it| u16::from_le_bytes(*it)).take_while(|it| *it != 0).take(259);
         let group_name =
             char::decode_utf16(units).map(|it| it.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
         let (version, state) = (from.u32()?, from.u16()?);

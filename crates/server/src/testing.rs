@@ -10,6 +10,7 @@ use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use wire::Guid;
 
+pub use crate::core::cluster::hostile_values;
 use crate::core::config::{Settings, ShareSettings};
 use crate::core::security::Machine;
 use crate::core::server::{Server, Surroundings};

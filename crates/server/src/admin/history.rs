@@ -23,7 +23,10 @@ pub(crate) fn history(server: &Arc<Server>, caller: &Caller, query: Query) -> Re
     server.history.record_for_query(server);
     let status = server.history.status();
     let shares = server.shares();
+    // Shares that other nodes of a cluster own may have been this server's.
+    let of_cluster = if scope.is_everything() { Vec::new() } else { server.shares_of_cluster() };
     let names = shares.iter().map(|it| it.settings.name.clone());
+    let names = names.chain(of_cluster.into_iter().map(|it| it.settings.name));
     let own = (!caller.user.is_empty()).then(|| (caller.user.clone(), caller.sid.map(|sid| sid.to_string())));
     let visible = Visible {
         everything: scope.is_everything(),

@@ -75,7 +75,7 @@ pub(crate) use users::{
     NewPassword, NotSet, UserEdit, add_user, change_password, change_user, delete_user, guessed,
     has_unix_account, is_administrator, prove, set_password, user, users,
 };
-pub(crate) use who::{Having, SharePath, Wanted, wanted, who};
+pub(crate) use who::{Having, SharePath, Wanted, wanted, wanted_in_past, who};
 
 // Plain data of the registry, for the fronts, which do not use the registry itself.
 pub(crate) use registry::{

@@ -1,5 +1,7 @@
 //! The holders of a file or of a directory's contents, and the refused requests for it.
 
+use std::path::PathBuf;
+
 use registry::{FileSnapshot, Hold, HoldId, HoldPlace, Refusal};
 use wire::names::path_below;
 use wire::{FoldedName, eq_ignore_case};
@@ -65,11 +67,61 @@ pub(crate) struct Having {
 /// Resolves a path on the server's disk, a path in `share`, or `\\server\share\path`. Does not check rights:
 /// part of [`who`].
 pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result<Wanted, Error> {
+    let named = |share: &str| server.share(share).map(|it| it.settings.name.clone());
+    find(path, share, named, || directories(server))
+}
+
+/// As [`wanted`], also in the shares of the cluster that this server does not own, but perhaps did: part of
+/// [`super::history`].
+pub(crate) fn wanted_in_past(server: &Server, path: &str, share: Option<&str>) -> Result<Wanted, Error> {
+    let of_cluster = |share: &str| server.share_of_cluster(share).map(|it| it.settings.name);
+    let named =
+        |share: &str| server.share(share).map(|it| it.settings.name.clone()).or_else(|| of_cluster(share));
+    let all = || {
+        let mut all = directories(server);
+        for share in server.shares_of_cluster() {
+            if server.share(&share.settings.name).is_none() {
+                let paths = vec![share.settings.path];
+                all.push(Directories { share: share.settings.name, paths, has_variables: false });
+            }
+        }
+        all
+    };
+    find(path, share, named, all)
+}
+
+/// The directories of a share.
+struct Directories {
+    share: String,
+    paths: Vec<PathBuf>,
+    /// True if the path of the share has variables: it stands for the directories that are in use.
+    has_variables: bool,
+}
+
+fn directories(server: &Server) -> Vec<Directories> {
+    let shares = server.shares();
+    let disks = shares.iter().filter(|it| matches!(it.content, ShareContent::Disk(_)));
+    let of = disks.map(|share| {
+        let has_variables = share.settings.has_variables();
+        let paths = match share.directory().filter(|_| has_variables) {
+            Some(directory) => directory.paths_in_use(),
+            None => vec![share.settings.path.clone()],
+        };
+        Directories { share: share.settings.name.clone(), paths, has_variables }
+    });
+    of.collect()
+}
+
+fn find(
+    path: &str,
+    share: Option<&str>,
+    named: impl Fn(&str) -> Option<String>,
+    directories: impl FnOnce() -> Vec<Directories>,
+) -> Result<Wanted, Error> {
     let in_share = |share: &str, path: &str| {
-        let share = server.share(share).ok_or(Error::NoSuchShare)?;
+        let share = named(share).ok_or(Error::NoSuchShare)?;
         let Some(path) = components(path) else { return Ok(Wanted { places: Vec::new(), around: 0 }) };
-        let place = SharePath { share: share.settings.name.clone(), path, directory: None };
-        Ok(Wanted { places: vec![place], around: 1 })
+        Ok(Wanted { places: vec![SharePath { share, path, directory: None }], around: 1 })
     };
     if let Some(share) = share {
         return in_share(share, path);
@@ -84,14 +136,8 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     }
     let Some(asked) = components(path) else { return Ok(Wanted { places: Vec::new(), around: 0 }) };
     let mut places: Vec<(bool, usize, SharePath)> = Vec::new();
-    for share in server.shares().iter().filter(|it| matches!(it.content, ShareContent::Disk(_))) {
-        // A path with variables stands for the directories that are in use.
-        let variable = share.settings.has_variables();
-        let directories = match share.directory().filter(|_| variable) {
-            Some(directory) => directory.paths_in_use(),
-            None => vec![share.settings.path.clone()],
-        };
-        for directory in directories {
+    for Directories { share, paths, has_variables } in directories() {
+        for directory in paths {
             let directory = directory.to_string_lossy().into_owned();
             let Some(parts) = components(&directory) else { continue };
             let inside = path_below(&asked, &parts);
@@ -99,8 +145,8 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
                 continue;
             }
             let (is_around, path) = (inside.is_some(), inside.unwrap_or_default().to_owned());
-            let (share, directory) = (share.settings.name.clone(), variable.then_some(directory));
-            places.push((is_around, parts.len(), SharePath { share, path, directory }));
+            let directory = has_variables.then_some(directory);
+            places.push((is_around, parts.len(), SharePath { share: share.clone(), path, directory }));
         }
     }
     places.sort_by_key(|(is_around, length, _)| std::cmp::Reverse((*is_around, *length)));

@@ -7,7 +7,7 @@ use journal::{Found, Kind, Kinds, Place, Query, Within};
 use wire::AccessMask;
 
 use super::malformed;
-use super::who::resolved;
+use super::who::usable;
 use crate::admin::{self, Caller, Explained, Past};
 use crate::core::server::Server;
 
@@ -32,7 +32,7 @@ pub(crate) fn history(
         (None, None) => Within::Everything,
         (path, share) => {
             let path = path.as_deref().unwrap_or_default();
-            let wanted = resolved(server, path, share.as_deref())
+            let wanted = usable(admin::wanted_in_past(server, path, share.as_deref()), path)
                 .map_err(|refused| refused.naming_shares(server, caller))?;
             let place = |it: &admin::SharePath| Place { share: it.share.clone(), path: it.path.clone() };
             Within::Places(wanted.places().iter().map(place).collect())

@@ -86,8 +86,13 @@ where
 }
 
 /// Resolves the path of a question.
-pub(super) fn resolved(server: &Server, path: &str, share: Option<&str>) -> Result<Wanted, Unresolved> {
-    match admin::wanted(server, path, share) {
+fn resolved(server: &Server, path: &str, share: Option<&str>) -> Result<Wanted, Unresolved> {
+    usable(admin::wanted(server, path, share), path)
+}
+
+/// The places of a path, or the reason for which there are none.
+pub(super) fn usable(found: Result<Wanted, Error>, path: &str) -> Result<Wanted, Unresolved> {
+    match found {
         Ok(wanted) if !wanted.is_nowhere() => Ok(wanted),
         Ok(_) => Err(Unresolved::Malformed(String::from("no share has this path"))),
         Err(Error::NoSuchShare) => Err(Unresolved::NoSuchShare),

@@ -135,6 +135,10 @@ impl Agent {
             if has_left {
                 return note(member, Some(String::from("the server has left the cluster")));
             }
+            // Keys of another cluster or version were the only trouble until now.
+            if self.is_ours(member) {
+                note(member, None);
+            }
             self.follow_definitions(member);
             self.follow_users(member);
             self.follow_settings(member);

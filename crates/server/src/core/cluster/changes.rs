@@ -90,7 +90,12 @@ impl Operator {
             }
             for condition in &conditions {
                 if !self.holds(condition).await? {
-                    return Err(self.conflict(&draft.object).await);
+                    return Err(match condition {
+                        Compare::Modified(Key::LastChange, _) | Compare::Absent(Key::LastChange) => {
+                            self.conflict_with_any().await
+                        }
+                        _ => self.conflict(&draft.object).await,
+                    });
                 }
             }
             // Only the number was taken by a change of another object.
@@ -155,6 +160,16 @@ impl Operator {
                 "{object} was changed at the same time, by somebody who wrote to etcd directly, so nothing was changed"
             ),
         })
+    }
+
+    /// The refusal of a change whose condition is that the whole cluster stays as it was.
+    async fn conflict_with_any(&self) -> Refused {
+        let changes = self.changes().await.unwrap_or_default();
+        let last = changes.first().map(|it| format!(". The last change: {}", sentence(it)));
+        Refused::conflict(format!(
+            "the cluster was changed at the same time, so nothing was changed{}",
+            last.unwrap_or_default()
+        ))
     }
 
     /// A key with its value. `None` if it does not exist.

@@ -14,21 +14,21 @@ use super::secret::Secret;
 use super::users::OTHER_SECRET;
 
 /// The text of an invitation: `CLUSTER.ID.KEY`.
-struct Invitation {
+pub(super) struct Invitation {
     cluster: NodeName,
     id: NodeName,
     key: Secret,
 }
 
 impl Invitation {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().splitn(3, '.');
         let cluster = NodeName::new(parts.next()?).ok()?;
         let id = NodeName::new(parts.next()?).ok()?;
         Some(Self { cluster, id, key: Secret::parse(parts.next()?)? })
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("{}.{}.{}", self.cluster, self.id, *self.key.text())
     }
 }

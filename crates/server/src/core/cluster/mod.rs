@@ -18,6 +18,9 @@ mod changes;
 mod definition;
 mod faults;
 mod fence;
+#[cfg(any(test, feature = "testing"))]
+#[cfg_attr(not(test), expect(clippy::unwrap_used, reason = "for tests"))]
+pub mod hostile_values;
 mod join;
 pub mod operator;
 mod overview;

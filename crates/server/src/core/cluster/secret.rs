@@ -33,8 +33,8 @@ impl Secret {
 
     /// The secret of this text. `None` if it is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if text.len() != 64 {
+        // The parser of numbers takes a sign, too.
+        if text.len() != 64 || !text.bytes().all(|it| it.is_ascii_hexdigit()) {
             return None;
         }
         let mut bytes = Zeroizing::new([0; 32]);
@@ -53,7 +53,7 @@ impl Secret {
     pub(super) fn load(state_directory: &Path, cluster: &NodeName) -> Result<Option<Self>, String> {
         let name = file(cluster);
         match state_file::read(state_directory, &name, SECRET_BYTES_MAX) {
-            Ok(text) => match Self::parse(&text) {
+            Ok(text) => match Self::parse(text.trim()) {
                 Some(secret) => Ok(Some(secret)),
                 None => Err(format!("{} has no secret of a cluster", state_directory.join(name).display())),
             },
@@ -141,7 +141,12 @@ mod tests {
         }
         assert_eq!(secret.mark(), again.mark());
         assert_ne!(secret.mark(), Secret::random().unwrap().mark());
-        assert!(Secret::parse("zz").is_none());
+        let digits = secret.text();
+        for wrong in
+            ["zz", &format!("+{}", &digits[1..]), &format!(" {}", &digits[1..]), &format!("{}\n", *digits)]
+        {
+            assert!(Secret::parse(wrong).is_none(), "{wrong:?}");
+        }
     }
 
     #[test]
