@@ -319,7 +319,7 @@ const READ_BYTES: usize = 8 * 1024;
 /// Incomplete requests and answers of one connection in memory. A list of 1,000 interfaces fits.
 const KEPT_MAX: usize = 1024 * 1024;
 
-/// The same before the logon: a ticket in one PDU, and the answer to it, fit.
+/// [`KEPT_MAX`] of a connection before its logon: a ticket in one PDU, and the answer to it, fit.
 const KEPT_OF_STRANGER_MAX: usize = MAX_FRAME_UNAUTHENTICATED;
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
