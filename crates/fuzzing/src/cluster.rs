@@ -1,4 +1,4 @@
-//! What the nodes of a cluster read of each other: keys and values of etcd, and invitations.
+//! Keys and values of etcd, and invitations: nodes of a cluster read these from each other.
 
 use std::path::{Component, Path};
 
@@ -194,7 +194,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("records", "others", others.concat()),
         ("records", "wrong", wrong.concat()),
         ("invitations", "one", format!("office.0123456789abcdef.{key}").into_bytes()),
-        ("invitations", "spaces", format!(" office.0.{}\n", key.to_uppercase()).into_bytes()),
+        ("invitations", "spaces", format!(" office.0.{}\n", key.to_ascii_uppercase()).into_bytes()),
         ("invitations", "sign", format!("office.0.+{}", &key[1..]).into_bytes()),
         ("sealed", "user", [b"\x01\x05\0\0", ann.as_bytes()].concat()),
         ("sealed", "changed", [b"\x01\x05\0\x01", ann.as_bytes()].concat()),
