@@ -1,4 +1,4 @@
-//! Data that the nodes of a cluster read of each other: keys and values of etcd, and invitations.
+//! Keys and values of etcd, and invitations: nodes of a cluster read these from each other.
 
 use std::path::{Component, Path};
 
