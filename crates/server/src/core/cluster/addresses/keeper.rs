@@ -182,11 +182,13 @@ impl Keeper {
             // Too late to begin, and the kernel holds the address for what is left of its time.
             return Ok(());
         }
-        if let Err(error) = ask(&frames::hold(interface.index, address, seconds)) {
-            self.held.remove(&address);
+        let message = frames::hold(interface.index, address, seconds);
+        let held = self.held.entry(address).or_insert(Held { interface, announcements: ANNOUNCEMENTS });
+        if let Err(error) = ask(&message) {
+            // It may be there from before, or all the same: one that cannot be removed now is removed later.
+            let _ = self.remove(address);
             return Err(format!("cannot add the address: {error}"));
         }
-        let held = self.held.entry(address).or_insert(Held { interface, announcements: ANNOUNCEMENTS });
         if held.announcements == 0 {
             return Ok(());
         }
@@ -199,13 +201,18 @@ impl Keeper {
         })
     }
 
+    /// Removes an address. One that cannot be removed is still held, and each request tries it again.
     fn remove(&mut self, address: IpAddr) -> Result<(), String> {
-        let Some(held) = self.held.remove(&address) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&address) else { return Ok(()) };
         match ask(&frames::remove(held.interface.index, address)) {
-            Err(error) if error.raw_os_error() != Some(GONE) => {
+            Err(error) if !error.raw_os_error().is_some_and(|it| GONE.contains(&it)) => {
+                held.announcements = ANNOUNCEMENTS;
                 Err(format!("cannot remove the address: {error}"))
             }
-            _ => Ok(()),
+            _ => {
+                self.held.remove(&address);
+                Ok(())
+            }
         }
     }
 
@@ -215,6 +222,7 @@ impl Keeper {
             // If it fails, the kernel removes it at the end of its time.
             let _ = self.remove(address);
         }
+        self.held.clear();
     }
 
     /// The interface for an address.
@@ -306,8 +314,8 @@ const HOLD_MAX: Duration = Duration::from_secs(120);
 /// The clock of the runtime stands still while the machine is suspended.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// EADDRNOTAVAIL: the interface does not have the address any more.
-const GONE: i32 = 99;
+/// EADDRNOTAVAIL, ENODEV and ENXIO: the interface does not have the address any more, or there is no such interface.
+const GONE: [i32; 3] = [99, 19, 6];
 
 /// An error repeats the request.
 const ANSWER_BYTES: usize = 512;

@@ -151,7 +151,7 @@ impl Addresses {
             shares.remove(share);
         }
         if let (Some(keeper), Some(id)) = (&self.keeper, self.send()) {
-            keeper.wait(&self.shared, id).await;
+            keeper.wait(&self.shared, id, &given_up).await;
         }
         if !self.command.is_empty() && !given_up.is_empty() {
             let released =
