@@ -238,6 +238,10 @@ impl Keeper {
         }) {
             return Err(format!("it is configured on {} by somebody else", there.interface_name));
         }
+        // Alone in its network, it may be somebody else's all the same: those of such a process have a lifetime.
+        if is_permanent(address).map_err(|error| format!("cannot list the addresses: {error}"))? {
+            return Err(String::from("it is configured for ever by somebody else"));
+        }
         let up = |it: &&InterfaceAddress| it.flags.contains(InterfaceFlags::IFF_UP);
         let name = match &self.interface {
             Some(name) => all.iter().filter(up).find(|it| it.interface_name == *name).map(|_| name.clone()),
@@ -273,15 +277,34 @@ fn network(found: &InterfaceAddress) -> Option<IpNet> {
     IpNet::with_netmask(ip(address)?, ip(mask)?).ok()
 }
 
+/// True if an interface of this machine has an address without a lifetime.
+fn is_permanent(address: IpAddr) -> io::Result<bool> {
+    let socket = netlink()?;
+    send(&socket, &frames::list(address), SendFlags::empty())?;
+    let mut buffer = vec![0; LIST_BYTES];
+    let mut found = false;
+    loop {
+        // With this flag the length is that of the whole datagram.
+        let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::TRUNC)?;
+        let part = buffer.get(..length).ok_or(io::ErrorKind::InvalidData)?;
+        let listed = frames::listed(part, address).ok_or(io::ErrorKind::InvalidData)?;
+        found |= listed.is_permanent;
+        if listed.is_end {
+            return Ok(found);
+        }
+    }
+}
+
+/// A socket of rtnetlink(7).
+fn netlink() -> io::Result<std::os::fd::OwnedFd> {
+    // No protocol is NETLINK_ROUTE.
+    let family = rustix::net::AddressFamily::NETLINK;
+    Ok(socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, None)?)
+}
+
 /// Carries out a request of rtnetlink(7).
 fn ask(message: &[u8]) -> io::Result<()> {
-    let socket = socket_with(
-        rustix::net::AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        // NETLINK_ROUTE
-        None,
-    )?;
+    let socket = netlink()?;
     send(&socket, message, SendFlags::empty())?;
     let mut answer = [0; ANSWER_BYTES];
     let (_, length) = recv(&socket, &mut answer[..], RecvFlags::empty())?;
@@ -317,6 +340,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// EADDRNOTAVAIL, ENODEV and ENXIO: the interface does not have the address any more, or there is no such interface.
 const GONE: [i32; 3] = [99, 19, 6];
 
+/// The kernel fills datagrams of at most 32 KiB with a list.
+const LIST_BYTES: usize = 64 * 1024;
+
 /// An error repeats the request.
 const ANSWER_BYTES: usize = 512;
 
@@ -334,5 +360,13 @@ mod tests {
         for far in [now.after(Duration::from_secs(u32::MAX.into())), Moment::NEVER] {
             assert_eq!(bounded(far, now).since(now), HOLD_MAX);
         }
+    }
+
+    /// The kernel gives the loopback address without a lifetime.
+    #[test]
+    fn addresses_without_a_lifetime_are_known() {
+        assert!(is_permanent("127.0.0.1".parse().unwrap()).unwrap());
+        assert!(!is_permanent("192.0.2.9".parse().unwrap()).unwrap());
+        assert!(!is_permanent("2001:db8::9".parse().unwrap()).unwrap());
     }
 }
