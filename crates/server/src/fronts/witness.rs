@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::pipes::secured::Secured;
+use super::places::{Place, Places, WITNESS_STRANGERS};
 use crate::admin::Caller;
 use crate::core::bulkhead;
 use crate::core::cluster::{NewRegistration, NotRegistered, WitnessKey, WitnessNotice, WitnessWait};
@@ -32,14 +33,19 @@ use crate::core::server::Server;
 /// Serves the connections of a port.
 pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let strangers = Places::new(WITNESS_STRANGERS);
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, peer)) => {
+                let Some(stranger) = strangers.take(peer.ip()) else {
+                    tracing::debug!(%peer, "too many connections to the witness service without a logon from this address");
+                    continue;
+                };
                 let server = Arc::clone(&server);
                 bulkhead::spawn(async move {
-                    Connection::new(server, &socket, peer).run(socket).await;
+                    Connection::new(server, &socket, peer, stranger).run(socket).await;
                     drop(place);
                 });
             }
@@ -61,10 +67,12 @@ struct Connection {
     /// The registrations that end with the connection.
     registrations: Vec<WitnessKey>,
     waiting: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// The place among those who have not logged on.
+    stranger: Option<Place>,
 }
 
 impl Connection {
-    fn new(server: Arc<Server>, socket: &TcpStream, peer: SocketAddr) -> Self {
+    fn new(server: Arc<Server>, socket: &TcpStream, peer: SocketAddr, stranger: Place) -> Self {
         let local = socket.local_addr().ok();
         let port = local.map_or(0, |it| it.port());
         let address = match local.map(|it| it.ip().to_canonical()) {
@@ -83,6 +91,7 @@ impl Connection {
             secured: Some(Secured::on_port(rpc::witness::ENDPOINT, port)),
             registrations: Vec::new(),
             waiting: FuturesUnordered::new(),
+            stranger: Some(stranger),
         }
     }
 
@@ -152,6 +161,9 @@ impl Connection {
             let received = secured.receive(&bytes, &self.server, &self.caller);
             self.secured = Some(secured);
             received.ok()?;
+        }
+        if self.user().is_some() {
+            self.stranger = None;
         }
         while let Some(call) = self.secured.as_mut()?.next_call().ok()? {
             self.call(call);
@@ -355,7 +367,8 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
         let (mut client, (socket, peer)) = (client.unwrap(), accepted.unwrap());
-        let serving = tokio::spawn(Connection::new(server, &socket, peer).run(socket));
+        let stranger = Places::new(WITNESS_STRANGERS).take(peer.ip()).unwrap();
+        let serving = tokio::spawn(Connection::new(server, &socket, peer, stranger).run(socket));
         client.write_all(&bind()).await.unwrap();
         let mut answer = [0; 16];
         client.read_exact(&mut answer).await.unwrap();
@@ -371,5 +384,27 @@ mod tests {
         }
         let ended = tokio::time::timeout(LOGON_MAX / 2, serving).await;
         ended.expect("the connection ends before the time for the logon is over").unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_takes_only_some_places_of_strangers() {
+        let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(server, listener));
+        let mut clients = Vec::new();
+        for _ in 0..WITNESS_STRANGERS.per_address {
+            clients.push(TcpStream::connect(at).await.unwrap());
+        }
+        let mut one_more = TcpStream::connect(at).await.unwrap();
+        let read = tokio::time::timeout(LOGON_MAX / 2, one_more.read(&mut [0; 1])).await;
+        assert!(!read.expect("it is closed at once").is_ok_and(|it| it > 0));
+        for client in &mut clients {
+            client.write_all(&bind()).await.unwrap();
+            let mut answer = [0; 16];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer[2], 12, "the others are served");
+        }
+        serving.abort();
     }
 }
