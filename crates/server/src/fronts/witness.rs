@@ -64,8 +64,8 @@ struct Connection {
     caller: Caller,
     mapping: Mapping,
     secured: Option<Secured>,
-    /// The registrations that end with the connection.
-    registrations: Vec<WitnessKey>,
+    /// The registrations that end with the connection, with their users.
+    registrations: Vec<(WitnessKey, String)>,
     waiting: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// The place among those who have not logged on.
     stranger: Option<Place>,
@@ -99,11 +99,6 @@ impl Connection {
         if self.server.settings().hosts.admit(self.caller.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())) {
             // The end of the connection is no event that anybody acts on.
             let _ = self.converse(&mut socket).await;
-        }
-        if let Some(user) = self.user() {
-            for key in &self.registrations {
-                self.server.cluster.unregister_witness(key, &user);
-            }
         }
     }
 
@@ -200,7 +195,7 @@ impl Connection {
             Request::GetInterfaceList(_) => return self.interfaces().into(),
             Request::UnRegister(it) => {
                 let known = self.server.cluster.unregister_witness(&it.handle.uuid, user);
-                self.registrations.retain(|key| *key != it.handle.uuid);
+                self.registrations.retain(|(key, _)| *key != it.handle.uuid);
                 let status = if known { Win32Error::SUCCESS } else { NOT_FOUND };
                 return UnRegisterResponse { status }.into();
             }
@@ -275,8 +270,17 @@ impl Connection {
             NotRegistered::State => INVALID_STATE,
             NotRegistered::Full => NO_SYSTEM_RESOURCES,
         })?;
-        self.registrations.push(key);
+        self.registrations.push((key, user.to_owned()));
         Ok(key)
+    }
+}
+
+/// However the connection ends: a task that panics leaves no registrations behind, which count for their user.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for (key, user) in &self.registrations {
+            self.server.cluster.unregister_witness(key, user);
+        }
     }
 }
 
