@@ -289,4 +289,7 @@ async fn address_command_takes_and_releases_and_its_failure_is_in_the_status() {
     node.configured(&["cluster", "move", "shared", names[1 - first]]).success();
     wait("not taken by the next owner", &|| was_told("take", names[1 - first]));
     assert!(was_told("release", names[first]));
+    // An address that the definition loses is released by the owner, which goes on to serve the share.
+    node.configured(&["cluster", "share", "shared", "addresses=192.0.2.8"]).success();
+    wait("not released", &|| was_told("release", names[1 - first]));
 }

@@ -180,6 +180,7 @@ impl Server {
         {
             let mut wide = self.configuration.wide.lock();
             wide.1 = (settings.lockout, settings.passwords);
+            warn_of_contradiction(&wide.0, wide.1.1);
             (settings.lockout, settings.passwords) = wide.0.over(wide.1);
         }
         let settings = Arc::new(settings);
@@ -247,11 +248,12 @@ impl Server {
             return;
         }
         let mut wide = self.configuration.wide.lock();
-        let own = Settings { lockout: wide.1.0, passwords: wide.1.1, ..after.clone() };
-        let kept = config::rules(&own).into_iter().filter(|(key, _)| wide.0.values().contains_key(*key));
-        let kept: std::collections::BTreeMap<String, u32> =
-            kept.map(|(key, value)| (key.to_owned(), value)).collect();
-        wide.1 = ClusterWide::unchecked(kept).over((lockout, passwords));
+        // The others may be the cluster's, or have given way to them.
+        let both = config::rules(before).into_iter().zip(config::rules(after));
+        let changed = both.filter(|(before, after)| before != after);
+        let changed: std::collections::BTreeMap<String, u32> =
+            changed.map(|(_, (key, value))| (key.to_owned(), value)).collect();
+        wide.1 = ClusterWide::unchecked(changed).laid_over(wide.1);
     }
 
     /// Has the settings of the cluster hold instead of those of the file. Of several calls at the same time, that with the
@@ -266,6 +268,7 @@ impl Server {
         if wide.0 == set {
             return;
         }
+        warn_of_contradiction(&set, wide.1.1);
         let (lockout, passwords) = set.over(wide.1);
         tracing::info!(target: "audit", settings = ?set.values(), "the settings of the cluster have changed");
         wide.0 = set;
@@ -452,6 +455,15 @@ impl Server {
     }
 }
 
+/// Says that a rule of the file does not hold as it is written.
+fn warn_of_contradiction(set: &ClusterWide, own: PasswordPolicy) {
+    if set.contradicts(own) {
+        tracing::warn!(
+            "min_password_age or max_password_age of the file contradicts the other one of the cluster, and gives way to it"
+        );
+    }
+}
+
 /// Writes the change into the file, and checks that the file then contains the settings.
 fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, ChangeError> {
     source.check()?;
@@ -511,5 +523,24 @@ mod tests {
         assert_eq!(server.settings().passwords.min_length, 9);
         server.set_cluster_wide(of(5), 4);
         assert_eq!(server.settings().passwords.min_length, 5);
+    }
+
+    /// A rule of the file that gave way holds again without the cluster's, also after a change of another rule.
+    #[tokio::test]
+    async fn rules_of_the_file_that_gave_way_are_kept() {
+        let mut settings = Settings::conventional(false, |_| None);
+        settings.passwords.max_age_days = 3;
+        let server = Server::new(settings, UserDb::default()).unwrap();
+        let set = ClusterWide::new([(String::from("min_password_age"), 9)].into()).unwrap();
+        server.set_cluster_wide(set, 1);
+        let ages = || (server.settings().passwords.min_age_days, server.settings().passwords.max_age_days);
+        assert_eq!(ages(), (9, 10));
+        let changed = server.change_settings(|settings| {
+            settings.passwords.history = 5;
+            Ok::<_, ChangeError>(())
+        });
+        changed.unwrap();
+        server.set_cluster_wide(ClusterWide::default(), 2);
+        assert_eq!((ages(), server.settings().passwords.history), ((0, 3), 5));
     }
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod http;
 pub(crate) mod pipes;
+mod places;
 pub(crate) mod web;
 pub(crate) mod witness;

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::pipes::secured::Secured;
+use super::places::{Place, Places, WITNESS_STRANGERS};
 use crate::admin::Caller;
 use crate::core::bulkhead;
 use crate::core::cluster::{NewRegistration, NotRegistered, WitnessKey, WitnessNotice, WitnessWait};
@@ -32,14 +33,19 @@ use crate::core::server::Server;
 /// Serves the connections of a port.
 pub(crate) async fn serve(server: Arc<Server>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let strangers = Places::new(WITNESS_STRANGERS);
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, peer)) => {
+                let Some(stranger) = strangers.take(peer.ip()) else {
+                    tracing::debug!(%peer, "too many connections to the witness service without a logon from this address");
+                    continue;
+                };
                 let server = Arc::clone(&server);
                 bulkhead::spawn(async move {
-                    Connection::new(server, &socket, peer).run(socket).await;
+                    Connection::new(server, &socket, peer, stranger).run(socket).await;
                     drop(place);
                 });
             }
@@ -58,13 +64,15 @@ struct Connection {
     caller: Caller,
     mapping: Mapping,
     secured: Option<Secured>,
-    /// The registrations that end with the connection.
-    registrations: Vec<WitnessKey>,
+    /// The registrations that end with the connection, with their users.
+    registrations: Vec<(WitnessKey, String)>,
     waiting: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// The place among those who have not logged on.
+    stranger: Option<Place>,
 }
 
 impl Connection {
-    fn new(server: Arc<Server>, socket: &TcpStream, peer: SocketAddr) -> Self {
+    fn new(server: Arc<Server>, socket: &TcpStream, peer: SocketAddr, stranger: Place) -> Self {
         let local = socket.local_addr().ok();
         let port = local.map_or(0, |it| it.port());
         let address = match local.map(|it| it.ip().to_canonical()) {
@@ -83,6 +91,7 @@ impl Connection {
             secured: Some(Secured::on_port(rpc::witness::ENDPOINT, port)),
             registrations: Vec::new(),
             waiting: FuturesUnordered::new(),
+            stranger: Some(stranger),
         }
     }
 
@@ -90,11 +99,6 @@ impl Connection {
         if self.server.settings().hosts.admit(self.caller.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())) {
             // The end of the connection is no event that anybody acts on.
             let _ = self.converse(&mut socket).await;
-        }
-        if let Some(user) = self.user() {
-            for key in &self.registrations {
-                self.server.cluster.unregister_witness(key, &user);
-            }
         }
     }
 
@@ -153,6 +157,9 @@ impl Connection {
             self.secured = Some(secured);
             received.ok()?;
         }
+        if self.user().is_some() {
+            self.stranger = None;
+        }
         while let Some(call) = self.secured.as_mut()?.next_call().ok()? {
             self.call(call);
         }
@@ -188,7 +195,7 @@ impl Connection {
             Request::GetInterfaceList(_) => return self.interfaces().into(),
             Request::UnRegister(it) => {
                 let known = self.server.cluster.unregister_witness(&it.handle.uuid, user);
-                self.registrations.retain(|key| *key != it.handle.uuid);
+                self.registrations.retain(|(key, _)| *key != it.handle.uuid);
                 let status = if known { Win32Error::SUCCESS } else { NOT_FOUND };
                 return UnRegisterResponse { status }.into();
             }
@@ -263,8 +270,17 @@ impl Connection {
             NotRegistered::State => INVALID_STATE,
             NotRegistered::Full => NO_SYSTEM_RESOURCES,
         })?;
-        self.registrations.push(key);
+        self.registrations.push((key, user.to_owned()));
         Ok(key)
+    }
+}
+
+/// However the connection ends: a task that panics leaves no registrations behind, which count for their user.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for (key, user) in &self.registrations {
+            self.server.cluster.unregister_witness(key, user);
+        }
     }
 }
 
@@ -355,7 +371,8 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
         let (mut client, (socket, peer)) = (client.unwrap(), accepted.unwrap());
-        let serving = tokio::spawn(Connection::new(server, &socket, peer).run(socket));
+        let stranger = Places::new(WITNESS_STRANGERS).take(peer.ip()).unwrap();
+        let serving = tokio::spawn(Connection::new(server, &socket, peer, stranger).run(socket));
         client.write_all(&bind()).await.unwrap();
         let mut answer = [0; 16];
         client.read_exact(&mut answer).await.unwrap();
@@ -371,5 +388,27 @@ mod tests {
         }
         let ended = tokio::time::timeout(LOGON_MAX / 2, serving).await;
         ended.expect("the connection ends before the time for the logon is over").unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_takes_only_some_places_of_strangers() {
+        let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(server, listener));
+        let mut clients = Vec::new();
+        for _ in 0..WITNESS_STRANGERS.per_address {
+            clients.push(TcpStream::connect(at).await.unwrap());
+        }
+        let mut one_more = TcpStream::connect(at).await.unwrap();
+        let read = tokio::time::timeout(LOGON_MAX / 2, one_more.read(&mut [0; 1])).await;
+        assert!(!read.expect("it is closed at once").is_ok_and(|it| it > 0));
+        for client in &mut clients {
+            client.write_all(&bind()).await.unwrap();
+            let mut answer = [0; 16];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer[2], 12, "the others are served");
+        }
+        serving.abort();
     }
 }

@@ -91,6 +91,7 @@ impl Agent {
         let Some(member) = server.cluster.member() else { return };
         let Ok(prefix) = prefix(member.settings.name.as_str()) else { return };
         self.prefix = prefix;
+        self.users = Users::new(Arc::clone(&member.opened_users));
         let _ = member.shell.set((Handle::current(), Arc::clone(&server)));
         let cluster = self.find_cluster(member).await;
         self.cluster.clone_from(&cluster);

@@ -75,7 +75,11 @@ async fn run(
             Step::Open { settings, token, stamp } => {
                 let (held, key) = (lock.take(), share.clone());
                 let open = move || storage::open(&key, attempt, held, (&settings, &token), &stamp);
-                let Ok((event, taken)) = tokio::task::spawn_blocking(open).await else { return };
+                let opened = tokio::task::spawn_blocking(open).await;
+                let (event, taken) = opened.unwrap_or_else(|error| {
+                    let reason = format!("the storage cannot be opened: {error}");
+                    (Event::StorageFailed { share: share.clone(), attempt, reason }, None)
+                });
                 lock = taken;
                 let _ = around.events.send(event);
             }
@@ -86,12 +90,15 @@ async fn run(
                     let _entered = around_it.runtime.enter();
                     around_it.server.serve_of_cluster(*serving)
                 };
-                match tokio::task::spawn_blocking(serve).await {
-                    Ok(Err(reason)) => {
+                let outcome = tokio::task::spawn_blocking(serve).await;
+                match outcome
+                    .unwrap_or_else(|error| Err(format!("the server cannot serve the share: {error}")))
+                {
+                    Err(reason) => {
                         let share = share.clone();
                         let _ = around.events.send(Event::StorageFailed { share, attempt, reason });
                     }
-                    _ => {
+                    Ok(()) => {
                         // Clients find the share when they find the address.
                         if let Some(member) = around.server.cluster.member() {
                             member.addresses.hold(&around, &now_served);

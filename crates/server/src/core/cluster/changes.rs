@@ -83,9 +83,7 @@ impl Operator {
                     let entry = self.entry(&record.key()).await;
                     let entry = entry.ok().flatten();
                     let found = entry.filter(|it| it.value == records::write(&record));
-                    return found.map(|it| it.modified).ok_or_else(|| {
-                        Refused::unreachable(format!("{error}; the change may still take effect: look again"))
-                    });
+                    return found.map(|it| it.modified).ok_or_else(|| Refused::uncertain(error));
                 }
             }
             for condition in &conditions {

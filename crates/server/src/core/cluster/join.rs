@@ -158,15 +158,12 @@ impl Operator {
 
     /// Makes the secret of a cluster that has none.
     async fn make_secret(&self, schema: cluster::ids::Revision) -> Result<Secret, Refused> {
-        if Secret::load(&self.settings.state_directory, &self.own.name).map_err(Refused::invalid)?.is_some() {
-            return Err(Refused::invalid(NO_MARK));
-        }
-        let secret = Secret::random().map_err(Refused::invalid)?;
-        secret.store(&self.settings.state_directory, &self.own.name).map_err(Refused::invalid)?;
+        let secret = self.new_secret(NO_MARK)?;
         let value = secret.mark().into_bytes();
         let writes = vec![Write::Put { key: Key::Secret, value, lease: None }];
         let draft = Draft::new("make secret", &self.own.name);
-        self.commit(schema, vec![Compare::Absent(Key::Secret)], writes, draft).await?;
+        let made = self.commit(schema, vec![Compare::Absent(Key::Secret)], writes, draft).await;
+        self.keep_secret_of(secret.clone(), made)?;
         Ok(secret)
     }
 }

@@ -97,6 +97,7 @@ pub struct NewShare {
 pub struct Refused {
     kind: RefusedKind,
     reason: String,
+    is_uncertain: bool,
 }
 
 /// The kind of a refusal.
@@ -116,7 +117,7 @@ pub(crate) enum RefusedKind {
 
 impl Refused {
     fn new(kind: RefusedKind, reason: impl std::fmt::Display) -> Self {
-        Self { kind, reason: reason.to_string() }
+        Self { kind, reason: reason.to_string(), is_uncertain: false }
     }
 
     pub(super) fn conflict(reason: impl std::fmt::Display) -> Self {
@@ -137,6 +138,17 @@ impl Refused {
 
     pub(super) fn unreachable(reason: impl std::fmt::Display) -> Self {
         Self::new(RefusedKind::Unreachable, reason)
+    }
+
+    /// The change had no answer, and may have taken effect or still take it.
+    pub(super) fn uncertain(reason: impl std::fmt::Display) -> Self {
+        let reason = format!("{reason}; the change may still take effect: look again");
+        Self { is_uncertain: true, ..Self::unreachable(reason) }
+    }
+
+    /// True if the change that was refused may have taken effect, or may still take it.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.is_uncertain
     }
 
     /// The kind.
@@ -184,7 +196,7 @@ impl Operator {
     /// Makes the cluster. Returns its id.
     ///
     /// # Errors
-    /// [`Refused`] if there is one, or etcd does not answer.
+    /// [`Refused`] if there is one, this machine has the secret of one with the name, or etcd does not answer.
     pub async fn init(&self) -> Result<String, Refused> {
         let mut random = [0; 16];
         crate::core::random::fill(&mut random).map_err(|_| refused("the system has no random bytes"))?;
@@ -193,16 +205,51 @@ impl Operator {
         if self.entry(&Key::Schema).await?.is_some() {
             return Err(exists());
         }
-        let secret = Secret::random().map_err(refused)?;
-        secret.store(&self.settings.state_directory, &self.own.name).map_err(refused)?;
+        // With the endpoints of another etcd, this may be the secret of a cluster that lives.
+        let secret = self.new_secret(SECRET_OF_ANOTHER)?;
         let record = SchemaRecord { version: SCHEMA, cluster: id.clone() };
         let compares = vec![Compare::Absent(Key::Schema)];
         let mut writes = put(Key::Schema, &record, None);
         writes.push(Write::Put { key: Key::Secret, value: secret.mark().into_bytes(), lease: None });
-        match store::transact(&self.client, &self.prefix, &Transaction { compares, writes }).await {
+        let made = match store::transact(&self.client, &self.prefix, &Transaction { compares, writes }).await
+        {
             Ok(Outcome::Done { .. }) => Ok(id),
             Ok(_) => Err(exists()),
-            Err(error) => Err(Refused::unreachable(error)),
+            Err(error) if error.is_undone() => Err(Refused::unreachable(error)),
+            // The key tells if it was carried out.
+            Err(error) => match self.entry(&Key::Schema).await {
+                Ok(Some(entry)) if entry.value == records::write(&record) => Ok(id),
+                Ok(Some(_)) => Err(exists()),
+                _ => Err(Refused::uncertain(error)),
+            },
+        };
+        self.keep_secret_of(secret, made)
+    }
+
+    /// Makes a secret and stores it on this machine, before etcd has its mark.
+    ///
+    /// # Errors
+    /// [`Refused`] with `why` if the machine has one, which may be all that opens the values of a cluster.
+    pub(super) fn new_secret(&self, why: &str) -> Result<Secret, Refused> {
+        let directory = &self.settings.state_directory;
+        if Secret::load(directory, &self.own.name).map_err(refused)?.is_some() {
+            return Err(refused(why));
+        }
+        let secret = Secret::random().map_err(refused)?;
+        secret.store(directory, &self.own.name).map_err(refused)?;
+        Ok(secret)
+    }
+
+    /// Removes a new secret from this machine if the change that should have made it the cluster's has certainly not happened.
+    /// A secret that stayed would be refused at the next attempt. Returns the outcome of the change.
+    pub(super) fn keep_secret_of<T>(&self, secret: Secret, made: Result<T, Refused>) -> Result<T, Refused> {
+        let refusal = match made {
+            Err(refusal) if !refusal.is_uncertain() => refusal,
+            made => return made,
+        };
+        match secret.discard(&self.settings.state_directory, &self.own.name) {
+            Ok(()) => Err(refusal),
+            Err(error) => Err(Refused { reason: format!("{refusal}; {error}"), ..refusal }),
         }
     }
 
@@ -457,4 +504,52 @@ fn put(key: Key, record: &impl Serialize, lease: Option<LeaseId>) -> Vec<Write> 
 
 fn refused(reason: impl std::fmt::Display) -> Refused {
     Refused::invalid(reason)
+}
+
+const SECRET_OF_ANOTHER: &str = "this server has the secret of a cluster with this name, but etcd does not know of one: are the endpoints right? If \
+     that cluster is gone, remove the file cluster-NAME.secret of the state directory on each node";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator(directory: &std::path::Path) -> Operator {
+        let text = "[server]\nname = 'FS1'\n[cluster]\nname = \"office\"\nnode = \"a\"\nendpoints = [\"http://127.0.0.1:9\"]\npaths = ['/srv']\n";
+        let mut settings = Settings::conventional(false, |_| None);
+        settings.state_directory = directory.to_path_buf();
+        let settings = crate::core::config::parse(text, std::path::Path::new("/"), settings).unwrap();
+        Operator::new(settings).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_stored_secret_is_never_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let operator = operator(directory.path());
+        let first = operator.new_secret("there is one").unwrap();
+        assert_eq!(operator.new_secret("there is one").unwrap_err().to_string(), "there is one");
+        let load = || Secret::load(directory.path(), &operator.own.name).unwrap().map(|it| it.mark());
+        assert_eq!(load(), Some(first.mark()));
+    }
+
+    #[tokio::test]
+    async fn a_secret_stays_only_if_the_cluster_may_have_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let operator = operator(directory.path());
+        let load = || Secret::load(directory.path(), &operator.own.name).unwrap().map(|it| it.mark());
+        let refusals = [
+            (Refused::conflict("both"), false),
+            (Refused::unreachable("refused"), false),
+            (Refused::uncertain("no answer"), true),
+        ];
+        for (refusal, stays) in refusals {
+            let secret = operator.new_secret("there is one").unwrap();
+            let mark = secret.mark();
+            assert_eq!(operator.keep_secret_of::<()>(secret, Err(refusal.clone())), Err(refusal));
+            assert_eq!(load(), stays.then_some(mark));
+        }
+        // The file of another secret is not that of the change.
+        let other = Secret::random().unwrap();
+        assert!(operator.keep_secret_of::<()>(other, Err(Refused::conflict("both"))).is_err());
+        assert!(load().is_some());
+    }
 }

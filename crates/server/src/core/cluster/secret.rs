@@ -67,6 +67,15 @@ impl Secret {
         store(state_directory, &file(cluster), &self.text())
     }
 
+    /// Removes the file of the secret, unless it has another one meanwhile.
+    pub(super) fn discard(&self, state_directory: &Path, cluster: &NodeName) -> Result<(), String> {
+        if Self::load(state_directory, cluster)?.is_none_or(|it| it.mark() != self.mark()) {
+            return Ok(());
+        }
+        let path = state_directory.join(file(cluster));
+        std::fs::remove_file(&path).map_err(|error| format!("cannot remove {}: {error}", path.display()))
+    }
+
     /// The text by which nodes know that they have the same secret. It does not tell what the secret is.
     pub(super) fn mark(&self) -> String {
         self.derived("shareward cluster mark").iter().take(16).map(|byte| format!("{byte:02x}")).collect()

@@ -42,7 +42,11 @@ impl Operator {
         if before == value {
             return Ok(false);
         }
-        ClusterWide::new(values.clone()).map_err(Refused::invalid)?;
+        let set = ClusterWide::new(values.clone()).map_err(Refused::invalid)?;
+        let is_of_ages = matches!(key, "min_password_age" | "max_password_age");
+        if value.is_some() && is_of_ages && set.contradicts(self.settings.passwords) {
+            return Err(Refused::invalid(CONTRADICTION));
+        }
         let condition = match &entry {
             Some(entry) => Compare::Modified(Key::Settings, entry.modified),
             None => Compare::Absent(Key::Settings),
@@ -56,6 +60,9 @@ impl Operator {
         Ok(true)
     }
 }
+
+const CONTRADICTION: &str = "min_password_age must be below max_password_age, one of which is that of the file of this node: set both in the \
+     cluster, or change the file";
 
 /// The settings in an event. `None` if it does not change them.
 pub(super) fn of(event: &Event, prefix: &str) -> Option<Option<Entry>> {

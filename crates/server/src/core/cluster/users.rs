@@ -11,6 +11,7 @@ use cluster::ids::{Revision, ShareKey};
 use cluster::keys::{Key, users_prefix};
 use cluster::protocol::{Change, Compare, Entry, Event, Write};
 use cluster::records::{self, SealedRecord};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::changes::{Author, Draft};
@@ -31,26 +32,53 @@ pub(crate) struct FoundUsers {
     revisions: BTreeMap<ShareKey, Revision>,
 }
 
+/// The users that this server could read last. The thread of the member changes them, and a change of users by this server
+/// takes them from here: it does not open thousands of values for one account.
+#[derive(Debug, Default)]
+pub(super) struct Opened(Mutex<BTreeMap<ShareKey, Arc<OpenedUser>>>);
+
+/// A user, with the value that it was read from.
+#[derive(Debug)]
+struct OpenedUser {
+    value: Vec<u8>,
+    user: UserDb,
+}
+
+impl Opened {
+    /// The user of a key, if it was read from this value.
+    fn get(&self, key: &ShareKey, value: &[u8]) -> Option<Arc<OpenedUser>> {
+        self.0.lock().get(key).filter(|it| it.value == value).cloned()
+    }
+}
+
 impl Operator {
-    /// The users of the cluster.
+    /// The users of the cluster. Those of `opened` are not opened again.
     ///
     /// # Errors
     /// [`Refused`] if this machine does not have the secret of the cluster, or etcd does not answer.
-    pub(crate) async fn find_users(&self) -> Result<FoundUsers, Refused> {
+    async fn find_users(&self, opened: Arc<Opened>) -> Result<FoundUsers, Refused> {
         let (schema, cluster) = self.schema_and_id().await?;
         let secret = self.secret().await?;
-        let prefix = users_prefix(&self.prefix);
-        let range = self.client.range(prefix.as_bytes()).await.map_err(Refused::unreachable)?;
-        let (mut users, mut revisions) = (UserDb::default(), BTreeMap::new());
-        for entry in range.entries.into_iter().map(store::entry) {
-            let Some(Key::User(key)) = Key::from_path(&self.prefix, &entry.path) else { continue };
-            // A value that cannot be read is replaced by a change of this user only.
-            revisions.insert(key.clone(), entry.modified);
-            if let Ok(user) = read(&secret, &cluster, &key, &entry) {
-                users.merge(&user);
+        let range = self.client.range(users_prefix(&self.prefix).as_bytes()).await;
+        let entries = range.map_err(Refused::unreachable)?.entries;
+        let prefix = self.prefix.clone();
+        let find = move || {
+            let (mut users, mut revisions) = (UserDb::default(), BTreeMap::new());
+            for entry in entries.into_iter().map(store::entry) {
+                let Some(Key::User(key)) = Key::from_path(&prefix, &entry.path) else { continue };
+                // A value that cannot be read is replaced by a change of this user only.
+                revisions.insert(key.clone(), entry.modified);
+                if let Some(known) = opened.get(&key, &entry.value) {
+                    users.merge(&known.user);
+                } else if let Ok(user) = read(&secret, &cluster, &key, &entry) {
+                    users.merge(&user);
+                }
             }
-        }
-        Ok(FoundUsers { schema, cluster, secret, users, revisions })
+            FoundUsers { schema, cluster, secret, users, revisions }
+        };
+        // This is the thread of the member, which also renews the lease.
+        let found = tokio::task::spawn_blocking(find).await;
+        found.map_err(|error| Refused::invalid(format!("the users of the cluster cannot be read: {error}")))
     }
 
     /// Writes the users that differ from those that were found. Returns the revision of the change.
@@ -132,8 +160,9 @@ impl Cluster {
             return Err(Refused::unreachable("the server has just started"));
         };
         let operator = Operator::with(settings.clone(), member.etcd.clone(), author)?;
+        let opened = Arc::clone(&member.opened_users);
         let (operator, found) = wait(&runtime, async move {
-            let found = operator.find_users().await;
+            let found = operator.find_users(opened).await;
             found.map(|found| (operator, found))
         })?;
         Ok(Some(UsersToChange { operator, found, runtime, server }))
@@ -199,12 +228,15 @@ fn wait<T: Send + 'static>(
 #[derive(Debug, Default)]
 pub(super) struct Users {
     entries: BTreeMap<ShareKey, Entry>,
-    /// The users that could be read last, with the values that they were read from.
-    known: BTreeMap<ShareKey, (Vec<u8>, UserDb)>,
+    opened: Arc<Opened>,
     has_changed: bool,
 }
 
 impl Users {
+    pub(super) fn new(opened: Arc<Opened>) -> Self {
+        Self { opened, ..Self::default() }
+    }
+
     /// Follows the keys of users in an event.
     pub(super) fn follow(&mut self, event: &Event, prefix: &str) {
         let user = |path: &str| match Key::from_path(prefix, path) {
@@ -260,23 +292,24 @@ impl Users {
             return None;
         }
         let entries = &self.entries;
-        self.known.retain(|key, _| entries.contains_key(key));
+        self.opened.0.lock().retain(|key, _| entries.contains_key(key));
         for (key, entry) in entries {
             // The thread also renews the lease: it does not open thousands of values because one has changed.
-            if self.known.get(key).is_some_and(|(value, _)| *value == entry.value) {
+            if self.opened.get(key, &entry.value).is_some() {
                 refused(entry, None);
                 continue;
             }
             match read(key, entry) {
                 Ok(user) => {
-                    self.known.insert(key.clone(), (entry.value.clone(), user));
+                    let known = OpenedUser { value: entry.value.clone(), user };
+                    self.opened.0.lock().insert(key.clone(), Arc::new(known));
                     refused(entry, None);
                 }
                 Err(reason) => refused(entry, Some(reason)),
             }
         }
         let mut all = UserDb::default();
-        self.known.values().for_each(|(_, user)| all.merge(user));
+        self.opened.0.lock().values().for_each(|it| all.merge(&it.user));
         Some(all)
     }
 }
@@ -346,6 +379,10 @@ mod tests {
         users.follow(&batch(vec![written("bob", 7)]), PREFIX);
         assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2);
         assert_eq!(opened.get(), 3);
+        // A change by this server finds them, unless etcd has another value meanwhile.
+        let (cache, bob) = (Arc::clone(&users.opened), ShareKey::new("bob").unwrap());
+        assert_eq!(cache.get(&bob, b"7").unwrap().user.users().count(), 1);
+        assert!(cache.get(&bob, b"8").is_none());
         // What cannot be read stays as before, and is tried again.
         let fails = |_: &ShareKey, _: &Entry| Err(String::from("nonsense"));
         users.follow(&batch(vec![written("bob", 8)]), PREFIX);

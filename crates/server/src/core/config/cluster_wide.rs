@@ -45,8 +45,32 @@ impl ClusterWide {
         &self.0
     }
 
-    /// The rules of a node whose file has these.
+    /// The rules of a node whose file has these. The values of the cluster hold; where the rule of the file for the age of
+    /// passwords contradicts that of the cluster, it gives way by as much as it must, because users whose password has expired
+    /// could not change it.
     pub(crate) fn over(&self, own: (Lockout, PasswordPolicy)) -> (Lockout, PasswordPolicy) {
+        let (lockout, mut passwords) = self.laid_over(own);
+        if self.contradicts(own.1) {
+            if self.0.contains_key("min_password_age") {
+                passwords.max_age_days = passwords.min_age_days.saturating_add(1);
+            } else {
+                passwords.min_age_days = passwords.max_age_days.saturating_sub(1);
+            }
+        }
+        (lockout, passwords)
+    }
+
+    /// True if the rules of a file contradict these.
+    pub(crate) fn contradicts(&self, own: PasswordPolicy) -> bool {
+        let ages = ["min_password_age", "max_password_age"];
+        let (_, PasswordPolicy { min_age_days, max_age_days, .. }) =
+            self.laid_over((Lockout::default(), own));
+        let is_mixed = ages.iter().filter(|it| self.0.contains_key(**it)).count() == 1;
+        is_mixed && max_age_days != 0 && min_age_days >= max_age_days
+    }
+
+    /// The rules with those of these in their place, whether they contradict each other or not.
+    pub(crate) fn laid_over(&self, own: (Lockout, PasswordPolicy)) -> (Lockout, PasswordPolicy) {
         let (mut lockout, mut passwords) = own;
         for (key, field) in [
             ("lockout_threshold", &mut lockout.threshold),
@@ -89,6 +113,23 @@ mod tests {
         assert!(of(&[("lockout_threshold", 1000)]).unwrap_err().contains("0 to 999"));
         let contradictory = of(&[("min_password_age", 9), ("max_password_age", 3)]);
         assert!(contradictory.is_err());
+        // What the file has of a pair gives way to what the cluster has.
+        let policy = |min_age_days, max_age_days| PasswordPolicy {
+            min_age_days,
+            max_age_days,
+            ..PasswordPolicy::default()
+        };
+        for (values, own, combined) in [
+            (&[("min_password_age", 9)][..], policy(1, 3), policy(9, 10)),
+            (&[("max_password_age", 3)][..], policy(9, 0), policy(2, 3)),
+            (&[("max_password_age", 3)][..], policy(2, 0), policy(2, 3)),
+            (&[("min_password_age", 9)][..], policy(0, 0), policy(9, 0)),
+            (&[("max_password_age", 0)][..], policy(9, 10), policy(9, 0)),
+        ] {
+            let set = of(values).unwrap();
+            assert_eq!(set.over((Lockout::default(), own)).1, combined, "{values:?}");
+            assert_eq!(set.contradicts(own), set.laid_over((Lockout::default(), own)).1 != combined);
+        }
         // Each key has its field.
         for key in ClusterWide::keys() {
             let plain = Settings::conventional(false, |_| None);

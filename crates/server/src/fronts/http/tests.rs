@@ -164,7 +164,8 @@ async fn every_route_of_the_table_is_served() {
         let takes_path = [control::route::WHO, control::route::HISTORY].contains(&route);
         let address = if takes_path { format!("{address}?path=x&share=nope") } else { address };
         let (status, code) = status(&path, method, &address).await;
-        let unserved = matches!(status, 404 | 405 | 501) && code == Some(50);
+        // 501 is the answer of a route whose act this server does not support, such as one of a cluster.
+        let unserved = matches!(status, 404 | 405) && code == Some(50);
         assert!(!unserved, "{method} {route}: {status} {code:?}");
     }
     task.abort();

@@ -12,7 +12,6 @@ mod live;
 mod logon;
 mod metrics;
 mod openmetrics;
-mod places;
 mod sessions;
 mod ticket;
 
@@ -25,9 +24,9 @@ use axum::routing::get;
 use axum::{Extension, Router};
 
 pub(crate) use self::listener::serve;
-use self::places::Places;
 use self::sessions::WebSessions;
 use super::http;
+use super::places::{self, Places};
 use crate::core::server::Server;
 
 /// The part of the console that its listeners have in common.

@@ -29,6 +29,56 @@ pub(super) fn remove(index: u32, address: IpAddr) -> Vec<u8> {
     end(begin(RTM_DELADDR, 0, index, address))
 }
 
+/// The request for a list of all addresses of the family of this one.
+pub(super) fn list(address: IpAddr) -> Vec<u8> {
+    let mut message = vec![0; 4];
+    message.extend_from_slice(&RTM_GETADDR.to_ne_bytes());
+    message.extend_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    message.extend_from_slice(&[0; 8]);
+    let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
+    message.extend_from_slice(&[family, 0, 0, 0, 0, 0, 0, 0]);
+    end(message)
+}
+
+/// A datagram of a list of addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// True if it has the address in question, without a lifetime.
+    pub(super) is_permanent: bool,
+    /// True if the list ends.
+    pub(super) is_end: bool,
+}
+
+/// Looks for an address in a datagram of the answer to [`list`]. `None` if it is not one, or reports an error.
+pub(super) fn listed(mut datagram: &[u8], address: IpAddr) -> Option<Listed> {
+    let octets = octets(address);
+    let mut found = Listed::default();
+    while !datagram.is_empty() {
+        let length = usize::try_from(u32::from_ne_bytes(*datagram.first_chunk()?)).ok()?;
+        let message = datagram.get(..length)?;
+        match u16::from_ne_bytes(*message.get(4..6)?.first_chunk()?) {
+            NLMSG_DONE => found.is_end = true,
+            RTM_NEWADDR => {
+                let is_permanent = message.get(HEADER_BYTES.checked_add(2)?)? & IFA_F_PERMANENT != 0;
+                let mut rest = message.get(HEADER_BYTES.checked_add(8)?..)?;
+                let mut is_it = false;
+                while !rest.is_empty() {
+                    let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
+                    let kind = u16::from_ne_bytes(*rest.get(2..4)?.first_chunk()?);
+                    let value = rest.get(4..length)?;
+                    is_it |= matches!(kind, IFA_LOCAL | IFA_ADDRESS) && value == octets;
+                    rest = rest.get(length.checked_next_multiple_of(4)?..).unwrap_or_default();
+                }
+                found.is_permanent |= is_permanent && is_it;
+            }
+            _ => return None,
+        }
+        // A message has its header at least, so that each step is one.
+        datagram = datagram.get(length.checked_next_multiple_of(4)?..).unwrap_or_default();
+    }
+    Some(found)
+}
+
 /// The error number of an answer, 0 for success. `None` if it is not an answer.
 pub(super) fn error_of(answer: &[u8]) -> Option<i32> {
     let kind = answer.get(4..6)?.first_chunk()?;
@@ -108,13 +158,17 @@ fn begin(kind: u16, flags: u16, index: u32, address: IpAddr) -> Vec<u8> {
     message.extend_from_slice(&[0; 8]);
     message.extend_from_slice(&[family, prefix, 0, 0]);
     message.extend_from_slice(&index.to_ne_bytes());
-    let octets = match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    };
+    let octets = octets(address);
     attribute(&mut message, IFA_LOCAL, &octets);
     attribute(&mut message, IFA_ADDRESS, &octets);
     message
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
 }
 
 /// Adds an attribute, whose length is a multiple of four.
@@ -133,18 +187,25 @@ fn end(mut message: Vec<u8>) -> Vec<u8> {
     message
 }
 
+/// The header of a message of netlink(7).
+const HEADER_BYTES: usize = 16;
+
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_REPLACE: u16 = 0x100;
 const NLM_F_CREATE: u16 = 0x400;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
 const IFA_F_NODAD: u32 = 2;
+const IFA_F_PERMANENT: u8 = 0x80;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
@@ -186,6 +247,24 @@ mod tests {
         assert_eq!(error_of(&answer[..19]), None);
         answer[4] = 3;
         assert_eq!(error_of(&answer), None);
+    }
+
+    #[test]
+    fn addresses_without_a_lifetime_are_found_in_a_list() {
+        let (own, other) = ("192.0.2.5".parse().unwrap(), "192.0.2.6".parse().unwrap());
+        // The kernel lists an address as it is added.
+        let mut permanent = hold(7, own, 2);
+        permanent[18] |= IFA_F_PERMANENT;
+        let done = end([&[0; 4][..], &NLMSG_DONE.to_ne_bytes(), &[0; 14]].concat());
+        let datagram = [hold(7, other, 2), permanent, done].concat();
+        assert_eq!(listed(&datagram, own), Some(Listed { is_permanent: true, is_end: true }));
+        assert_eq!(listed(&datagram, other), Some(Listed { is_permanent: false, is_end: true }));
+        for length in 1..datagram.len() {
+            // None of them hangs or panics.
+            let _ = listed(&datagram[..length], own);
+        }
+        assert_eq!(listed(&[0; 16], own), None);
+        assert_eq!(listed(&end([&[0; 4][..], &NLMSG_ERROR.to_ne_bytes(), &[0; 14]].concat()), own), None);
     }
 
     #[test]

@@ -182,11 +182,13 @@ impl Keeper {
             // Too late to begin, and the kernel holds the address for what is left of its time.
             return Ok(());
         }
-        if let Err(error) = ask(&frames::hold(interface.index, address, seconds)) {
-            self.held.remove(&address);
+        let message = frames::hold(interface.index, address, seconds);
+        let held = self.held.entry(address).or_insert(Held { interface, announcements: ANNOUNCEMENTS });
+        if let Err(error) = ask(&message) {
+            // It may be there from before, or all the same: one that cannot be removed now is removed later.
+            let _ = self.remove(address);
             return Err(format!("cannot add the address: {error}"));
         }
-        let held = self.held.entry(address).or_insert(Held { interface, announcements: ANNOUNCEMENTS });
         if held.announcements == 0 {
             return Ok(());
         }
@@ -199,13 +201,18 @@ impl Keeper {
         })
     }
 
+    /// Removes an address. One that cannot be removed is still held, and each request tries it again.
     fn remove(&mut self, address: IpAddr) -> Result<(), String> {
-        let Some(held) = self.held.remove(&address) else { return Ok(()) };
+        let Some(held) = self.held.get_mut(&address) else { return Ok(()) };
         match ask(&frames::remove(held.interface.index, address)) {
-            Err(error) if error.raw_os_error() != Some(GONE) => {
+            Err(error) if !error.raw_os_error().is_some_and(|it| GONE.contains(&it)) => {
+                held.announcements = ANNOUNCEMENTS;
                 Err(format!("cannot remove the address: {error}"))
             }
-            _ => Ok(()),
+            _ => {
+                self.held.remove(&address);
+                Ok(())
+            }
         }
     }
 
@@ -215,6 +222,7 @@ impl Keeper {
             // If it fails, the kernel removes it at the end of its time.
             let _ = self.remove(address);
         }
+        self.held.clear();
     }
 
     /// The interface for an address.
@@ -229,6 +237,10 @@ impl Keeper {
             network(it).is_some_and(|it| it.addr() == address && it.prefix_len() < it.max_prefix_len())
         }) {
             return Err(format!("it is configured on {} by somebody else", there.interface_name));
+        }
+        // Alone in its network, it may be somebody else's all the same: those of such a process have a lifetime.
+        if is_permanent(address).map_err(|error| format!("cannot list the addresses: {error}"))? {
+            return Err(String::from("it is configured for ever by somebody else"));
         }
         let up = |it: &&InterfaceAddress| it.flags.contains(InterfaceFlags::IFF_UP);
         let name = match &self.interface {
@@ -265,15 +277,34 @@ fn network(found: &InterfaceAddress) -> Option<IpNet> {
     IpNet::with_netmask(ip(address)?, ip(mask)?).ok()
 }
 
+/// True if an interface of this machine has an address without a lifetime.
+fn is_permanent(address: IpAddr) -> io::Result<bool> {
+    let socket = netlink()?;
+    send(&socket, &frames::list(address), SendFlags::empty())?;
+    let mut buffer = vec![0; LIST_BYTES];
+    let mut found = false;
+    loop {
+        // With this flag the length is that of the whole datagram.
+        let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::TRUNC)?;
+        let part = buffer.get(..length).ok_or(io::ErrorKind::InvalidData)?;
+        let listed = frames::listed(part, address).ok_or(io::ErrorKind::InvalidData)?;
+        found |= listed.is_permanent;
+        if listed.is_end {
+            return Ok(found);
+        }
+    }
+}
+
+/// A socket of rtnetlink(7).
+fn netlink() -> io::Result<std::os::fd::OwnedFd> {
+    // No protocol is NETLINK_ROUTE.
+    let family = rustix::net::AddressFamily::NETLINK;
+    Ok(socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, None)?)
+}
+
 /// Carries out a request of rtnetlink(7).
 fn ask(message: &[u8]) -> io::Result<()> {
-    let socket = socket_with(
-        rustix::net::AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        // NETLINK_ROUTE
-        None,
-    )?;
+    let socket = netlink()?;
     send(&socket, message, SendFlags::empty())?;
     let mut answer = [0; ANSWER_BYTES];
     let (_, length) = recv(&socket, &mut answer[..], RecvFlags::empty())?;
@@ -306,8 +337,11 @@ const HOLD_MAX: Duration = Duration::from_secs(120);
 /// The clock of the runtime stands still while the machine is suspended.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// EADDRNOTAVAIL: the interface does not have the address any more.
-const GONE: i32 = 99;
+/// EADDRNOTAVAIL, ENODEV and ENXIO: the interface does not have the address any more, or there is no such interface.
+const GONE: [i32; 3] = [99, 19, 6];
+
+/// The kernel fills datagrams of at most 32 KiB with a list.
+const LIST_BYTES: usize = 64 * 1024;
 
 /// An error repeats the request.
 const ANSWER_BYTES: usize = 512;
@@ -326,5 +360,13 @@ mod tests {
         for far in [now.after(Duration::from_secs(u32::MAX.into())), Moment::NEVER] {
             assert_eq!(bounded(far, now).since(now), HOLD_MAX);
         }
+    }
+
+    /// The kernel gives the loopback address without a lifetime.
+    #[test]
+    fn addresses_without_a_lifetime_are_known() {
+        assert!(is_permanent("127.0.0.1".parse().unwrap()).unwrap());
+        assert!(!is_permanent("192.0.2.9".parse().unwrap()).unwrap());
+        assert!(!is_permanent("2001:db8::9".parse().unwrap()).unwrap());
     }
 }

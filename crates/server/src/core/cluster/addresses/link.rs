@@ -94,22 +94,10 @@ impl KeeperLink {
         id
     }
 
-    /// Waits until a request is answered, or until the addresses have ended by themselves.
-    pub(super) async fn wait(&self, shared: &Shared, id: u64) {
-        let until = shared.state.lock().until;
-        let mut answered = shared.last_answer.subscribe();
-        loop {
-            if *answered.borrow_and_update() >= id {
-                return;
-            }
-            let rest = left(until);
-            if rest.is_zero() {
-                return;
-            }
-            // The clock of the runtime stands still while the machine is suspended.
-            let wait = rest.min(LOOK);
-            let _ = tokio::time::timeout(wait, answered.changed()).await;
-        }
+    /// Waits until a request is answered and these addresses, which it gives up, are removed, or until they have ended by
+    /// themselves.
+    pub(super) async fn wait(&self, shared: &Shared, id: u64, given_up: &BTreeSet<IpAddr>) {
+        shared.wait(id, given_up).await;
     }
 }
 
@@ -145,6 +133,31 @@ impl Shared {
         let is_later = until > state.until;
         state.until = state.until.max(until);
         is_later
+    }
+
+    /// Waits as [`KeeperLink::wait`] does.
+    async fn wait(&self, id: u64, given_up: &BTreeSet<IpAddr>) {
+        // No address is held beyond this, because no request after this has them.
+        let until = self.state.lock().until;
+        let mut answered = self.last_answer.subscribe();
+        loop {
+            if *answered.borrow_and_update() >= id && !self.has_faults(given_up) {
+                return;
+            }
+            let rest = left(until);
+            if rest.is_zero() {
+                return;
+            }
+            // The clock of the runtime stands still while the machine is suspended.
+            let wait = rest.min(LOOK);
+            let _ = tokio::time::timeout(wait, answered.changed()).await;
+        }
+    }
+
+    /// True if the last answer has faults of some of these addresses.
+    fn has_faults(&self, addresses: &BTreeSet<IpAddr>) -> bool {
+        let state = self.state.lock();
+        addresses.iter().any(|it| state.faults.contains_key(it))
     }
 
     /// The addresses that are not held, with the reasons.
@@ -188,3 +201,34 @@ impl Shared {
 const REQUESTS_MAX: usize = 256;
 
 const LOOK: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::core::cluster::now;
+
+    #[tokio::test]
+    async fn an_address_that_was_not_removed_is_waited_for() {
+        let (shared, kept) = (Shared::default(), "192.0.2.9".parse().unwrap());
+        shared.extend(now().after(Duration::from_secs(3600)));
+        let answer = |id, faults: &[IpAddr]| {
+            let faults = faults.iter().map(|it| (*it, String::from("no memory"))).collect();
+            shared.answered(Answer { id, faults });
+        };
+        let given_up = BTreeSet::from([kept]);
+        let mut waiting = std::pin::pin!(shared.wait(2, &given_up));
+        answer(1, &[]);
+        assert!(waiting.as_mut().now_or_never().is_none());
+        answer(2, &[kept]);
+        assert!(waiting.as_mut().now_or_never().is_none(), "the address is still here");
+        // A later request has it removed.
+        answer(3, &["192.0.2.10".parse().unwrap()]);
+        assert!(waiting.as_mut().now_or_never().is_some());
+        // At the end of its time it is gone.
+        let shared = Shared::default();
+        shared.answered(Answer { id: 2, faults: [(kept, String::from("no memory"))].into() });
+        assert!(shared.wait(2, &given_up).now_or_never().is_some());
+    }
+}

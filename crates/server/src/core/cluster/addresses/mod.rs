@@ -90,7 +90,7 @@ impl Addresses {
 
     /// Follows the definitions of the shares that are served, which `serving` returns.
     pub(super) fn follow(&self, around: &Surroundings, view: &View, serving: impl FnOnce() -> Vec<Serving>) {
-        let mut changed = Vec::new();
+        let (mut changed, mut removed) = (Vec::new(), Vec::new());
         let mut shares = self.shares.lock();
         // Under the lock: a share whose addresses were given up is not served any more, and does not get them again here.
         for served in serving() {
@@ -100,6 +100,10 @@ impl Addresses {
                 Some(holding) if holding.addresses == addresses => {}
                 Some(holding) => {
                     let added = addresses.difference(&holding.addresses).copied().collect();
+                    let gone: BTreeSet<IpAddr> = holding.addresses.difference(&addresses).copied().collect();
+                    if !gone.is_empty() {
+                        removed.push((served.key.clone(), gone));
+                    }
                     holding.addresses = addresses;
                     changed.push((served.key.clone(), holding.attempt, added));
                 }
@@ -117,6 +121,9 @@ impl Addresses {
             return;
         }
         self.send();
+        for (share, gone) in removed {
+            self.begin_releasing(around, &share, gone);
+        }
         for (share, attempt, added) in changed {
             self.begin_assigning(around, &share, attempt, added);
         }
@@ -151,15 +158,50 @@ impl Addresses {
             shares.remove(share);
         }
         if let (Some(keeper), Some(id)) = (&self.keeper, self.send()) {
-            keeper.wait(&self.shared, id).await;
+            keeper.wait(&self.shared, id, &given_up).await;
         }
         if !self.command.is_empty() && !given_up.is_empty() {
-            let released =
-                tokio::time::timeout(RELEASE_MAX, self.assign(around, share, "release", &given_up));
+            let released = tokio::time::timeout(RELEASE_MAX, self.release_unused(around, share, given_up));
             if let Ok(Err(reason)) | Err(reason) = released.await.map_err(|_| String::from("it takes long")) {
                 tracing::warn!(share = %share, reason, "address_command has not released the addresses of a share; the next owner takes them");
             }
         }
+    }
+
+    /// Has the command release addresses that a share has no more, while this server goes on to serve it.
+    fn begin_releasing(&self, around: &Surroundings, share: &ShareKey, gone: BTreeSet<IpAddr>) {
+        let gone: BTreeSet<IpAddr> = gone.into_iter().filter(|it| self.objection(*it).is_none()).collect();
+        if self.command.is_empty() || gone.is_empty() {
+            return;
+        }
+        let (around, share) = (around.clone(), share.clone());
+        let runtime = around.runtime.clone();
+        let releasing = async move {
+            let Some(member) = around.server.cluster.member() else { return };
+            if let Err(reason) = member.addresses.release_unused(&around, &share, gone).await {
+                tracing::warn!(share = %share, reason, "address_command has not released addresses that a share has no more");
+            }
+        };
+        drop(runtime.spawn(releasing));
+    }
+
+    /// Has the command release those of these addresses that no share of this server has when its turn has come.
+    async fn release_unused(
+        &self,
+        around: &Surroundings,
+        share: &ShareKey,
+        addresses: BTreeSet<IpAddr>,
+    ) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
+        let unused = self.unused(addresses);
+        if unused.is_empty() { Ok(()) } else { self.assign(around, share, "release", &unused).await }
+    }
+
+    /// Those of these addresses that no share of this server has.
+    fn unused(&self, addresses: BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let shares = self.shares.lock();
+        let is_used = |address: &IpAddr| shares.values().any(|it| it.addresses.contains(address));
+        addresses.into_iter().filter(|it| !is_used(it)).collect()
     }
 
     /// The faults of all shares, for administrators.
@@ -222,10 +264,13 @@ impl Addresses {
             let server = Arc::clone(&around.server);
             let Some(member) = server.cluster.member() else { return };
             loop {
-                if !member.addresses.still_has(&share, attempt, &added) {
+                let turn = member.addresses.turn.lock().await;
+                let added = member.addresses.still_had(&share, attempt, &added);
+                if added.is_empty() {
                     return;
                 }
                 let outcome = member.addresses.assign(&around, &share, "take", &added).await;
+                drop(turn);
                 let is_done = outcome.is_ok();
                 if let Some(holding) = member.addresses.shares.lock().get_mut(&share)
                     && holding.attempt == attempt
@@ -242,12 +287,14 @@ impl Addresses {
         drop(runtime.spawn(assigning));
     }
 
-    fn still_has(&self, share: &ShareKey, attempt: Attempt, added: &BTreeSet<IpAddr>) -> bool {
+    /// Those of these addresses that the share still has.
+    fn still_had(&self, share: &ShareKey, attempt: Attempt, added: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let shares = self.shares.lock();
-        shares.get(share).is_some_and(|it| it.attempt == attempt && added.is_subset(&it.addresses))
+        let holding = shares.get(share).filter(|it| it.attempt == attempt);
+        holding.map_or_else(BTreeSet::new, |it| added.intersection(&it.addresses).copied().collect())
     }
 
-    /// Runs the command with the addresses as JSON on its standard input.
+    /// Runs the command with the addresses as JSON on its standard input. It is the turn of the caller.
     async fn assign(
         &self,
         around: &Surroundings,
@@ -255,7 +302,6 @@ impl Addresses {
         act: &str,
         addresses: &BTreeSet<IpAddr>,
     ) -> Result<(), String> {
-        let _turn = self.turn.lock().await;
         let server = &around.server;
         let node = server.cluster.member().map(|it| it.node_name().to_string());
         let text = serde_json::json!({
@@ -333,5 +379,24 @@ mod tests {
         addresses.release(&around, &key, Attempt(1)).await;
         addresses.follow(&around, &view, Vec::new);
         assert_eq!(addresses.of_share_alone(&key, Attempt(1)), BTreeSet::new());
+    }
+
+    #[test]
+    fn the_command_takes_and_releases_what_shares_have_when_its_turn_has_come() {
+        let of =
+            |last: &[u8]| -> BTreeSet<IpAddr> { last.iter().map(|it| [192, 0, 2, *it].into()).collect() };
+        let addresses = Addresses::default();
+        let share = |name: &str| ShareKey::new(name).unwrap();
+        let hold = |name: &str, has: &[u8]| {
+            let holding = Holding { attempt: Attempt(1), addresses: of(has), fault: None };
+            addresses.shares.lock().insert(share(name), holding);
+        };
+        // 1 has gone from the definition, 2 has moved to another share of this server.
+        hold("s", &[3]);
+        hold("t", &[2]);
+        assert_eq!(addresses.unused(of(&[1, 2])), of(&[1]));
+        // One of two addresses is no more to be taken.
+        assert_eq!(addresses.still_had(&share("s"), Attempt(1), &of(&[1, 3])), of(&[3]));
+        assert_eq!(addresses.still_had(&share("s"), Attempt(2), &of(&[1, 3])), of(&[]));
     }
 }

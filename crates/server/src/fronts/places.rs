@@ -1,4 +1,4 @@
-//! The limits on connections to the console, and on logons, in all and from one address.
+//! The limits on connections to the console and to the witness service, and on logons, in all and from one address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ pub(super) struct Places {
 pub(super) struct PlaceLimits {
     all: usize,
     /// The places for one address, or for a 64-bit prefix of IPv6.
-    per_address: usize,
+    pub(super) per_address: usize,
 }
 
 #[derive(Default)]
@@ -88,6 +88,11 @@ pub(super) const METRICS: PlaceLimits = PlaceLimits { all: 32, per_address: 16 }
 
 /// The logons under way; a refused one takes some seconds. One more is refused with 429.
 pub(super) const LOGONS: PlaceLimits = PlaceLimits { all: 64, per_address: 4 };
+
+/// The connections to the witness service whose user has not logged on yet. The number in all is that of connections, for all
+/// clients of a node that died come at once; each is a stranger for a moment, in one or two connections, and dozens can be
+/// behind one address. An address alone cannot take all places for the time of a logon. One more is closed.
+pub(super) const WITNESS_STRANGERS: PlaceLimits = PlaceLimits { all: 4_096, per_address: 128 };
 
 #[cfg(test)]
 mod tests {
