@@ -38,6 +38,6 @@ pub(crate) fn main(arguments: &[String]) -> bool {
 /// Measures the state machine of one node among 1,000 with 100,000 shares, and the real etcd with their keys.
 fn scale() -> bool {
     let node = ["run", "--release", "--locked", "--package", "shareward-cluster", "--example", "scale"];
-    let store = ["run", "--release", "--locked", "--package", "shareward-etcd", "--example", "scale"];
+    let store = ["run", "--release", "--locked", "--package", "shareward-etcd", "--example", "store"];
     shell::succeeds(shell::cargo(&node)) && shell::succeeds(shell::cargo(&store))
 }

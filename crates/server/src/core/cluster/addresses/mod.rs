@@ -197,7 +197,7 @@ impl Addresses {
         if unused.is_empty() { Ok(()) } else { self.assign(around, share, "release", &unused).await }
     }
 
-    /// Those of these addresses that no share of this server has.
+    /// The addresses of this list that no share of this server has.
     fn unused(&self, addresses: BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let shares = self.shares.lock();
         let is_used = |address: &IpAddr| shares.values().any(|it| it.addresses.contains(address));
@@ -287,7 +287,7 @@ impl Addresses {
         drop(runtime.spawn(assigning));
     }
 
-    /// Those of these addresses that the share still has.
+    /// The addresses of this list that the share still has.
     fn still_had(&self, share: &ShareKey, attempt: Attempt, added: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let shares = self.shares.lock();
         let holding = shares.get(share).filter(|it| it.attempt == attempt);
