@@ -161,7 +161,7 @@ impl Callgrind {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(Error::Io)?;
         let (asked, refused) = (Instant::now(), Error::Unable("callgrind does not do what it is asked"));
-        // What the server does before it gets the command would count.
+        // The work of the server before it gets the command would count.
         let mut messages = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
         let is_sent = async {
             while let Some(line) = messages.as_mut()?.next_line().await.ok()? {

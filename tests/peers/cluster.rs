@@ -109,7 +109,7 @@ pub(crate) async fn logon(node: &Shareward, dialects: &[Dialect]) -> Result<Clie
     connection.logon(Credentials::password(&user.name, "", &user.password)).await
 }
 
-fn persistent(reclaimed: Option<FileId>) -> CreateParameters<'static> {
+pub(crate) fn persistent(reclaimed: Option<FileId>) -> CreateParameters<'static> {
     let (flags, create_guid) = (DurableFlags::PERSISTENT.0, Guid([9; 16]));
     let contexts = match reclaimed {
         None => CreateContextsRequest {

@@ -9,14 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
-use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, Error};
 use tempfile::TempDir;
 use testkit::{Etcd, Network, RunAs, Setup, Shareward, need, run};
-use wire::create_context::{CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2};
 use wire::msg::GlobalCapabilities;
-use wire::{FileId, Guid, OplockLevel};
+use wire::{FileId, Guid};
 
-use crate::cluster::{BACK_MAX, Cluster};
+use crate::cluster::{BACK_MAX, Cluster, persistent};
 
 const NODES: [&str; 2] = ["a", "b"];
 const CLIENT: &str = "k";
@@ -148,21 +147,6 @@ async fn connect(user: &str, password: &str) -> Result<ClientTree, Error> {
     let connection = ClientConnection::connect(address, None, options).await?;
     let session = connection.logon(Credentials::password(user, "", password)).await?;
     session.tree_connect(r"\\files\shared").await
-}
-
-fn persistent(reclaimed: Option<FileId>) -> CreateParameters<'static> {
-    let (flags, create_guid) = (DurableFlags::PERSISTENT.0, Guid([9; 16]));
-    let contexts = match reclaimed {
-        None => CreateContextsRequest {
-            durable_request_v2: Some(DurableRequestV2 { timeout_ms: 60_000, flags, create_guid }),
-            ..CreateContextsRequest::default()
-        },
-        Some(file_id) => CreateContextsRequest {
-            durable_reconnect_v2: Some(DurableReconnectV2 { file_id, create_guid, flags }),
-            ..CreateContextsRequest::default()
-        },
-    };
-    CreateParameters { contexts, oplock: OplockLevel::NONE, ..CreateParameters::read_write("file") }
 }
 
 fn ip(arguments: &[&str]) -> String {

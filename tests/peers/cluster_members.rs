@@ -33,7 +33,7 @@ fn join(cluster: &Cluster) {
         .configured(&["cluster", "join", invitation.trim()])
         .success()
         .says("is a node of the cluster");
-    // It is used up.
+    // The invitation is used up.
     cluster.nodes[1].configured(&["cluster", "join", invitation.trim()]).failure().says("was used");
 }
 

@@ -88,7 +88,7 @@ async fn only_administrators_change_the_cluster_and_only_viewers_see_it() {
     assert_eq!(status.text().matches("joined").count(), 2, "{}", status.text());
     assert!(connect(node).await.is_ok(), "a refused request has moved the share");
 
-    // The same requests of an administrator are carried out.
+    // Requests of the same form are carried out for an administrator.
     for (status, body) in ask(node, "admin", &[views.as_slice(), &changes[1..3]].concat()).await {
         assert_eq!(status, 200, "{body}");
     }

@@ -246,17 +246,7 @@ impl<S: Shell> State<S> {
             self.touch_logs_of_deleted(key, effects);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason, used: open.used() });
-        effects.dropped.push(Dropped {
-            global_id: id,
-            file_id: open.file_id,
-            attached: open.attached,
-            target: open.target,
-            share: open.origin.share_name.clone(),
-            path: open.path,
-            delete_on_close_now: !removals.is_empty(),
-            removals,
-            reason,
-        });
+        effects.dropped.push(Dropped::of(id, *open, removals, reason));
     }
 
     /// Cuts off a tree connect from requests, before it is ended.

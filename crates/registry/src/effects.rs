@@ -7,6 +7,7 @@ use wire::{
     FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
 };
 
+use crate::open::Open;
 use crate::{AwaitedBreak, LogId, OpenTarget, Removal, RequestKey, Rest, Shell};
 
 /// The work that is to be done outside the lock. All changes return this one type, so that their work can be merged.
@@ -167,6 +168,28 @@ pub struct Dropped<S: Shell> {
     pub removals: Vec<Removal<S>>,
     /// The reason of the end.
     pub reason: CloseReason,
+}
+
+impl<S: Shell> Dropped<S> {
+    /// An open that has left all tables, with the names and streams that its end removes.
+    pub(crate) fn of(
+        id: FileGlobalId,
+        open: Open<S>,
+        removals: Vec<Removal<S>>,
+        reason: CloseReason,
+    ) -> Self {
+        Self {
+            global_id: id,
+            file_id: open.file_id,
+            attached: open.attached,
+            target: open.target,
+            share: open.origin.share_name.clone(),
+            path: open.path,
+            delete_on_close_now: !removals.is_empty(),
+            removals,
+            reason,
+        }
+    }
 }
 
 /// The reason of an open's end.

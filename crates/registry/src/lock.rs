@@ -99,7 +99,7 @@ impl<S: Shell> Registry<S> {
         match (granted, attach) {
             (Some(granted), _) => (Admission::Granted(granted), Effects::none()),
             (None, Some(attach)) => self.lock("create").admit(request, attach, now),
-            // It is only called for an open that is granted.
+            // `attach` is only called for an open that is granted.
             (None, None) => (Admission::LookAgain, Effects::none()),
         }
     }

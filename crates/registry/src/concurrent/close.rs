@@ -47,19 +47,8 @@ impl<S: Shell> Shared<'_, S> {
             session.opens_of_user.subtract();
         }
         common.events.push(now, EventKind::Closed { open: open.event(id), reason, used: open.used() });
-        let open = *open;
         let mut effects = Effects::none();
-        effects.dropped.push(Dropped {
-            global_id: id,
-            file_id: open.file_id,
-            attached: open.attached,
-            target: open.target,
-            share: open.origin.share_name.clone(),
-            path: open.path,
-            delete_on_close_now: false,
-            removals: Vec::new(),
-            reason,
-        });
+        effects.dropped.push(Dropped::of(id, *open, Vec::new(), reason));
         Some(effects)
     }
 

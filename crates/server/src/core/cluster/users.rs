@@ -383,7 +383,7 @@ mod tests {
         let (cache, bob) = (Arc::clone(&users.opened), ShareKey::new("bob").unwrap());
         assert_eq!(cache.get(&bob, b"7").unwrap().user.users().count(), 1);
         assert!(cache.get(&bob, b"8").is_none());
-        // What cannot be read stays as before, and is tried again.
+        // A user that cannot be read stays as before, and is tried again.
         let fails = |_: &ShareKey, _: &Entry| Err(String::from("nonsense"));
         users.follow(&batch(vec![written("bob", 8)]), PREFIX);
         assert_eq!(users.changed(fails, |_, _| ()).unwrap().users().count(), 2);

@@ -113,7 +113,7 @@ mod tests {
         assert!(of(&[("lockout_threshold", 1000)]).unwrap_err().contains("0 to 999"));
         let contradictory = of(&[("min_password_age", 9), ("max_password_age", 3)]);
         assert!(contradictory.is_err());
-        // What the file has of a pair gives way to what the cluster has.
+        // Of a pair, the value of the file gives way to that of the cluster.
         let policy = |min_age_days, max_age_days| PasswordPolicy {
             min_age_days,
             max_age_days,
