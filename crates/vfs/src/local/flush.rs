@@ -2,13 +2,16 @@
 //! the file (MS-FSA 2.1.5.7: "the directory structure is persisted").
 //!
 //! In POSIX, flushing a file guarantees that its content is on the disk, but not its name. So the directories
-//! from the file up to the share's root are flushed, too. A directory whose change time is that of its last
-//! flush is skipped.
+//! from the file up to the share's root are flushed, too, with two exceptions: a directory whose change time is that of
+//! its last flush, and one whose changes the flush of the file itself has made durable, by the order in which the file
+//! system commits them (`commit_order.rs`).
 
+use super::commit_order::DurableChanges;
+use super::directory_reports::is_changed_here_only;
 use super::handle::LocalHandle;
 use super::inode::InodeKey;
-use super::resolve::{Root, device, statx, statx_fd};
-use super::xattr;
+use super::resolve::{device, statx, statx_fd};
+use super::{file_system, xattr};
 use crate::error::{Error, Result};
 use crate::limits::{FLUSHED_DIRECTORIES_MAX, RESOLVE_ATTEMPTS_MAX};
 use crate::stat::Kind;
@@ -35,10 +38,12 @@ pub(super) fn flush(handle: &LocalHandle) -> Result<()> {
             reopened.as_fd()
         }
         // These have no data of their own; everything is in their directory.
-        Kind::Symlink | Kind::Other => return flush_name(&handle.root, handle.fd(), handle.kind()),
+        Kind::Symlink | Kind::Other => return flush_name(handle, handle.fd(), &statx_fd(handle.fd())?, None),
     };
+    let own = statx_fd(fd)?;
     rustix::fs::fsync(fd)?;
-    match flush_name(&handle.root, fd, handle.kind()) {
+    let durable = DurableChanges::by_fsync(handle.root.commit_order(device(&own)), &own);
+    match flush_name(handle, fd, &own, durable) {
         // If a directory above the file cannot be opened, flush the whole file system.
         Err(Error::AccessDenied | Error::Busy) => Ok(rustix::fs::syncfs(fd)?),
         result => result,
@@ -62,32 +67,64 @@ fn directory_at(fd: BorrowedFd<'_>, path: &[u8]) -> std::result::Result<OwnedFd,
     rustix::fs::openat(fd, path, flags, Mode::empty())
 }
 
-/// Flushes the directories that lead from the share's root to an open file.
-fn flush_name(root: &Root, fd: BorrowedFd<'_>, kind: Kind) -> Result<()> {
-    let own = statx_fd(fd)?;
-    if key(&own) == (root.device, root.inode) || own.stx_nlink == 0 {
+fn path_at(fd: BorrowedFd<'_>, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(fd, path, flags, Mode::empty())
+}
+
+/// Flushes the directories that lead from the share's root to an open file with the metadata `own`, except those whose
+/// changes are durable.
+fn flush_name(
+    handle: &LocalHandle,
+    fd: BorrowedFd<'_>,
+    own: &Statx,
+    durable: Option<DurableChanges>,
+) -> Result<()> {
+    let root = &handle.root;
+    if key(own) == (root.device, root.inode) || own.stx_nlink == 0 {
         return Ok(());
     }
-    let mut directory = match kind {
+    let mut directory = match handle.kind() {
         Kind::Directory => directory_at(fd, b"..")?,
-        _ => match directory_of(fd, &own)? {
+        _ => match known_directory_of(handle, own).map_or_else(|| directory_of(fd, own), |it| Ok(Some(it)))? {
             Some(directory) => directory,
             None => return Ok(()),
         },
     };
+    // The way from `directory` to the one that is looked at.
+    let mut way: Vec<u8> = b".".to_vec();
+    let mut stat = statx_fd(directory.as_fd())?;
     loop {
-        let stat = statx_fd(directory.as_fd())?;
-        flush_directory(directory.as_fd(), &stat)?;
+        if !durable.is_some_and(|durable| durable.include(&stat)) {
+            flush_directory(directory.as_fd(), &way, &stat)?;
+        }
         if key(&stat) == (root.device, root.inode) {
             return Ok(());
         }
-        let above = directory_at(directory.as_fd(), b"..")?;
+        if way.len() > WAY_BYTES_MAX {
+            directory = path_at(directory.as_fd(), &way)?;
+            way = b".".to_vec();
+        }
+        way.extend(b"/..");
+        let above = statx(directory.as_fd(), &way, AtFlags::empty())?;
         // The root of the file system is reached: the directory was moved out of the share.
-        if key(&statx_fd(above.as_fd())?) == key(&stat) {
+        if key(&above) == key(&stat) {
             return Ok(());
         }
-        directory = above;
+        stat = above;
     }
+}
+
+/// The directory that contains a file by the path that the server knows; `None` if the path leads to another one.
+fn known_directory_of(handle: &LocalHandle, own: &Statx) -> Option<OwnedFd> {
+    let path = handle.path();
+    let (parent, leaf) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (path.get(..slash)?, path.get(slash.checked_add(1)?..)?),
+        None => (&[][..], path.as_slice()),
+    };
+    let directory = handle.root.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    let named = statx(directory.as_fd(), leaf, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    (key(&named) == key(own)).then_some(directory)
 }
 
 /// The directory that contains the name of an open file; `None` if the name is gone.
@@ -115,41 +152,63 @@ pub(super) fn directory_of(fd: BorrowedFd<'_>, own: &Statx) -> Result<Option<Own
     Err(Error::Busy)
 }
 
-/// Flushes a directory, unless it was flushed with the change time in `stat`.
-fn flush_directory(fd: BorrowedFd<'_>, stat: &Statx) -> Result<()> {
-    let changed = (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec);
-    if flushed().get(&key(stat)) == Some(&changed) {
+/// Flushes the directory at the end of a way, unless it was flushed with the change time in `stat`.
+fn flush_directory(from: BorrowedFd<'_>, way: &[u8], stat: &Statx) -> Result<()> {
+    if flushed().get(&key(stat)) == Some(&changed(stat)) {
         return Ok(());
     }
-    match rustix::fs::fsync(fd) {
+    let fd = directory_at(from, way)?;
+    // The way may lead to another directory by now.
+    let stat = statx_fd(fd.as_fd())?;
+    match rustix::fs::fsync(&fd) {
         // The file system does not support fsync of directories.
         Ok(()) | Err(Errno::INVAL) => {}
         Err(error) => return Err(error.into()),
     }
+    #[cfg(test)]
+    tests::DIRECTORIES_FLUSHED.set(tests::DIRECTORIES_FLUSHED.get() + 1);
     // A later change within the same tick of the file system's clock would have the same change time.
-    if is_past(changed) {
+    if is_past(changed(&stat), tick(&stat, fd.as_fd())) {
         let mut flushed = flushed();
         if flushed.len() >= FLUSHED_DIRECTORIES_MAX {
             flushed.clear();
         }
-        flushed.insert(key(stat), changed);
+        flushed.insert(key(&stat), changed(&stat));
     }
     Ok(())
 }
 
-/// True if the clock of the file system has certainly moved on since that time.
-fn is_past((seconds, nanoseconds): Moment) -> bool {
+/// True if more than this number of milliseconds has passed since a change time.
+fn is_past((seconds, nanoseconds): Moment, tick: i128) -> bool {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let millis = |seconds: i64, nanoseconds: i64| {
         i128::from(seconds)
             .saturating_mul(1000)
             .saturating_add(i128::from(nanoseconds).wrapping_div(1_000_000))
     };
-    millis(now.tv_sec, now.tv_nsec).saturating_sub(millis(seconds, nanoseconds.into())) > CLOCK_TICKS_MS
+    millis(now.tv_sec, now.tv_nsec).saturating_sub(millis(seconds, nanoseconds.into())) > tick
 }
 
-/// An upper limit of the tick, in milliseconds, of the clock for change times.
+/// An upper limit of the tick, in milliseconds, of the clock for the change time of a file.
+fn tick(stat: &Statx, fd: BorrowedFd<'_>) -> i128 {
+    let is_local = file_system::kind(device(stat), fd).is_some_and(is_changed_here_only);
+    // Without nanoseconds, the file system may have no finer times.
+    if is_local && stat.stx_ctime.tv_nsec != 0 { LOCAL_TICKS_MS } else { CLOCK_TICKS_MS }
+}
+
+/// Ten ticks of the slowest clock that Linux uses for change times.
+const LOCAL_TICKS_MS: i128 = 100;
+
+/// The same for the clocks of other machines, and for times in whole seconds.
 const CLOCK_TICKS_MS: i128 = 1000;
+
+/// The length of a way of `..` from which the next directory is opened: far below that of the kernel's paths, and longer
+/// than the way in most shares.
+const WAY_BYTES_MAX: usize = 256;
+
+fn changed(stat: &Statx) -> Moment {
+    (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec)
+}
 
 /// A change time: seconds and nanoseconds.
 type Moment = (i64, u32);
@@ -164,3 +223,6 @@ fn flushed() -> MutexGuard<'static, BTreeMap<InodeKey, Moment>> {
 fn key(stat: &Statx) -> InodeKey {
     (device(stat), stat.stx_ino)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod bin_limits;
 mod change;
 mod clone;
 mod closing;
+mod commit_order;
 mod credentials;
 mod depot;
 mod directory;

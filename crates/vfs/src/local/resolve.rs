@@ -1,5 +1,6 @@
 //! Path resolution: every step is openat2 below the share's root, so no path leads out of the share.
 
+use super::commit_order::CommitOrder;
 use super::credentials::Credentials;
 use super::file_system::{self, FileSystems};
 use super::inode::{self, InodeKey, InodeLock, Purpose};
@@ -12,6 +13,7 @@ use crate::path::RelativePath;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// The state that all handles of a share have in common.
 pub(super) struct Root {
@@ -22,6 +24,7 @@ pub(super) struct Root {
     pub(super) options: LocalOptions,
     pub(super) tunnel: Tunnel,
     pub(super) file_systems: FileSystems,
+    commit_order: OnceLock<CommitOrder>,
 }
 
 /// A directory with its lock, for changes of its entries.
@@ -70,7 +73,17 @@ impl Root {
             options,
             tunnel: Tunnel::default(),
             file_systems: FileSystems::default(),
+            commit_order: OnceLock::new(),
         })
+    }
+
+    /// The order in which the file system on this device makes changes durable. It is known of the root's only, which
+    /// stays mounted as long as this exists.
+    pub(super) fn commit_order(&self, device: u64) -> CommitOrder {
+        if device != self.device {
+            return CommitOrder::Unknown;
+        }
+        *self.commit_order.get_or_init(|| CommitOrder::of(device, self.fd.as_fd()))
     }
 
     /// The file id for clients. `fd` is of any file in the same file system; it may be `None` if the file
