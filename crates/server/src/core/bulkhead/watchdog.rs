@@ -185,11 +185,7 @@ impl Reserve {
 
     /// Wakes as many workers as are stuck. They sleep again long after that is over.
     fn release(&self, stuck: usize) {
-        let mut kept = self.kept();
-        let wanted = self.size.saturating_sub(stuck);
-        kept.calm_ticks = if stuck == 0 { kept.calm_ticks.saturating_add(1) } else { 0 };
-        if wanted < kept.wanted || kept.calm_ticks > limits::CALM_TICKS {
-            kept.wanted = if kept.is_over { 0 } else { wanted };
+        if self.kept().adjust(self.size, stuck) {
             self.changed.notify_all();
         }
     }
@@ -208,4 +204,40 @@ impl Reserve {
     }
 }
 
+impl Kept {
+    /// Adjusts the number of workers of a reserve of `size` that should sleep while `stuck` workers are stuck. Returns true
+    /// if some of those that sleep have to wake up: waking all of them at each tick would take more time than most requests.
+    fn adjust(&mut self, size: usize, stuck: usize) -> bool {
+        let before = self.wanted;
+        let wanted = size.saturating_sub(stuck);
+        self.calm_ticks = if stuck == 0 { self.calm_ticks.saturating_add(1) } else { 0 };
+        if wanted < before || self.calm_ticks > limits::CALM_TICKS {
+            self.wanted = if self.is_over { 0 } else { wanted };
+        }
+        self.wanted < before
+    }
+}
+
 const _: () = assert!(limits::CALL_TICK.as_nanos() < Duration::from_millis(100).as_nanos());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_woken_only_when_more_workers_are_stuck() {
+        const SIZE: usize = 12;
+        let calm = usize::try_from(limits::CALM_TICKS).unwrap();
+        let mut kept = Kept { wanted: SIZE, asleep: SIZE, ..Kept::default() };
+        let woken = |kept: &mut Kept, stuck: usize, ticks: usize| {
+            (0..ticks).filter(|_| kept.adjust(SIZE, stuck)).count()
+        };
+        assert_eq!(woken(&mut kept, 0, 3 * calm), 0, "nothing is stuck");
+        assert_eq!((woken(&mut kept, 2, 10), kept.wanted), (1, SIZE - 2));
+        assert_eq!((woken(&mut kept, 3, 10), kept.wanted), (1, SIZE - 3));
+        // Those that are awake stay so for a while.
+        assert_eq!((woken(&mut kept, 0, calm), kept.wanted), (0, SIZE - 3));
+        assert_eq!((woken(&mut kept, 0, 3 * calm), kept.wanted), (0, SIZE));
+        assert_eq!((woken(&mut kept, SIZE + 1, 1), kept.wanted), (1, 0));
+    }
+}
