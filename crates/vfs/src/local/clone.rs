@@ -4,10 +4,14 @@
 //! Unsafe code: the kernel's call has no safe wrapper.
 #![expect(unsafe_code, reason = "an ioctl that rustix does not wrap")]
 
+use super::resolve::{device, mount, statx_fd};
 use crate::error::Result;
-use rustix::fs::{Mode, OFlags};
+use crate::limits::FILE_SYSTEMS_MAX;
+use parking_lot::Mutex;
+use rustix::fs::{FsWord, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::ioctl::{Setter, ioctl, opcode};
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// `struct file_clone_range`.
@@ -44,8 +48,57 @@ pub(super) fn clone_range(
     unsafe { ioctl(target, Setter::<CLONE_RANGE, _>::new(range)) }
 }
 
-/// True if the file system of a directory supports cloning: tries it with two files without names.
+/// True if the file system of a directory supports cloning. It is tried once for each file system: the trial takes the
+/// kernel longer than all else that a share needs, above all on ext4, which never clones.
 pub(super) fn is_supported(directory: BorrowedFd<'_>) -> bool {
+    let Ok(place) = Place::of(directory) else { return is_possible(directory) };
+    if never_clones(place.kind) {
+        return false;
+    }
+    if let Some(known) = TRIED.lock().get(&place) {
+        return *known;
+    }
+    let is_supported = is_possible(directory);
+    let mut tried = TRIED.lock();
+    if tried.len() >= FILE_SYSTEMS_MAX {
+        tried.clear();
+    }
+    tried.insert(place, is_supported);
+    is_supported
+}
+
+/// The file systems that were tried, and the results.
+static TRIED: Mutex<BTreeMap<Place, bool>> = Mutex::new(BTreeMap::new());
+
+/// A mounted file system. The numbers of a mount and a device are used again after it is unmounted, and then the kind or
+/// the id differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    mount: u64,
+    device: u64,
+    kind: FsWord,
+    id: u64,
+}
+
+impl Place {
+    fn of(directory: BorrowedFd<'_>) -> std::result::Result<Self, Errno> {
+        let (kind, id) = (rustix::fs::fstatfs(directory)?.f_type, rustix::fs::fstatvfs(directory)?.f_fsid);
+        Ok(Self { mount: mount(directory)?, device: device(&statx_fd(directory)?), kind, id })
+    }
+}
+
+/// True if file systems of this kind (statfs(2)) do not support cloning.
+fn never_clones(kind: FsWord) -> bool {
+    const KINDS: [u32; 3] = [
+        0xef53,      // ext2, ext3, ext4
+        0x0102_1994, // tmpfs
+        0xf2f5_2010, // F2FS
+    ];
+    KINDS.contains(&(kind as u32))
+}
+
+/// Tries to clone with two files without names.
+fn is_possible(directory: BorrowedFd<'_>) -> bool {
     let probe = || -> Result<()> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let unnamed = || rustix::fs::openat(directory, c".", flags, Mode::from_raw_mode(0o600));
@@ -72,6 +125,9 @@ mod tests {
         let target = std::fs::File::create_new(directory.path().join("target")).unwrap();
         let cloned = clone_range(source.as_fd(), 0, PROBE.len() as u64, target.as_fd(), 0);
         assert_eq!(cloned.is_ok(), is_supported(root.as_fd()));
+        // From the table, and without it.
+        assert_eq!(cloned.is_ok(), is_supported(root.as_fd()));
+        assert_eq!(cloned.is_ok(), is_possible(root.as_fd()));
         let copied = std::fs::read(directory.path().join("target")).unwrap();
         assert_eq!(copied.is_empty(), cloned.is_err());
         assert!(copied.is_empty() || copied == PROBE);
