@@ -3,20 +3,24 @@
 //! Every creation in a share must check that no other spelling exists. Without an index, filling a directory would take
 //! quadratic time. The index only has *other spellings*: the kernel resolves exact names, the permission to list is
 //! checked each time, and the kernel opens every name that was found.
+//!
+//! A CREATE looks for a name twice: before it decides, and when it has locked the directory. The second search of a short
+//! directory is left out if the directory has not changed since the first ([`Absence`]).
 
 use super::directory_reports::is_changed_here_only;
 use super::inode::{self, InodeKey, Purpose};
 use super::name_index::{IndexKey, NameIndex, Stamp};
 use super::name_table::NameTable;
-use super::names;
 use super::resolve::{device, statx_fd};
+use super::{file_system, names};
 use crate::error::Result;
 use crate::fold::Forms;
 use crate::limits::{DIRECTORY_BUFFER_BYTES, INDEX_BYTES_MAX, SCANNED_NAMES_MAX};
 use crate::short_name;
 use rustix::fs::{Access, AtFlags, Mode, OFlags, RawDir, SeekFrom, Statx};
 use rustix::io::Errno;
-use std::cell::Cell;
+use rustix::time::{ClockId, clock_gettime};
+use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +65,9 @@ fn find_at(
     wanted: &str,
     is_undisturbed: impl FnOnce() -> bool,
 ) -> Result<Option<Vec<u8>>> {
+    if Absence::is_known(key, stamp, wanted) {
+        return Ok(None);
+    }
     if INDEX.contains(key) {
         match rustix::fs::accessat(directory, c".", Access::READ_OK, AtFlags::EACCESS) {
             Err(Errno::ACCESS) => return Ok(None),
@@ -77,12 +84,60 @@ fn find_at(
     };
     let mut search = Search::new(key.1, wanted);
     let mut count = 0_usize;
+    let is_settled = is_over(stamp);
     let is_short = scan(&fd, |name| {
         search.consider(name);
         count = count.saturating_add(1);
         count <= SCANNED_NAMES_MAX
     })?;
-    if is_short { Ok(search.found()) } else { find_in_long(fd, key, wanted, is_undisturbed) }
+    if !is_short {
+        return find_in_long(fd, key, wanted, is_undisturbed);
+    }
+    let found = search.found();
+    let (device, _) = key.0;
+    if found.is_none() && is_settled && file_system::kind(device, fd.as_fd()).is_some_and(is_changed_here_only) {
+        Absence::keep(key, stamp, wanted);
+    }
+    Ok(found)
+}
+
+/// A name that the last search of this thread in a short directory has not found. It is still not there if the directory
+/// has the same times: on file systems that only this machine changes, each change of an entry sets them.
+struct Absence {
+    key: IndexKey,
+    stamp: Stamp,
+    name: String,
+}
+
+thread_local! {
+    static ABSENCE: RefCell<Option<Absence>> = const { RefCell::new(None) };
+}
+
+impl Absence {
+    fn is_known(key: IndexKey, stamp: Stamp, name: &str) -> bool {
+        ABSENCE.with_borrow(|known| {
+            known.as_ref().is_some_and(|it| it.key == key && it.stamp == stamp && it.name == name)
+        })
+    }
+
+    /// Keeps the result of a scan that began when the times of the directory, `stamp`, were over.
+    fn keep(key: IndexKey, stamp: Stamp, name: &str) {
+        ABSENCE.with_borrow_mut(|known| {
+            // With the memory of the previous name.
+            let mut text = known.take().map(|it| it.name).unwrap_or_default();
+            text.clear();
+            text.push_str(name);
+            *known = Some(Self { key, stamp, name: text });
+        });
+    }
+}
+
+/// True if the kernel's clock of file times has moved on since the times of a directory: any change from now on gives it
+/// other times.
+fn is_over(stamp: Stamp) -> bool {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    let (seconds, nanoseconds) = stamp.changed();
+    (now.tv_sec, now.tv_nsec) > (seconds, i64::from(nanoseconds))
 }
 
 /// Finds a name in a long directory, and keeps all of its names in memory.
@@ -130,6 +185,8 @@ fn indexed(directory: BorrowedFd<'_>, key: IndexKey, stamp: Stamp, wanted: &str)
 
 /// Reads the names of a directory, without `.` and `..`, until `next` returns false. Returns true if it read all.
 fn scan(directory: &OwnedFd, mut next: impl FnMut(&[u8]) -> bool) -> Result<bool> {
+    #[cfg(test)]
+    tests::SCANS.set(tests::SCANS.get() + 1);
     let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
     let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {
@@ -251,4 +308,93 @@ fn own_changes(key: InodeKey) -> &'static AtomicU64 {
 
 fn key(raw: &Statx) -> InodeKey {
     (device(raw), raw.stx_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{remove_file, rename, write};
+    use std::path::Path;
+    use std::time::Instant;
+    use tempfile::TempDir;
+
+    thread_local! {
+        /// The scans of directories by this thread.
+        pub(super) static SCANS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn open(path: &Path) -> OwnedFd {
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
+    }
+
+    /// A directory with one entry, whose times are over.
+    fn settled() -> (TempDir, OwnedFd) {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path().join("entry"), "").unwrap();
+        let fd = open(directory.path());
+        wait_until_over(&fd);
+        (directory, fd)
+    }
+
+    fn wait_until_over(fd: &OwnedFd) {
+        let started = Instant::now();
+        while !is_over(Stamp::of(&statx_fd(fd.as_fd()).unwrap())) {
+            assert!(started.elapsed().as_secs() < 20, "the clock stands still");
+            std::thread::yield_now();
+        }
+    }
+
+    fn search(fd: &OwnedFd, name: &str) -> Option<Vec<u8>> {
+        find(fd.as_fd(), &statx_fd(fd.as_fd()).unwrap(), Forms::Exact, name).unwrap()
+    }
+
+    fn scans(act: impl FnOnce()) -> usize {
+        let before = SCANS.get();
+        act();
+        SCANS.get() - before
+    }
+
+    #[test]
+    fn a_name_that_was_not_found_is_not_searched_again_in_an_unchanged_directory() {
+        let (_directory, fd) = settled();
+        assert_eq!(scans(|| assert_eq!(search(&fd, "New"), None)), 1);
+        let change = OwnChange::begin(fd.as_fd()).unwrap();
+        assert_eq!(scans(|| assert_eq!(change.find(Forms::Exact, "New").unwrap(), None)), 0);
+        // Another name, and another rule for the comparison.
+        assert_eq!(scans(|| assert!(change.find(Forms::Exact, "ENTRY").unwrap().is_some())), 1);
+        assert_eq!(scans(|| assert_eq!(change.find(Forms::Any, "New").unwrap(), None)), 1);
+    }
+
+    #[test]
+    fn a_name_that_appears_after_the_first_search_is_found_by_the_second() {
+        let (directory, fd) = settled();
+        let other = directory.path().join("NEW");
+        for round in 0..300 {
+            // Half of the rounds begin in the tick of the last change.
+            if round % 2 == 0 {
+                wait_until_over(&fd);
+            }
+            assert_eq!(search(&fd, "new"), None, "round {round}");
+            match round % 3 {
+                0 => write(&other, "").unwrap(),
+                _ => rename(directory.path().join("entry"), &other).unwrap(),
+            }
+            let change = OwnChange::begin(fd.as_fd()).unwrap();
+            assert_eq!(change.find(Forms::Exact, "new").unwrap(), Some(b"NEW".to_vec()), "round {round}");
+            match round % 3 {
+                0 => remove_file(&other).unwrap(),
+                _ => rename(&other, directory.path().join("entry")).unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn an_own_change_ends_what_is_known_of_a_name() {
+        let (directory, fd) = settled();
+        assert_eq!(search(&fd, "new"), None);
+        let change = OwnChange::begin(fd.as_fd()).unwrap();
+        write(directory.path().join("New"), "").unwrap();
+        change.done(None, Some(b"New"));
+        assert_eq!(search(&fd, "new"), Some(b"New".to_vec()));
+    }
 }
