@@ -5,6 +5,7 @@
 //! extension that fits. The digits (base 36) are a hash, so that two names in a directory practically never
 //! share a short name; if they do, the short name stands for the first one that a search meets.
 
+use wire::fscc::Symbol;
 use wire::names::upcase;
 
 /// The lengths of a short base name and extension.
@@ -53,6 +54,50 @@ fn is_allowed(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'()-@^_`{}~".contains(&byte)
 }
 
+/// The form of the derived short name of a file, which takes less time than the name: its digits are not known.
+#[derive(Clone, Copy, Debug)]
+pub struct ShortNameForm {
+    symbols: [Symbol; FORM_SYMBOLS],
+    length: usize,
+}
+
+const FORM_SYMBOLS: usize = BASE_CHARS + 1 + EXTENSION_CHARS;
+
+impl ShortNameForm {
+    /// The form of the short name of a file, if that differs from the file's name.
+    pub fn of(name: &str) -> Option<Self> {
+        let has_none = matches!(name, "" | "." | "..") || is_short(name);
+        (!has_none).then(|| Self::derived(name))
+    }
+
+    fn derived(name: &str) -> Self {
+        let stem = name.trim_start_matches('.');
+        let (base, extension) = stem.rsplit_once('.').unwrap_or((stem, ""));
+        let mut form = Self { symbols: [Symbol::Base36; FORM_SYMBOLS], length: 0 };
+        let first = allowed(base).next().unwrap_or(Symbol::Char('_'));
+        let digits = std::iter::repeat_n(Symbol::Base36, TILDE.saturating_sub(1));
+        let base = std::iter::once(first).chain(digits).chain([Symbol::Char('~'), Symbol::Base36]);
+        let extension = allowed(extension).take(EXTENSION_CHARS);
+        let dot = extension.clone().next().map(|_| Symbol::Char('.'));
+        for (place, symbol) in form.symbols.iter_mut().zip(base.chain(dot).chain(extension)) {
+            *place = symbol;
+            form.length = form.length.saturating_add(1);
+        }
+        form
+    }
+
+    /// The symbols of the form.
+    pub fn symbols(&self) -> &[Symbol] {
+        self.symbols.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// The characters of a part of a name that a short name can have, in upper case.
+fn allowed(part: &str) -> impl Iterator<Item = Symbol> + Clone {
+    let bytes = part.bytes().filter(|byte| is_allowed(*byte));
+    bytes.map(|byte| Symbol::Char(char::from(byte.to_ascii_uppercase())))
+}
+
 fn derived(name: &str) -> String {
     let mut rest = hash(name);
     let mut digits = [b'0'; BASE_CHARS];
@@ -61,24 +106,12 @@ fn derived(name: &str) -> String {
         *digit = DIGITS.get(index).copied().unwrap_or(b'0');
         rest = rest.div_euclid(DIGITS.len() as u64);
     }
-    let stem = name.trim_start_matches('.');
-    let (base, extension) = stem.rsplit_once('.').unwrap_or((stem, ""));
-    let allowed = |part: &str| -> Vec<char> {
-        let ascii = part.chars().filter_map(|c| u8::try_from(c).ok()).filter(|byte| is_allowed(*byte));
-        ascii.map(|byte| char::from(byte.to_ascii_uppercase())).collect()
-    };
-    let mut short = String::with_capacity(BASE_CHARS + 1 + EXTENSION_CHARS);
-    short.push(allowed(base).first().copied().unwrap_or('_'));
-    let digits = digits.map(char::from);
-    short.extend(digits.iter().take(TILDE - 1));
-    short.push('~');
-    short.extend(digits.last());
-    let extension = allowed(extension);
-    if !extension.is_empty() {
-        short.push('.');
-        short.extend(extension.iter().take(EXTENSION_CHARS));
-    }
-    short
+    // The last digit follows the tilde.
+    let digits = digits.iter().take(TILDE.saturating_sub(1)).chain(digits.last());
+    let mut digits = digits.map(|digit| char::from(*digit));
+    let form = ShortNameForm::derived(name);
+    let symbols = form.symbols().iter();
+    symbols.filter_map(|symbol| if let Symbol::Char(c) = symbol { Some(*c) } else { digits.next() }).collect()
 }
 
 /// The FNV-1a hash of the folded name: every spelling has the same short name.
@@ -114,6 +147,36 @@ mod tests {
         assert!(other_short_name("a long name.text").unwrap().ends_with(".TEX"));
         assert!(other_short_name("Long name").unwrap().starts_with('L'));
         assert!(!may_be_derived("readme.txt") && !may_be_derived("abcdef~12"));
+    }
+
+    #[test]
+    fn short_names_are_those_of_earlier_versions() {
+        for (name, short) in [
+            ("a long name.txt", "AVLYAX~B.TXT"),
+            (".profile", "P635HN~J"),
+            ("…", "_LPOGT~C"),
+            ("x.y.z.conf", "XQ1PJU~U.CON"),
+        ] {
+            assert_eq!(other_short_name(name).unwrap(), short, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_form_is_that_of_the_short_name() {
+        for name in ["a long name.txt", ".profile", "a.b.c", "tool.java", "name.", "a+b", "äöü", "…", "..x y"] {
+            let form = ShortNameForm::of(name).unwrap();
+            let short = other_short_name(name).unwrap();
+            assert_eq!(short.chars().count(), form.symbols().len(), "{name}");
+            for (c, symbol) in short.chars().zip(form.symbols()) {
+                match symbol {
+                    Symbol::Char(known) => assert_eq!(c, *known, "{name}"),
+                    Symbol::Base36 => assert!(DIGITS.contains(&u8::try_from(c).unwrap()), "{name}"),
+                }
+            }
+        }
+        for name in ["", ".", "..", "readme.txt"] {
+            assert!(ShortNameForm::of(name).is_none(), "{name}");
+        }
     }
 
     #[test]

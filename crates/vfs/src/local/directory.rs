@@ -13,7 +13,9 @@ use crate::limits::DIRECTORY_BUFFER_BYTES;
 use crate::stat::{Kind, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Statx};
 use rustix::io::Errno;
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -64,14 +66,14 @@ impl LocalCursor {
         })
     }
 
-    /// The next name on disk, without `.` and `..`.
-    fn next_name(&mut self) -> Result<Option<Vec<u8>>> {
+    /// The next name on disk, without `.` and `..`: its place in the batch.
+    fn next_name(&mut self) -> Result<Option<Range<usize>>> {
         loop {
             let rest = self.batch.get(self.consumed..).unwrap_or_default();
-            if let Some(end) = rest.iter().position(|byte| *byte == 0) {
-                let name = rest.get(..end).unwrap_or_default().to_vec();
-                self.consumed = self.consumed.saturating_add(end).saturating_add(1);
-                return Ok(Some(name));
+            if let Ok(name) = CStr::from_bytes_until_nul(rest) {
+                let end = self.consumed.saturating_add(name.count_bytes());
+                let start = std::mem::replace(&mut self.consumed, end.saturating_add(1));
+                return Ok(Some(start..end));
             }
             if self.state == State::End {
                 return Ok(None);
@@ -228,11 +230,13 @@ impl DirectoryCursor for LocalCursor {
                 }
                 return Ok(Some(Entry { name: name.to_owned(), stat, ea_size: 0 }));
             }
-            let Some(disk) = self.next_name()? else { return Ok(None) };
-            if self.root.hides(self.directory, &disk) {
+            let Some(place) = self.next_name()? else { return Ok(None) };
+            let disk = self.batch.get(place).unwrap_or_default();
+            if self.root.hides(self.directory, disk) {
                 continue;
             }
-            let name = names::decode(&disk);
+            // Most names match no pattern of a client, and are not copied.
+            let name = names::shown(disk);
             if self.root.options.names.as_ref().is_some_and(|rules| rules.is_vetoed(&name)) {
                 continue;
             }
@@ -240,8 +244,11 @@ impl DirectoryCursor for LocalCursor {
             match wanted {
                 EntryWanted::Skip => {}
                 EntryWanted::SkipAndPause => return Ok(None),
-                EntryWanted::Name => return Ok(Some(Entry { name, stat: None, ea_size: 0 })),
+                EntryWanted::Name => {
+                    return Ok(Some(Entry { name: name.into_owned(), stat: None, ea_size: 0 }));
+                }
                 EntryWanted::Stat | EntryWanted::Full => {
+                    let (disk, name) = (disk.to_vec(), name.into_owned());
                     if let Some((stat, ea_size)) = self.stat(&disk, wanted == EntryWanted::Full)? {
                         self.note_file_system(&disk, &stat);
                         return Ok(Some(Entry { name, stat: Some(stat), ea_size }));

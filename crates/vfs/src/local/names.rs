@@ -6,6 +6,8 @@
 //! that is not UTF-8 becomes U+EF00 plus the byte (U+EF80..EFFF). A character on disk that is already in one
 //! of these ranges is shown as its bytes, so that different names on disk look different.
 
+use std::borrow::Cow;
+
 use wire::private_use::{end_from_private, from_private, to_private, with_private_end};
 
 use crate::error::{Error, Result};
@@ -15,10 +17,15 @@ const BAD_BYTE: u32 = 0xef00;
 
 /// The name on the wire for a name on disk.
 pub(super) fn decode(disk: &[u8]) -> String {
+    shown(disk).into_owned()
+}
+
+/// The name on the wire for a name on disk, without a copy of it if both are the same.
+pub(super) fn shown(disk: &[u8]) -> Cow<'_, str> {
     if is_plain(disk)
         && let Ok(text) = std::str::from_utf8(disk)
     {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut name = String::with_capacity(disk.len() + 8);
     for chunk in disk.utf8_chunks() {
@@ -29,7 +36,7 @@ pub(super) fn decode(disk: &[u8]) -> String {
             push_bad_byte(&mut name, *byte);
         }
     }
-    with_private_end(name)
+    Cow::Owned(with_private_end(name))
 }
 
 /// True for a name of printable ASCII that is the same on the wire.

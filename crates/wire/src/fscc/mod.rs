@@ -19,7 +19,7 @@ pub use directory::{Appended, DirectoryEntries, DirectoryEntry, DirectoryItem, D
 pub use file_info::FileInfoClass;
 pub use fs_info::FsInfoClass;
 pub use name::{PathError, SmbPath, StreamName};
-pub use pattern::{Pattern, PatternTooLong};
+pub use pattern::{Pattern, PatternTooLong, Symbol};
 
 /// The result of fitting an answer into the length that the client allows (MS-SMB2 3.3.5.20.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

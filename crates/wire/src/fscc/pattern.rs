@@ -9,6 +9,17 @@ const WORDS: usize = PATTERN_LENGTH_MAX / 64 + 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     elements: Vec<Element>,
+    /// The characters after the last wildcard, with which each name that matches ends; `None` if one of them is not ASCII.
+    ending: Option<Vec<u8>>,
+}
+
+/// A position in a name of which only some is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symbol {
+    /// This character, in upper case.
+    Char(char),
+    /// A digit to the base of 36: one of `0` to `9` and `A` to `Z`.
+    Base36,
 }
 
 /// The pattern has more elements than [`PATTERN_LENGTH_MAX`]: STATUS_OBJECT_NAME_INVALID.
@@ -32,7 +43,15 @@ impl Pattern {
         if elements.is_empty() {
             elements.push(Element::Star);
         }
-        Ok(Self { elements })
+        let ending = elements.iter().rev().map_while(|element| match element {
+            Element::Char(c) => Some(u8::try_from(*c).ok().filter(u8::is_ascii)),
+            _ => None,
+        });
+        let ending = ending.collect::<Option<Vec<u8>>>().map(|mut ending| {
+            ending.reverse();
+            ending
+        });
+        Ok(Self { elements, ending })
     }
 
     /// True if every name matches.
@@ -46,20 +65,44 @@ impl Pattern {
     }
 
     /// True if `name` matches, ignoring case.
-    ///
-    /// Tracks all possible positions in the pattern at the same time, so that the cost is bounded.
     pub fn matches(&self, name: &str) -> bool {
         if self.is_all() {
             return true;
         }
+        if !self.may_end(name) {
+            return false;
+        }
         let last_dot = name.rfind('.');
-        let mut here = Positions::EMPTY;
+        self.run(name.char_indices().map(|(offset, c)| (Symbol::Char(upcase(c)), last_dot == Some(offset))))
+    }
+
+    /// True if a name of this form may match; false if none does.
+    pub fn may_match(&self, form: &[Symbol]) -> bool {
+        let last_dot = form.iter().rposition(|symbol| *symbol == Symbol::Char('.'));
+        self.run(form.iter().enumerate().map(|(at, symbol)| (*symbol, last_dot == Some(at))))
+    }
+
+    /// False if `name` does not end as all names do that match: a test that takes no time.
+    fn may_end(&self, name: &str) -> bool {
+        let Some(ending) = &self.ending else { return true };
+        let name = name.as_bytes();
+        let end = name.len().checked_sub(ending.len()).and_then(|start| name.get(start..));
+        // No other character has an ASCII one as its upper case.
+        end.is_some_and(|end| end.eq_ignore_ascii_case(ending))
+    }
+
+    /// Matches a name, each symbol of which comes with a mark if it is the last dot.
+    fn run(&self, name: impl Iterator<Item = (Symbol, bool)>) -> bool {
+        if self.elements.len() < 64 { self.run_with::<u64>(name) } else { self.run_with::<[u64; WORDS]>(name) }
+    }
+
+    /// Tracks all possible positions in the pattern at the same time, so that the cost is bounded.
+    fn run_with<P: Positions>(&self, name: impl Iterator<Item = (Symbol, bool)>) -> bool {
+        let mut here = P::EMPTY;
         here.insert(0);
-        for (offset, c) in name.char_indices() {
-            let is_dot = c == '.';
-            let is_last_dot = last_dot == Some(offset);
-            let c = upcase(c);
-            let mut next = Positions::EMPTY;
+        for (symbol, is_last_dot) in name {
+            let is_dot = symbol == Symbol::Char('.');
+            let mut next = P::EMPTY;
             for (position, element) in self.elements.iter().enumerate() {
                 if !here.contains(position) {
                     continue;
@@ -67,7 +110,7 @@ impl Pattern {
                 let after = position.saturating_add(1);
                 match *element {
                     Element::Char(expected) => {
-                        if expected == c {
+                        if symbol.can_be(expected) {
                             next.insert(after);
                         }
                     }
@@ -110,6 +153,16 @@ impl Pattern {
     }
 }
 
+impl Symbol {
+    /// True if the symbol can stand for a character in upper case.
+    fn can_be(self, expected: char) -> bool {
+        match self {
+            Self::Char(c) => c == expected,
+            Self::Base36 => expected.is_ascii_digit() || expected.is_ascii_uppercase(),
+        }
+    }
+}
+
 /// True if `text` contains a wildcard of MS-FSA 2.1.4.4.
 pub fn has_wildcards(text: &str) -> bool {
     text.contains(['*', '?', '<', '>', '"'])
@@ -144,23 +197,46 @@ impl Element {
 }
 
 /// A set of positions in a pattern.
-struct Positions([u64; WORDS]);
+trait Positions {
+    const EMPTY: Self;
 
-impl Positions {
-    const EMPTY: Self = Self([0; WORDS]);
+    fn insert(&mut self, position: usize);
+    fn contains(&self, position: usize) -> bool;
+    fn is_empty(&self) -> bool;
+}
+
+/// The positions in a pattern of less than 64 elements, which has as many positions as bits.
+impl Positions for u64 {
+    const EMPTY: Self = 0;
 
     fn insert(&mut self, position: usize) {
-        if let Some(word) = self.0.get_mut(position >> 6) {
+        *self |= 1 << (position & 63);
+    }
+
+    fn contains(&self, position: usize) -> bool {
+        self & 1 << (position & 63) != 0
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == 0
+    }
+}
+
+impl Positions for [u64; WORDS] {
+    const EMPTY: Self = [0; WORDS];
+
+    fn insert(&mut self, position: usize) {
+        if let Some(word) = self.get_mut(position >> 6) {
             *word |= 1 << (position & 63);
         }
     }
 
     fn contains(&self, position: usize) -> bool {
-        self.0.get(position >> 6).is_some_and(|word| word & (1 << (position & 63)) != 0)
+        self.get(position >> 6).is_some_and(|word| word & (1 << (position & 63)) != 0)
     }
 
     fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
+        self.iter().all(|word| *word == 0)
     }
 }
 
@@ -218,6 +294,28 @@ mod tests {
         assert_eq!(Pattern::new(&"a".repeat(PATTERN_LENGTH_MAX + 1)), Err(PatternTooLong));
     }
 
+    #[test]
+    fn names_in_all_spellings_end_as_the_pattern_does() {
+        assert!(matches("*07.TXT", "a name 07.txt") && !matches("*07.txt", "a name 08.txt"));
+        assert!(!matches("*07.txt", "7.txt") && !matches("*ab", "b"));
+        assert!(matches("*größe", "GRÖßE") && matches("*é.txt", "É.TXT"));
+        // These have an upper case of ASCII in Unicode, but not in the comparison of names.
+        assert!(!matches("*s", "\u{17f}") && !matches("*i", "\u{131}") && !matches("*k", "\u{212a}"));
+    }
+
+    #[test]
+    fn a_long_pattern_matches_as_a_short_one() {
+        for length in [62, 63, 64, 65, 127, 128, 300] {
+            let name = "a".repeat(length);
+            for pattern in [format!("{name}*"), format!("{name}?"), format!("{name}>\"<")] {
+                let is_longer = pattern.ends_with('?');
+                assert_eq!(matches(&pattern, &name), !is_longer, "{length}");
+                assert!(matches(&pattern, &format!("{name}b")), "{length}");
+                assert!(!matches(&pattern, &name[1..]), "{length}");
+            }
+        }
+    }
+
     /// The definitions of MS-FSA 2.1.4.4 as a recursion over both strings.
     fn model(pattern: &[char], name: &[char], last_dot: bool) -> bool {
         let Some((first, rest)) = pattern.split_first() else { return name.is_empty() };
@@ -242,6 +340,18 @@ mod tests {
             let p: Vec<char> = pattern.chars().collect();
             let n: Vec<char> = name.chars().collect();
             prop_assert_eq!(matches(&pattern, &name), model(&p, &n, true), "{} on {}", pattern, name);
+        }
+
+        #[test]
+        fn a_form_may_match_if_one_of_its_names_does(pattern in r#"[A-C7.*?<>"~]{1,7}"#, name in "[A-C7.~]{0,8}", known: u8) {
+            let form: Vec<Symbol> = name.chars().enumerate().map(|(at, c)| {
+                let is_unknown = c.is_ascii_alphanumeric() && known >> at & 1 == 0;
+                if is_unknown { Symbol::Base36 } else { Symbol::Char(c) }
+            }).collect();
+            let pattern = Pattern::new(&pattern).unwrap();
+            prop_assert!(!pattern.matches(&name) || pattern.may_match(&form));
+            let all_known: Vec<Symbol> = name.chars().map(Symbol::Char).collect();
+            prop_assert_eq!(pattern.matches(&name), pattern.may_match(&all_known));
         }
 
         #[test]

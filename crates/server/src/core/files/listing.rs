@@ -1,6 +1,6 @@
 //! A directory's listing under way, between the requests of QUERY_DIRECTORY (MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3).
 
-use vfs::short_name::other_short_name;
+use vfs::short_name::{ShortNameForm, other_short_name};
 use vfs::{DirectoryCursor, Entry, EntryWanted};
 use wire::NtStatus;
 use wire::fscc::Pattern;
@@ -117,7 +117,14 @@ impl Listing {
 
 /// True if a pattern matches a name or its short name (MS-FSA 2.1.5.6.3).
 fn matches(pattern: &Pattern, name: &str) -> bool {
-    pattern.matches(name) || other_short_name(name).is_some_and(|short| pattern.matches(&short))
+    pattern.matches(name) || matches_short(pattern, name)
+}
+
+/// True if a pattern matches the short name of a name. Most patterns match no short name of the form that the name has,
+/// and its digits need not be computed.
+fn matches_short(pattern: &Pattern, name: &str) -> bool {
+    ShortNameForm::of(name).is_some_and(|form| pattern.may_match(form.symbols()))
+        && other_short_name(name).is_some_and(|short| pattern.matches(&short))
 }
 
 #[cfg(test)]

@@ -51,8 +51,14 @@ struct Disk {
 }
 
 impl Disk {
-    /// Makes the disk with the options of mkfs.ext4; `None` without root, mkfs.ext4 or loop devices.
-    fn make(options: &[&str]) -> Option<Self> {
+    /// Makes a disk of ext4 with a journal, which commits nothing by itself while a test runs; `None` without root,
+    /// mkfs.ext4 or loop devices.
+    fn with_journal() -> Option<Self> {
+        Self::make(&[], "loop,commit=600")
+    }
+
+    /// Makes a disk with the options of mkfs.ext4 and mount.
+    fn make(options: &[&str], mount: &str) -> Option<Self> {
         if !testkit::need(&["root", "mkfs.ext4"]) {
             return None;
         }
@@ -60,8 +66,7 @@ impl Disk {
         let image = top.path().join("image");
         fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
         assert!(run("mkfs.ext4", &[&["-q"], options].concat(), &[&image]));
-        // The journal commits nothing by itself while a test runs.
-        let Some(mounted) = Mounted::of(&image, top.path().join("disk"), "loop,commit=600") else {
+        let Some(mounted) = Mounted::of(&image, top.path().join("disk"), mount) else {
             testkit::skip("there are no loop devices");
             return None;
         };
@@ -103,7 +108,7 @@ impl Disk {
 
 #[test]
 fn flush_of_a_new_file_needs_no_flush_of_its_directories_on_ext4_with_a_journal() {
-    let Some(disk) = Disk::make(&[]) else { return };
+    let Some(disk) = Disk::with_journal() else { return };
     disk.make_directory("a/b");
     let file = disk.make_file("a/b/file");
     assert_eq!(disk.after_power_cut("a/b/file"), None, "the test would not find a mistake");
@@ -120,7 +125,7 @@ fn flush_of_a_new_file_needs_no_flush_of_its_directories_on_ext4_with_a_journal(
 
 #[test]
 fn flush_makes_names_durable_that_changed_after_the_file() {
-    let Some(disk) = Disk::make(&[]) else { return };
+    let Some(disk) = Disk::with_journal() else { return };
     disk.make_directory("a/b");
     let file = disk.make_file("a/b/file");
     file.flush().unwrap();
@@ -149,7 +154,7 @@ fn flush_makes_names_durable_that_changed_after_the_file() {
 
 #[test]
 fn flush_of_a_directory_makes_its_name_durable() {
-    let Some(disk) = Disk::make(&[]) else { return };
+    let Some(disk) = Disk::with_journal() else { return };
     disk.make_directory("a/b");
     disk.make_file("a/b/file");
     let path = RelativePath::new("a/b".to_owned()).unwrap();
@@ -163,7 +168,7 @@ fn flush_of_a_directory_makes_its_name_durable() {
 
 #[test]
 fn flush_includes_all_new_directories_without_a_journal() {
-    let Some(disk) = Disk::make(&["-O", "^has_journal"]) else { return };
+    let Some(disk) = Disk::make(&["-O", "^has_journal"], "loop") else { return };
     disk.make_directory("a/b");
     let file = disk.make_file("a/b/file");
     let flushed = directories_flushed(|| {
@@ -178,7 +183,7 @@ fn flush_includes_all_new_directories_without_a_journal() {
 
 #[test]
 fn flush_reaches_directories_at_any_depth() {
-    let Some(disk) = Disk::make(&[]) else { return };
+    let Some(disk) = Disk::with_journal() else { return };
     let deep = vec!["d"; 300].join("/");
     disk.make_directory(&deep);
     let file = disk.make_file(&format!("{deep}/file"));
