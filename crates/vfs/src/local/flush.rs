@@ -199,7 +199,7 @@ fn tick(stat: &Statx, fd: BorrowedFd<'_>) -> i128 {
 /// Ten ticks of the slowest clock that Linux uses for change times.
 const LOCAL_TICKS_MS: i128 = 100;
 
-/// The same for the clocks of other machines, and for times in whole seconds.
+/// An upper limit of the tick of other machines' clocks, and of times in whole seconds.
 const CLOCK_TICKS_MS: i128 = 1000;
 
 /// The length of a way of `..` from which the next directory is opened: far below that of the kernel's paths, and longer
