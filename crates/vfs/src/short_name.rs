@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn the_form_is_that_of_the_short_name() {
-        for name in ["a long name.txt", ".profile", "a.b.c", "tool.java", "name.", "a+b", "äöü", "…", "..x y"] {
+        for name in ["a long name.txt", ".profile", "a.b.c", "tool.java", "name.", "a+b", "äöü", "…", "..x y"]
+        {
             let form = ShortNameForm::of(name).unwrap();
             let short = other_short_name(name).unwrap();
             assert_eq!(short.chars().count(), form.symbols().len(), "{name}");

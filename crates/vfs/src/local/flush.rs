@@ -86,7 +86,7 @@ fn flush_name(
     }
     let mut directory = match handle.kind() {
         Kind::Directory => directory_at(fd, b"..")?,
-        _ => match known_directory_of(handle, own).map_or_else(|| directory_of(fd, own), |it| Ok(Some(it)))? {
+        _ => match named_in(handle, fd, own)? {
             Some(directory) => directory,
             None => return Ok(()),
         },
@@ -112,6 +112,15 @@ fn flush_name(
             return Ok(());
         }
         stat = above;
+    }
+}
+
+/// The directory that contains the name of an open file: by the path that the server knows, or else by the kernel's,
+/// which takes longer. `None` if the name is gone.
+fn named_in(handle: &LocalHandle, fd: BorrowedFd<'_>, own: &Statx) -> Result<Option<OwnedFd>> {
+    match known_directory_of(handle, own) {
+        Some(directory) => Ok(Some(directory)),
+        None => directory_of(fd, own),
     }
 }
 

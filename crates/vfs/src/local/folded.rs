@@ -95,7 +95,10 @@ fn find_at(
     }
     let found = search.found();
     let (device, _) = key.0;
-    if found.is_none() && is_settled && file_system::kind(device, fd.as_fd()).is_some_and(is_changed_here_only) {
+    if found.is_none()
+        && is_settled
+        && file_system::kind(device, fd.as_fd()).is_some_and(is_changed_here_only)
+    {
         Absence::keep(key, stamp, wanted);
     }
     Ok(found)

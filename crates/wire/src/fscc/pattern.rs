@@ -93,7 +93,11 @@ impl Pattern {
 
     /// Matches a name, each symbol of which comes with a mark if it is the last dot.
     fn run(&self, name: impl Iterator<Item = (Symbol, bool)>) -> bool {
-        if self.elements.len() < 64 { self.run_with::<u64>(name) } else { self.run_with::<[u64; WORDS]>(name) }
+        if self.elements.len() < 64 {
+            self.run_with::<u64>(name)
+        } else {
+            self.run_with::<[u64; WORDS]>(name)
+        }
     }
 
     /// Tracks all possible positions in the pattern at the same time, so that the cost is bounded.
