@@ -36,7 +36,7 @@ enum At {
 impl Handling {
     /// Starts handling a frame.
     pub(super) fn new(connection: &Arc<SmbConnection>, frame: Frame) -> Self {
-        let bytes = frame.len();
+        let bytes = frame.size();
         let of = Arc::clone(connection);
         let work = Box::pin(async move { dispatch::process(&of, frame).await });
         Self { connection: Arc::clone(connection), bytes, at: At::Here(work) }
