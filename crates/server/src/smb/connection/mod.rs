@@ -173,13 +173,8 @@ async fn run(
                 Ok(None) => break,
                 Err(end) => return End::Input(end),
             };
-            let unread = frame.unread().cloned();
             let mut answer = Handling::new(connection, frame);
-            let polled = poll_once(Pin::new(&mut answer)).await;
-            if let Some(Err(error)) = unread.map(|unread| unread.settle(polled.is_pending())) {
-                return End::Input(InputEnd::Io(error));
-            }
-            match polled {
+            match poll_once(Pin::new(&mut answer)).await {
                 Poll::Ready(Ok(Some(answer))) => connection.push(Some(answer)),
                 // A CANCEL: the answer to the cancelled request is sent before those to later requests.
                 Poll::Ready(Ok(None)) => {

@@ -1,7 +1,7 @@
 //! The data of a large WRITE that are still in the connection's socket while the request is handled.
 //!
-//! Nothing else is read from the socket meanwhile, so they leave it before anything can wait: the handler writes them to the
-//! file, or [`UnreadData::settle`] reads or discards them.
+//! Nothing else is read from the socket meanwhile, so they leave it in the first poll of the request, before anything can
+//! wait: the handler writes them to the file, or [`UnreadData::settle`] reads or discards them.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
