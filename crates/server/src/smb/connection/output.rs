@@ -129,16 +129,14 @@ impl Output {
 
     /// An empty buffer.
     pub(crate) fn buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_else(|| {
-            let mut buffer = self.filled_buffer();
-            buffer.clear();
-            buffer
-        })
+        let mut buffer = self.spare.pop().or_else(|| self.filled.pop()).unwrap_or_default();
+        buffer.clear();
+        buffer
     }
 
     /// A buffer that may have bytes of an earlier frame, so that its length tells how much of its memory can be written over.
     pub(crate) fn filled_buffer(&mut self) -> Vec<u8> {
-        self.filled.pop().unwrap_or_default()
+        self.filled.pop().or_else(|| self.spare.pop()).unwrap_or_default()
     }
 
     /// Writes until the queue is empty (true) or the socket accepts no more (false).
@@ -301,10 +299,12 @@ mod tests {
         let large = vec![7; limits::FILLED_FROM];
         output.keep(large.clone());
         output.keep(b"small".to_vec());
-        assert_eq!(output.filled_buffer(), large);
-        assert!(output.filled_buffer().is_empty(), "a small buffer is not used for data");
         let small = output.buffer();
         assert!(small.is_empty() && small.capacity() != 0);
+        output.keep(small);
+        assert_eq!(output.filled_buffer(), large);
+        let small = output.filled_buffer();
+        assert!(small.is_empty() && small.capacity() != 0, "it is better than none");
         output.keep(large);
         let emptied = output.buffer();
         assert!(emptied.is_empty() && emptied.capacity() >= limits::FILLED_FROM, "better than none");
