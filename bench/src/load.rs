@@ -68,7 +68,8 @@ pub(crate) async fn run(
         Load::CreateWriteClose => {
             let work = |(tree, first), until| create_write_close(tree, first, until);
             let figure = small_files(case, target, options, time, work).await;
-            data::remove_new(&target.tree).map_err(|_| Error::Unable("new files could not be removed"))?;
+            data::set_aside_new(&target.tree)
+                .map_err(|_| Error::Unable("new files could not be taken out of the way"))?;
             figure
         }
         Load::List => {

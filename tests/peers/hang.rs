@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
-use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, File};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, File, write_part};
 use futures_util::future::join_all;
 use testkit::{Operation, Output, RunAs, Setup, Share, Shareward, StuckFs, Subject, need};
 use tokio::task::JoinHandle;
 use wire::NtStatus;
 use wire::fscc::FileInfoClass;
-use wire::msg::{AdditionalInformation, CompletionFilter, InfoType, WatchFlags};
+use wire::msg::{AdditionalInformation, CompletionFilter, InfoType, WatchFlags, WriteResponse};
 
 use crate::scripted::{logged_on, rename, tree};
 
@@ -377,6 +377,39 @@ async fn a_hanging_request_does_not_block_its_connection() {
         connection.disconnect();
     }
     scene.everything_is_as_before().await;
+}
+
+/// The data of large unsigned WRITEs usually stay in the socket until they are written.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_writes_that_hang_do_not_block_their_connection() {
+    const SIZE: usize = 1 << 20;
+    let Some(scene) = Scene::set() else { return };
+    let victims = victims(&scene.subject).await;
+    let session = logged_on(&scene.subject, "bob", ConnectOptions::new().expect("options")).await;
+    let hung = session.tree_connect(r"\\127.0.0.1\hung").await.expect("tree connect");
+    let data = session.tree_connect(r"\\127.0.0.1\data").await.expect("tree connect");
+    let file = hung.create(&CreateParameters::read_write("large")).await.expect("create");
+    let part = |number: usize| write_part(file.id(), (number * SIZE) as u64, vec![7; SIZE].into());
+    // After a large frame, the next one is expected to be large.
+    hung.request(part(0)).await.expect("write");
+    scene.stuck.hang(&[Operation::Attributes]);
+    let requests = hang(&scene, &victims, |victim| victim.needs(Operation::Attributes)).await;
+    // The share is known to hang by now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut writes = Vec::new();
+    for number in 1..5 {
+        writes.push(session.connection().submit(hung.scope(), part(number)).await.expect("send"));
+    }
+    scene.others_go_on(&data).await;
+    session.connection().echo().await.expect("echo");
+    scene.stuck.release();
+    for write in writes {
+        let answer = write.response().await.expect("an answer").success().expect("written");
+        assert_eq!(WriteResponse::decode(&answer.message).expect("an answer to WRITE").count, SIZE as u32);
+    }
+    for request in join_all(requests).await {
+        request.expect("a request").expect("it goes on");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,7 @@ mod hostile;
 mod import;
 mod kernel;
 mod kind_close;
+mod large_writes;
 mod late;
 mod local_groups;
 mod logon;

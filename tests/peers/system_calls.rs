@@ -229,6 +229,28 @@ async fn calls_of_a_server_with_one_identity_are_bounded() {
     check_all(RunAs::Ordinary, bounds).await;
 }
 
+/// The data of large unsigned WRITEs go from the socket to the file without a copy. The first one is read, because only the
+/// next is expected to be large.
+#[tokio::test]
+async fn large_unsigned_writes_are_spliced() {
+    let Some(subject) = server(RunAs::Root) else { return };
+    let data = tree(&subject, "alice", "data").await;
+    let file = data.create(&CreateParameters::read_write("large")).await.expect("create");
+    let content = vec![7; 1 << 20];
+    file.write(0, content.clone()).await.expect("write");
+    let calls = Calls::during(&subject, async || {
+        for number in 0..CYCLES {
+            file.write(u64::from(number % 8) << 20, content.clone()).await.expect("write");
+        }
+    })
+    .await;
+    eprintln!("large write: {calls}");
+    let count = |name: &str| calls.0.get(name).copied().unwrap_or_default();
+    // A frame that takes long to arrive is read.
+    assert!(count("pwrite64") <= CYCLES / 4, "{calls}");
+    assert!(count("splice") >= CYCLES, "{calls}");
+}
+
 /// The content of a file.
 const CONTENT: &[u8] = b"content";
 

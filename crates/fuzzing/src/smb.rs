@@ -7,7 +7,7 @@ use wire::header::{Compound, CompressionHeader, HeaderFlags};
 use wire::limits::{COMPOUND_MAX, CREATE_CONTEXTS_MAX, FRAME_SIZE_MAX};
 use wire::msg::{
     Body, CreateContexts, ErrorId, InfoType, Request, Response, ShareRedirect, SymlinkErrorResponse,
-    decode_any,
+    WriteRequest, decode_any,
 };
 use wire::smb1::Smb1Negotiate;
 use wire::{Command, Header, NtStatus, PacketKind, TransformHeader};
@@ -85,6 +85,12 @@ fn examine(message: &[u8]) {
     let Ok(header) = Header::decode(message) else { return };
     if let Ok(request) = Request::decode(header.command, message) {
         examine_request(&request);
+    }
+    // A WRITE of which the server has not read the data means the same.
+    if let Some((head, data)) = message.split_at_checked(WriteRequest::DATA_OFFSET)
+        && let Ok(write) = WriteRequest::decode_without_data(head, data.len())
+    {
+        assert_eq!(WriteRequest::decode(message), Ok(WriteRequest { data, ..write }));
     }
     if let Ok(response) = Response::decode(&header, message) {
         examine_response(&response);

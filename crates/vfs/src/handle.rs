@@ -50,6 +50,20 @@ pub trait Handle: Send + Sync {
     /// a full disk occurs after a part. May block.
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize>;
 
+    /// Writes the next `length` bytes of a stream socket as [`Self::write_at`] writes bytes of memory, without copying them
+    /// to the memory of this process. They must have arrived. Bytes that were taken from the socket are added to
+    /// `taken`, also before an error. With [`crate::Error::NotSupported`], none were.
+    #[cfg(unix)]
+    fn write_from(
+        &self,
+        _socket: std::os::fd::BorrowedFd<'_>,
+        _length: usize,
+        _offset: u64,
+        _taken: &mut usize,
+    ) -> Result<usize> {
+        Err(crate::Error::NotSupported)
+    }
+
     /// Appends all of `data` atomically: no other change of the file's end, through any share, happens
     /// between the determination of the end and the write. `may_write_at` receives the end before anything is
     /// written; if it returns false, nothing is written and the result is `None`. Less than all of `data` is

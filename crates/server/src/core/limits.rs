@@ -27,6 +27,10 @@ pub(crate) const MAX_FRAME_UNAUTHENTICATED: usize = 128 * 1024;
 /// into memory of a pool.
 pub(crate) const LARGE_FRAME: usize = 256 * 1024;
 
+/// The size from which the data of a WRITE that is neither signed nor sealed go from the socket to the file without a copy,
+/// in bytes. For 256 KiB, the kernel's work with each page costs as much as the copy.
+pub(crate) const SPLICE_FROM: usize = 512 * 1024;
+
 /// The bytes of a large frame that the kernel collects before it reports them. A longer frame is read in parts of this
 /// size.
 pub(crate) const LOW_WATER_MAX: usize = 1024 * 1024 + 64 * 1024;
@@ -67,6 +71,10 @@ pub(crate) const POOLED_BUFFERS: usize = 8;
 
 /// The largest buffer that is kept for reuse, in bytes; larger ones are freed.
 pub(crate) const POOLED_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+
+/// The size from which the data of a READ are read over those of an earlier answer instead of over zeros, in bytes. Fewer
+/// zeros cost less than the exchange of the buffer.
+pub(crate) const FILLED_FROM: usize = 16 * 1024;
 
 /// The size from which READ answers that are neither signed nor sealed are sent from the page cache without a copy, in
 /// bytes.

@@ -68,6 +68,17 @@ impl Handle for GatedHandle {
         self.within(|it| it.write_at(data, offset))
     }
 
+    #[cfg(unix)]
+    fn write_from(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        length: usize,
+        offset: u64,
+        taken: &mut usize,
+    ) -> Result<usize> {
+        self.within(|it| it.write_from(socket, length, offset, taken))
+    }
+
     fn append(&self, data: &[u8], may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
         self.within(|it| it.append(data, may_write_at))
     }

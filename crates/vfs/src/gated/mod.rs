@@ -298,6 +298,7 @@ impl Backend for GatedBackend {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
     use std::sync::atomic::AtomicBool;
 
     use super::*;
@@ -326,6 +327,8 @@ mod tests {
         let handle = &*made.handle;
         let fenced = |result: Result<()>| assert!(matches!(result, Err(Error::Fenced)), "{result:?}");
         fenced(handle.write_at(b"after", 0).map(drop));
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        fenced(handle.write_from(socket.as_fd(), 5, 0, &mut 0).map(drop));
         fenced(handle.append(b"after", &|_| true).map(drop));
         fenced(handle.set_size(0));
         fenced(handle.allocate(1 << 20));

@@ -5,8 +5,11 @@ use super::file_end::End;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, inode_key, statx_fd};
+use super::splice::Written;
 use super::xattr::Node;
-use super::{clone, closing, depot, file_system, flush, link, names, range_lock, rights, stream, xattr};
+use super::{
+    clone, closing, depot, file_system, flush, link, names, range_lock, rights, splice, stream, xattr,
+};
 use crate::backend::{Actor, Permits, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{
@@ -47,6 +50,8 @@ pub(super) struct LocalHandle {
     pub(super) actor: Actor,
     /// Cleared if the file system does not support reads from the cache only.
     nowait: AtomicBool,
+    /// Cleared if the file system does not take data from a pipe.
+    splices: AtomicBool,
     /// True if set-id bits must be cleared before each change of the data: the kernel clears them only for
     /// writers without privileges, but the descriptor's writes run as the server.
     clears_set_ids: bool,
@@ -83,6 +88,7 @@ impl LocalHandle {
             path: RwLock::new(path),
             actor: actor.clone(),
             nowait: AtomicBool::new(true),
+            splices: AtomicBool::new(true),
             clears_set_ids: root.credentials.is_privileged() && !root.credentials.is_all_powerful(actor),
             end: writes.then(|| End::of(inode)),
         }
@@ -334,6 +340,29 @@ impl Handle for LocalHandle {
             }
         }
         Ok(done)
+    }
+
+    fn write_from(
+        &self,
+        socket: BorrowedFd<'_>,
+        length: usize,
+        offset: u64,
+        taken: &mut usize,
+    ) -> Result<usize> {
+        position(offset, length)?;
+        if !self.splices.load(Ordering::Relaxed) {
+            return Err(Error::NotSupported);
+        }
+        let fd = self.writable()?;
+        let moving = self.end()?.moving();
+        match splice::write(socket, length, fd, offset, taken)? {
+            Written::Count(written) => Ok(written),
+            Written::Refused(data) => {
+                self.splices.store(false, Ordering::Relaxed);
+                drop(moving);
+                self.write_at(&data, offset)
+            }
+        }
     }
 
     fn append(&self, data: &[u8], may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {

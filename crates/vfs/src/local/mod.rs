@@ -38,6 +38,7 @@ mod recycle;
 mod resolve;
 mod rights;
 mod samba_depot;
+mod splice;
 mod store;
 mod stream;
 mod trial;

@@ -1,7 +1,7 @@
 //! SMB2 WRITE (MS-SMB2 2.2.21, 2.2.22).
 
 use super::read::Channel;
-use super::{behind, fixed, put_variable, variable};
+use super::{behind, fixed, put_variable, size, variable};
 use crate::bit_mask;
 use crate::cursor::{DecodeError, Put, wire_u32};
 use crate::ids::FileId;
@@ -41,6 +41,23 @@ impl<'a> WriteRequest<'a> {
     /// Reads the message.
     #[inline]
     pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
+        let (write, data_offset, length) = Self::decode_fixed(message)?;
+        let data = variable(message, REQUEST_FIXED, data_offset.into(), length)?;
+        Ok(Self { data, ..write })
+    }
+
+    /// Reads the first [`Self::DATA_OFFSET`] bytes of a message that ends with its data, which are not in memory. The
+    /// result has none. `length` bytes of data must follow, no more and no less.
+    #[inline]
+    pub fn decode_without_data(message: &'a [u8], length: usize) -> Result<Self, DecodeError> {
+        let (write, data_offset, announced) = Self::decode_fixed(message)?;
+        let is_at_end = message.len() == Self::DATA_OFFSET && usize::from(data_offset) == Self::DATA_OFFSET;
+        if is_at_end && size(announced)? == length { Ok(write) } else { Err(DecodeError::OffsetOutOfRange) }
+    }
+
+    /// The request without its data, their offset and their length.
+    #[inline]
+    fn decode_fixed(message: &'a [u8]) -> Result<(Self, u16, u32), DecodeError> {
         let mut cursor = fixed::<REQUEST_FIXED>(message, REQUEST_SIZE)?;
         let data_offset = cursor.u16()?;
         let length = cursor.u32()?;
@@ -57,8 +74,7 @@ impl<'a> WriteRequest<'a> {
         if channel != Channel::NONE {
             variable(message, REQUEST_FIXED, info_offset.into(), info_length.into())?;
         }
-        let data = variable(message, REQUEST_FIXED, data_offset.into(), length)?;
-        Ok(Self { offset, file_id, channel, remaining_bytes, flags, data })
+        Ok((Self { offset, file_id, channel, remaining_bytes, flags, data: &[] }, data_offset, length))
     }
 
     /// Appends the body.
@@ -104,3 +120,29 @@ impl WriteResponse {
 const REQUEST_SIZE: u16 = 49;
 const REQUEST_FIXED: usize = 48;
 const RESPONSE_SIZE: u16 = 17;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::Header;
+
+    #[test]
+    fn a_request_is_read_without_its_data_only_if_they_are_all_that_follows() {
+        let file_id = FileId { persistent: 3, volatile: 4 };
+        let write = WriteRequest { offset: 5, file_id, data: &[7; 100], ..WriteRequest::default() };
+        let mut message = Header::default().to_bytes().to_vec();
+        write.encode(&mut message, 0);
+        let (head, data) = message.split_at(WriteRequest::DATA_OFFSET);
+        assert_eq!(data.len(), 100);
+        let read = WriteRequest::decode_without_data(head, 100);
+        assert_eq!(read, Ok(WriteRequest { data: &[], ..write }));
+        for length in [0, 99, 101] {
+            assert!(WriteRequest::decode_without_data(head, length).is_err(), "{length}");
+        }
+        assert!(WriteRequest::decode_without_data(&message, 100).is_err(), "the data are in memory");
+        assert!(WriteRequest::decode_without_data(&head[..100], 100).is_err(), "a part of the fixed part");
+        let mut padded = head.to_vec();
+        padded[66..68].copy_from_slice(&120_u16.to_le_bytes());
+        assert!(WriteRequest::decode_without_data(&padded, 100).is_err(), "padding before the data");
+    }
+}

@@ -51,6 +51,19 @@ impl AnswerBuilder {
         &mut self.bytes
     }
 
+    /// Moves the frame into `filled` and appends `length` bytes, which are those that this buffer had there, or zeros. Returns
+    /// the buffer that the frame was in.
+    pub(super) fn append_room(&mut self, mut filled: Vec<u8>, length: usize) -> Vec<u8> {
+        let start = self.bytes.len();
+        let end = start.saturating_add(length);
+        filled.reserve_exact(end.saturating_sub(filled.len()));
+        filled.resize(end, 0);
+        if let Some(first) = filled.get_mut(..start) {
+            first.copy_from_slice(&self.bytes);
+        }
+        std::mem::replace(&mut self.bytes, filled)
+    }
+
     /// The start of the message being built in [`Self::body`].
     pub(crate) fn base(&self) -> usize {
         self.base
@@ -173,6 +186,29 @@ mod tests {
         answer.finish(&Header::default(), None);
         let rest = answer.complete().expect("one message").bytes;
         assert_eq!(rest.get(FRAME_PREFIX + Header::SIZE..), Some(&[3][..]));
+    }
+
+    #[test]
+    fn appended_room_keeps_the_frame_and_takes_the_memory_of_the_buffer() {
+        let filled = vec![7; 1000];
+        let memory = filled.as_ptr();
+        for (length, expected) in [(0, &[][..]), (100, &[7; 100]), (1000, &[7; 1000])] {
+            let mut answer = AnswerBuilder::new(Vec::new(), None);
+            answer.begin();
+            answer.body().extend_from_slice(b"body");
+            let before = answer.body().clone();
+            let replaced = answer.append_room(filled.clone(), length);
+            assert_eq!(replaced, before);
+            let (frame, room) = answer.body().split_at(before.len());
+            assert_eq!(frame, before);
+            let inherited = expected.len().min(1000 - before.len());
+            assert_eq!(room.len(), length);
+            assert_eq!(room.get(..inherited), expected.get(..inherited));
+            assert!(room.iter().skip(inherited).all(|byte| *byte == 0));
+        }
+        let mut answer = AnswerBuilder::new(Vec::new(), None);
+        answer.append_room(filled, 500);
+        assert_eq!(answer.body().as_ptr(), memory, "the buffer is large enough");
     }
 
     #[test]

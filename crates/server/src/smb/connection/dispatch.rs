@@ -74,6 +74,7 @@ pub(crate) async fn process(connection: &SmbConnection, frame: Frame) -> Result<
             connection,
             header,
             message,
+            unread: frame.unread().map(|unread| &**unread),
             sealed: seal.is_some(),
             last: messages.peek().is_none(),
             session: None,

@@ -1,10 +1,12 @@
 //! The memory of a frame, and the pool of memory for large frames.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use bytes::{Buf as _, BytesMut};
 use parking_lot::Mutex;
 
+use super::unread::UnreadData;
 use crate::core::limits;
 
 /// A received frame without its four bytes of length.
@@ -13,6 +15,8 @@ pub(crate) struct Frame {
     memory: Memory,
     /// The first byte that was not removed.
     start: usize,
+    /// The data at the end of the frame that are not in its memory.
+    unread: Option<Arc<UnreadData>>,
 }
 
 #[derive(Debug)]
@@ -24,6 +28,21 @@ enum Memory {
 }
 
 impl Frame {
+    /// A frame of which the memory has only the first part.
+    pub(super) fn with_unread(first: Pooled, unread: UnreadData) -> Self {
+        Self { unread: Some(Arc::new(unread)), ..Self::from(first) }
+    }
+
+    /// The data that are not in its memory.
+    pub(super) fn unread(&self) -> Option<&Arc<UnreadData>> {
+        self.unread.as_ref()
+    }
+
+    /// The number of bytes, in memory or not.
+    pub(super) fn size(&self) -> usize {
+        self.len().saturating_add(self.unread.as_ref().map_or(0, |unread| unread.len()))
+    }
+
     /// Removes bytes from the front.
     pub(crate) fn advance(&mut self, count: usize) {
         match &mut self.memory {
@@ -35,13 +54,13 @@ impl Frame {
 
 impl From<BytesMut> for Frame {
     fn from(bytes: BytesMut) -> Self {
-        Self { memory: Memory::Shared(bytes), start: 0 }
+        Self { memory: Memory::Shared(bytes), start: 0, unread: None }
     }
 }
 
 impl From<Pooled> for Frame {
     fn from(bytes: Pooled) -> Self {
-        Self { memory: Memory::Pooled(bytes), start: 0 }
+        Self { memory: Memory::Pooled(bytes), start: 0, unread: None }
     }
 }
 

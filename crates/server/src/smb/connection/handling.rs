@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::dispatch::{self, Violation};
 use super::frame::Frame;
+use super::unread::UnreadData;
 use super::{Answer, SmbConnection};
 use crate::core::bulkhead;
 
@@ -22,6 +23,8 @@ type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
 pub(super) struct Handling {
     connection: Arc<SmbConnection>,
     bytes: usize,
+    /// The data that are in the socket until the first poll.
+    unread: Option<Arc<UnreadData>>,
     at: At,
 }
 
@@ -34,12 +37,13 @@ enum At {
 }
 
 impl Handling {
-    /// Starts handling a frame.
+    /// Starts handling a frame. It must be polled before the next frame is read.
     pub(super) fn new(connection: &Arc<SmbConnection>, frame: Frame) -> Self {
-        let bytes = frame.len();
+        let bytes = frame.size();
+        let unread = frame.unread().cloned();
         let of = Arc::clone(connection);
         let work = Box::pin(async move { dispatch::process(&of, frame).await });
-        Self { connection: Arc::clone(connection), bytes, at: At::Here(work) }
+        Self { connection: Arc::clone(connection), bytes, unread, at: At::Here(work) }
     }
 
     /// Ends it if it waits for a place of its share's bulkhead, because its client is gone.
@@ -68,6 +72,13 @@ impl Future for Handling {
         let this = &mut *self;
         if let At::Here(work) = &mut this.at {
             let (polled, wants_apart) = bulkhead::poll_here(|| work.as_mut().poll(context));
+            // Before a separate task can use them, and before the next frame is read.
+            if let Some(unread) = this.unread.take()
+                && let Err(error) = unread.settle(polled.is_pending())
+            {
+                tracing::debug!(conn = this.connection.id.0, %error, "the data of a WRITE cannot be read");
+                return Poll::Ready(Err(Violation::Failed));
+            }
             if !wants_apart {
                 return polled;
             }

@@ -178,6 +178,8 @@ const _: () = assert!(limits::MAX_FRAME <= frame::LENGTH_MAX);
 mod tests {
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpStream};
+    use wire::header::{Command, HeaderFlags};
+    use wire::msg::WriteRequest;
 
     use super::*;
 
@@ -252,6 +254,73 @@ mod tests {
             for (number, size) in sizes.iter().enumerate() {
                 let frame = next(&mut reader, &mut server).await;
                 assert!(*frame == *content(number, *size), "frame {number} of {size} bytes");
+            }
+        };
+        let ((), _client) = tokio::join!(reading, sending);
+    }
+
+    /// A frame of a WRITE with these data.
+    fn write_of(data: &[u8], flags: HeaderFlags) -> Vec<u8> {
+        let header = Header { command: Command::WRITE, flags, ..Header::default() };
+        let mut message = header.to_bytes().to_vec();
+        WriteRequest { data, ..WriteRequest::default() }.encode(&mut message, 0);
+        framed(&message)
+    }
+
+    #[tokio::test]
+    async fn data_of_unsigned_large_writes_stay_in_the_socket_until_they_are_taken() {
+        const COUNT: usize = 6;
+        let (mut client, mut server) = pair().await;
+        let (mut server, _) = server.split();
+        let data = |number: usize| {
+            (0..limits::SPLICE_FROM + number).map(|at| (at / 5 + number) as u8).collect::<Vec<_>>()
+        };
+        let sending = async {
+            client.write_all(&write_of(&data(0), HeaderFlags::SIGNED)).await.unwrap();
+            for number in 1..=COUNT {
+                client.write_all(&write_of(&data(number), HeaderFlags::NONE)).await.unwrap();
+                client.write_all(&framed(b"small")).await.unwrap();
+                client.write_all(&write_of(&data(0), HeaderFlags::SIGNED)).await.unwrap();
+            }
+            client
+        };
+        let reading = async {
+            let directory = tempfile::tempdir().unwrap();
+            let backend = vfs::local::LocalBackend::open(directory.path(), Default::default()).unwrap();
+            let path = vfs::RelativePath::new("f").unwrap();
+            let (actor, normal) = (vfs::Actor::Process, wire::FileAttributes::NORMAL);
+            let handle = vfs::Backend::create_file(&backend, &actor, &path, normal, vfs::Wanted::BOTH);
+            let handle = handle.unwrap().handle;
+            let mut reader = FrameReader::default();
+            let signed = next(&mut reader, &mut server).await;
+            assert!(signed.unread().is_none() && signed.ends_with(&data(0)));
+            for number in 1..=COUNT {
+                let frame = next(&mut reader, &mut server).await;
+                let data = data(number);
+                let unread = frame.unread().expect("the data are in the socket").clone();
+                assert_eq!((frame.len(), unread.len()), (WriteRequest::DATA_OFFSET, data.len()));
+                assert_eq!(frame.size(), WriteRequest::DATA_OFFSET + data.len());
+                match number % 3 {
+                    0 => {
+                        assert_eq!(unread.write_to(&*handle, 0), Ok(data.len()));
+                        assert_eq!(
+                            std::fs::read(directory.path().join("f")).unwrap().get(..data.len()),
+                            Some(&data[..])
+                        );
+                        unread.settle(true).unwrap();
+                    }
+                    1 => {
+                        // The request waits, and needs them later.
+                        unread.settle(true).unwrap();
+                        assert!(unread.to_vec().unwrap() == data);
+                        assert_eq!(unread.write_to(&*handle, 7), Ok(data.len()));
+                        let stored = std::fs::read(directory.path().join("f")).unwrap();
+                        assert_eq!(stored.get(7..7 + data.len()), Some(&data[..]));
+                    }
+                    _ => unread.settle(false).unwrap(),
+                }
+                assert_eq!(*next(&mut reader, &mut server).await, *b"small", "behind frame {number}");
+                assert!(next(&mut reader, &mut server).await.unread().is_none());
             }
         };
         let ((), _client) = tokio::join!(reading, sending);

@@ -4,6 +4,9 @@
 //! the caches of the processor when the frame is complete. So while a large frame arrives, the kernel reports no data
 //! until the whole frame is there (SO_RCVLOWAT, socket(7)); it also does so when the socket can hold no more, or ends. A
 //! frame that takes long is read as it arrives.
+//!
+//! The data of a WRITE that is neither signed nor encrypted stay in the socket, from where they go to the file
+//! ([`UnreadData`]).
 
 use std::io;
 use std::pin::pin;
@@ -16,10 +19,12 @@ use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
 use tokio::time::Instant;
+use wire::msg::WriteRequest;
 
 use super::frame::{Frame, Pooled};
 use super::input::InputEnd;
 use super::poll_once;
+use super::unread::UnreadData;
 use crate::core::limits;
 
 /// A large frame that arrives.
@@ -30,6 +35,8 @@ pub(super) struct LargeFrame {
     length: usize,
     arrived: usize,
     pub(super) arrival: Arrival,
+    /// The rest of a WRITE, which has arrived and stays in the socket until it is written.
+    unread: Option<UnreadData>,
 }
 
 /// The way in which the bytes of a frame are read.
@@ -48,17 +55,20 @@ impl LargeFrame {
     pub(super) fn new(length: usize, first: &[u8]) -> Self {
         let mut memory = Pooled::with_room(length);
         memory.bytes().extend_from_slice(first);
-        Self { memory, length, arrived: first.len(), arrival: Arrival::New }
+        Self { memory, length, arrived: first.len(), arrival: Arrival::New, unread: None }
     }
 
     /// True if all bytes have arrived.
     pub(super) fn is_whole(&self) -> bool {
-        self.arrived >= self.length
+        self.arrived >= self.length || self.unread.is_some()
     }
 
     /// The complete frame.
     pub(super) fn into_frame(self) -> Frame {
-        self.memory.into()
+        match self.unread {
+            Some(unread) => Frame::with_unread(self.memory, unread),
+            None => self.memory.into(),
+        }
     }
 
     /// Reads as [`super::FrameReader::fill`] does.
@@ -72,6 +82,10 @@ impl LargeFrame {
             return Ok(0);
         }
         let missing = self.length.saturating_sub(self.arrived);
+        if let Some(unread) = self.unread_data(socket.as_ref(), missing) {
+            self.unread = Some(unread);
+            return Ok(missing);
+        }
         match poll_once(pin!(socket.read_buf(&mut self.memory.bytes().limit(missing)))).await {
             Poll::Ready(Ok(0)) => Err(InputEnd::Closed),
             Poll::Ready(Ok(bytes)) => {
@@ -84,6 +98,21 @@ impl LargeFrame {
             Poll::Ready(Err(error)) => Err(InputEnd::Io(error)),
             Poll::Pending => Ok(0),
         }
+    }
+
+    /// The rest of the frame, if it is the data of a WRITE that can go from the socket to the file.
+    fn unread_data(&mut self, socket: &TcpStream, missing: usize) -> Option<UnreadData> {
+        let head = self.memory.bytes();
+        if missing < limits::SPLICE_FROM
+            || self.arrival == Arrival::InParts
+            || head.len() != WriteRequest::DATA_OFFSET
+            || !UnreadData::may_follow(head)
+            || !rustix::io::ioctl_fionread(socket).is_ok_and(|arrived| arrived >= missing as u64)
+        {
+            return None;
+        }
+        // Without another descriptor, the data are read.
+        UnreadData::new(socket, missing).ok()
     }
 
     /// Returns true if the rest of the frame can be read; otherwise, the kernel reports when it can.

@@ -20,6 +20,7 @@ mod pending;
 mod request;
 mod sequence;
 mod traffic;
+mod unread;
 mod unseal;
 
 use std::collections::HashMap;
@@ -364,6 +365,19 @@ impl SmbConnection {
     /// A buffer for an answer.
     pub(crate) fn buffer(&self) -> Vec<u8> {
         self.output().buffer()
+    }
+
+    /// Appends `length` bytes to an answer: zeros or, if there are many, bytes of an earlier answer. The caller writes over them,
+    /// or removes them.
+    pub(crate) fn append_room(&self, answer: &mut AnswerBuilder, length: usize) {
+        if length < limits::FILLED_FROM {
+            let end = answer.body().len().saturating_add(length);
+            answer.body().resize(end, 0);
+            return;
+        }
+        let filled = self.output().filled_buffer();
+        let replaced = answer.append_room(filled, length);
+        self.output().keep(replaced);
     }
 
     /// The session of a request (MS-SMB2 3.3.5.2.9), if it still exists.

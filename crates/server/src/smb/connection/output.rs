@@ -88,7 +88,10 @@ pub(crate) struct Output {
     waiting: usize,
     /// The number of bytes written since the last query.
     sent: u64,
+    /// Empty buffers.
     spare: Vec<Vec<u8>>,
+    /// Buffers with the bytes of earlier frames, over which a READ writes. Its data are not filled with zeros first.
+    filled: Vec<Vec<u8>>,
     /// True if an answer could not be protected as required.
     failed: bool,
 }
@@ -126,7 +129,14 @@ impl Output {
 
     /// An empty buffer.
     pub(crate) fn buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+        let mut buffer = self.spare.pop().or_else(|| self.filled.pop()).unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
+    /// A buffer that may have bytes of an earlier frame, so that its length tells how much of its memory can be written over.
+    pub(crate) fn filled_buffer(&mut self) -> Vec<u8> {
+        self.filled.pop().or_else(|| self.spare.pop()).unwrap_or_default()
     }
 
     /// Writes until the queue is empty (true) or the socket accepts no more (false).
@@ -203,8 +213,15 @@ impl Output {
         }
     }
 
-    fn keep(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < limits::POOLED_BUFFERS && buffer.capacity() <= limits::POOLED_BUFFER_BYTES {
+    /// Keeps a buffer for reuse.
+    pub(crate) fn keep(&mut self, mut buffer: Vec<u8>) {
+        let kept = self.spare.len().saturating_add(self.filled.len());
+        if kept >= limits::POOLED_BUFFERS || buffer.capacity() > limits::POOLED_BUFFER_BYTES {
+            return;
+        }
+        if buffer.len() >= limits::FILLED_FROM {
+            self.filled.push(buffer);
+        } else {
             buffer.clear();
             self.spare.push(buffer);
         }
@@ -274,6 +291,28 @@ mod tests {
         while !output.write(socket).unwrap() {
             socket.writable().await.unwrap();
         }
+    }
+
+    #[test]
+    fn buffers_are_reused_with_their_bytes_only_for_data() {
+        let mut output = Output::default();
+        let large = vec![7; limits::FILLED_FROM];
+        output.keep(large.clone());
+        output.keep(b"small".to_vec());
+        let small = output.buffer();
+        assert!(small.is_empty() && small.capacity() != 0);
+        output.keep(small);
+        assert_eq!(output.filled_buffer(), large);
+        let small = output.filled_buffer();
+        assert!(small.is_empty() && small.capacity() != 0, "it is better than none");
+        output.keep(large);
+        let emptied = output.buffer();
+        assert!(emptied.is_empty() && emptied.capacity() >= limits::FILLED_FROM, "better than none");
+        for _ in 0..=limits::POOLED_BUFFERS {
+            output.keep(b"small".to_vec());
+            output.keep(vec![7; limits::FILLED_FROM]);
+        }
+        assert_eq!(output.spare.len() + output.filled.len(), limits::POOLED_BUFFERS);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use auth::signing::SigningKey;
 use wire::header::{Command, Header, HeaderFlags, TreeOrAsync};
 use wire::{Dialect, FileId, NtStatus, SessionId, TreeId};
 
+use super::unread::UnreadData;
 use super::{AnswerBuilder, Pending, SmbConnection};
 use crate::core::files::replay::Counted;
 use crate::core::open::Open;
@@ -21,6 +22,8 @@ pub(crate) struct Request<'a> {
     pub(crate) header: Header,
     /// The message with its header and padding.
     pub(crate) message: &'a [u8],
+    /// The data of a WRITE, if they are not part of `message`.
+    pub(crate) unread: Option<&'a UnreadData>,
     /// True if the frame was encrypted.
     pub(crate) sealed: bool,
     /// True for the last request of its compound.

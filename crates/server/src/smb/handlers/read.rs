@@ -41,7 +41,8 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 
     let length = read.length as usize;
     let start = answer.body().len() + ReadResponse::PREFIX_SIZE;
-    answer.body().resize(start + length, 0);
+    answer.body().resize(start, 0);
+    request.connection.append_room(answer, length);
     let buffer = answer.body().get_mut(start..).ok_or(NtStatus::INTERNAL_ERROR)?;
     let got = match file.handle.try_read_at(buffer, read.offset).or_status()? {
         Some(got) => got,

@@ -15,9 +15,14 @@ use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// Handles WRITE.
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
-    let write = WriteRequest::decode(request.message).map_err(malformed)?;
+    let (write, length) = match request.unread {
+        None => WriteRequest::decode(request.message).map(|write| (write, write.data.len())),
+        Some(unread) => WriteRequest::decode_without_data(request.message, unread.len())
+            .map(|write| (write, unread.len())),
+    }
+    .map_err(malformed)?;
     let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
-    let length = u32::try_from(write.data.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    let length = u32::try_from(length).map_err(|_| NtStatus::INVALID_PARAMETER)?;
     if length > negotiated.max_io || write.channel != Channel::NONE {
         return Err(NtStatus::INVALID_PARAMETER);
     }
@@ -29,7 +34,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         if through && negotiated.dialect >= Dialect::SMB300 {
             return Err(NtStatus::INVALID_PARAMETER);
         }
-        return super::pipe::write(request, answer, &open, write.data).await;
+        let unread = request.unread.map(|unread| unread.to_vec()).transpose()?;
+        let data = unread.as_deref().unwrap_or(write.data);
+        return super::pipe::write(request, answer, &open, data).await;
     };
     if file.is_directory {
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
@@ -38,10 +45,14 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if let WritePosition::At(offset) = place {
         check_range(&request.connection.server, &open, offset, length.into(), true)?;
     }
-    let change = (!write.data.is_empty()).then(|| file.begin_write());
-    let written = match place {
-        WritePosition::At(offset) => file.handle.write_at(write.data, offset).or_status()?,
-        WritePosition::End => append(&request.connection.server, &open, &*file.handle, write.data)?,
+    let change = (length != 0).then(|| file.begin_write());
+    let handle = &*file.handle;
+    let append = |data: &[u8]| append(&request.connection.server, &open, handle, data);
+    let written = match (place, request.unread) {
+        (WritePosition::At(offset), None) => handle.write_at(write.data, offset).or_status()?,
+        (WritePosition::At(offset), Some(unread)) => unread.write_to(handle, offset)?,
+        (WritePosition::End, None) => append(write.data)?,
+        (WritePosition::End, Some(unread)) => unread.with_bytes(append)??,
     };
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     drop(change);
