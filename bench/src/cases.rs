@@ -106,6 +106,8 @@ pub(crate) enum Load {
     BigDirectory { act: Act, entries: usize },
     /// The memory of a session with one open file.
     Memory,
+    /// The memory of an open with a lease and a durable handle, among ten thousand.
+    MemoryOfOpens,
     /// The waits of a quiet client among many.
     Quiet(Disturbance),
 }
@@ -290,5 +292,6 @@ pub(crate) const fn all() -> &'static [Case] {
         "quiet-watched" Plain false "wait" Load::Quiet(Disturbance::Watched),
             "the same while others create files in a directory that is watched";
         "memory" Plain true "session" Load::Memory, "memory of sessions, each with a connection and an open";
+        "memory-opens" Plain true "open" Load::MemoryOfOpens, "memory of opens, each with a lease and a durable handle";
     }
 }

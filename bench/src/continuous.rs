@@ -92,17 +92,7 @@ async fn cycles((tree, first, persistent): (ClientTree, usize, bool), until: Ins
         // A worker stays among its own files.
         let index = first + number % FILES_APART;
         let name = data::small_name(index);
-        let mut parameters = CreateParameters::open(&name);
-        parameters.contexts.lease = Some(LeaseContext {
-            key: identifier(1, index, 0),
-            state: LeaseState::READ | LeaseState::HANDLE | LeaseState::WRITE,
-            flags: LeaseFlags::NONE,
-            v2: Some(LeaseV2::default()),
-        });
-        let flags = if persistent { DurableFlags::PERSISTENT.0 } else { 0 };
-        let create_guid = identifier(2, index, number);
-        parameters.contexts.durable_request_v2 = Some(DurableRequestV2 { timeout_ms: 0, flags, create_guid });
-        let file = tree.create(&parameters).await?;
+        let file = tree.create(&parameters(&name, index, number, persistent)).await?;
         let granted = file.created.contexts.durable_v2.ok_or(Error::Protocol("a handle is not durable"))?;
         if persistent != (granted.flags & DurableFlags::PERSISTENT.0 != 0) {
             return Err(Error::Protocol("a handle is not of the kind that was requested"));
@@ -114,6 +104,21 @@ async fn cycles((tree, first, persistent): (ClientTree, usize, bool), until: Ins
         done += 1.0;
     }
     Ok(done)
+}
+
+/// An open as Windows requests it: with a lease for the file and a durable handle.
+pub(crate) fn parameters(name: &str, file: usize, number: usize, persistent: bool) -> CreateParameters<'_> {
+    let mut parameters = CreateParameters::open(name);
+    parameters.contexts.lease = Some(LeaseContext {
+        key: identifier(1, file, 0),
+        state: LeaseState::READ | LeaseState::HANDLE | LeaseState::WRITE,
+        flags: LeaseFlags::NONE,
+        v2: Some(LeaseV2::default()),
+    });
+    let flags = if persistent { DurableFlags::PERSISTENT.0 } else { 0 };
+    let create_guid = identifier(2, file, number);
+    parameters.contexts.durable_request_v2 = Some(DurableRequestV2 { timeout_ms: 0, flags, create_guid });
+    parameters
 }
 
 /// A GUID for a purpose, a file and a number.

@@ -114,6 +114,7 @@ pub(crate) async fn run(
             big_directory::measure(case, target, options, time, (act, entries)).await
         }
         Load::Memory => memory::measure(case, target).await,
+        Load::MemoryOfOpens => memory::measure_opens(case, target).await,
         Load::Quiet(_) => Err(Error::Unable("the waits of a quiet client are no load")),
     }
 }

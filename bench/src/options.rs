@@ -126,12 +126,12 @@ impl Options {
     }
 
     /// The connections of which each is active now and then: as many as the limit of descriptors, which the servers
-    /// inherit, allows. Our server gives an eighth of it to connections, and keeps a sixteenth of these for administrators;
-    /// some clients come and go beside the crowd.
+    /// inherit, allows. Our server gives five sixteenths of it to connections, and keeps a sixteenth of these for
+    /// administrators; some clients come and go beside the crowd.
     pub(crate) fn clients(&self) -> usize {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let connections = limit / 8;
+        let connections = limit / 16 * 5;
         self.clients.min((connections - connections / 16).saturating_sub(CLIENTS_BESIDE))
     }
 

@@ -32,10 +32,10 @@ pub(crate) enum Disturbance {
     Watched,
 }
 
-/// The connections of which each is active now and then, with an open each. They are kept between cases.
-pub(crate) type Crowd = Vec<File>;
+/// The connections of which each is active now and then. They are kept between cases.
+pub(crate) type Crowd = Vec<ClientTree>;
 
-/// The pause between two READs of the quiet client, and between two of the crowd.
+/// The pause between two READs of the quiet client, and between two clients of the crowd.
 const PACE: Duration = Duration::from_millis(2);
 
 /// READs of the file system that does not answer, on one connection.
@@ -79,8 +79,7 @@ async fn gather(case: &Case, target: &Target, options: &Options) -> Result<(), E
     let started = Instant::now();
     let missing = clients.saturating_sub(crowd.len());
     for number in 0..missing {
-        let tree = target.tree_in_turn(number, case.protection).await?;
-        crowd.push(open(&tree, &data::small_name(number)).await?);
+        crowd.push(target.tree_in_turn(number, case.protection).await?);
     }
     if missing > 0 {
         if clients < options.clients {
@@ -101,7 +100,7 @@ async fn gather(case: &Case, target: &Target, options: &Options) -> Result<(), E
 /// Ends the connections of the crowd.
 pub(crate) async fn release(target: &Target) -> Result<(), Error> {
     let crowd = std::mem::take(&mut *target.crowd.lock().await);
-    logoff(crowd.iter().map(|file| file.tree().session())).await
+    logoff(crowd.iter().map(ClientTree::session)).await
 }
 
 async fn open(tree: &ClientTree, name: &str) -> Result<File, Error> {
@@ -109,14 +108,16 @@ async fn open(tree: &ClientTree, name: &str) -> Result<File, Error> {
     tree.create(&CreateParameters { access, ..CreateParameters::open(name) }).await
 }
 
-/// Lets one client of the crowd after the other read, in an order that no pattern connects.
+/// Lets one client of the crowd after the other open, read and close a file, in an order that no pattern connects.
 async fn wander(crowd: Arc<tokio::sync::Mutex<Crowd>>, until: Instant) -> Result<(), Error> {
     let crowd = crowd.lock().await;
     let mut next = 0_usize;
     while Instant::now() < until {
         next = next.wrapping_mul(5).wrapping_add(7_919) % crowd.len().max(1);
-        if let Some(file) = crowd.get(next) {
+        if let Some(tree) = crowd.get(next) {
+            let file = open(tree, &data::small_name(next)).await?;
             file.read(0, data::SMALL_BYTES).await?;
+            file.close().await?;
         }
         tokio::time::sleep(PACE).await;
     }

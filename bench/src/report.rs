@@ -107,7 +107,7 @@ fn row(outcome: &Outcome, options: &Options, text: &mut String) {
         .rounds
         .iter()
         .any(|round| matches!(round.shareward.or(round.peer), Some(Figure::Memory { .. })));
-    let per = if is_memory { "KiB/session".to_owned() } else { format!("{}/s", outcome.unit) };
+    let per = if is_memory { format!("KiB/{}", outcome.unit) } else { format!("{}/s", outcome.unit) };
     let rate = |spread: Option<Spread>| {
         spread.map_or_else(|| "-".into(), |spread| format!("{} {per}", significant(spread.median)))
     };

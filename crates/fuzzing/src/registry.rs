@@ -88,6 +88,7 @@ fn operation(input: &mut Input<'_>) -> Operation {
             Operation::Replay { client, of: Replayed::Named(create_guid, lease) }
         }
         22 => Operation::RetryLock { request: number(input) },
+        23 => Operation::Use { open: number(input) },
         // Up to about two minutes: beyond every timeout but the longest.
         _ => Operation::Pass { ms: u64::from(input.u16()) * 2 },
     }
@@ -124,6 +125,7 @@ fn opening(input: &mut Input<'_>) -> Opening {
             version: (durable & 0x10 == 0x10).then(|| (0, u64::from(durable >> 5))),
             maximal_access: AccessMask(if durable & 0x20 == 0x20 { 0x12_0089 } else { 0x1f_01ff }),
         }),
+        is_logged: choices & 4 == 0,
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! `cargo run --release -p shareward-registry --features testing,lock-report --example hold`
 //!
-//! The server calls the registry once for a CREATE and once for a CLOSE. Three tables:
+//! The server calls the registry once for a CREATE and once for a CLOSE, and once for the first use of an open with a
+//! durable handle. Four tables:
 //! - plain opens and closes as the server makes them, in one thread and in two (build it without `lock-report` for
 //!   these: its clocks take a third of the time), and what it costs that two cores change one number;
 //! - the holds of each lock of such an open and close, and the opens a second at which the lock is held all the time.
 //!   A lock in 16 parts is full at 16 times that of one part. These need `lock-report`;
-//! - the same open and close under the whole lock, where they are made if they have consequences for others.
+//! - the same open and close under the whole lock, where they are made if they have consequences for others;
+//! - the memory of opens.
 //!
 //! All times are those of the fastest tenth of the rounds, because other programs run, too. What the server attaches to
 //! an open under the lock, and waits for locks, are not in these numbers:
@@ -19,9 +21,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use registry::testing::world::{Bench, Client, World, lease};
-use registry::{Admission, AdmitRequest, CloseReason, GrantedOpen, OpenTarget, Registry, RequestKey};
-use wire::{LeaseState, OplockLevel};
+use registry::testing::world::{Bench, Client, World};
+use registry::{
+    Admission, AdmitRequest, CloseReason, DurableRequest, GrantedOpen, LeaseRequest, OpenTarget, Registry,
+    RequestKey,
+};
+use wire::{Guid, LeaseState, OplockLevel};
 
 /// The opens that are measured at a time.
 const ROUND: u64 = 1_000;
@@ -55,16 +60,50 @@ fn main() {
             println!("{others:>11} | {kind:<14} | {open:>6} ns | {close:>6} ns | {full:>9}");
         }
     }
+    memory();
+}
+
+/// The memory of opens of different files, without what the server attaches.
+fn memory() {
+    const OPENS: u64 = 100_000;
+    println!();
+    println!("kind           | bytes an open takes, of {OPENS}");
+    for (kind, prepare) in KINDS {
+        let (mut world, clients) = filled(0);
+        let before = resident();
+        for (file, client) in (0..OPENS).zip(clients.iter().cycle()) {
+            let request = prepare(world.request(*client, file), file);
+            let (answer, _) = world.state.admit(request, |_| 0, world.now);
+            assert!(matches!(answer, Admission::Granted(_)), "{answer:?}");
+        }
+        println!("{kind:<14} | {:>5}", resident().saturating_sub(before) / OPENS);
+        // Its memory would be used again by the next.
+        std::mem::forget(world);
+    }
+}
+
+/// The resident bytes of this process.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
 }
 
 type Prepare = fn(AdmitRequest, u64) -> AdmitRequest;
 
-const KINDS: [(&str, Prepare); 3] = [
+const KINDS: [(&str, Prepare); 4] = [
     ("no caching", |request, _| request),
     ("batch oplock", |request, _| AdmitRequest { oplock: OplockLevel::BATCH, ..request }),
     ("lease RWH", |request, file| {
-        let key = u8::try_from(file % 250 + 1).unwrap_or(1);
-        AdmitRequest { oplock: OplockLevel::LEASE, lease: lease(key, LeaseState(7)), ..request }
+        let key = Guid(u128::from(file + 1).to_le_bytes());
+        let lease = Some(LeaseRequest { key, state: LeaseState(7), version: 2, epoch: 0 });
+        AdmitRequest { oplock: OplockLevel::LEASE, lease, ..request }
+    }),
+    ("RWH, durable", |request, file| {
+        let [_, _, (_, leased), _] = KINDS;
+        let create_guid = Guid(u128::from(file).to_le_bytes());
+        let durable = Some(DurableRequest::V2 { create_guid, timeout_ms: 0, persistent: false });
+        AdmitRequest { durable, ..leased(request, file) }
     }),
 ];
 
@@ -135,6 +174,9 @@ fn open_and_close(
     let (answer, effects) = registry.admit(request, |granted| u64::from(granted.global_id.value()), now);
     drop(effects);
     let Admission::Granted(granted) = answer else { panic!("refused: {answer:?}") };
+    if granted.durable.is_some() {
+        registry.forget_replay(granted.global_id);
+    }
     let closed = registry.close_open(granted.file_id, CloseReason::ClientClose, now);
     drop(closed.expect("an open"));
 }
@@ -229,6 +271,9 @@ fn alone(world: &mut World, client: Client, prepare: Prepare) -> (Duration, Dura
             opening += begun.elapsed();
             drop(effects);
             let Admission::Granted(granted) = admission else { panic!("refused") };
+            if granted.durable.is_some() {
+                world.state.forget_replay(granted.global_id);
+            }
             let begun = Instant::now();
             let closed = world.state.close_open(granted.file_id, CloseReason::ClientClose, world.now);
             closing += begun.elapsed();

@@ -218,7 +218,7 @@ impl<S: Shell> State<S> {
             self.create_guids.remove(name);
         }
         if let Some(durable) = &open.durable {
-            self.durable_ids.remove(&open.file_id.persistent);
+            self.restored_ids.remove(&open.file_id.persistent);
             if let Some(deadline) = durable.deadline {
                 self.deadlines.clear(deadline, Deadline::Durable(id));
             }

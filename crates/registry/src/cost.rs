@@ -8,7 +8,8 @@
 //!
 //! | Operation | Steps |
 //! |---|---|
-//! | `Registry::admit`, `Registry::close_open`: plain opens, beside others | log; 16 caches of the file |
+//! | `Registry::admit`, `Registry::close_open`, `Registry::forget_replay`: plain opens, also durable ones, beside others | log; 16 caches of the file |
+//! | `Registry::has_pending_deletes` | none |
 //! | the whole lock itself | the lanes of the gate (8), and a plain open or close on each that is under way |
 //! | lists and searches in order (`file_snapshots`, `files_below`, `rename_below`, `events_after`) | in addition, a lookup in each part of the table (16; 8 lanes of events), and the logarithm of that for each entry |
 //! | `add_connection`, `connection_negotiated`, `connection_link`, `create_session`, `session_valid`, `expire_session`, `set_expiration`, `bind_session` | log |

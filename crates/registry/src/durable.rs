@@ -1,17 +1,20 @@
 //! Durable opens, which wait for their client when it is lost (MS-SMB2 3.3.5.9.6, 3.3.5.9.7, 3.3.5.9.10, 3.3.5.9.12,
 //! 3.3.7.1).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use wire::{FileGlobalId, FileId, Guid, LeaseState, SessionId, TreeId};
+use wire::{FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, TreeId};
 
 use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::open::{Home, Open};
+use crate::parts::PartedMap;
 use crate::session::{Session, SessionState};
 use crate::{
-    ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State, Time, cost,
+    AdmitRequest, ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State,
+    Time, cost,
 };
 
 /// The durable handle that a CREATE requests.
@@ -109,6 +112,12 @@ pub struct Replay {
     pub lease: Option<Guid>,
 }
 
+/// The opens that replayed CREATEs may be answered with, by client and `Open.CreateGuid`.
+pub(crate) type CreateGuids = PartedMap<(Guid, Guid), FileGlobalId>;
+
+/// A part of [`CreateGuids`].
+pub(crate) type CreateGuidsPart = HashMap<(Guid, Guid), FileGlobalId>;
+
 /// The reason for refusing a replayed CREATE (MS-SMB2 3.3.5.9.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayError {
@@ -140,7 +149,7 @@ pub enum ReconnectError {
 }
 
 impl Durable {
-    pub(crate) fn new(request: DurableRequest, limits: &Limits) -> Self {
+    fn new(request: DurableRequest, limits: &Limits) -> Self {
         let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
         match request {
             DurableRequest::V1 => Self {
@@ -162,6 +171,21 @@ impl Durable {
                 }
             }
         }
+    }
+
+    /// The durable handle of a new open with this caching (MS-SMB2 3.3.5.9.6, 3.3.5.9.10).
+    pub(crate) fn of(
+        request: &AdmitRequest,
+        level: OplockLevel,
+        lease: LeaseState,
+        limits: &Limits,
+    ) -> Option<Self> {
+        let holds_handle = level == OplockLevel::BATCH || lease.contains(LeaseState::HANDLE);
+        let is_granted = |asked: &DurableRequest| {
+            holds_handle || matches!(asked, DurableRequest::V2 { persistent: true, .. })
+        };
+        let asked = request.durable.filter(is_granted).filter(|_| !request.is_directory)?;
+        Some(Self::new(asked, limits))
     }
 
     pub(crate) fn granted(&self) -> DurableGranted {
@@ -322,13 +346,22 @@ impl<S: Shell> State<S> {
             _ => (None, false),
         };
         open.durable = Some(Durable { create_guid, timeout_ms, deadline: None, resilient: true, persistent });
-        self.durable_ids.insert(open.file_id.persistent, id);
         if was_logged {
             self.touch_log(id);
         } else {
             self.enter_log(id);
         }
         Ok(())
+    }
+
+    /// The durable open with this `Open.DurableFileId`.
+    pub(crate) fn by_durable_id(&self, persistent: u64) -> Option<FileGlobalId> {
+        let issued = self.open_ids.global_of(persistent);
+        let all = [issued, self.restored_ids.get(&persistent).copied()];
+        all.into_iter().flatten().find(|id| {
+            let open = self.opens.get(id);
+            open.is_some_and(|open| open.durable.is_some() && open.file_id.persistent == persistent)
+        })
     }
 
     /// `Connection.ClientGuid` of a session's connection: of this one, or, if it is lost, of any other, since all have
@@ -421,9 +454,10 @@ impl<S: Shell> State<S> {
         // The client of a persistent open may have lost the answer with the id.
         let by_guid = || {
             let guid = request.create_guid.filter(|_| request.persistent)?;
-            self.create_guids.get(&(connection.client_guid, guid))
+            self.open_by_create_guid(connection.client_guid, guid)
         };
-        let id = *self.durable_ids.get(&request.file_id.persistent).or_else(by_guid).ok_or(NotFound)?;
+        let by_id = self.by_durable_id(request.file_id.persistent);
+        let id = by_id.or_else(by_guid).ok_or(NotFound)?;
         let open = self.opens.get(&id).ok_or(NotFound)?;
         let durable = open.durable.as_ref().ok_or(NotFound)?;
         // An open with a version 1 handle has no GUID. An open of either version may be reclaimed without a GUID.

@@ -105,7 +105,7 @@ impl OpenIds {
     }
 
     /// Returns the next ids. `is_in_use` is asked for a global id that an earlier open has had, and `is_known` for each
-    /// durable id: those of opens that were restored come from an earlier start.
+    /// durable id: those of opens that were restored come from an earlier start, while this one issues each id once.
     pub(crate) fn issue(
         &self,
         is_in_use: impl Fn(FileGlobalId) -> bool,
@@ -123,6 +123,12 @@ impl OpenIds {
             }
             return NewIds { global, file: FileId { persistent, volatile } };
         }
+    }
+
+    /// The open that these ids were issued for, by its durable id. The id may also come from another start of the server,
+    /// or from nobody.
+    pub(crate) fn global_of(&self, persistent: u64) -> Option<FileGlobalId> {
+        FileGlobalId::new((unmix(persistent) ^ self.persistent_key) as u32)
     }
 
     /// Returns a new `Open.FileId` for an open that a client reclaims.
@@ -207,6 +213,15 @@ pub(crate) const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// The inverse of [`mix`].
+pub(crate) const fn unmix(value: u64) -> u64 {
+    let value = value ^ (value >> 31) ^ (value >> 62);
+    let value = value.wrapping_mul(0x3196_42b2_d24d_8ec3);
+    let value = value ^ (value >> 27) ^ (value >> 54);
+    let value = value.wrapping_mul(0x96de_1b17_3f11_9089);
+    value ^ (value >> 30) ^ (value >> 60)
+}
+
 /// A hash for numbers that clients can hardly choose (devices and inodes), which mixes them with a secret. Every open
 /// of a file computes one such hash, and the standard hash is several times as slow.
 #[derive(Clone, Copy, Debug)]
@@ -283,6 +298,7 @@ mod tests {
             let new = ids.issue(|_| panic!("the first ids are new"), |_| false);
             assert_eq!(new.global.value(), number);
             assert_eq!(volatile_part(new.file.volatile), new.global.part());
+            assert_eq!(ids.global_of(new.file.persistent), Some(new.global));
             assert!(volatile.insert(new.file.volatile) && persistent.insert(new.file.persistent));
         }
         let again = ids.issue_volatile(FileGlobalId::MIN);

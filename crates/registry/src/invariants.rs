@@ -248,8 +248,8 @@ impl<S: Shell> State<S> {
             ensure!(self.create_guids.get(name) == Some(&id), "open {id} is not found by its create GUID");
         }
         if let Some(durable) = &open.durable {
-            let found = self.durable_ids.get(&open.file_id.persistent);
-            ensure!(found == Some(&id), "durable open {id} is not found by its persistent id");
+            let found = self.by_durable_id(open.file_id.persistent);
+            ensure!(found == Some(id), "durable open {id} is not found by its persistent id");
             ensure!(
                 open.home.is_none() || durable.deadline.is_none(),
                 "open {id} has a client and a deadline"
@@ -280,8 +280,14 @@ impl<S: Shell> State<S> {
             self.opens.of_trees_are(of_trees.collect()),
             "the index of the opens of tree connects is wrong"
         );
-        let durables = self.opens.values().filter(|open| open.durable.is_some()).count();
-        ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
+        let is_restored = |persistent: &u64, id: &FileGlobalId| {
+            let open = self.opens.get(id);
+            open.is_some_and(|open| open.durable.is_some() && open.file_id.persistent == *persistent)
+        };
+        ensure!(
+            self.restored_ids.iter().all(|(persistent, id)| is_restored(persistent, id)),
+            "the id of a restored open is not that of an open"
+        );
         let guids = self.opens.values().filter(|it| it.replay.is_some()).count();
         ensure!(self.create_guids.len() == guids, "create GUIDs and their opens differ in number");
         let mut kept: BTreeMap<LogId, usize> = BTreeMap::new();

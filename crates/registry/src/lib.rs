@@ -111,7 +111,7 @@ pub use ids::{ConnectionId, LeaseId, RequestKey};
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
-pub use logging::{LogChanges, LogId, LoggedLease, LoggedLock, LoggedOpen};
+pub use logging::{KeptOpen, LogChanges, LogId, LoggedLease, LoggedLock, LoggedOpen};
 pub use moves::{InTheWay, MoveCount, MoveNames, Moving};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared, Owner};
 pub use path_index::{PathPosition, RenameRest, Renamed};

@@ -6,18 +6,18 @@
 //! outside of the registry.
 //!
 //! There are two ways in. [`Registry::lock`] is alone with the whole [`State`]: what it sees is complete, and nothing
-//! changes until it is dropped. [`Registry::admit`] and [`Registry::close_open`] share the registry with each other:
-//! they lock the part of each table that they change, in the order of `order.rs`, and see everything else as it is.
-//! What they do is complete when they leave, so a holder of the whole never sees half of it. Only opens without
-//! consequences for others are made and ended in this way; all others take the whole lock, where the decision is made
-//! again from the beginning.
+//! changes until it is dropped. [`Registry::admit`], [`Registry::close_open`] and [`Registry::forget_replay`] share the
+//! registry with each other: they lock the part of each table that they change, in the order of `order.rs`, and see
+//! everything else as it is. What they do is complete when they leave, so a holder of the whole never sees half of it.
+//! Only opens without consequences for others are made and ended in this way; all others take the whole lock, where the
+//! decision is made again from the beginning.
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 
 use lock_api::RawRwLock as _;
 use parking_lot::RawRwLock;
-use wire::FileId;
+use wire::{FileGlobalId, FileId};
 
 use crate::announced::Announced;
 use crate::gate::{Gate, Whole};
@@ -114,6 +114,17 @@ impl<S: Shell> Registry<S> {
             Some(effects) => Ok(effects),
             None => self.lock("close").close_open(open, reason, now),
         }
+    }
+
+    /// Records that a client uses an open, and so has received the answer to its CREATE: a replay no longer finds the
+    /// open (`Open.IsReplayEligible`).
+    pub fn forget_replay(&self, open: FileGlobalId) {
+        Shared::enter(self, "first use beside others").forget_replay(open);
+    }
+
+    /// True if a delete of any file is pending. While there is none, no file's links and opens are affected by one.
+    pub fn has_pending_deletes(&self) -> bool {
+        !Shared::enter(self, "deletes beside others").common().deletions.is_empty()
     }
 
     /// The state, for tests that use it alone again.

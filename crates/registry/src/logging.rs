@@ -55,8 +55,9 @@ pub struct LogChanges<S: Shell> {
     pub leases: Vec<LoggedLease>,
 }
 
-/// An open as a log keeps it.
-pub struct LoggedOpen<S: Shell> {
+/// The part of an open that is the same before and after a restart of the server.
+#[derive(Clone, Debug)]
+pub struct KeptOpen {
     /// `Open.DurableFileId` and `Open.FileId`.
     pub file_id: FileId,
     /// The file.
@@ -89,6 +90,14 @@ pub struct LoggedOpen<S: Shell> {
     pub delete_pending: bool,
     /// `Open.OplockLevel`.
     pub oplock: OplockLevel,
+    /// The client's name.
+    pub client: Arc<str>,
+}
+
+/// An open as a log keeps it.
+pub struct LoggedOpen<S: Shell> {
+    /// The part that a restart does not change.
+    pub kept: KeptOpen,
     /// The open's lease.
     pub lease: Option<LeaseId>,
     /// The user's name.
@@ -99,8 +108,6 @@ pub struct LoggedOpen<S: Shell> {
     pub user_sid: Option<Sid>,
     /// The domain or server that the client named.
     pub domain: Arc<str>,
-    /// The client's name.
-    pub client: Arc<str>,
     /// The server's part of the open.
     pub attached: S::Open,
 }
@@ -353,7 +360,7 @@ impl<S: Shell> State<S> {
             Caching::Oplock { level, .. } => (level, None),
             Caching::Lease(lease) => (OplockLevel::LEASE, Some(lease)),
         };
-        Some(LoggedOpen {
+        let kept = KeptOpen {
             file_id: open.file_id,
             file: open.target.file()?,
             create_guid: durable.create_guid,
@@ -370,12 +377,15 @@ impl<S: Shell> State<S> {
             deletes_with_own: open.deletes_with_own,
             delete_pending: self.is_open_deleted(id),
             oplock,
+            client: open.owner.client.clone(),
+        };
+        Some(LoggedOpen {
+            kept,
             lease,
             user: open.owner.user.clone(),
             user_kind: open.owner.kind,
             user_sid: open.owner.sid,
             domain: open.owner.domain.clone(),
-            client: open.owner.client.clone(),
             attached: open.attached.clone(),
         })
     }

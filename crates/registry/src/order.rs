@@ -7,7 +7,8 @@
 //! 3. [`Rank::Opens`]: a part of the table of opens.
 //! 4. [`Rank::Leases`]: a part of the table of leases.
 //! 5. [`Rank::Paths`]: a part of the index of paths.
-//! 6. The event stream, which calls nothing while it is locked.
+//! 6. [`Rank::CreateGuids`]: a part of the table of create GUIDs.
+//! 7. The event stream, which calls nothing while it is locked.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -21,6 +22,7 @@ pub(crate) enum Rank {
     Opens,
     Leases,
     Paths,
+    CreateGuids,
 }
 
 impl Rank {
@@ -33,6 +35,7 @@ impl Rank {
             Self::Opens => "a part of the opens",
             Self::Leases => "a part of the leases",
             Self::Paths => "a part of the paths",
+            Self::CreateGuids => "a part of the GUIDs",
         }
     }
 }
@@ -85,6 +88,7 @@ mod tests {
         drop(Ranked::new(Rank::Opens));
         drop(Ranked::new(Rank::Leases));
         drop(Ranked::new(Rank::Paths));
+        drop(Ranked::new(Rank::CreateGuids));
         drop(file);
         drop(registry);
         drop(Ranked::new(Rank::Registry));

@@ -13,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
-use wire::FileGlobalId;
+use wire::{FileGlobalId, Guid};
 
 use crate::ids::mix;
 use crate::{FileKey, LeaseId};
@@ -149,7 +149,14 @@ impl Parted for FileKey {
 
 impl Parted for LeaseId {
     fn part(&self) -> PartNumber {
-        let words = [self.client.0, self.key.0].map(u128::from_le_bytes);
+        (self.client, self.key).part()
+    }
+}
+
+/// A client's GUID with another one that the client has chosen.
+impl Parted for (Guid, Guid) {
+    fn part(&self) -> PartNumber {
+        let words = [self.0.0, self.1.0].map(u128::from_le_bytes);
         let folded = words[0] ^ words[1].rotate_left(64);
         PartNumber::of(mix((folded ^ (folded >> 64)) as u64) >> 32)
     }
@@ -178,6 +185,10 @@ impl<K: Parted + Eq + Hash, V, H: BuildHasher + Clone> PartedMap<K, V, H> {
 
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         self.0.of_mut(key.part()).entry(key).or_insert_with(make)
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        self.0.of_mut(key.part()).insert(key, value);
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use wire::{
-    AccessMask, FileGlobalId, FileId, FoldedName, Guid, LeaseState, OplockLevel, ShareAccess, ShareName,
-};
+use wire::{FileGlobalId, FoldedName, LeaseState, OplockLevel, ShareName};
 
 use crate::caching::Caching;
 use crate::deadlines::Deadline;
@@ -16,8 +14,8 @@ use crate::open::{Open, Owner};
 use crate::share::Origin;
 use crate::user_counts::UserKey;
 use crate::{
-    AppInstance, CloseReason, Effects, FileKey, GrantedOpen, Identity, LeaseId, LockElement, LogId,
-    OpenShared, OpenTarget, Shell, Standing, State, Time,
+    CloseReason, Effects, FileKey, GrantedOpen, Identity, KeptOpen, LeaseId, LockElement, LogId, OpenShared,
+    OpenTarget, Shell, Standing, State, Time,
 };
 
 /// An open of an earlier start of the server.
@@ -29,44 +27,12 @@ pub struct RestoredOpen {
     pub share: Arc<str>,
     /// The share's directory.
     pub root: FileKey,
-    /// The file.
-    pub file: FileKey,
-    /// `Open.DurableFileId` and `Open.FileId`.
-    pub file_id: FileId,
-    /// `Open.CreateGuid`.
-    pub create_guid: Option<Guid>,
-    /// `Open.ClientGuid`.
-    pub client_guid: Guid,
-    /// `Open.AppInstanceId`.
-    pub app_instance: Option<AppInstance>,
-    /// `Open.DurableOpenTimeout`.
-    pub timeout_ms: u32,
-    /// `Open.IsPersistent`.
-    pub persistent: bool,
-    /// `Open.IsResilient`.
-    pub resilient: bool,
-    /// `Open.IsReplayEligible`.
-    pub replayable: bool,
-    /// The path in the share.
-    pub path: Arc<str>,
-    /// `Open.GrantedAccess`.
-    pub access: AccessMask,
-    /// The access that the open shares with others.
-    pub share_access: ShareAccess,
-    /// FILE_DELETE_ON_CLOSE.
-    pub delete_on_close: bool,
-    /// FILE_DISPOSITION_POSIX_SEMANTICS.
-    pub deletes_with_own: bool,
-    /// True if a delete of the file was pending.
-    pub delete_pending: bool,
-    /// `Open.OplockLevel`, if the open has no lease.
-    pub oplock: OplockLevel,
+    /// The part that the restart has not changed.
+    pub kept: KeptOpen,
     /// The open's lease.
     pub lease: Option<RestoredLease>,
     /// The user.
     pub identity: Identity,
-    /// The client's name.
-    pub client: Arc<str>,
     /// The byte-range locks, equal ones as often as they are held.
     pub locks: Vec<LockElement>,
 }
@@ -106,6 +72,7 @@ impl<S: Shell> State<S> {
         attach: impl FnOnce(&GrantedOpen) -> S::Open,
         now: Time,
     ) -> Result<Effects<S>, RestoreRefused> {
+        let kept = &it.kept;
         let share = ShareName::new(&it.share);
         let found = self.shares.get(&share).ok_or(RestoreRefused::ShareGone)?;
         let share_name = found.definition.name.clone();
@@ -113,30 +80,30 @@ impl<S: Shell> State<S> {
         if self.open_count.get() >= self.limits.opens {
             return Err(RestoreRefused::LimitReached);
         }
-        let is_known = self.durable_ids.contains_key(&it.file_id.persistent);
+        let is_known = self.by_durable_id(kept.file_id.persistent).is_some();
         let is_leased_elsewhere =
-            it.lease.is_some_and(|lease| self.lease_file(lease.id).is_some_and(|file| file != it.file));
+            it.lease.is_some_and(|lease| self.lease_file(lease.id).is_some_and(|file| file != kept.file));
         if is_known
             || is_leased_elsewhere
-            || self.share_conflict(it.file, it.access, it.share_access).is_some()
+            || self.share_conflict(kept.file, kept.access, kept.share_access).is_some()
         {
             return Err(RestoreRefused::Conflict);
         }
         let id = self.new_open_ids().global;
-        let file = self.enter_file(it.file).shared.clone();
-        let lease = it.lease.map(|lease| self.restore_lease(lease, it.file, id));
+        let file = self.enter_file(kept.file).shared.clone();
+        let lease = it.lease.map(|lease| self.restore_lease(lease, kept.file, id));
         let shared = Arc::new(OpenShared::new(file, lease, now));
         let durable = Durable {
-            create_guid: it.create_guid,
-            timeout_ms: it.timeout_ms,
+            create_guid: kept.create_guid,
+            timeout_ms: kept.timeout_ms,
             deadline: None,
-            resilient: it.resilient,
-            persistent: it.persistent,
+            resilient: kept.resilient,
+            persistent: kept.persistent,
         };
         let granted = GrantedOpen {
-            file_id: it.file_id,
+            file_id: kept.file_id,
             global_id: id,
-            oplock: if it.lease.is_some() { OplockLevel::LEASE } else { it.oplock },
+            oplock: if it.lease.is_some() { OplockLevel::LEASE } else { kept.oplock },
             lease_state: it.lease.map_or(LeaseState::NONE, |lease| lease.state),
             lease_version: it.lease.map_or(0, |lease| lease.version),
             lease_epoch: it.lease.map_or(0, |lease| lease.epoch),
@@ -145,25 +112,25 @@ impl<S: Shell> State<S> {
             shared: shared.clone(),
         };
         let open = Open {
-            file_id: it.file_id,
+            file_id: kept.file_id,
             home: None,
-            target: OpenTarget::File(it.file),
+            target: OpenTarget::File(kept.file),
             origin,
-            folded: FoldedName::of(&it.path),
-            path: it.path.clone(),
-            access: it.access,
-            share_access: it.share_access,
+            folded: FoldedName::of(&kept.path),
+            path: kept.path.clone(),
+            access: kept.access,
+            share_access: kept.share_access,
             is_directory: false,
-            delete_on_close: it.delete_on_close,
-            deletes_with_own: it.deletes_with_own,
+            delete_on_close: kept.delete_on_close,
+            deletes_with_own: kept.deletes_with_own,
             caching: it.lease.map_or(Caching::None, |lease| Caching::Lease(lease.id)),
             durable: Some(durable),
             log: Some(it.log),
             orphaned: None,
-            replay: it.create_guid.filter(|_| it.replayable).map(|guid| (it.client_guid, guid)),
-            app_instance: it.app_instance,
-            client_guid: it.client_guid,
-            owner: Arc::new(Owner::new(&it.identity, it.client.clone())),
+            replay: kept.create_guid.filter(|_| kept.replayable).map(|guid| (kept.client_guid, guid)),
+            app_instance: kept.app_instance,
+            client_guid: kept.client_guid,
+            owner: Arc::new(Owner::new(&it.identity, kept.client.clone())),
             user: UserKey::of(&it.identity),
             created: now,
             locks: 0,
@@ -175,9 +142,10 @@ impl<S: Shell> State<S> {
             attached: attach(&granted),
         };
         self.insert_open(id, open, now);
-        self.opens.unname(it.file_id.volatile);
+        self.restored_ids.insert(kept.file_id.persistent, id);
+        self.opens.unname(kept.file_id.volatile);
         if it.lease.is_none() {
-            self.set_oplock(id, it.oplock, None);
+            self.set_oplock(id, kept.oplock, None);
         }
         let mut effects = Effects::none();
         match self.restore_rest(id, it) {
@@ -230,7 +198,8 @@ impl<S: Shell> State<S> {
 
     /// Restores the locks and the pending delete of an open.
     fn restore_rest(&mut self, id: FileGlobalId, it: &RestoredOpen) -> Result<(), RestoreRefused> {
-        let file = self.files.get_mut(&it.file).ok_or(RestoreRefused::Conflict)?;
+        let kept = &it.kept;
+        let file = self.files.get_mut(&kept.file).ok_or(RestoreRefused::Conflict)?;
         if !it.locks.iter().all(LockElement::is_valid) {
             return Err(RestoreRefused::Conflict);
         }
@@ -238,15 +207,15 @@ impl<S: Shell> State<S> {
         let mut locks = it.locks.clone();
         locks.sort_by_key(|lock| !lock.exclusive);
         file.ranges.lock_all(id, &locks).map_err(|_| RestoreRefused::Conflict)?;
-        self.count_locks(it.file);
+        self.count_locks(kept.file);
         if let Some(open) = self.opens.get_mut(&id) {
             open.locks = it.locks.len();
         }
         if !self.opens.get(&id).is_some_and(|open| self.outlives_client(id, open)) {
             return Err(RestoreRefused::NotDurable);
         }
-        if it.delete_pending {
-            self.restore_delete(it.file, id);
+        if kept.delete_pending {
+            self.restore_delete(kept.file, id);
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::announced_closes::AnnouncedCloses;
 use crate::connection::Connection;
 use crate::deletion::PendingDeletes;
 use crate::drains::Drains;
+use crate::durable::CreateGuidsPart;
 use crate::events::EventLog;
 use crate::file::File;
 use crate::gate::Lane;
@@ -54,7 +55,7 @@ pub(crate) struct Common<'a, S: Shell> {
     pub(crate) vanishing: &'a BTreeMap<FileKey, BTreeMap<Link, usize>>,
     pub(crate) moves: &'a Moves,
     pub(crate) streams: &'a BTreeSet<FileKey>,
-    pub(crate) durable_ids: &'a IdMap,
+    pub(crate) restored_ids: &'a IdMap,
     pub(crate) waiting: &'a HashMap<RequestKey, Waiting>,
     pub(crate) drains: &'a Drains,
     pub(crate) holds: &'a Holds,
@@ -129,7 +130,7 @@ impl<'a, S: Shell> Shared<'a, S> {
                 vanishing: &(*state).vanishing,
                 moves: &(*state).moves,
                 streams: &(*state).streams,
-                durable_ids: &(*state).durable_ids,
+                restored_ids: &(*state).restored_ids,
                 waiting: &(*state).waiting,
                 drains: &(*state).drains,
                 holds: &(*state).holds,
@@ -160,6 +161,11 @@ impl<'a, S: Shell> Shared<'a, S> {
     pub(crate) fn leases(&self, part: PartNumber) -> PartGuard<'_, HashMap<LeaseId, Lease>> {
         // SAFETY: the table belongs to the state, which outlives this.
         unsafe { lock_part(&raw mut (*self.registry.state.get()).leases.0, part, Rank::Leases) }
+    }
+
+    pub(crate) fn create_guids(&self, part: PartNumber) -> PartGuard<'_, CreateGuidsPart> {
+        // SAFETY: the table belongs to the state, which outlives this.
+        unsafe { lock_part(&raw mut (*self.registry.state.get()).create_guids.0, part, Rank::CreateGuids) }
     }
 
     pub(crate) fn paths(&self, part: PartNumber) -> PartGuard<'_, PathsPart> {

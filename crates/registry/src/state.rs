@@ -4,13 +4,14 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, ShareName, TreeGlobalId};
+use wire::{Guid, SessionGlobalId, SessionId, ShareName, TreeGlobalId};
 
 use crate::announced_closes::AnnouncedCloses;
 use crate::connection::Connection;
 use crate::deadlines::Deadlines;
 use crate::deletion::PendingDeletes;
 use crate::drains::Drains;
+use crate::durable::CreateGuids;
 use crate::events::EventLog;
 use crate::file::{FileKey, Files};
 use crate::holds::Holds;
@@ -92,10 +93,11 @@ pub struct State<S: Shell> {
     pub(crate) user_opens: OpensOfUsers,
     /// Sessions by the id in the header of every request.
     pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
-    /// Durable opens by the persistent part of their id, which a reconnect names.
-    pub(crate) durable_ids: IdMap,
+    /// Opens of earlier starts of the server by `Open.DurableFileId`, which a reconnect names. That of other opens has
+    /// their global id in it ([`OpenIds::global_of`]).
+    pub(crate) restored_ids: IdMap,
     /// Opens by client and create GUID, for replays, until the client has used the open.
-    pub(crate) create_guids: HashMap<(Guid, Guid), FileGlobalId>,
+    pub(crate) create_guids: CreateGuids,
     /// The requests that wait, with the objects that they wait for.
     pub(crate) waiting: HashMap<RequestKey, Waiting>,
     /// The deadlines of breaks, durable opens and logons.
@@ -179,8 +181,8 @@ impl<S: Shell> State<S> {
             user_trees: ByUser::default(),
             user_opens: OpensOfUsers::default(),
             session_ids: IdMap::default(),
-            durable_ids: IdMap::default(),
-            create_guids: HashMap::new(),
+            restored_ids: IdMap::default(),
+            create_guids: PartedMap::with_hasher(RandomState::new()),
             waiting: HashMap::new(),
             deadlines: Deadlines::default(),
             drains: Drains::default(),

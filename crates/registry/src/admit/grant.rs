@@ -8,7 +8,7 @@ use wire::{FileGlobalId, FoldedName, LeaseState, OplockLevel};
 use super::Requester;
 use super::request::{AdmitRequest, GrantedOpen, LeaseRequest};
 use crate::caching::{Caching, Holder, level_caches, level_within};
-use crate::durable::{Durable, DurableRequest};
+use crate::durable::Durable;
 use crate::events::EventKind;
 use crate::file::File;
 use crate::ids::NewIds;
@@ -55,16 +55,9 @@ impl<S: Shell> State<S> {
         let level = if lease.is_some() { OplockLevel::LEASE } else { level_within(caches) };
         let held = lease.and_then(|(id, _)| self.leases.get(&id));
         let lease_state = held.map_or(LeaseState::NONE, |it| it.state);
-        let holds_handle = level == OplockLevel::BATCH || lease_state.contains(LeaseState::HANDLE);
-        let durable = request
-            .durable
-            .filter(|asked| holds_handle || matches!(asked, DurableRequest::V2 { persistent: true, .. }))
-            .filter(|_| !request.is_directory && request.log.is_none_or(|log| self.logs.has_room(log)))
-            .map(|asked| Durable::new(asked, &self.limits));
-        let replay = match request.durable {
-            Some(DurableRequest::V2 { create_guid, .. }) => Some((requester.client_guid, create_guid)),
-            Some(DurableRequest::V1) | None => None,
-        };
+        let durable = Durable::of(&request, level, lease_state, &self.limits)
+            .filter(|_| request.log.is_none_or(|log| self.logs.has_room(log)));
+        let replay = request.create_guid().map(|guid| (requester.client_guid, guid));
         let granted = GrantedOpen {
             file_id,
             global_id,
@@ -114,7 +107,7 @@ impl<S: Shell> State<S> {
     }
 
     pub(crate) fn new_open_ids(&self) -> NewIds {
-        self.open_ids.issue(|id| self.opens.contains_key(&id), |id| self.durable_ids.contains_key(&id))
+        self.open_ids.issue(|id| self.opens.contains_key(&id), |id| self.restored_ids.contains_key(&id))
     }
 
     pub(crate) fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
@@ -137,9 +130,6 @@ impl<S: Shell> State<S> {
             self.enter_home(home, id);
             let opened = EventKind::Opened { open: open.event(id), session: home.session };
             self.events.push(now, opened);
-        }
-        if open.durable.is_some() {
-            self.durable_ids.insert(open.file_id.persistent, id);
         }
         if let Some(name) = open.replay {
             self.create_guids.insert(name, id);

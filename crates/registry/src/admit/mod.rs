@@ -13,7 +13,6 @@ use std::sync::Arc;
 use wire::{Guid, SessionGlobalId, TreeGlobalId};
 
 use crate::caching::Broken;
-use crate::durable::DurableRequest;
 use crate::limits::{STRANGERS_PART, has_room};
 use crate::links::Link;
 use crate::open::{Home, Owner};
@@ -88,10 +87,10 @@ impl<S: Shell> State<S> {
             return Ok(Decided::LookAgain);
         }
         self.check_limits(requester.home.session)?;
-        if let Some(DurableRequest::V2 { create_guid, .. }) = request.durable
-            && let Some(open) = self.create_guids.get(&(requester.client_guid, create_guid))
+        if let Some(create_guid) = request.create_guid()
+            && let Some(open) = self.open_by_create_guid(requester.client_guid, create_guid)
         {
-            return Err(Refused::CreateGuidInUse { open: *open });
+            return Err(Refused::CreateGuidInUse { open });
         }
         let Some(key) = request.target.file() else {
             return Ok(Decided::Granted(requester));

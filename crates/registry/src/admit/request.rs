@@ -84,6 +84,14 @@ impl AdmitRequest {
         }
     }
 
+    /// `CreateGuid` of a version 2 request for a durable handle.
+    pub(crate) fn create_guid(&self) -> Option<Guid> {
+        match self.durable {
+            Some(DurableRequest::V2 { create_guid, .. }) => Some(create_guid),
+            Some(DurableRequest::V1) | None => None,
+        }
+    }
+
     /// The access that others must share. Overwriting a stream conflicts with opens that do not share writing, as an
     /// open for FILE_WRITE_DATA does, although that access is not granted (MS-FSA 2.1.5.1.2).
     pub(crate) fn shared_access(&self) -> AccessMask {

@@ -1,5 +1,6 @@
 //! The plain open: see [`State::admit`](crate::State::admit).
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
@@ -7,11 +8,12 @@ use wire::{AccessMask, FileGlobalId, FoldedName, Guid, LeaseState, OplockLevel};
 
 use crate::admit::{Others, caches_beside, may_have_lease};
 use crate::caching::{Caching, Holder, level_caches, level_within};
+use crate::durable::Durable;
 use crate::events::EventKind;
 use crate::file::{File, Sharing};
 use crate::ids::NewIds;
 use crate::lease::{Lease, wanted};
-use crate::limits::has_room;
+use crate::limits::{REPLAYABLE_PER_LEASE, has_room};
 use crate::links::Link;
 use crate::open::{Home, Open};
 use crate::parts::Parted;
@@ -34,6 +36,8 @@ struct Plain<'a, S: Shell> {
     tree: &'a Tree<S>,
     client_guid: Guid,
     lease: Option<(LeaseId, LeaseRequest)>,
+    /// The client and the create GUID by which a replayed CREATE finds the open.
+    replay: Option<(Guid, Guid)>,
 }
 
 /// The caching of a new open.
@@ -66,8 +70,13 @@ impl<S: Shell> Shared<'_, S> {
         let others = plain.others(files.file(plain.key)).filter(|_| plain.may_join())?;
         plain.reserve()?;
         let is_in_use = |id: FileGlobalId| self.opens(id.part()).opens.contains_key(&id);
-        let ids = plain.common.open_ids.issue(is_in_use, |id| plain.common.durable_ids.contains_key(&id));
+        let ids = plain.common.open_ids.issue(is_in_use, |id| plain.common.restored_ids.contains_key(&id));
+        if !plain.claim_guid(ids.global) {
+            plain.release();
+            return None;
+        }
         let Some(caching) = plain.caching(files.file(plain.key), others, ids) else {
+            plain.give_back_guid();
             plain.release();
             return None;
         };
@@ -83,7 +92,8 @@ impl<'a, S: Shell> Plain<'a, S> {
         let key = request.target.file().filter(|key| !key.is_named_stream())?;
         let is_plain = !request.is_retry
             && request.app_instance.is_none()
-            && request.durable.is_none()
+            // A log gets the changes in the order in which they are made, so these are made one by one.
+            && (request.durable.is_none() || request.log.is_none())
             && common.drains.is_empty()
             && common.holds.is_empty()
             && !common.deletions.contains_key(&key)
@@ -108,7 +118,8 @@ impl<'a, S: Shell> Plain<'a, S> {
             return None;
         }
         let lease = lease.map(|lease| (LeaseId { client: client_guid, key: lease.key }, lease));
-        Some(Self { shared, common, request, key, home, session, user, tree, client_guid, lease })
+        let replay = request.create_guid().map(|guid| (client_guid, guid));
+        Some(Self { shared, common, request, key, home, session, user, tree, client_guid, lease, replay })
     }
 
     /// The caching of others, if the file can be opened beside them without a break.
@@ -151,14 +162,39 @@ impl<'a, S: Shell> Plain<'a, S> {
         }
     }
 
-    /// True if the open can be one of its lease's. Another file may still take the key first.
+    /// True if the open can have its create GUID, and can be one of its lease's. Another open may still take the GUID
+    /// first, and another file the key.
     fn may_join(&self) -> bool {
+        let is_taken = |name: (Guid, Guid)| self.shared.create_guids(name.part()).contains_key(&name);
+        if self.replay.is_some_and(is_taken) {
+            return false;
+        }
         let Some((id, _)) = self.lease else { return true };
         self.shared.leases(id.part()).get(&id).is_none_or(|lease| self.is_plain(lease))
     }
 
     fn is_plain(&self, lease: &Lease) -> bool {
-        lease.file == self.key && lease.breaking.is_none() && lease.logs.is_empty()
+        let can_be_replayed = lease.replayable.len() < REPLAYABLE_PER_LEASE || self.replay.is_none();
+        let is_settled = lease.breaking.is_none() && lease.owed.is_none() && lease.logs.is_empty();
+        lease.file == self.key && is_settled && can_be_replayed
+    }
+
+    /// Takes the create GUID for the open. False if another open has it, or is being made with it.
+    fn claim_guid(&self, id: FileGlobalId) -> bool {
+        let Some(name) = self.replay else { return true };
+        match self.shared.create_guids(name.part()).entry(name) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(id);
+                true
+            }
+        }
+    }
+
+    fn give_back_guid(&self) {
+        if let Some(name) = self.replay {
+            self.shared.create_guids(name.part()).remove(&name);
+        }
     }
 
     /// Counts the open, if the limits allow one more.
@@ -209,6 +245,7 @@ impl<'a, S: Shell> Plain<'a, S> {
         let caches = caches_beside(request, wanted, Some(id), file, |_| others, limits);
         let lease = leases.entry(id).or_insert_with(|| Lease::new(self.key, asked.version, asked.epoch));
         lease.opens.insert(ids.global);
+        lease.replayable.extend(self.replay.map(|_| ids.global));
         if lease.is_raised_by(caches, wanted, is_new) {
             lease.advance_epoch();
             lease.set_state(caches);
@@ -232,16 +269,18 @@ impl<'a, S: Shell> Plain<'a, S> {
         let Granted { level, lease } = caching;
         let file = files.files().entry(self.key).or_default();
         let lease_shared = lease.as_ref().map(|it| Arc::clone(&it.shared));
+        let lease_state = lease.as_ref().map_or(LeaseState::NONE, |it| it.state);
+        let durable = Durable::of(request, level, lease_state, self.common.limits);
         let shared = Arc::new(OpenShared::new(Arc::clone(&file.shared), lease_shared, now));
         let granted = GrantedOpen {
             file_id,
             global_id: id,
             oplock: level,
-            lease_state: lease.as_ref().map_or(LeaseState::NONE, |it| it.state),
+            lease_state,
             lease_version: lease.as_ref().map_or(0, |it| it.version),
             lease_epoch: lease.as_ref().map_or(0, |it| it.epoch),
             lease_breaking: false,
-            durable: None,
+            durable: durable.as_ref().map(Durable::granted),
             shared: Arc::clone(&shared),
         };
         shared.set_oplock(if lease.is_none() { level } else { OplockLevel::NONE });
@@ -266,10 +305,10 @@ impl<'a, S: Shell> Plain<'a, S> {
                 (None, Some(_)) => Caching::Oplock { level, breaking: None },
                 (None, None) => Caching::None,
             },
-            durable: None,
+            durable,
             log: request.log,
             orphaned: None,
-            replay: None,
+            replay: self.replay,
             app_instance: None,
             client_guid: self.client_guid,
             owner: Arc::clone(&self.session.owner),

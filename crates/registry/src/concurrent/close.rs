@@ -80,6 +80,9 @@ impl<S: Shell> Shared<'_, S> {
         let open = opens.opens.remove(&id)?;
         opens.volatile_ids.remove(&file_id.volatile);
         opens.of_trees.remove(&(home.tree, id));
+        if let Some(name) = open.replay {
+            self.create_guids(name.part()).remove(&name);
+        }
         Some((open, home))
     }
 
@@ -108,7 +111,7 @@ impl<S: Shell> Shared<'_, S> {
 fn is_plain<S: Shell>(open: &Open<S>) -> bool {
     let breaks = matches!(open.caching, Caching::Oplock { breaking: Some(_), .. });
     let deletes = open.delete_on_close || open.deletes_with_own;
-    let lasts = open.durable.is_some() || open.replay.is_some() || open.orphaned.is_some();
+    let lasts = open.logged().is_some() || open.orphaned.is_some();
     let locks = open.locks != 0 || open.waiting_locks != 0;
     !(breaks || deletes || lasts || locks || open.of_stranger)
 }

@@ -33,6 +33,10 @@ pub enum Operation {
         level: Option<OplockLevel>,
         state: Option<LeaseState>,
     },
+    /// Reports that the client uses the open, so that no replayed CREATE finds it any more.
+    Use {
+        open: usize,
+    },
     Write {
         open: usize,
     },
@@ -114,6 +118,8 @@ pub struct Opening {
     pub lease: Option<LeaseRequest>,
     pub durable: Option<DurableKind>,
     pub app_instance: Option<AppInstance>,
+    /// True if a log keeps the open if it is durable. Otherwise it is not persistent.
+    pub is_logged: bool,
 }
 
 /// The durable handle of an [`Opening`]. Without a create GUID it gets a unique one.
@@ -269,6 +275,10 @@ impl Driver {
                 self.apply(effects);
             }
             Operation::Acknowledge { notice, level, state } => self.acknowledge(notice, level, state),
+            Operation::Use { open } => {
+                let Some((id, ..)) = self.chosen(open) else { return };
+                self.world.use_first(id);
+            }
             Operation::Write { open } => {
                 let Some((id, ..)) = self.chosen(open) else { return };
                 let needs = self.world.state.open(id).unwrap().shared.write_needs_break();
@@ -396,13 +406,17 @@ impl Driver {
         request.oplock = opening.oplock;
         request.lease = opening.lease;
         request.app_instance = opening.app_instance;
-        request.log = Some(LOG);
+        request.log = Some(LOG).filter(|_| opening.is_logged);
         request.durable = opening.durable.map(|kind| match kind {
             DurableKind::V1 => DurableRequest::V1,
             DurableKind::V2 { create_guid, timeout_ms } => {
                 let create_guid = create_guid.unwrap_or(unique);
                 self.created.push((create_guid, request.lease.map(|lease| lease.key)));
-                DurableRequest::V2 { create_guid, timeout_ms, persistent: timeout_ms == PERSISTENT_MS }
+                DurableRequest::V2 {
+                    create_guid,
+                    timeout_ms,
+                    persistent: opening.is_logged && timeout_ms == PERSISTENT_MS,
+                }
             }
         });
         self.admit(request);

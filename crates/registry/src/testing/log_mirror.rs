@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::testing::world::World;
 use crate::{
-    FileKey, Identity, Limits, LockElement, LogChanges, LogId, LoggedLease, LoggedOpen, RestoreRefused,
-    RestoredLease, RestoredOpen, SessionFlags, Shell, State, UserKind,
+    FileKey, Identity, KeptOpen, Limits, LockElement, LogChanges, LogId, LoggedLease, LoggedOpen,
+    RestoreRefused, RestoredLease, RestoredOpen, SessionFlags, Shell, State, UserKind,
 };
 
 /// The log of all opens of a [`Driver`](super::Driver).
@@ -29,7 +29,7 @@ impl LogMirror {
         let state = &mut world.state;
         // As handlers do after a LOCK.
         for locks in &state.whole_log(LOG).locks {
-            let id = state.durable_ids.get(&locks.open).copied().unwrap();
+            let id = state.by_durable_id(locks.open).unwrap();
             state.log_locks(id, &[locks.element]);
         }
         self.unlock(state);
@@ -51,7 +51,7 @@ impl LogMirror {
         for name in self.0.keys().filter(|name| name.starts_with("lock")) {
             let numbers: Vec<u64> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
             let element = LockElement { offset: numbers[1], length: numbers[2], exclusive: false };
-            if let Some(id) = state.durable_ids.get(&numbers[0]).copied() {
+            if let Some(id) = state.by_durable_id(numbers[0]) {
                 state.log_locks(id, &[element]);
             }
         }
@@ -63,7 +63,7 @@ impl LogMirror {
             self.0.retain(|name, _| !name.starts_with(&format!("lock {ended} ")));
         }
         for open in &changes.opens {
-            self.0.insert(format!("open {}", open.file_id.persistent), text(open));
+            self.0.insert(format!("open {}", open.kept.file_id.persistent), text(open));
         }
         for lock in &changes.locks {
             let LockElement { offset, length, exclusive } = lock.element;
@@ -87,10 +87,8 @@ impl LogMirror {
 
 /// The parts of an open that its entry in the log must have. A use that ends its replay is not written.
 fn text(open: &LoggedOpen<impl Shell>) -> String {
-    let ids = (open.file_id, open.file, open.create_guid, open.client_guid, open.app_instance);
-    let kind = (open.timeout_ms, open.persistent, open.resilient, &open.path, open.access, open.share_access);
-    let deletes = (open.delete_on_close, open.deletes_with_own, open.delete_pending);
-    format!("{ids:?} {kind:?} {deletes:?} {:?} {:?} {}", open.oplock, open.lease, open.user)
+    let kept = KeptOpen { replayable: false, ..open.kept.clone() };
+    format!("{kept:?} {:?} {}", open.lease, open.user)
 }
 
 /// Restores the opens of a log in a new registry.
@@ -107,7 +105,7 @@ fn restore<S: Shell>(world: &World, log: &LogChanges<S>) {
             it.state.map(|(state, version, epoch)| RestoredLease { id: it.id, state, version, epoch })
         });
         assert_eq!(lease.is_some(), open.lease.is_some(), "the lease of an open is missing");
-        let locks = log.locks.iter().filter(|lock| lock.open == open.file_id.persistent);
+        let locks = log.locks.iter().filter(|lock| lock.open == open.kept.file_id.persistent);
         let locks = locks.flat_map(|lock| (0..lock.count).map(|_| lock.element)).collect();
         let flags = SessionFlags {
             guest: open.user_kind == UserKind::Guest,
@@ -119,25 +117,9 @@ fn restore<S: Shell>(world: &World, log: &LogChanges<S>) {
             log: LOG,
             share: Arc::from("data"),
             root: FileKey::default(),
-            file: open.file,
-            file_id: open.file_id,
-            create_guid: open.create_guid,
-            client_guid: open.client_guid,
-            app_instance: open.app_instance,
-            timeout_ms: open.timeout_ms,
-            persistent: open.persistent,
-            resilient: open.resilient,
-            replayable: open.replayable,
-            path: open.path.clone(),
-            access: open.access,
-            share_access: open.share_access,
-            delete_on_close: open.delete_on_close,
-            deletes_with_own: open.deletes_with_own,
-            delete_pending: open.delete_pending,
-            oplock: open.oplock,
+            kept: open.kept.clone(),
             lease,
             identity: Identity { user, domain, sid, flags },
-            client: open.client.clone(),
             locks,
         };
         match state.restore(&wanted, |_| open.attached.clone(), world.now) {

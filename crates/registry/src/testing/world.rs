@@ -144,6 +144,14 @@ impl World {
         self.state.close_open(open, reason, now)
     }
 
+    /// Reports that a client uses an open.
+    pub fn use_first(&mut self, open: FileGlobalId) {
+        match self.beside_others {
+            true => self.in_registry(|registry| registry.forget_replay(open)),
+            false => self.state.forget_replay(open),
+        }
+    }
+
     /// Puts the state behind its lock for a call.
     fn in_registry<T>(&mut self, call: impl FnOnce(&Registry<Bench>) -> T) -> T {
         let nothing = State::new(Limits::default(), 0, self.now);

@@ -17,11 +17,20 @@ fn opening() -> impl Strategy<Value = Opening> {
         (prop::bool::weighted(0.2), prop::bool::weighted(0.1)),
         prop_oneof![Just(0_u8), Just(1), Just(8), Just(9)],
         prop::option::of((0..3_u8, 0..8_u32, 1..3_u8)),
-        0..4_u8,
+        (0..6_u8, any::<bool>()),
         prop::bool::weighted(0.1),
     )
         .prop_map(
-            |(place, access, share, (overwrites, delete_on_close), oplock, lease, durable, is_directory)| {
+            |(
+                place,
+                access,
+                share,
+                (overwrites, delete_on_close),
+                oplock,
+                lease,
+                (durable, is_logged),
+                is_directory,
+            )| {
                 let (client, file) = place;
                 Opening {
                     client,
@@ -42,9 +51,11 @@ fn opening() -> impl Strategy<Value = Opening> {
                         1 => Some(DurableKind::V1),
                         2 => Some(DurableKind::V2 { create_guid: None, timeout_ms: 60_000 }),
                         3 => Some(DurableKind::V2 { create_guid: None, timeout_ms: PERSISTENT_MS }),
+                        4 => Some(DurableKind::V2 { create_guid: Some(guid(0xd0)), timeout_ms: 60_000 }),
                         _ => None,
                     },
                     app_instance: None,
+                    is_logged,
                 }
             },
         )
@@ -62,6 +73,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             state: (state != 7).then_some(LeaseState(state)),
         }),
         2 => open.clone().prop_map(|open| Operation::Write { open }),
+        2 => open.clone().prop_map(|open| Operation::Use { open }),
         2 => open.clone().prop_map(|open| Operation::Rename { open }),
         1 => (open.clone(), any::<bool>())
             .prop_map(|(open, by_administrator)| Operation::WriteBack { open, by_administrator }),

@@ -516,16 +516,40 @@ pub(crate) const LOCKOUT_THRESHOLD_MAX: i64 = 999;
 pub(crate) fn of_registry() -> Limits {
     let defaults = Limits::default();
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let Some(descriptors) = descriptors.and_then(|count| usize::try_from(count).ok()) else {
-        return defaults;
-    };
-    let opens = (descriptors - descriptors / 4).min(defaults.opens);
+    match descriptors.and_then(|count| usize::try_from(count).ok()) {
+        Some(descriptors) => within(descriptors, defaults),
+        None => defaults,
+    }
+}
+
+/// These limits, reduced to a number of descriptors. A connection and an open take one each. Nine sixteenths are for
+/// opens, five for connections (most clients have no more than two opens at a time), and two for requests under way,
+/// watches, logs and listeners.
+fn within(descriptors: usize, defaults: Limits) -> Limits {
+    let part = descriptors / 16;
+    let opens = part.saturating_mul(9).min(defaults.opens);
     Limits {
         opens,
         opens_per_session: (opens / 2).min(defaults.opens_per_session),
-        connections: (descriptors / 8).min(defaults.connections),
+        connections: part.saturating_mul(5).min(defaults.connections),
         orphans: (opens / 4).min(defaults.orphans),
         orphans_per_user: (opens / 16).min(defaults.orphans_per_user),
         ..defaults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_and_opens_leave_descriptors_for_the_rest() {
+        for descriptors in [0, 1_024, 20_000, 1 << 20, usize::MAX] {
+            let Limits { opens, connections, .. } = within(descriptors, Limits::default());
+            assert!(opens.saturating_add(connections) <= descriptors - descriptors / 8, "{descriptors}");
+        }
+        let limits = within(20_000, Limits::default());
+        assert!(limits.connections - limits.connections / 16 > 5_100 && limits.opens > 11_000, "{limits:?}");
+        assert_eq!(within(usize::MAX, Limits::default()), Limits::default());
     }
 }

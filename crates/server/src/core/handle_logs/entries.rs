@@ -4,8 +4,8 @@ use handlelog::{
     AppInstance, Birth, Change, Entry, Key, LeaseRecord, LockRecord, OpenFlags, OpenRecord, Owner, StoredOpen,
 };
 use registry::{
-    FileKey, Identity, LeaseId, LockElement, LogChanges, LogId, LoggedOpen, RestoredLease, RestoredOpen,
-    SessionFlags, UserKind,
+    FileKey, Identity, KeptOpen, LeaseId, LockElement, LogChanges, LogId, LoggedOpen, RestoredLease,
+    RestoredOpen, SessionFlags, UserKind,
 };
 use vfs::{Actor, RelativePath};
 use wire::Guid;
@@ -41,46 +41,47 @@ pub(super) fn of_changes(changes: &LogChanges<SmbShell>) -> Vec<Change> {
 }
 
 fn of_open(open: &LoggedOpen<SmbShell>, file: &OpenFile) -> Option<OpenRecord> {
-    let path = relative(&open.path)?;
+    let kept = &open.kept;
+    let path = relative(&kept.path)?;
     let attached = &open.attached;
     let state = file.state();
     let flags = [
-        (open.persistent, OpenFlags::PERSISTENT),
-        (open.resilient, OpenFlags::RESILIENT),
-        (open.replayable, OpenFlags::REPLAYABLE),
-        (open.delete_on_close, OpenFlags::DELETE_ON_CLOSE),
-        (open.deletes_with_own, OpenFlags::DELETES_WITH_OWN),
-        (open.delete_pending, OpenFlags::DELETE_PENDING),
+        (kept.persistent, OpenFlags::PERSISTENT),
+        (kept.resilient, OpenFlags::RESILIENT),
+        (kept.replayable, OpenFlags::REPLAYABLE),
+        (kept.delete_on_close, OpenFlags::DELETE_ON_CLOSE),
+        (kept.deletes_with_own, OpenFlags::DELETES_WITH_OWN),
+        (kept.delete_pending, OpenFlags::DELETE_PENDING),
         (file.posix, OpenFlags::POSIX),
         (file.append_only, OpenFlags::APPEND_ONLY),
         (open.user_kind == UserKind::Guest, OpenFlags::GUEST),
         (open.user_kind == UserKind::Anonymous, OpenFlags::ANONYMOUS),
     ];
     Some(OpenRecord {
-        file_id: open.file_id,
-        create_guid: open.create_guid,
-        client_guid: open.client_guid,
-        app_instance: open.app_instance.map(|it| AppInstance {
+        file_id: kept.file_id,
+        create_guid: kept.create_guid,
+        client_guid: kept.client_guid,
+        app_instance: kept.app_instance.map(|it| AppInstance {
             id: it.id,
             version: it.version,
             maximal_access: it.maximal_access,
         }),
-        timeout_ms: open.timeout_ms,
+        timeout_ms: kept.timeout_ms,
         flags: flags
             .into_iter()
             .filter(|(is_set, _)| *is_set)
             .fold(OpenFlags::NONE, |all, (_, flag)| all | flag),
-        access: open.access,
-        share_access: open.share_access,
+        access: kept.access,
+        share_access: kept.share_access,
         mode: state.mode.unwrap_or(file.mode),
         action: attached.action.0,
         position: state.position,
-        oplock: open.oplock,
+        oplock: kept.oplock,
         lease: open.lease.map(|lease| (lease.client, lease.key)),
         parent_key: attached.parent_key(),
         path: path.as_str().to_owned(),
         stream: path.stream().map(str::to_owned),
-        inode: open.file.inode,
+        inode: kept.file.inode,
         birth: attached
             .tree()
             .backend()
@@ -90,7 +91,7 @@ fn of_open(open: &LoggedOpen<SmbShell>, file: &OpenFile) -> Option<OpenRecord> {
             user: open.user.to_string(),
             domain: open.domain.to_string(),
             sid: open.user_sid,
-            client: open.client.to_string(),
+            client: kept.client.to_string(),
         },
         actor: match attached.actor() {
             Actor::Process => None,
@@ -131,10 +132,7 @@ pub(super) fn restored(
         let element = LockElement { offset: lock.offset, length: lock.length, exclusive: lock.exclusive };
         (0..lock.count).map(move |_| element)
     });
-    Some(RestoredOpen {
-        log,
-        share: share.into(),
-        root,
+    let kept = KeptOpen {
         file,
         file_id: open.file_id,
         create_guid: open.create_guid,
@@ -155,6 +153,13 @@ pub(super) fn restored(
         deletes_with_own: has(OpenFlags::DELETES_WITH_OWN),
         delete_pending: has(OpenFlags::DELETE_PENDING),
         oplock: open.oplock,
+        client: open.owner.client.as_str().into(),
+    };
+    Some(RestoredOpen {
+        log,
+        share: share.into(),
+        root,
+        kept,
         lease,
         identity: Identity {
             user: open.owner.user.as_str().into(),
@@ -162,7 +167,6 @@ pub(super) fn restored(
             sid: open.owner.sid,
             flags,
         },
-        client: open.owner.client.as_str().into(),
         locks: locks.take(registry::limits::LOCKS_PER_OPEN).collect(),
     })
 }

@@ -85,8 +85,7 @@ impl<'a> Request<'a> {
         }
         self.chain.file = Some(id);
         if open.use_first() {
-            let server = &self.connection.server;
-            server.registry.lock("forget_replay").forget_replay(open.global_id());
+            self.connection.server.registry.forget_replay(open.global_id());
         }
         self.count(&open)?;
         Ok(open)

@@ -161,7 +161,7 @@ fn look_up(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
 /// marks the directory for deletion checks for entries after the mark.
 fn check_parent(request: &Request<'_>, resolved: Resolved) -> Result<Resolved, NtStatus> {
     let registry = &request.connection.server.registry;
-    match resolved.parent {
+    match resolved.parent.filter(|_| registry.has_pending_deletes()) {
         Some(parent) if registry.lock("create").is_delete_pending(parent) => {
             resolved.undo(request);
             Err(NtStatus::DELETE_PENDING)

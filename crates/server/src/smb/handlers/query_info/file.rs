@@ -131,11 +131,16 @@ impl Subject<'_> {
 
     /// FileStandardInformation; links that are being deleted do not count (MS-FSA 2.1.5.12.27).
     fn standard(&self, stat: &Stat) -> StandardInfo {
-        let registry = self.request.connection.server.registry.lock("query_info");
-        let target = registry.open(self.open.file_id()).and_then(|info| info.target.file());
-        let is_deleted = registry.is_open_deleted(self.open.file_id());
-        let deleted_links = target.map_or(0, |key| registry.deleted_links(key));
-        drop(registry);
+        let registry = &self.request.connection.server.registry;
+        let (is_deleted, deleted_links) = match registry.has_pending_deletes() {
+            true => {
+                let registry = registry.lock("query_info");
+                let target = registry.open(self.open.file_id()).and_then(|info| info.target.file());
+                let deleted_links = target.map_or(0, |key| registry.deleted_links(key));
+                (registry.is_open_deleted(self.open.file_id()), deleted_links)
+            }
+            false => (false, 0),
+        };
         let number_of_links = stat.links.saturating_sub(u32::try_from(deleted_links).unwrap_or(u32::MAX));
         StandardInfo {
             allocation_size: stat.allocation,
