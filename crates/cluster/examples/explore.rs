@@ -27,6 +27,9 @@ fn main() {
     let (mut broken, mut worst, mut events) = (0_u64, (Duration::ZERO, 0), 0);
     let (mut hooks, mut raises, mut writes, mut handovers) = (0, 0, 0, 0);
     for seed in first..first.saturating_add(count) {
+        if seed > first && (seed - first).is_multiple_of(PROGRESS_EVERY) {
+            eprintln!("{} schedules, {broken} broken", seed - first);
+        }
         match run(&scenario, &Schedule::from_seed(seed, &scenario.faults)) {
             Ok(summary) => {
                 events += summary.events;
@@ -51,3 +54,6 @@ fn main() {
     );
     std::process::exit(i32::from(broken > 0));
 }
+
+/// Many schedules take minutes.
+const PROGRESS_EVERY: u64 = 10_000;

@@ -1,7 +1,7 @@
 //! The calls of the client.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, SettingsError};
 use crate::limits::{
-    ANSWER_BYTES_MAX, ERROR_CHARS_MAX, OPERATIONS_MAX, PAGE_KEYS, RANGE_KEYS_MAX, REQUESTS_MAX,
+    ANSWER_BYTES_MAX, ERROR_CHARS_MAX, OPERATIONS_MAX, PAGE_BYTES_WANTED, PAGE_GROWTH, PAGE_KEYS,
+    PAGE_KEYS_MAX, RANGE_KEYS_MAX, REQUESTS_MAX,
 };
 use crate::messages::{
     self, AuthenticateAnswer, AuthenticateRequest, CompareMessage, Failure, GrantRequest, KeyValue,
@@ -131,13 +132,20 @@ impl Client {
         loop {
             let range_end = Some(messages::Bytes(end.clone()));
             let request = RangeRequest { key: messages::Bytes(key.clone()), range_end, limit, revision };
-            let page: RangeAnswer = match self.call("/v3/kv/range", &request).await {
+            let asked = Instant::now();
+            let (page, length): (RangeAnswer, usize) = match self.measured("/v3/kv/range", &request).await {
                 Err(Error::TooLong) if limit > 1 => {
                     limit /= 2;
                     continue;
                 }
+                // A busy etcd may manage a smaller page in time.
+                Err(Error::Lost(_)) if limit > PAGE_KEYS => {
+                    limit = PAGE_KEYS;
+                    continue;
+                }
                 page => page?,
             };
+            limit = next_limit(limit, length, page.kvs.len(), asked.elapsed(), self.inner.settings.timeout);
             if revision == 0 {
                 (revision, all.revision) = (page.header.revision, page.header.revision);
                 all.cluster_id = page.header.cluster_id;
@@ -244,6 +252,15 @@ impl Client {
 
     /// Makes a call, and reads the answer.
     async fn call<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, Error> {
+        Ok(self.measured(path, request).await?.0)
+    }
+
+    /// Makes a call, and reads the answer and its length.
+    async fn measured<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<(T, usize), Error> {
         let body = body(request)?;
         let work = async {
             let _place = self.inner.places.acquire().await;
@@ -260,7 +277,9 @@ impl Client {
             self.inner.transport.give_up(turn);
             return Err(Error::Lost(String::from("no answer in time")));
         };
-        serde_json::from_slice(&answer?).map_err(|_| Error::Malformed("no JSON of this call"))
+        let answer = answer?;
+        let value = serde_json::from_slice(&answer).map_err(|_| Error::Malformed("no JSON of this call"))?;
+        Ok((value, answer.len()))
     }
 
     /// Sends a request with the token, and returns the body of the answer.
@@ -356,6 +375,18 @@ impl Client {
     }
 }
 
+/// The number of keys to ask for with the next page. etcd counts all the keys that are left for each page, so that few
+/// large pages cost it much less than many small ones; but a page must be here before the call has taken too long.
+fn next_limit(limit: u64, length: usize, keys: usize, took: Duration, timeout: Duration) -> u64 {
+    if took > timeout / 3 {
+        return (limit / 2).max(1);
+    }
+    // By the mean length of the keys so far; the next ones may be longer, for which there is room in the bound.
+    let each = length.checked_div(keys).unwrap_or(length).max(1);
+    let fitting = u64::try_from(PAGE_BYTES_WANTED / each).unwrap_or(u64::MAX);
+    limit.saturating_mul(PAGE_GROWTH).min(fitting).clamp(1, PAGE_KEYS_MAX)
+}
+
 /// The first key that does not begin with `prefix` and is greater.
 pub(crate) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
@@ -434,5 +465,17 @@ mod tests {
         assert_eq!(prefix_end(b"/a/"), b"/a0");
         assert_eq!(prefix_end(b"a\xff"), b"b");
         assert_eq!(prefix_end(b"\xff\xff"), [0]);
+    }
+
+    #[test]
+    fn pages_grow_while_they_are_short_and_quick() {
+        let (quick, second) = (Duration::from_millis(50), Duration::from_secs(1));
+        assert_eq!(next_limit(500, 500 * 300, 500, quick, second), 2_000);
+        assert_eq!(next_limit(20_000, 20_000 * 200, 20_000, quick, second), PAGE_KEYS_MAX);
+        // 64 KiB in Base64 each.
+        assert_eq!(next_limit(500, 500 * 88_000, 500, quick, second), 95);
+        assert_eq!(next_limit(20_000, 20_000 * 300, 20_000, Duration::from_millis(400), second), 10_000);
+        assert_eq!(next_limit(1, usize::MAX, 1, quick, second), 1);
+        assert_eq!(next_limit(1, 40, 0, quick, second), 4);
     }
 }

@@ -8,8 +8,17 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// A message of a watch. etcd sends large ones in fragments of its greatest request, 1.5 MiB unless it is set otherwise.
 pub(crate) const WATCH_MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// The keys of one page of a range.
+/// The keys of the first page of a range.
 pub(crate) const PAGE_KEYS: u64 = 500;
+
+/// The keys of a later page, if those so far were short.
+pub(crate) const PAGE_KEYS_MAX: u64 = 30_000;
+
+/// The length of a page beyond the first: etcd and its client need some hundred milliseconds for it.
+pub(crate) const PAGE_BYTES_WANTED: usize = 8 * 1024 * 1024;
+
+/// A page has so many times the keys of the one before it at most.
+pub(crate) const PAGE_GROWTH: u64 = 4;
 
 /// The keys of a range as a whole: three for each of 200,000 shares.
 pub(crate) const RANGE_KEYS_MAX: usize = 700_000;

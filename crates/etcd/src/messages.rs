@@ -1,8 +1,14 @@
 //! The messages of etcd's API as JSON: byte strings are Base64, 64-bit numbers are decimal texts, and fields that are
 //! zero or empty are missing.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::VALUE_BYTES_KEPT;
@@ -187,8 +193,7 @@ impl Serialize for Bytes {
 }
 
 fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-    let text = std::borrow::Cow::<str>::deserialize(from)?;
-    STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+    from.deserialize_str(Base64)
 }
 
 fn bytes_cut<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
@@ -200,26 +205,50 @@ fn bytes_cut<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
     Ok(value)
 }
 
+/// Decodes a text in place: a node that joins reads some 200,000 keys.
+struct Base64;
+
+impl Visitor<'_> for Base64 {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text in Base64")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
+        STANDARD.decode(text).map_err(E::custom)
+    }
+}
+
 /// A 64-bit number: a text, or a number in answers of other gateways.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Number<T> {
-    Plain(T),
-    Text(String),
+struct Number<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = ParseIntError> + TryFrom<i64> + TryFrom<u64>> Visitor<'_> for Number<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of 64 bits, or the text of one")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        T::try_from(number).map_err(|_| E::custom("a number out of range"))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
+        T::try_from(number).map_err(|_| E::custom("a number out of range"))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
-    match Number::deserialize(from)? {
-        Number::Plain(number) => Ok(number),
-        Number::Text(text) => text.parse().map_err(serde::de::Error::custom),
-    }
+    from.deserialize_any(Number(PhantomData))
 }
 
 fn unsigned<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    match Number::deserialize(from)? {
-        Number::Plain(number) => Ok(number),
-        Number::Text(text) => text.parse().map_err(serde::de::Error::custom),
-    }
+    from.deserialize_any(Number(PhantomData))
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]

@@ -83,6 +83,15 @@ async fn ranges_of_many_and_of_large_values_are_read_in_pages() {
     let range = client.range(b"/large/").await.unwrap();
     assert_eq!(range.entries.len(), 40);
     assert!(range.entries.iter().all(|it| it.value.len() == VALUE_BYTES_KEPT));
+    // The pages have grown with short keys when the large ones come.
+    for hundred in 0..12 {
+        let writes: Vec<_> =
+            (0..100).map(|it| put(&format!("/before/{hundred:02}{it:02}"), b"x", None)).collect();
+        client.transact(&[], &writes).await.unwrap();
+    }
+    let all = client.range(b"/").await.unwrap();
+    assert!(all.entries.is_sorted_by(|a, b| a.key < b.key));
+    assert_eq!(all.entries.len(), 2440);
 }
 
 #[tokio::test]

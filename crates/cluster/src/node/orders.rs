@@ -1,7 +1,7 @@
 //! Moves, drains, leaving and balancing.
 
 use super::membership::{Registration, Standing};
-use super::ownership::Slot;
+use super::ownership::{Preparation, Slot};
 use super::{Leaving, Node, Purpose};
 use crate::clock::Moment;
 use crate::ids::{Incarnation, LeaseId, NodeName, Revision, ShareKey};
@@ -90,7 +90,12 @@ impl Node {
 
     /// True if another share may be stopped to be given away.
     pub(super) fn has_room_to_give(&self) -> bool {
-        self.leaving_shares() < HANDOVERS_MAX
+        self.leaving_shares() < self.handovers_max()
+    }
+
+    /// The shares that may be on their way to other nodes at a time.
+    fn handovers_max(&self) -> usize {
+        (self.slots.len() / SHARES_PER_HANDOVER).clamp(HANDOVERS_MIN, HANDOVERS_MAX)
     }
 
     fn leaving_shares(&self) -> usize {
@@ -116,12 +121,15 @@ impl Node {
 
     /// Gives away the shares that shall go, a few at a time.
     fn give_all(&mut self) {
-        let serving: Vec<ShareKey> = self.serving().cloned().collect();
-        for share in serving {
-            if !self.has_room_to_give() {
-                return;
-            }
-            self.evaluate(&share);
+        let room = self.handovers_max().saturating_sub(self.leaving_shares());
+        if room == 0 {
+            return;
+        }
+        let due: Vec<ShareKey> = self.due_to_go().take(room).cloned().collect();
+        let is_all = due.len() < room;
+        due.iter().for_each(|share| self.evaluate(share));
+        if !is_all {
+            return;
         }
         self.gives_wait = false;
         let is_kept = |share: &&ShareKey| self.slots.get(*share).is_none_or(|slot| !slot.is_prepared());
@@ -130,6 +138,15 @@ impl Node {
             self.nobody_reported = true;
             self.actions.push(Action::Report(Report::NobodyTakes { share }));
         }
+    }
+
+    /// The shares that are served and shall go, whose clients are not being prepared already.
+    fn due_to_go(&self) -> impl Iterator<Item = &ShareKey> {
+        let is_due = |(share, slot): &(&ShareKey, &Slot)| {
+            matches!(slot, Slot::Serving { handover, .. } if *handover != Preparation::Asked)
+                && self.order_for(share).is_some()
+        };
+        self.slots.iter().filter(is_due).map(|(share, _)| share)
     }
 
     fn leave(&mut self, leaving: Leaving) {
@@ -202,4 +219,10 @@ impl Node {
 }
 
 /// A handover breaks leases and flushes handles, which loads the storage; others go on meanwhile.
-const HANDOVERS_MAX: usize = 4;
+const HANDOVERS_MIN: usize = 4;
+
+/// A node with thousands of shares gives so many away at a time, half of its transactions at most.
+const HANDOVERS_MAX: usize = 32;
+
+/// A node has one more share on its way for so many that it has: the end of its service waits for all of them.
+const SHARES_PER_HANDOVER: usize = 32;

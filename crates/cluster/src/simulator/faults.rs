@@ -9,6 +9,7 @@ impl World<'_> {
         if !self.scenario.faults.contains(&step.fault) || self.hosts.is_empty() || self.shares.is_empty() {
             return;
         }
+        self.has_stepped = true;
         let until = self.now + step.lasts_ms * 1000;
         self.trace(|| format!("fault {step:?}"));
         let number = step.object % self.hosts.len();
@@ -20,6 +21,8 @@ impl World<'_> {
         let name = host.name.clone();
         match step.fault {
             Fault::AnswersLost => host.link.answers_lost_until = until,
+            Fault::ClockAhead => self.set_clock(number, step.lasts_ms.cast_signed() * 1000),
+            Fault::ClockBack => self.set_clock(number, -step.lasts_ms.cast_signed() * 1000),
             Fault::Cut => {
                 host.link.answers_lost_until = until;
                 host.link.requests_lost_until = until;

@@ -8,11 +8,11 @@ mod etcd;
 mod faults;
 mod network;
 mod processes;
+mod queue;
 mod random;
 mod schedule;
 mod storage;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::settings::Timing;
 use etcd::Etcd;
 use network::Request;
 use processes::{Host, Process};
+use queue::Queue;
 use random::Random;
 pub use schedule::{FAULTS, Fault, Schedule, Step};
 use storage::Storage;
@@ -96,8 +97,9 @@ impl Scenario {
     /// Storages without locks: only the arithmetic of leases keeps owners apart. The faults that this arithmetic does not
     /// cover do not happen.
     pub fn with_time_alone() -> Self {
-        let covered =
-            |fault: &Fault| !matches!(fault, Fault::EarlyEnd | Fault::OwnerDeleted | Fault::Hostile);
+        let covered = |fault: &Fault| {
+            !matches!(fault, Fault::ClockBack | Fault::EarlyEnd | Fault::OwnerDeleted | Fault::Hostile)
+        };
         Self {
             locks: Locks::Ignored,
             pauses_hold_writes: false,
@@ -112,6 +114,7 @@ pub type Wrong = (&'static str, fn(&mut Scenario));
 
 /// Deliberate faults of nodes, and conditions that the protocol does not allow for. The simulator must find each.
 pub const WRONGS: &[Wrong] = &[
+    ("clock-set-back", |it| it.faults = vec![Fault::ClockBack, Fault::Cut, Fault::Crash]),
     ("clocks-beyond-bound", |it| it.clocks = Clocks::BeyondBound),
     ("counts-from-answer", |it| {
         it.flaws.counts_from_answer = true;
@@ -299,8 +302,7 @@ struct World<'a> {
     schedule: &'a Schedule,
     random: Random,
     now: u64,
-    queue: BTreeMap<(u64, u64), Item>,
-    sequence: u64,
+    queue: Queue<Item>,
     etcd: Etcd,
     /// The rate of the clock of etcd's leader, in parts per million more than real time.
     etcd_rate: i64,
@@ -314,7 +316,12 @@ struct World<'a> {
     summary: Summary,
     healed_at: u64,
     ends_at: u64,
-    last_served: BTreeMap<ShareKey, u64>,
+    /// The time at which each share was last served, by its number.
+    last_served: Vec<Option<u64>>,
+    /// The host that may write to each share, by its number.
+    owners: Vec<Option<usize>>,
+    /// True if a node has taken an event, or a fault has begun, since the last check.
+    has_stepped: bool,
     last_unserved: u64,
     violation: Option<Violation>,
 }
@@ -352,20 +359,21 @@ impl<'a> World<'a> {
             schedule,
             random,
             now: 0,
-            queue: BTreeMap::new(),
-            sequence: 0,
+            queue: Queue::default(),
             etcd,
             etcd_rate,
             etcd_down_until: 0,
             backup,
             hosts,
             processes: Vec::new(),
+            last_served: vec![None; shares.len()],
+            owners: Vec::new(),
+            has_stepped: false,
             shares,
             storage: Storage::default(),
             summary: Summary::default(),
             healed_at: u64::MAX,
             ends_at: u64::MAX,
-            last_served: BTreeMap::new(),
             last_unserved: 0,
             violation: None,
         }
@@ -386,21 +394,23 @@ impl<'a> World<'a> {
             self.push(at, Item::Fault { index });
         }
         self.push(end, Item::Healed);
-        while let Some(((at, _), item)) = self.queue.pop_first() {
+        while let Some((at, item)) = self.queue.pop() {
             if at > self.ends_at {
                 break;
             }
             self.now = at;
             self.summary.events += 1;
             self.process(item);
-            self.check();
+            if std::mem::take(&mut self.has_stepped) {
+                self.check();
+            }
             if let Some(violation) = self.violation {
                 return Err(violation);
             }
         }
         let quiet = self.ends_at.saturating_sub(FINAL_WINDOW);
-        for share in &self.shares {
-            if self.last_served.get(share).copied().unwrap_or(0) < quiet {
+        for (share, last_served) in self.shares.iter().zip(&self.last_served) {
+            if last_served.unwrap_or(0) < quiet {
                 return Err(Violation::NotServed { share: share.clone() });
             }
         }
@@ -415,8 +425,7 @@ impl<'a> World<'a> {
     }
 
     fn push(&mut self, at: u64, item: Item) {
-        self.sequence += 1;
-        self.queue.insert((at.max(self.now), self.sequence), item);
+        self.queue.push(at.max(self.now), item);
     }
 
     fn push_after(&mut self, delay: u64, item: Item) {
@@ -456,35 +465,39 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Checks the invariants.
+    /// Checks the invariants. That is needed after the step of a node, or a fault: otherwise time only closes gates.
     fn check(&mut self) {
-        let mut all_served = true;
-        for share in &self.shares {
-            let mut owners = self.hosts.iter().filter(|host| {
-                let Some(process) = host.process else { return false };
-                let serving = self.processes.get(process.0).and_then(|it| it.serving.get(share));
-                serving.is_some_and(|it| {
-                    it.gate.permits(Moment(host.clock(self.now)))
-                        && !self.storage.is_fenced(process, share, it.attempt)
-                })
-            });
-            if let Some(first) = owners.next() {
-                if let Some(before) = self.last_served.insert(share.clone(), self.now) {
-                    let outage = Duration::from_micros(self.now - before);
-                    self.summary.longest_outage = self.summary.longest_outage.max(outage);
+        let (now, mut all_served) = (self.now, true);
+        self.owners.clear();
+        self.owners.resize(self.shares.len(), None);
+        for (number, host) in self.hosts.iter().enumerate() {
+            let process = host.process.and_then(|it| Some((it, self.processes.get(it.0)?)));
+            let Some((process, it)) = process.filter(|it| !it.1.serving.is_empty()) else { continue };
+            let clock = Moment(host.clock(now));
+            for (share, serving) in &it.serving {
+                let is_open = serving.gate.permits(clock);
+                if !is_open || self.storage.is_fenced(process, share, serving.attempt) {
+                    continue;
                 }
-                if let Some(second) = owners.next() {
-                    let nodes = [first.name.clone(), second.name.clone()];
-                    let at = Duration::from_micros(self.now);
+                let Some(owner) = self.owners.get_mut(serving.number) else { continue };
+                if let Some(first) = owner.replace(number).and_then(|it| self.hosts.get(it)) {
+                    let nodes = [first.name.clone(), host.name.clone()];
+                    let at = Duration::from_micros(now);
                     self.violation = Some(Violation::TwoOwners { share: share.clone(), nodes, at });
                     return;
                 }
-            } else {
-                all_served = false;
             }
         }
-        if !all_served && self.now < self.healed_at.saturating_add(self.scenario.settle.as_micros() as u64) {
-            self.last_unserved = self.now;
+        for (owner, last_served) in self.owners.iter().zip(&mut self.last_served) {
+            if owner.is_none() {
+                all_served = false;
+            } else if let Some(before) = last_served.replace(now) {
+                let outage = Duration::from_micros(now - before);
+                self.summary.longest_outage = self.summary.longest_outage.max(outage);
+            }
+        }
+        if !all_served && now < self.healed_at.saturating_add(self.scenario.settle.as_micros() as u64) {
+            self.last_unserved = now;
         }
     }
 }

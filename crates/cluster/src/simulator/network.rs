@@ -116,6 +116,10 @@ impl World<'_> {
     /// A request reaches etcd.
     pub(super) fn serve_request(&mut self, process: ProcessId, request: Request) {
         if self.etcd_down_until > self.now {
+            if let Request::Watch { watch, .. } = request {
+                // The shell waits for the beginning of the stream, as for any answer.
+                self.push_after(REQUEST_LIMIT, Item::Deliver { process, event: Event::WatchLost { watch } });
+            }
             return;
         }
         let event = match request {

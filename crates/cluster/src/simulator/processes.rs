@@ -17,6 +17,7 @@ pub(super) struct Host {
     pub(super) name: NodeName,
     /// The rate of its clock, in parts per million more than real time.
     rate: i64,
+    /// The time of its clock at the beginning.
     offset: u64,
     pub(super) process: Option<ProcessId>,
     pub(super) paused_until: u64,
@@ -44,14 +45,16 @@ impl Host {
 
     /// The time of the host's clock.
     pub(super) fn clock(&self, real: u64) -> u64 {
-        let passed = i128::from(real) * i128::from(1_000_000 + self.rate) / 1_000_000;
-        self.offset.saturating_add(u64::try_from(passed).unwrap_or(0))
+        // A run takes minutes, so that the product in parts per million fits.
+        let passed = real.cast_signed().saturating_mul(1_000_000 + self.rate) / 1_000_000;
+        self.offset.saturating_add_signed(passed)
     }
 
     /// The real time at which the clock has reached `moment`.
     fn real(&self, moment: Moment) -> u64 {
-        let passed = i128::from(moment.0.saturating_sub(self.offset)) * 1_000_000;
-        u64::try_from(passed / i128::from(1_000_000 + self.rate)).unwrap_or(u64::MAX).saturating_add(1)
+        let passed = moment.0.saturating_sub(self.offset).checked_mul(1_000_000);
+        let rate = (1_000_000 + self.rate).unsigned_abs();
+        passed.and_then(|it| it.checked_div(rate)).unwrap_or(u64::MAX - 1).saturating_add(1)
     }
 }
 
@@ -72,6 +75,8 @@ pub(super) struct Process {
 /// A share that is served.
 #[derive(Debug)]
 pub(super) struct Serving {
+    /// The number of the share.
+    pub(super) number: usize,
     pub(super) attempt: Attempt,
     pub(super) gate: WriteGate,
 }
@@ -114,6 +119,13 @@ impl World<'_> {
         self.deliver(number, Event::Tick);
     }
 
+    /// Sets the clock of a host. Its process, which sleeps by another clock of the machine, is not woken by that.
+    pub(super) fn set_clock(&mut self, host: usize, change: i64) {
+        if let Some(it) = self.hosts.get_mut(host) {
+            it.offset = it.offset.saturating_add_signed(change);
+        }
+    }
+
     /// The time at which a process runs next: now, unless its host is paused. Returns `None` if the process has ended.
     fn runs_at(&self, process: ProcessId) -> Option<u64> {
         let it = self.processes.get(process.0).filter(|it| it.alive)?;
@@ -146,6 +158,7 @@ impl World<'_> {
         if !self.may_run(process, || Item::Deliver { process, event: event.clone() }) {
             return;
         }
+        self.has_stepped = true;
         let Some(it) = self.processes.get_mut(process.0) else { return };
         let Some(host) = self.hosts.get(it.host) else { return };
         it.steps = if it.steps.0 == self.now { (self.now, it.steps.1 + 1) } else { (self.now, 0) };
@@ -202,8 +215,9 @@ impl World<'_> {
                 self.push_after(delay, Item::Open { process, share, attempt, stamp });
             }
             Action::StartServing { share, attempt, gate } => {
-                if let Some(it) = self.processes.get_mut(process.0) {
-                    it.serving.insert(share, Serving { attempt, gate });
+                let number = self.shares.iter().position(|it| *it == share);
+                if let (Some(number), Some(it)) = (number, self.processes.get_mut(process.0)) {
+                    it.serving.insert(share, Serving { number, attempt, gate });
                 }
             }
             Action::StopServing { share, attempt, why } => self.stop_serving(process, share, attempt, why),

@@ -63,9 +63,13 @@ pub enum Fault {
     StorageFails,
     /// A node's watch brings nothing.
     WatchStalls,
+    /// The clock of a node jumps ahead, by the time that the fault lasts.
+    ClockAhead,
+    /// The clock of a node is set back, by the time that the fault lasts.
+    ClockBack,
 }
 
-/// All kinds.
+/// All kinds. New ones are at the end: a seed chooses by place.
 pub const FAULTS: &[Fault] = &[
     Fault::AnswersLost,
     Fault::Cut,
@@ -85,6 +89,8 @@ pub const FAULTS: &[Fault] = &[
     Fault::SlowStop,
     Fault::StorageFails,
     Fault::WatchStalls,
+    Fault::ClockAhead,
+    Fault::ClockBack,
 ];
 
 impl Schedule {

@@ -8,7 +8,11 @@ use crate::protocol::{Event, Stamp};
 
 /// The storages of all shares.
 #[derive(Debug, Default)]
-pub(crate) struct Storage(BTreeMap<ShareKey, Volume>);
+pub(crate) struct Storage {
+    volumes: BTreeMap<ShareKey, Volume>,
+    /// True if the fencing hook has cut off anything.
+    has_fenced: bool,
+}
 
 #[derive(Debug, Default)]
 struct Volume {
@@ -31,7 +35,7 @@ impl Storage {
         attempt: Attempt,
         stamp: Stamp,
     ) -> Event {
-        let volume = self.0.entry(share.clone()).or_default();
+        let volume = self.volumes.entry(share.clone()).or_default();
         if locks == Locks::Honoured && volume.lock.is_some_and(|it| it != (process, attempt)) {
             return Event::StorageBusy { share, attempt, holder: volume.stamp.clone() };
         }
@@ -48,7 +52,7 @@ impl Storage {
     }
 
     pub(crate) fn release(&mut self, process: ProcessId, share: &ShareKey, attempt: Attempt) {
-        if let Some(volume) = self.0.get_mut(share)
+        if let Some(volume) = self.volumes.get_mut(share)
             && volume.lock == Some((process, attempt))
         {
             volume.lock = None;
@@ -57,16 +61,17 @@ impl Storage {
 
     /// The holders of locks among the attempts of a process.
     pub(crate) fn held_by(&self, process: ProcessId) -> Vec<(ShareKey, Attempt)> {
-        let held = self.0.iter().filter_map(|(share, it)| Some((share.clone(), it.lock?)));
+        let held = self.volumes.iter().filter_map(|(share, it)| Some((share.clone(), it.lock?)));
         held.filter(|(_, holder)| holder.0 == process).map(|(share, holder)| (share, holder.1)).collect()
     }
 
     /// Cuts off the holder of the lock, and takes the lock from it.
     pub(crate) fn fence(&mut self, share: &ShareKey, by: ProcessId) {
-        if let Some(volume) = self.0.get_mut(share)
+        if let Some(volume) = self.volumes.get_mut(share)
             && let Some(holder) = volume.lock
             && holder.0 != by
         {
+            self.has_fenced = true;
             volume.fenced.insert(holder);
             volume.lock = None;
         }
@@ -74,7 +79,7 @@ impl Storage {
 
     /// True if the fencing hook has cut off the attempt.
     pub(crate) fn is_fenced(&self, process: ProcessId, share: &ShareKey, attempt: Attempt) -> bool {
-        self.0.get(share).is_some_and(|it| it.fenced.contains(&(process, attempt)))
+        self.has_fenced && self.volumes.get(share).is_some_and(|it| it.fenced.contains(&(process, attempt)))
     }
 
     /// A write of an owner. Returns the later generation that has written before, which is a violation.
@@ -85,7 +90,7 @@ impl Storage {
         attempt: Attempt,
         generation: Generation,
     ) -> Option<Generation> {
-        let volume = self.0.entry(share.clone()).or_default();
+        let volume = self.volumes.entry(share.clone()).or_default();
         if volume.fenced.contains(&(process, attempt)) {
             return None;
         }
