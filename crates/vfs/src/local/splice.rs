@@ -18,7 +18,7 @@ const PIPE_BYTES: usize = 1024 * 1024;
 /// The result of a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// So many bytes are in the file: less than all only as with [`crate::Handle::write_at`].
+    /// The number of bytes that were written: less than all only as with [`crate::Handle::write_at`].
     Count(usize),
     /// The file system takes no data from a pipe; here they are.
     Refused(Vec<u8>),
@@ -30,7 +30,7 @@ thread_local! {
 
 /// The pipe of a thread.
 enum Own {
-    /// It has not been made yet, or was closed.
+    /// No pipe yet, or none any more.
     Missing,
     Present(Pipe),
     /// The kernel gives this user no pipes of this size. A later request is not made by this thread.

@@ -26,9 +26,9 @@ enum Place {
     /// In the socket.
     Socket(OwnedFd),
     Memory(Vec<u8>),
-    /// They were written or discarded.
+    /// Nowhere: written or discarded.
     Gone,
-    /// They cannot be read, or are in part in the socket: the next frame cannot be found.
+    /// Partly in the socket, from which they cannot be read: the next frame cannot be found.
     Lost(io::Error),
 }
 
