@@ -8,7 +8,6 @@ use registry::{
     CloseReason, DrainEvent, DrainStep, Event, EventKind, EventOpen, EventUse, Owner, Refusal, RefusalOpen,
     Time, UserKind,
 };
-use wire::security::Sid;
 use wire::{FileGlobalId, SessionGlobalId};
 
 use super::Record;
@@ -29,29 +28,6 @@ pub(super) struct Lasting {
     ending: Vec<EntryId>,
     /// The entries whose end was not written, or not reported.
     ended: Vec<EntryId>,
-    sids: SidTexts,
-}
-
-/// The texts of the SIDs of users: those of most entries are the same.
-#[derive(Default)]
-struct SidTexts(HashMap<Sid, String>);
-
-/// SIDs whose texts are kept: more users than are usually busy at a time. Beyond, all are formed again.
-const SID_TEXTS_MAX: usize = 4096;
-
-impl SidTexts {
-    fn of(&mut self, sid: &Sid) -> &str {
-        if self.0.len() >= SID_TEXTS_MAX && !self.0.contains_key(sid) {
-            self.0.clear();
-        }
-        self.0.entry(*sid).or_insert_with(|| sid.to_string())
-    }
-
-    /// Calls `act` with the person who is the owner of an object.
-    fn with_person<T>(&mut self, owner: &Owner, act: impl FnOnce(Person<'_>) -> T) -> T {
-        let sid = owner.sid.as_ref().map_or("", |sid| self.of(sid));
-        act(Person { kind: kind_of(owner.kind), name: &owner.user, domain: &owner.domain, sid })
-    }
 }
 
 impl Lasting {
@@ -80,7 +56,7 @@ impl Lasting {
                     }
                 }
                 let id = self.new_sessions.remove(&session).map_or_else(|| batch.next_id(at), |(id, _)| id);
-                insert_session(batch, &mut self.sids, id, session, &owner, Some(finish))
+                insert_session(batch, id, session, &owner, Some(finish))
             }
             EventKind::Opened { open, session } => {
                 self.new_opens.insert(open.file, (batch.next_id(at), open, session));
@@ -98,23 +74,19 @@ impl Lasting {
                 match self.new_opens.remove(&open.file) {
                     // The client has got an error, and knows of no open.
                     Some(_) if reason == CloseReason::CreateFailed => Ok(()),
-                    Some((id, open, session)) => {
-                        insert_open(batch, &mut self.sids, id, &open, Some(session), Some(finish))
-                    }
+                    Some((id, open, session)) => insert_open(batch, id, &open, Some(session), Some(finish)),
                     // The event of its beginning is missing.
                     None => {
                         let id = batch.earlier_id(ms(opened))?;
-                        insert_open(batch, &mut self.sids, id, &open, session, Some(finish))
+                        insert_open(batch, id, &open, session, Some(finish))
                     }
                 }
             }
             EventKind::Deleted { open, replaced_by } => {
-                let names = (&*open.path, replaced_by.as_deref());
-                insert_change(batch, &mut self.sids, at, Kind::Deleted, &open, names)
+                insert_change(batch, at, Kind::Deleted, &open, &open.path, replaced_by.as_deref())
             }
             EventKind::Renamed { open, from } => {
-                let names = (&*from, Some(&*open.path));
-                insert_change(batch, &mut self.sids, at, Kind::Renamed, &open, names)
+                insert_change(batch, at, Kind::Renamed, &open, &from, Some(&open.path))
             }
             EventKind::Refused { refusal } => insert_refusal(batch, at, &refusal),
             EventKind::Drain { drain } => insert_drain(batch, at, &drain),
@@ -125,11 +97,11 @@ impl Lasting {
     /// Writes the sessions and opens that have begun in the batch and last.
     pub(super) fn write_new(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
         for (session, (id, owner)) in self.new_sessions.drain() {
-            insert_session(batch, &mut self.sids, id, session, &owner, None)?;
+            insert_session(batch, id, session, &owner, None)?;
             self.sessions.insert(session, id);
         }
         for (file, (id, open, session)) in self.new_opens.drain() {
-            insert_open(batch, &mut self.sids, id, &open, Some(session), None)?;
+            insert_open(batch, id, &open, Some(session), None)?;
             self.opens.insert(file, id);
         }
         Ok(())
@@ -215,13 +187,12 @@ impl<'a> RecordedShares<'a> {
 
 fn insert_session(
     batch: &mut Batch<'_>,
-    sids: &mut SidTexts,
     id: EntryId,
     session: SessionGlobalId,
     owner: &Owner,
     finish: Option<Finish<'_>>,
 ) -> Result<(), Error> {
-    sids.with_person(owner, |person| {
+    with_person(owner, |person| {
         batch.insert(&Entry {
             person: Some(person),
             client: Some(&owner.client),
@@ -234,13 +205,12 @@ fn insert_session(
 
 fn insert_open(
     batch: &mut Batch<'_>,
-    sids: &mut SidTexts,
     id: EntryId,
     open: &EventOpen,
     session: Option<SessionGlobalId>,
     finish: Option<Finish<'_>>,
 ) -> Result<(), Error> {
-    sids.with_person(&open.owner, |person| {
+    with_person(&open.owner, |person| {
         batch.insert(&Entry {
             place: Some((&open.share, &open.path)),
             person: Some(person),
@@ -256,14 +226,14 @@ fn insert_open(
 
 fn insert_change(
     batch: &mut Batch<'_>,
-    sids: &mut SidTexts,
     at: i64,
     kind: Kind,
     open: &EventOpen,
-    (path, to): (&str, Option<&str>),
+    path: &str,
+    to: Option<&str>,
 ) -> Result<(), Error> {
     let id = batch.next_id(at);
-    sids.with_person(&open.owner, |person| {
+    with_person(&open.owner, |person| {
         batch.insert(&Entry {
             place: Some((&open.share, path)),
             to,
@@ -339,6 +309,11 @@ pub(super) fn insert_gap(batch: &mut Batch<'_>, gap: Gap, now: Time) -> Result<(
     })
 }
 
+fn with_person<T>(owner: &Owner, act: impl FnOnce(Person<'_>) -> T) -> T {
+    let sid = owner.sid.map(|sid| sid.to_string()).unwrap_or_default();
+    act(Person { kind: kind_of(owner.kind), name: &owner.user, domain: &owner.domain, sid: &sid })
+}
+
 const fn kind_of(kind: UserKind) -> PersonKind {
     match kind {
         UserKind::Account => PersonKind::Account,
@@ -357,18 +332,3 @@ const NOT_RECORDED: &str = "not_recorded";
 
 /// The reason of a deletion: another file took the name.
 const REPLACED: &str = "replaced";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_sid_has_its_own_text() {
-        let mut texts = SidTexts::default();
-        let sid = |number: usize| -> Sid { format!("S-1-5-21-1-2-3-{number}").parse().unwrap() };
-        for number in (0..SID_TEXTS_MAX + 2).chain([0, 7]) {
-            assert_eq!(texts.of(&sid(number)), format!("S-1-5-21-1-2-3-{number}"));
-            assert!(texts.0.len() <= SID_TEXTS_MAX);
-        }
-    }
-}
