@@ -4,12 +4,12 @@
 //!
 //! The server calls the registry once for a CREATE and once for a CLOSE, and once for the first use of an open with a
 //! durable handle. Four tables:
+//! - the memory of opens;
 //! - plain opens and closes as the server makes them, in one thread and in two (build it without `lock-report` for
 //!   these: its clocks take a third of the time), and what it costs that two cores change one number;
 //! - the holds of each lock of such an open and close, and the opens a second at which the lock is held all the time.
 //!   A lock in 16 parts is full at 16 times that of one part. These need `lock-report`;
-//! - the same open and close under the whole lock, where they are made if they have consequences for others;
-//! - the memory of opens.
+//! - the same open and close under the whole lock, where they are made if they have consequences for others.
 //!
 //! All times are those of the fastest tenth of the rounds, because other programs run, too. What the server attaches to
 //! an open under the lock, and waits for locks, are not in these numbers:
@@ -36,6 +36,9 @@ const ROUNDS: usize = 200;
 const OTHERS: [u64; 3] = [0, 10_000, 100_000];
 
 fn main() {
+    // First, while no memory that was freed is used again.
+    memory();
+    println!();
     println!("beside others (the server's way)");
     println!("other opens | kind           | open and close, 1 thread | 2 threads | opens a second of both");
     for others in OTHERS {
@@ -60,13 +63,11 @@ fn main() {
             println!("{others:>11} | {kind:<14} | {open:>6} ns | {close:>6} ns | {full:>9}");
         }
     }
-    memory();
 }
 
 /// The memory of opens of different files, without what the server attaches.
 fn memory() {
     const OPENS: u64 = 100_000;
-    println!();
     println!("kind           | bytes an open takes, of {OPENS}");
     for (kind, prepare) in KINDS {
         let (mut world, clients) = filled(0);

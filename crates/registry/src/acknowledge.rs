@@ -57,7 +57,7 @@ impl<S: Shell> State<S> {
     ) -> Result<(LeaseState, Effects<S>), AcknowledgeLeaseError> {
         let id = LeaseId { client, key };
         let lease = self.leases.get_mut(&id).ok_or(AcknowledgeLeaseError::NoSuchLease)?;
-        for open in std::mem::take(&mut lease.replayable) {
+        for open in std::mem::take(&mut lease.replayable).iter().copied() {
             self.forget_replay(open);
         }
         let lease = self.leases.get_mut(&id).ok_or(AcknowledgeLeaseError::NoSuchLease)?;

@@ -9,6 +9,7 @@ use wire::{AccessMask, FileGlobalId, Guid, ShareAccess};
 
 use crate::admit::is_stat_open;
 use crate::caching::{Caching, Holder};
+use crate::few::FewSet;
 use crate::ids::MixHash;
 use crate::open::Open;
 use crate::parts::PartedMap;
@@ -92,14 +93,14 @@ pub(crate) type Files = PartedMap<FileKey, Box<File>, MixHash>;
 #[derive(Default)]
 pub(crate) struct File {
     pub(crate) shared: Arc<FileShared>,
-    pub(crate) opens: BTreeSet<FileGlobalId>,
+    pub(crate) opens: FewSet<FileGlobalId>,
     pub(crate) share_mode: ShareMode,
     /// The opens that hold an oplock; leases are not included.
-    pub(crate) oplocks: BTreeSet<FileGlobalId>,
+    pub(crate) oplocks: FewSet<FileGlobalId>,
     /// The leases of its opens, in any state.
-    pub(crate) leases: BTreeSet<LeaseId>,
+    pub(crate) leases: FewSet<LeaseId>,
     /// The oplocks, and the leases with a state other than none: derived.
-    pub(crate) caching: BTreeSet<Holder>,
+    pub(crate) caching: FewSet<Holder>,
     /// The opens that take part in sharing, by kind of sharing, to find one that conflicts with a new open.
     sharing: BTreeSet<(u8, FileGlobalId)>,
     /// The persistent opens that wait for their clients.

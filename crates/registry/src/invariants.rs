@@ -1,6 +1,6 @@
 //! The invariants of the tables. The rest of the registry relies on them; tests check them after every step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use wire::{FileGlobalId, FoldedName, LeaseState};
 
@@ -8,6 +8,7 @@ use crate::ConnectionId;
 use crate::admit::{is_lease_stat_open, is_stat_open};
 use crate::caching::{Caching, Holder};
 use crate::deadlines::Deadline;
+use crate::few::FewSet;
 use crate::file::{File, FileKey, ShareMode};
 use crate::links::{Link, Links};
 use crate::open::Open;
@@ -331,7 +332,7 @@ impl<S: Shell> State<S> {
         );
         let mut share_mode = ShareMode::default();
         let mut before: Vec<(FileGlobalId, &Open<S>)> = Vec::new();
-        for id in &file.opens {
+        for id in file.opens.iter() {
             let open = self.opens.get(id).filter(|open| open.target.file() == Some(key));
             let Some(open) = open else {
                 return Err(format!("{key:?} lists open {id}, which is not its own"));
@@ -385,7 +386,7 @@ impl<S: Shell> State<S> {
                 || waiting.iter().take(at).any(|it| it.lock.conflicts_with(&waiter.lock));
             ensure!(blocked, "{key:?}: {waiter:?} waits without a conflict");
         }
-        for id in &file.opens {
+        for id in file.opens.iter() {
             let Some(open) = self.opens.get(id) else { continue };
             let locks = held.iter().filter(|it| it.open == *id).count();
             let waits = waiting.iter().filter(|it| it.lock.open == *id).count();
@@ -403,12 +404,12 @@ impl<S: Shell> State<S> {
         let with_oplock = |id: &&FileGlobalId| {
             self.opens.get(id).is_some_and(|open| matches!(open.caching, Caching::Oplock { .. }))
         };
-        let oplocks: BTreeSet<FileGlobalId> = file.opens.iter().filter(with_oplock).copied().collect();
+        let oplocks: FewSet<FileGlobalId> = file.opens.iter().filter(with_oplock).copied().collect();
         ensure!(oplocks == file.oplocks, "{key:?} lists other oplocks than its opens hold");
         let leases = file.leases.iter().map(|it| Holder::Lease(*it));
-        let caching: BTreeSet<Holder> = leases
+        let caching: FewSet<Holder> = leases
             .filter(|it| !self.held(*it).is_none())
-            .chain(oplocks.into_iter().map(Holder::Oplock))
+            .chain(oplocks.iter().copied().map(Holder::Oplock))
             .collect();
         ensure!(caching == file.caching, "{key:?} lists other holders of caches than there are");
         ensure!(file.shared.cachers() as usize == caching.len(), "{key:?} shows a wrong number of caches");
@@ -446,7 +447,7 @@ impl<S: Shell> State<S> {
             ensure!(!lease.opens.is_empty(), "{id:?} has no opens");
             let known = self.files.get(&lease.file).is_some_and(|file| file.leases.contains(id));
             ensure!(known, "{id:?} is not listed by its file");
-            for open in &lease.opens {
+            for open in lease.opens.iter() {
                 let caching = self.opens.get(open).map(|it| it.caching);
                 ensure!(
                     caching == Some(Caching::Lease(*id)),

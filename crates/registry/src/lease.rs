@@ -1,6 +1,6 @@
 //! Leases (MS-SMB2 3.3.1.12) and the global lease table (MS-SMB2 3.3.1.11).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -9,6 +9,7 @@ use wire::{FileGlobalId, LeaseState};
 use crate::admit::LeaseRequest;
 use crate::caching::Holder;
 use crate::deadlines::Deadline;
+use crate::few::FewSet;
 use crate::limits::{CONNECTIONS_LOOKED_AT, REPLAYABLE_PER_LEASE};
 use crate::parts::PartedMap;
 use crate::session::{Session, SessionState};
@@ -30,9 +31,9 @@ pub(crate) struct Lease {
     /// The number of breaks that the client did not acknowledge in time: data that it had cached may be lost.
     pub(crate) unanswered_breaks: u32,
     /// `Lease.LeaseOpens`.
-    pub(crate) opens: BTreeSet<FileGlobalId>,
+    pub(crate) opens: FewSet<FileGlobalId>,
     /// The opens of the lease that a replayed CREATE may be answered with (`Open.IsReplayEligible`).
-    pub(crate) replayable: BTreeSet<FileGlobalId>,
+    pub(crate) replayable: FewSet<FileGlobalId>,
     /// The number of opens of the lease that each log keeps: derived.
     pub(crate) logs: BTreeMap<LogId, usize>,
     /// The state, which is read without the lock: see [`OpenShared`](crate::OpenShared).
@@ -60,8 +61,8 @@ impl Lease {
             owed: None,
             epoch,
             unanswered_breaks: 0,
-            opens: BTreeSet::new(),
-            replayable: BTreeSet::new(),
+            opens: FewSet::default(),
+            replayable: FewSet::default(),
             logs: BTreeMap::new(),
             shared: Arc::default(),
         }
@@ -199,7 +200,7 @@ impl<S: Shell> State<S> {
     /// Limits the number of opens of a lease that can be replayed, so that one hold of the lock can reset them.
     pub(crate) fn bound_replayable(&mut self, id: LeaseId) {
         let replayable = self.leases.get(&id).map(|it| &it.replayable);
-        let oldest = replayable.filter(|it| it.len() > REPLAYABLE_PER_LEASE).and_then(BTreeSet::first);
+        let oldest = replayable.filter(|it| it.len() > REPLAYABLE_PER_LEASE).and_then(FewSet::first);
         if let Some(oldest) = oldest.copied() {
             self.forget_replay(oldest);
         }

@@ -39,6 +39,7 @@ mod drains;
 mod durable;
 mod effects;
 mod events;
+mod few;
 mod file;
 mod gate;
 mod handover;

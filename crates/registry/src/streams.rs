@@ -28,7 +28,7 @@ impl<S: Shell> State<S> {
             }
             let file = self.files.remove(&from).ok_or(NotFound)?;
             self.streams.remove(&from);
-            for id in &file.opens {
+            for id in file.opens.iter() {
                 if let Some(open) = self.opens.get_mut(id) {
                     open.target = OpenTarget::File(to);
                     let link = Link::of(open);
@@ -36,7 +36,7 @@ impl<S: Shell> State<S> {
                     self.links.enter(to, link);
                 }
             }
-            for id in &file.leases {
+            for id in file.leases.iter() {
                 if let Some(lease) = self.leases.get_mut(id) {
                     lease.file = to;
                 }
