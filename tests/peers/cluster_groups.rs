@@ -128,7 +128,11 @@ async fn groups_and_users_reach_every_node_at_once() {
     }
     a.net(&["net", "localgroup", "editors"]).failure().says("1376");
     let history = a.configured(&["cluster", "history"]).success();
-    history.says("add group editors").says("change group editors").says("+carol").says("delete group editors");
+    history
+        .says("add group editors")
+        .says("change group editors")
+        .says("+carol")
+        .says("delete group editors");
 }
 
 /// A change of the cluster needs nothing of the users file, which may be on a full or read-only file system.

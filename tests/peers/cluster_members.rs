@@ -100,7 +100,8 @@ fn init_without_an_answer_is_taken_up_by_the_next_one() {
     let node = &cluster.nodes[0];
     let init = || node.configured(&["cluster", "init"]);
     init().failure().says("exists already");
-    let schema = cluster.etcd.ctl(&["get", "/shareward/office/schema", "--print-value-only"]).success().stdout;
+    let schema =
+        cluster.etcd.ctl(&["get", "/shareward/office/schema", "--print-value-only"]).success().stdout;
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
     let id = schema["cluster"].as_str().unwrap();
     let unfinished = node.state_dir().join("cluster-office.init");
@@ -135,7 +136,8 @@ fn lease_of_the_cluster_is_taken_by_a_node_that_joins() {
         let found = cluster.etcd.ctl(&["get", &key, "--write-out=json"]).success().stdout;
         let found: serde_json::Value = serde_json::from_str(&found).unwrap();
         let lease = found["kvs"][0]["lease"].as_i64().unwrap();
-        let told = cluster.etcd.ctl(&["lease", "timetolive", &format!("{lease:x}"), "--write-out=json"]).success();
+        let told =
+            cluster.etcd.ctl(&["lease", "timetolive", &format!("{lease:x}"), "--write-out=json"]).success();
         let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
         told["granted-ttl"].as_u64().unwrap_or_else(|| panic!("{told}"))
     };

@@ -101,7 +101,8 @@ async fn only_administrators_change_the_cluster_and_only_viewers_see_it() {
     assert!(answers[0].1.contains("\"lease_seconds\":5"), "{answers:?}");
     assert!(answers[0].1.contains("\"min_password_length\":9"), "{answers:?}");
     cluster.status().says("setting lease_seconds = 5");
-    let answers = ask(node, "admin", &post(set, r#"{"setting": "min_password_length", "value": null}"#)).await;
+    let answers =
+        ask(node, "admin", &post(set, r#"{"setting": "min_password_length", "value": null}"#)).await;
     assert!(answers[0].0 == 200 && !answers[0].1.contains("min_password_length"), "{answers:?}");
     for (body, code) in [
         (r#"{"setting": "listen", "value": 1}"#, 87),

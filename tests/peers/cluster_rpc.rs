@@ -24,7 +24,11 @@ fn code<T: std::fmt::Debug>(answer: Result<T, Error>) -> u32 {
 }
 
 /// Waits until a node shows a share as it should be. The nodes apply a change within a second.
-async fn soon(admin: &SrvsClient<Remote>, name: &str, is_so: impl Fn(Option<&Share>) -> bool) -> Option<Share> {
+async fn soon(
+    admin: &SrvsClient<Remote>,
+    name: &str,
+    is_so: impl Fn(Option<&Share>) -> bool,
+) -> Option<Share> {
     let started = Instant::now();
     loop {
         let shares = admin.shares().await.expect("shares");
@@ -59,7 +63,10 @@ async fn ms_srvs_changes_shares_of_the_cluster_on_any_node() {
     admins[0].add_share(&new("local", local.path())).await.expect("add");
     for admin in &admins {
         let share = soon(admin, "plans", |it| it.is_some()).await.expect("a share");
-        assert!(share.path.as_deref().is_some_and(|it| it.replace('\\', "/").ends_with("plans")), "{share:?}");
+        assert!(
+            share.path.as_deref().is_some_and(|it| it.replace('\\', "/").ends_with("plans")),
+            "{share:?}"
+        );
     }
     let keys = cluster.etcd.ctl(&["get", "--prefix", "/shareward/office/shares/", "--keys-only"]).success();
     assert!(keys.stdout.contains("shares/plans") && !keys.stdout.contains("local"), "{}", keys.stdout);

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use control::{
     Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Cluster, ClusterChange,
-    ClusterNode, ClusterSetting, ClusterShare, Connection, ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase,
-    DrainScope, EndDrain, Ended, Error, Event, EventQuery, FileQuery, Grant, GrantRight, Group, GroupChange,
-    GroupMember, History, HistoryEntry, HistoryName, HistoryQuery, HistoryState, Hold, HoldState,
-    Invitation, LeaveCluster, LockRange, Logon, LogonHours, NewDrain, NewGroup, NewHold, NewMove, NewShare, NewUser,
-    NodeDrain, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange,
-    Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery, RefusedKey,
-    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
-    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
-    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
+    ClusterNode, ClusterSetting, ClusterShare, Connection, ConnectionQuery, ConsoleState, CurrentCounts,
+    Drain, DrainPhase, DrainScope, EndDrain, Ended, Error, Event, EventQuery, FileQuery, Grant, GrantRight,
+    Group, GroupChange, GroupMember, History, HistoryEntry, HistoryName, HistoryQuery, HistoryState, Hold,
+    HoldState, Invitation, LeaveCluster, LockRange, Logon, LogonHours, NewDrain, NewGroup, NewHold, NewMove,
+    NewShare, NewUser, NodeDrain, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules,
+    PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery,
+    RefusedKey, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session,
+    SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
+    StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};

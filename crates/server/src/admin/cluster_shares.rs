@@ -76,7 +76,8 @@ fn snapshot_of(share: &DefinedShare) -> ShareSnapshot {
 /// A number by which lists are in the same order each time (FNV-1a).
 fn list_number(name: &str) -> u32 {
     let folded = name.to_lowercase();
-    let hash = folded.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        folded.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     LIST_NUMBERS | hash
 }
 
@@ -86,7 +87,11 @@ const LIST_NUMBERS: u32 = 0x8000_0000;
 /// True if a directory is one that the nodes of the cluster have in common, by the settings of this server.
 pub(crate) fn is_of_cluster(server: &Server, path: &std::path::Path) -> bool {
     server.cluster.is_member()
-        && server.settings().cluster.as_ref().is_some_and(|own| own.paths.iter().any(|it| path.starts_with(it)))
+        && server
+            .settings()
+            .cluster
+            .as_ref()
+            .is_some_and(|own| own.paths.iter().any(|it| path.starts_with(it)))
 }
 
 /// True if this is the name of the cluster of this server.

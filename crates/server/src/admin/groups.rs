@@ -180,7 +180,8 @@ fn change(
     let is_own = |name: &str| {
         settings.own_groups().any(|group| AccountName::new(&group.name) == AccountName::new(name))
     };
-    let name = settings.name_of_group(written).filter(|name| !is_own(name) && WellKnown::of_name(name).is_none());
+    let name =
+        settings.name_of_group(written).filter(|name| !is_own(name) && WellKnown::of_name(name).is_none());
     let of_cluster = match name {
         Some(name) => server.cluster.group_to_change(&settings, name, super::cluster_shares::author(caller)),
         None => Ok(None),

@@ -45,7 +45,8 @@ pub(crate) use cluster::{
 };
 pub(crate) use cluster_shares::{
     add_share_of_cluster, change_share_of_cluster, delete_share_of_cluster, has_share_of_cluster,
-    is_name_of_cluster, is_of_cluster, share_elsewhere, share_of_cluster, shares_elsewhere, shares_of_cluster,
+    is_name_of_cluster, is_of_cluster, share_elsewhere, share_of_cluster, shares_elsewhere,
+    shares_of_cluster,
 };
 pub(crate) use connections::{connections, connections_within, share_of};
 pub(crate) use drains::{DrainOrder, DrainState, begin_drain, drain_state, drains, end_drain};

@@ -14,7 +14,8 @@ use crate::core::accounts::Accounts;
 use crate::core::bulkhead::Bulkhead;
 use crate::core::cluster::{Author, Refused};
 use crate::core::config::{
-    self, ClusterWide, LocalGroup, Lockout, NotEditable, PasswordPolicy, ReplaceError, Settings, ShareSettings, Source,
+    self, ClusterWide, LocalGroup, Lockout, NotEditable, PasswordPolicy, ReplaceError, Settings,
+    ShareSettings, Source,
 };
 use crate::core::directory::{self, Directory};
 use crate::core::domain::Domain;

@@ -146,7 +146,8 @@ impl Operator {
         let conditions = vec![Compare::Absent(Key::Node(node.clone()))];
         self.commit(schema, conditions, writes, Draft::new("leave", node)).await?;
         let own = &self.own.name;
-        let files = [super::agent::id_file(own), super::secret::file(own), super::secret::unfinished_file(own)];
+        let files =
+            [super::agent::id_file(own), super::secret::file(own), super::secret::unfinished_file(own)];
         for file in files {
             match std::fs::remove_file(self.settings.state_directory.join(&file)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -36,7 +36,9 @@ impl Cluster {
         };
         if let Some(node) = member.node.lock().as_ref() {
             let view = node.view();
-            let of = |(name, it): (&NodeName, &cluster::Member)| (name.to_string(), it.record.addresses.first().cloned());
+            let of = |(name, it): (&NodeName, &cluster::Member)| {
+                (name.to_string(), it.record.addresses.first().cloned())
+            };
             figures.nodes = view.members().iter().map(of).collect();
             figures.shares = view.shares().len();
             let is_owned = |key: &&ShareKey| view.owner(key).is_some();

@@ -86,17 +86,18 @@ impl Server {
         };
         let settings = self.settings();
         member.parsed.lock().follow(&settings);
-        let read = |(key, value, modified, owner): (ShareKey, Arc<serde_json::Value>, Revision, Option<String>)| {
-            // Not under the lock: others may ask meanwhile.
-            let known = member.parsed.lock().get(&key, modified);
-            let read = known.unwrap_or_else(|| {
-                let read = definition::read(&key, &value, &settings, &member.settings).ok();
-                let read = read.map(|(settings, _)| Arc::new(settings));
-                member.parsed.lock().put(&settings, key, modified, read.clone());
-                read
-            });
-            Some(DefinedShare { settings: ShareSettings::clone(&*read?), owner })
-        };
+        let read =
+            |(key, value, modified, owner): (ShareKey, Arc<serde_json::Value>, Revision, Option<String>)| {
+                // Not under the lock: others may ask meanwhile.
+                let known = member.parsed.lock().get(&key, modified);
+                let read = known.unwrap_or_else(|| {
+                    let read = definition::read(&key, &value, &settings, &member.settings).ok();
+                    let read = read.map(|(settings, _)| Arc::new(settings));
+                    member.parsed.lock().put(&settings, key, modified, read.clone());
+                    read
+                });
+                Some(DefinedShare { settings: ShareSettings::clone(&*read?), owner })
+            };
         found.into_iter().filter_map(read).collect()
     }
 }

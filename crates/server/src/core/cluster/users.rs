@@ -65,7 +65,8 @@ impl Operator {
 
     /// Writes a user that was found, or deletes it. Returns the revision of the change.
     async fn write_user(&self, found: &FoundUser, after: &UserDb) -> Result<Revision, Refused> {
-        let line = |users: &UserDb| users.entries().next().map(|(user, line)| (user.name.clone(), line.to_owned()));
+        let line =
+            |users: &UserDb| users.entries().next().map(|(user, line)| (user.name.clone(), line.to_owned()));
         let (before, after) = (line(&found.user), line(after));
         let (act, name) = match (&before, &after) {
             (before, after) if before == after => return Ok(Revision::default()),

@@ -59,7 +59,9 @@ impl Settings {
     pub(crate) fn name_of_group<'a>(&self, written: &'a str) -> Option<&'a str> {
         match written.split_once('\\') {
             None => Some(written),
-            Some((of, name)) if of == "." || AccountName::new(of) == AccountName::new(&self.name) => Some(name),
+            Some((of, name)) if of == "." || AccountName::new(of) == AccountName::new(&self.name) => {
+                Some(name)
+            }
             Some(_) => None,
         }
     }

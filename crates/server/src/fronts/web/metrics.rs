@@ -35,8 +35,10 @@ pub(super) async fn protected(
     request: Request,
 ) -> Result<Response, Refused> {
     let headers = request.headers().clone();
-    permitted(&web, remote, request, |reader| Ok(answer(&web, &headers, &admin::metrics(&web.server, reader)?)))
-        .await
+    permitted(&web, remote, request, |reader| {
+        Ok(answer(&web, &headers, &admin::metrics(&web.server, reader)?))
+    })
+    .await
 }
 
 /// `GET /metrics/targets` on a listener of the metrics.
@@ -77,11 +79,7 @@ async fn permitted(
 
 /// The nodes of the cluster that are members at present, each a group of targets with labels. All nodes have the metrics at
 /// the port that this one has them at. A server that is no member has no targets.
-fn targets(
-    web: &Web,
-    listen: Option<&SocketAddr>,
-    reader: MetricsReader<'_>,
-) -> Result<Response, Refused> {
+fn targets(web: &Web, listen: Option<&SocketAddr>, reader: MetricsReader<'_>) -> Result<Response, Refused> {
     let cluster = admin::cluster_figures(&web.server, reader)?.unwrap_or_default();
     let port = listen.map_or(0, SocketAddr::port);
     let group = |(node, address): (String, Option<String>)| {
@@ -192,8 +190,16 @@ fn of_server(text: &mut Text, metrics: &Metrics) {
     of_requests(text, &metrics.measured.requests);
     if let Some(cluster) = &metrics.cluster {
         for (name, help, value) in [
-            ("shareward_cluster_member", "1 while the server takes part in its cluster.", usize::from(cluster.takes_part)),
-            ("shareward_cluster_nodes", "Nodes that are members of the cluster at present.", cluster.nodes.len()),
+            (
+                "shareward_cluster_member",
+                "1 while the server takes part in its cluster.",
+                usize::from(cluster.takes_part),
+            ),
+            (
+                "shareward_cluster_nodes",
+                "Nodes that are members of the cluster at present.",
+                cluster.nodes.len(),
+            ),
             ("shareward_cluster_shares", "Shares of the cluster.", cluster.shares),
             (
                 "shareward_cluster_shares_without_owner",
