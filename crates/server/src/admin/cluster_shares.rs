@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use cluster::SHARES_MAX;
+use cluster::ids::ShareKey;
 use registry::ShareSnapshot;
 
 use super::share_changes::{apply, look_up, new_share};
@@ -75,7 +76,8 @@ fn snapshot_of(share: &DefinedShare) -> ShareSnapshot {
 
 /// A number by which lists are in the same order each time (FNV-1a).
 fn list_number(name: &str) -> u32 {
-    let folded = name.to_lowercase();
+    let key = ShareKey::new(name);
+    let folded = key.as_ref().map_or(name, ShareKey::as_str);
     let hash =
         folded.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     LIST_NUMBERS | hash
@@ -166,6 +168,7 @@ fn change(
     waited(async {
         let revision = operator.change_share(found, &share).await.map_err(explained)?;
         server.cluster.has_seen(revision).await;
+        server.has_applied(&share).await;
         Ok::<_, Explained>(())
     })?;
     Ok(DefinedShare { owner: owner(server, &share.name), settings: share })

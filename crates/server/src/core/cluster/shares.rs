@@ -56,6 +56,16 @@ impl Cluster {
 }
 
 impl Server {
+    /// Waits until a share that this server serves has these settings, as [`Cluster::has_seen`] does for those in etcd.
+    pub(crate) async fn has_applied(&self, settings: &ShareSettings) {
+        let applied = async {
+            while self.share(&settings.name).is_some_and(|it| it.settings != *settings) {
+                tokio::time::sleep(SEEN_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(SEEN_MAX, applied).await;
+    }
+
     /// The shares of the cluster, except for those whose definitions are not valid on this server.
     pub(crate) fn shares_of_cluster(&self) -> Vec<DefinedShare> {
         self.defined(|node| node.view().shares().keys().cloned().collect())
