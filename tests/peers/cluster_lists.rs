@@ -1,10 +1,10 @@
 //! Programs that show what happens on all nodes of a cluster, with a real etcd.
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use client::smb::CreateParameters;
-use testkit::{need, run, shareward_binary};
+use testkit::{free_port, need, run, shareward_binary};
 
 use crate::cluster::{BACK_MAX, Cluster, connect, logon};
 use crate::top::Terminal;
@@ -94,4 +94,59 @@ async fn top_shows_the_sessions_of_all_nodes() {
     terminal.wait("end of a session", |screen| has(screen, "a") && !has(screen, "b"));
     terminal.press("q");
     terminal.wait("shell", |screen| screen.contains("ready$") && !screen.contains("alice"));
+}
+
+/// Each node lists all of them for Prometheus, which scrapes each with the names of the cluster and the node.
+#[test]
+fn prometheus_finds_all_nodes_by_any_of_them() {
+    if !need(&["etcd", "etcdctl", "curl", "prometheus"]) {
+        return;
+    }
+    let port = free_port();
+    let cluster = Cluster::start(1, 3, &format!("[metrics]\nlisten = [\"ADDRESS:{port}\"]\n"));
+    let directory = tempfile::tempdir().unwrap();
+    let asked = cluster.nodes[1].address().ip();
+    let config = directory.path().join("prometheus.yml");
+    let text = format!(
+        "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: shareward\n  http_sd_configs:\n  \
+         - url: http://{asked}:{port}/metrics/targets\n    refresh_interval: 1s\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let web = free_port();
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", config.display()));
+    command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{web}"));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let _prometheus = Killed(command.spawn().expect("prometheus"));
+    let query = |what: &str| -> Vec<(String, String)> {
+        let mut command = Command::new("curl");
+        command.args(["-s", "-G", "--data-urlencode", &format!("query={what}")]);
+        command.arg(format!("http://127.0.0.1:{web}/api/v1/query"));
+        let text = run(command, b"", Duration::from_secs(20)).stdout;
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let found = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        let text = |it: &serde_json::Value| it.as_str().unwrap_or_default().to_owned();
+        let mut found: Vec<_> =
+            found.iter().map(|it| (text(&it["metric"]["node"]), text(&it["value"][1]))).collect();
+        found.sort();
+        found
+    };
+    let all = |value: &str| ["a", "b", "c"].map(|node| (node.to_owned(), value.to_owned())).to_vec();
+    let started = Instant::now();
+    while query("up{cluster=\"office\"}") != all("1") || query("shareward_cluster_nodes") != all("3") {
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", query("up"));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(query("shareward_cluster_shares"), all("1"));
+    assert_eq!(query("shareward_cluster_member"), all("1"));
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -90,6 +90,70 @@ async fn users_of_the_cluster_log_on_at_each_node() {
     history.says("add user carol").says("change user carol").says("delete user carol").never_says(&hash);
 }
 
+/// An attempt whose outcome is not known is taken up again: by the cluster that it has made, or by making that now.
+#[test]
+fn init_without_an_answer_is_taken_up_by_the_next_one() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let cluster = Cluster::start(1, 1, "");
+    let node = &cluster.nodes[0];
+    let init = || node.configured(&["cluster", "init"]);
+    init().failure().says("exists already");
+    let schema =
+        cluster.etcd.ctl(&["get", "/shareward/office/schema", "--print-value-only"]).success().stdout;
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let id = schema["cluster"].as_str().unwrap();
+    let unfinished = node.state_dir().join("cluster-office.init");
+    assert!(!unfinished.exists(), "an attempt with an answer leaves nothing");
+
+    std::fs::write(&unfinished, id).unwrap();
+    init().success().says(id);
+    assert!(!unfinished.exists());
+    // That of another attempt is not the cluster that etcd has.
+    std::fs::write(&unfinished, "0".repeat(32)).unwrap();
+    init().failure().says("exists already");
+
+    std::fs::write(&unfinished, id).unwrap();
+    cluster.etcd.ctl(&["del", "/shareward/office/schema"]).success();
+    cluster.etcd.ctl(&["del", "/shareward/office/secret"]).success();
+    init().success().says(id);
+    node.configured(&["cluster", "invite"]).success();
+    // The secret of a finished cluster is not taken for that of a new one.
+    cluster.etcd.ctl(&["del", "/shareward/office/schema"]).success();
+    init().failure().says("this server has the secret of a cluster with this name");
+}
+
+/// The time of leases is that of the cluster from the next lease of a node on.
+#[test]
+fn lease_of_the_cluster_is_taken_by_a_node_that_joins() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(1, 2, "");
+    let lease = |cluster: &Cluster, node: &str| -> u64 {
+        let key = format!("/shareward/office/nodes/{node}");
+        let found = cluster.etcd.ctl(&["get", &key, "--write-out=json"]).success().stdout;
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        let lease = found["kvs"][0]["lease"].as_i64().unwrap();
+        let told =
+            cluster.etcd.ctl(&["lease", "timetolive", &format!("{lease:x}"), "--write-out=json"]).success();
+        let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+        told["granted-ttl"].as_u64().unwrap_or_else(|| panic!("{told}"))
+    };
+    assert_eq!(lease(&cluster, "a"), 3);
+    cluster.nodes[0].configured(&["cluster", "set", "lease_seconds", "7"]).success();
+    cluster.nodes[0].configured(&["cluster", "set", "lease_seconds", "61"]).failure().says("2 to 60");
+    let port = cluster.nodes[0].address().port();
+    cluster.add("c", Ipv4Addr::new(127, 0, 77, 9), port, "");
+    let started = Instant::now();
+    while cluster.status().text().matches("joined").count() < 3 {
+        assert!(started.elapsed() < BACK_MAX, "{}", cluster.status().text());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!((lease(&cluster, "a"), lease(&cluster, "c")), (3, 7), "a member keeps its lease");
+}
+
 /// The rules that the cluster has hold on each node instead of those of its file.
 #[test]
 fn settings_of_the_cluster_hold_on_each_node() {

@@ -9,10 +9,12 @@ use crate::cluster::{Cluster, connect};
 use crate::control_pipe::{answer, get, pipe, tree};
 
 /// The routes that change something, with good requests.
-const CHANGES: [(&str, &str); 4] = [
+const CHANGES: [(&str, &str); 6] = [
     ("/v1/cluster/moves", r#"{"share": "shared", "node": "NODE"}"#),
     ("/v1/cluster/drains", r#"{"node": "OWNER", "drain": true}"#),
     ("/v1/cluster/drains", r#"{"node": "OWNER", "drain": false}"#),
+    ("/v1/cluster/settings", r#"{"setting": "min_password_length", "value": 9}"#),
+    ("/v1/cluster/invites", "{}"),
     ("/v1/cluster/leave", r#"{"force": true}"#),
 ];
 
@@ -89,8 +91,30 @@ async fn only_administrators_change_the_cluster_and_only_viewers_see_it() {
     assert!(connect(node).await.is_ok(), "a refused request has moved the share");
 
     // Requests of the same form are carried out for an administrator.
-    for (status, body) in ask(node, "admin", &[views.as_slice(), &changes[1..3]].concat()).await {
+    for (status, body) in ask(node, "admin", &[views.as_slice(), &changes[1..4]].concat()).await {
         assert_eq!(status, 200, "{body}");
     }
     assert_ne!(keys(), before);
+    let post = |path: &'static str, body: &str| [(path, body.to_owned())];
+    let set = "/v1/cluster/settings";
+    let answers = ask(node, "admin", &post(set, r#"{"setting": "lease_seconds", "value": 5}"#)).await;
+    assert!(answers[0].1.contains("\"lease_seconds\":5"), "{answers:?}");
+    assert!(answers[0].1.contains("\"min_password_length\":9"), "{answers:?}");
+    cluster.status().says("setting lease_seconds = 5");
+    let answers =
+        ask(node, "admin", &post(set, r#"{"setting": "min_password_length", "value": null}"#)).await;
+    assert!(answers[0].0 == 200 && !answers[0].1.contains("min_password_length"), "{answers:?}");
+    for (body, code) in [
+        (r#"{"setting": "listen", "value": 1}"#, 87),
+        (r#"{"setting": "lease_seconds", "value": 61}"#, 87),
+        (r#"{"value": 61}"#, 87),
+    ] {
+        let answers = ask(node, "admin", &post(set, body)).await;
+        assert!(answers[0].0 >= 400 && answers[0].1.contains(&format!("\"code\":{code}")), "{answers:?}");
+    }
+    // The text of an invitation is a key, which is not sent in clear text.
+    let answers = ask(node, "admin", &post("/v1/cluster/invites", "{}")).await;
+    assert!(answers[0].1.contains("encrypted session"), "{answers:?}");
+    let invited = format!("{:?}", node.log());
+    assert!(invited.contains("invite node"), "{invited}");
 }

@@ -10,6 +10,7 @@
 //! | `drains/NODE` | [`crate::records::DrainRecord`] | - |
 //! | `settings` | [`crate::records::SettingsRecord`] | - |
 //! | `users/USER` | [`crate::records::SealedRecord`] | - |
+//! | `groups/GROUP` | [`crate::records::SealedRecord`] | - |
 //! | `secret` | the mark of the secret that seals users | - |
 //! | `invites/ID` | [`crate::records::SealedRecord`]: the secret for a node that joins | its own |
 //! | `changes/last` | [`crate::records::LastChange`] | - |
@@ -29,6 +30,8 @@ pub enum Key {
     Change(u16),
     /// A request to take all shares from a node.
     Drain(NodeName),
+    /// A group. Names of groups are folded as those of shares.
+    Group(ShareKey),
     /// An invitation for a new node.
     Invite(NodeName),
     /// The number of the last change.
@@ -64,6 +67,7 @@ impl Key {
             Self::Settings => format!("{prefix}settings"),
             Self::Secret => format!("{prefix}secret"),
             Self::User(user) => format!("{prefix}users/{user}"),
+            Self::Group(group) => format!("{prefix}groups/{group}"),
             Self::Faults(node) => format!("{prefix}faults/{node}"),
             Self::Move(share) => format!("{prefix}moves/{share}"),
             Self::Node(node) => format!("{prefix}nodes/{node}"),
@@ -91,6 +95,7 @@ impl Key {
             "drains" => NodeName::new(name).ok().map(Self::Drain),
             "invites" => NodeName::new(name).ok().map(Self::Invite),
             "users" => ShareKey::from_folded(name).ok().map(Self::User),
+            "groups" => ShareKey::from_folded(name).ok().map(Self::Group),
             "faults" => NodeName::new(name).ok().map(Self::Faults),
             "moves" => ShareKey::from_folded(name).ok().map(Self::Move),
             "nodes" => NodeName::new(name).ok().map(Self::Node),
@@ -140,6 +145,7 @@ mod tests {
             Key::Settings,
             Key::Invite(node.clone()),
             Key::User(share.clone()),
+            Key::Group(share.clone()),
             Key::Drain(node.clone()),
             Key::Faults(node.clone()),
             Key::Move(share.clone()),

@@ -86,7 +86,7 @@ pub struct SettingsRecord {
     pub values: std::collections::BTreeMap<String, u32>,
 }
 
-/// The value of `users/USER` and `invites/ID`, whose contents etcd does not know.
+/// The value of `users/USER`, `groups/GROUP` and `invites/ID`, whose contents etcd does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedRecord {
     /// Base64 of a nonce and a text encrypted with AES-256-GCM.

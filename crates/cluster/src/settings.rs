@@ -26,7 +26,7 @@ pub struct Settings {
     pub balance: Balance,
 }
 
-/// The times of the protocol. All but `ttl` may differ among nodes.
+/// The times of the protocol. They may differ among nodes: each permission follows from the lease that etcd has granted for it.
 #[derive(Clone, Debug)]
 pub struct Timing {
     /// The time that etcd keeps a lease after its last renewal. Whole seconds, since etcd has no shorter unit.
@@ -71,6 +71,13 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// Sets the time of leases, and the one for a former owner that follows from it.
+    pub fn set_lease(&mut self, ttl: Duration) {
+        self.ttl = ttl;
+        // Beyond the time of a lease, the permission of whoever holds a storage is over.
+        self.fence_after = ttl.saturating_add(Duration::from_secs(1));
+    }
+
     /// Checks that the times make sense together.
     ///
     /// # Errors
@@ -182,6 +189,17 @@ mod tests {
         assert_eq!(timing.permission(Duration::ZERO), Duration::ZERO);
         // An answer of any length is no permission for ever.
         assert!(timing.permission(Duration::MAX) < TTL_MAX);
+    }
+
+    #[test]
+    fn each_lease_of_whole_seconds_makes_valid_times() {
+        let mut timing = Timing::default();
+        for seconds in 2..=60 {
+            timing.set_lease(Duration::from_secs(seconds));
+            assert_eq!(timing.check(), Ok(()), "{seconds}");
+        }
+        timing.set_lease(Duration::from_secs(61));
+        assert_eq!(timing.check(), Err(InvalidTiming::Ttl));
     }
 
     #[test]

@@ -203,6 +203,7 @@ impl View {
     fn set(&mut self, key: Key, entry: Option<&Entry>) -> (Option<Affected>, Result<(), Malformed>) {
         match key {
             Key::Change(_)
+            | Key::Group(_)
             | Key::Invite(_)
             | Key::LastChange
             | Key::Secret

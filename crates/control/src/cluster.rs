@@ -1,5 +1,7 @@
 //! The cluster as one of its nodes knows it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -20,6 +22,9 @@ pub struct Cluster {
     pub shares: Vec<ClusterShare>,
     /// The keys in etcd whose values this node does not use.
     pub refused: Vec<RefusedKey>,
+    /// The settings that all nodes have in common, as this node knows them.
+    #[serde(default)]
+    pub settings: BTreeMap<String, u32>,
 }
 
 /// A node of a cluster.
@@ -102,6 +107,23 @@ pub struct NodeDrain {
     pub node: String,
     /// True if it gives its shares to others, false if it gets shares again.
     pub drain: bool,
+}
+
+/// A setting that all nodes have in common: the body of `POST /v1/cluster/settings`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterSetting {
+    /// The name of the setting, such as `min_password_length`.
+    pub setting: String,
+    /// The value; `None` leaves the setting to the files of the nodes.
+    pub value: Option<u32>,
+}
+
+/// An invitation for a new node: the answer of `POST /v1/cluster/invites`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// The text for `shareward cluster join`. It has the key to the secret of the cluster.
+    pub invitation: String,
 }
 
 /// The end of a node's membership: the body of `POST /v1/cluster/leave`.

@@ -41,7 +41,8 @@ mod word;
 
 pub use bound::{Bound, NotABound};
 pub use cluster::{
-    Cluster, ClusterChange, ClusterNode, ClusterShare, LeaveCluster, NewMove, NodeDrain, RefusedKey,
+    Cluster, ClusterChange, ClusterNode, ClusterSetting, ClusterShare, Invitation, LeaveCluster, NewMove,
+    NodeDrain, RefusedKey,
 };
 pub use error::{Error, number};
 pub use event::{Event, EventQuery};

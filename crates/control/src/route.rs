@@ -45,6 +45,8 @@
 //! | GET | [`CLUSTER_CHANGES`] | | [`crate::Page`] of [`crate::ClusterChange`], always whole | 5, 50, 170 |
 //! | POST | [`CLUSTER_MOVES`] | [`crate::NewMove`] | [`crate::Cluster`] | 5, 50, 87, 170, 1006, 2310 |
 //! | POST | [`CLUSTER_DRAINS`] | [`crate::NodeDrain`] | [`crate::Cluster`] | 5, 50, 87, 170, 1006 |
+//! | POST | [`CLUSTER_SETTINGS`] | [`crate::ClusterSetting`] | [`crate::Cluster`] | 5, 50, 87, 170, 1006 |
+//! | POST | [`CLUSTER_INVITES`] | | [`crate::Invitation`] | 5, 50, 87, 170, 1006 |
 //! | POST | [`CLUSTER_LEAVE`] | [`crate::LeaveCluster`] | [`crate::Cluster`] | 5, 50, 87, 170 |
 //! | GET | [`LOGONS`] | | [`crate::Page`] of [`crate::Logon`], always whole | 5 |
 //!
@@ -131,11 +133,15 @@ pub const CLUSTER_CHANGES: &str = "/v1/cluster/changes";
 pub const CLUSTER_MOVES: &str = "/v1/cluster/moves";
 /// Drains of nodes.
 pub const CLUSTER_DRAINS: &str = "/v1/cluster/drains";
+/// Settings that all nodes have in common.
+pub const CLUSTER_SETTINGS: &str = "/v1/cluster/settings";
+/// Invitations for new nodes.
+pub const CLUSTER_INVITES: &str = "/v1/cluster/invites";
 /// Ends the membership of the server.
 pub const CLUSTER_LEAVE: &str = "/v1/cluster/leave";
 
 /// Every route with each of its methods.
-pub const ALL: [(&str, &str); 47] = [
+pub const ALL: [(&str, &str); 49] = [
     ("GET", SERVER),
     ("GET", SESSIONS),
     ("GET", SESSION),
@@ -182,6 +188,8 @@ pub const ALL: [(&str, &str); 47] = [
     ("GET", CLUSTER_CHANGES),
     ("POST", CLUSTER_MOVES),
     ("POST", CLUSTER_DRAINS),
+    ("POST", CLUSTER_SETTINGS),
+    ("POST", CLUSTER_INVITES),
     ("POST", CLUSTER_LEAVE),
 ];
 

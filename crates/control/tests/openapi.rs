@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use control::{
     Access, AnnounceClose, AnnouncedClose, Bound, Clock, CloseFile, CloseSessions, Cluster, ClusterChange,
-    ClusterNode, ClusterShare, Connection, ConnectionQuery, ConsoleState, CurrentCounts, Drain, DrainPhase,
-    DrainScope, EndDrain, Ended, Error, Event, EventQuery, FileQuery, Grant, GrantRight, Group, GroupChange,
-    GroupMember, History, HistoryEntry, HistoryName, HistoryQuery, HistoryState, Hold, HoldState,
-    LeaveCluster, LockRange, Logon, LogonHours, NewDrain, NewGroup, NewHold, NewMove, NewShare, NewUser,
-    NodeDrain, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules, PasswordRulesChange,
-    Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery, RefusedKey,
-    RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session, SessionQuery,
-    SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics, StatisticsQuery,
-    TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
+    ClusterNode, ClusterSetting, ClusterShare, Connection, ConnectionQuery, ConsoleState, CurrentCounts,
+    Drain, DrainPhase, DrainScope, EndDrain, Ended, Error, Event, EventQuery, FileQuery, Grant, GrantRight,
+    Group, GroupChange, GroupMember, History, HistoryEntry, HistoryName, HistoryQuery, HistoryState, Hold,
+    HoldState, Invitation, LeaveCluster, LockRange, Logon, LogonHours, NewDrain, NewGroup, NewHold, NewMove,
+    NewShare, NewUser, NodeDrain, NoticeState, OpenFile, Outcome, Page, PasswordChange, PasswordRules,
+    PasswordRulesChange, Recheck, Rechecked, RecheckedConnection, Refusal, RefusalKind, RefusalQuery,
+    RefusedKey, RequestStatistics, Sandbox, ServerInfo, Service, ServiceAction, ServiceState, Session,
+    SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
+    StatisticsQuery, TimeClass, Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -198,6 +198,7 @@ fn answers_fit_their_schemas() {
     let (nodes, shares) = (vec![ClusterNode::default()], vec![ClusterShare::default()]);
     let refused = vec![RefusedKey::default()];
     fits("Cluster", &Cluster { nodes, shares, refused, ..Cluster::default() });
+    fits("Invitation", &Invitation::default());
     fits("PageOfClusterChange", &Page::whole(vec![ClusterChange::default()]));
     fits("Error", &Error::new(5, "No.").with_hint("Ask."));
     for outcome in [Outcome::Clean, Outcome::Flushed, Outcome::Forced] {
@@ -251,6 +252,8 @@ fn request_bodies_fit_their_schemas() {
     fits("NewMove", &NewMove::default());
     fits("NodeDrain", &NodeDrain::default());
     fits("LeaveCluster", &LeaveCluster::default());
+    fits("ClusterSetting", &ClusterSetting { value: Some(1), ..ClusterSetting::default() });
+    fits("ClusterSetting", &ClusterSetting::default());
     fits("ShareChange", &ShareChange { grants: Some(vec![grant()]), ..ShareChange::default() });
     fits("NewShare", &NewShare { cluster: true, ..NewShare::default() });
     let password_rules = Some(PasswordRulesChange::default());

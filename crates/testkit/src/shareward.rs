@@ -272,6 +272,8 @@ impl Files {
     fn user(&self, words: &[&str], input: &str) -> Output {
         let mut command = self.command();
         command.arg("user").args(words).arg("--config").arg(self.path("shareward.toml"));
+        // On a node of a cluster, users of the node itself.
+        command.arg("--file").arg(self.path("users"));
         run(command, input.as_bytes(), PEER_MAX)
     }
 

@@ -30,7 +30,7 @@ pub enum UpdateError<E> {
 impl UserDb {
     /// Reads a file, changes its content and replaces it, as one step for all processes that use this function: they
     /// lock a second file, because each change replaces the first. A missing file has no users. The edit should not
-    /// wait for anything.
+    /// wait for anything. An edit that changes nothing does not replace the file.
     pub fn update<T, E>(
         path: &Path,
         edit: impl FnOnce(&mut Self) -> Result<T, E>,
@@ -41,8 +41,11 @@ impl UserDb {
             Err(LoadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Self::default(),
             Err(error) => return Err(UpdateError::Load(error)),
         };
+        let before = users.to_text();
         let outcome = edit(&mut users).map_err(UpdateError::Refused)?;
-        users.save(path).map_err(UpdateError::Save)?;
+        if *users.to_text() != *before {
+            users.save(path).map_err(UpdateError::Save)?;
+        }
         Ok((users, outcome))
     }
 }

@@ -12,6 +12,7 @@ mod orders;
 mod ownership;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::flaws::Flaws;
@@ -118,6 +119,19 @@ impl Node {
     pub fn new(settings: Settings, now: Moment) -> Result<Self, InvalidTiming> {
         settings.timing.check()?;
         Ok(Self::unchecked(settings, Flaws::default(), now))
+    }
+
+    /// Has the node ask for leases of this time from its next one on, in whole seconds. The lease that it has stays as it is:
+    /// permissions count what etcd has granted, so that nodes whose leases last for different times are as safe as others.
+    ///
+    /// # Errors
+    /// [`InvalidTiming`] if the times break a rule then; nothing changes.
+    pub fn set_lease(&mut self, ttl: Duration) -> Result<(), InvalidTiming> {
+        let mut timing = self.settings.timing.clone();
+        timing.set_lease(ttl);
+        timing.check()?;
+        self.settings.timing = timing;
+        Ok(())
     }
 
     pub(crate) fn unchecked(settings: Settings, flaws: Flaws, now: Moment) -> Self {

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use control::{Cluster, ClusterChange, Timestamp};
+use control::{Cluster, ClusterChange, Invitation, Timestamp};
 
 use super::cluster_shares::{explained, operator};
 use super::{Caller, Ended, Error, Explained, Right, audit, check};
+use crate::core::audit::loggable;
 use crate::core::server::Server;
 
 /// The cluster as this server knows it.
 pub(crate) fn cluster(server: &Server, caller: &Caller) -> Result<Cluster, Explained> {
     check(caller, Right::ReadShares)?;
-    server.cluster.overview().ok_or_else(no_member)
+    shown(server)
 }
 
 /// The last changes of the cluster by people, the latest first.
@@ -64,6 +65,46 @@ pub(crate) async fn drain_node(
     noted(server, caller, if drain { "drain node" } else { "undrain node" }, &format!("node {node}"), drained)
 }
 
+/// Sets a setting that all nodes have in common, or with `None` leaves it to their files.
+pub(crate) async fn set_of_cluster(
+    server: &Arc<Server>,
+    caller: &Caller,
+    setting: &str,
+    value: Option<u32>,
+) -> Result<Cluster, Explained> {
+    check(caller, Right::ChangeSettings)?;
+    let set = match operator(server, caller) {
+        Ok(operator) => operator.set(setting, value).await.map(drop).map_err(explained),
+        Err(refused) => Err(refused),
+    };
+    let value = value.map_or_else(|| String::from("that of the files"), |it| it.to_string());
+    let object = format!("setting {} = {value}", loggable(setting));
+    let mut cluster = noted(server, caller, "change settings of cluster", &object, set)?;
+    // The own change may not have reached this node yet.
+    if let Ok(operator) = operator(server, caller)
+        && let Ok(settings) = operator.settings().await
+    {
+        settings.values().clone_into(&mut cluster.settings);
+    }
+    Ok(cluster)
+}
+
+/// Makes an invitation for a new node. It has the key to the secret of the cluster, so that nobody may read it on its way.
+pub(crate) async fn invite_node(server: &Arc<Server>, caller: &Caller) -> Result<Invitation, Explained> {
+    check(caller, Right::ChangeSettings)?;
+    let invited = match operator(server, caller) {
+        Ok(_) if !caller.is_sealed => Err(Explained::new(Error::NotSupported, NOT_SEALED)),
+        Ok(operator) => operator.invite().await.map_err(explained),
+        Err(refused) => Err(refused),
+    };
+    let outcome = invited.as_ref().map(|_| Ended::default()).map_err(|it| it.error);
+    audit::act(server, caller, "invite node", "a node to the cluster", &outcome);
+    invited.map(|invitation| Invitation { invitation })
+}
+
+const NOT_SEALED: &str = "an invitation has the key to the secret of the cluster: ask for it over an encrypted session, or at the control \
+     socket";
+
 /// Has this server give all its shares to others and end its membership, until it starts again. Refused, unless it is forced,
 /// if no other node can own one of them.
 pub(crate) async fn leave_cluster(
@@ -97,7 +138,12 @@ fn noted(
     let outcome = done.as_ref().map(|()| Ended::default()).map_err(|it| it.error);
     audit::act(server, caller, act, object, &outcome);
     done?;
-    server.cluster.overview().ok_or_else(no_member)
+    shown(server)
+}
+
+fn shown(server: &Server) -> Result<Cluster, Explained> {
+    let settings = server.configuration.cluster_wide().values().clone();
+    server.cluster.overview().map(|it| Cluster { settings, ..it }).ok_or_else(no_member)
 }
 
 fn no_member() -> Explained {

@@ -9,6 +9,7 @@ use wire::security::{Sid, WellKnown};
 use super::{Caller, Ended, Error, Right, audit, check, is_administrator};
 use crate::core::audit::loggable;
 use crate::core::config::{Grant, GrantRight, Grantee, LocalGroup, Settings, check_group_name, check_remark};
+use crate::core::configuration::ChangeError;
 use crate::core::limits::{LOCAL_GROUP_MEMBERS_MAX, LOCAL_GROUPS_MAX};
 use crate::core::security::{Names, Principal, PrincipalKind};
 use crate::core::server::Server;
@@ -86,7 +87,7 @@ pub(crate) fn group_members(server: &Server, caller: &Caller, name: &str) -> Res
 pub(crate) fn add_group(server: &Server, caller: &Caller, name: &str, comment: &str) -> Result<Group, Error> {
     check(caller, Right::ChangeSettings)?;
     server.refresh_accounts();
-    let added = server.change_settings(|settings| {
+    let added = change(server, caller, name, |settings| {
         check_group_name(name).map_err(|_| Error::InvalidName)?;
         check_remark(comment).map_err(|_| Error::InvalidParameter)?;
         let is_taken = settings.local_group(name).is_some() || name.eq_ignore_ascii_case(&settings.name);
@@ -121,7 +122,7 @@ pub(crate) fn change_group(
     server.refresh_accounts();
     let names = Names::for_caller(server, caller);
     names.look_up_names(edit.add.iter().chain(&edit.remove).map(String::as_str));
-    let changed = server.change_settings(|settings| {
+    let changed = change(server, caller, name, |settings| {
         let group = to_change(settings, name)?;
         if let Some(comment) = &edit.comment {
             check_remark(comment).map_err(|_| Error::InvalidParameter)?;
@@ -156,7 +157,7 @@ pub(crate) fn change_group(
 pub(crate) fn delete_group(server: &Server, caller: &Caller, name: &str) -> Result<Group, Error> {
     check(caller, Right::ChangeSettings)?;
     let mut last = None;
-    let deleted = server.change_settings(|settings| {
+    let deleted = change(server, caller, name, |settings| {
         let known = to_change(settings, name)?.clone();
         Arc::make_mut(&mut settings.groups).retain(|group| group.name != known.name);
         last = Some(known);
@@ -167,8 +168,32 @@ pub(crate) fn delete_group(server: &Server, caller: &Caller, name: &str) -> Resu
     last.map(|group| Group { group, built_in: false }).ok_or(Error::Internal)
 }
 
-fn record(server: &Server, caller: &Caller, act: &'static str, object: &str, outcome: &Result<usize, Error>) {
-    let outcome = outcome.as_ref().map(|_| Ended::default()).map_err(|error| *error);
+/// Changes a group, of the server or of its cluster. On a node of a cluster that keeps users there, a group that is not in the
+/// file is added, changed and deleted there.
+fn change(
+    server: &Server,
+    caller: &Caller,
+    written: &str,
+    change: impl FnOnce(&mut Settings) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let settings = server.settings();
+    let is_own = |name: &str| {
+        settings.own_groups().any(|group| AccountName::new(&group.name) == AccountName::new(name))
+    };
+    let name =
+        settings.name_of_group(written).filter(|name| !is_own(name) && WellKnown::of_name(name).is_none());
+    let of_cluster = match name {
+        Some(name) => server.cluster.group_to_change(&settings, name, super::cluster_shares::author(caller)),
+        None => Ok(None),
+    };
+    match of_cluster.map_err(ChangeError::Cluster)? {
+        Some(of_cluster) => of_cluster.change(change, |refused| ChangeError::Cluster(refused).into()),
+        None => server.change_settings(change).map(drop),
+    }
+}
+
+fn record(server: &Server, caller: &Caller, act: &'static str, object: &str, outcome: &Result<(), Error>) {
+    let outcome = outcome.map(|()| Ended::default());
     audit::act(server, caller, act, &format!("group {object}"), &outcome);
 }
 

@@ -3,6 +3,7 @@
 //! They are counters and lengths of tables, so that the cost does not depend on the number of sessions and opens.
 
 use super::{Caller, Error, Measurements, Right, check, server};
+use crate::core::cluster::ClusterFigures;
 use crate::core::server::Server;
 
 /// The reader of the figures.
@@ -26,6 +27,8 @@ pub(crate) struct Metrics {
     /// The shares; empty if the settings do not ask for them.
     pub(crate) by_share: Vec<ShareMetrics>,
     pub(crate) is_paused: bool,
+    /// The cluster; `None` on a server that is no member of one.
+    pub(crate) cluster: Option<ClusterFigures>,
     /// The age of the oldest record of the history, in seconds.
     pub(crate) oldest_record_age: i64,
 }
@@ -55,7 +58,19 @@ pub(crate) fn metrics(server: &Server, reader: MetricsReader<'_>) -> Result<Metr
         certificate_expires: server.console.certificate().map(|certificate| certificate.expires),
         by_share,
         is_paused: server.running.is_paused(),
+        cluster: server.cluster.figures(),
     })
+}
+
+/// The cluster, for the discovery of what each of its nodes measures.
+pub(crate) fn cluster_figures(
+    server: &Server,
+    reader: MetricsReader<'_>,
+) -> Result<Option<ClusterFigures>, Error> {
+    if let MetricsReader::User(caller) = reader {
+        check(caller, Right::ReadStatistics)?;
+    }
+    Ok(server.cluster.figures())
 }
 
 fn of_shares(server: &Server) -> Vec<ShareMetrics> {

@@ -40,10 +40,13 @@ mod who;
 pub(crate) use account_sids::{names_of_sids, sids_of_names};
 pub(crate) use close::{close_file, close_file_at_once};
 pub(crate) use closing::{Announcement, announce_close, cancel_announced_close};
-pub(crate) use cluster::{cluster, cluster_changes, drain_node, leave_cluster, move_share};
+pub(crate) use cluster::{
+    cluster, cluster_changes, drain_node, invite_node, leave_cluster, move_share, set_of_cluster,
+};
 pub(crate) use cluster_shares::{
     add_share_of_cluster, change_share_of_cluster, delete_share_of_cluster, has_share_of_cluster,
-    share_of_cluster, shares_of_cluster,
+    is_name_of_cluster, is_of_cluster, share_elsewhere, share_of_cluster, shares_elsewhere,
+    shares_of_cluster,
 };
 pub(crate) use connections::{connections, connections_within, share_of};
 pub(crate) use drains::{DrainOrder, DrainState, begin_drain, drain_state, drains, end_drain};
@@ -55,7 +58,7 @@ pub(crate) use groups::{Group, GroupEdit, add_group, change_group, delete_group,
 pub(crate) use history::{Past, history};
 pub(crate) use holds::{HoldGuard, NotHeld, holds, take_hold};
 pub(crate) use logons::logons;
-pub(crate) use metrics::{Metrics, MetricsReader, metrics};
+pub(crate) use metrics::{Metrics, MetricsReader, cluster_figures, metrics};
 pub(crate) use recheck::recheck;
 pub(crate) use rights::{Own, Right, Scope, check, may, may_somewhere, scope, shares_with};
 pub(crate) use selection::Selection;
@@ -68,7 +71,7 @@ pub(crate) use settings::{
     service, settings,
 };
 pub(crate) use share_changes::{
-    NewShare, ShareEdit, add_share, announce_deletion, change_share, commit_deletion, delete_share,
+    NewShare, ShareEdit, add_share, announce_deletion, announced_deletion, change_share, delete_share,
 };
 pub(crate) use shares::{share, shares, sticky_shares};
 pub(crate) use users::{

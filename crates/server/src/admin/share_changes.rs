@@ -129,21 +129,22 @@ pub(crate) fn delete_share(
     delete(server, caller, &name()?)
 }
 
-/// Announces the deletion of a share (MS-SRVS 3.1.4.14). Returns the handle for [`commit_deletion`].
+/// Announces the deletion of a share (MS-SRVS 3.1.4.14). Returns the handle for [`announced_deletion`].
 pub(crate) fn announce_deletion(server: &Server, caller: &Caller, name: &str) -> Result<[u8; 16], Error> {
     check(caller, Right::ChangeSettings)?;
-    snapshot(server, name)?;
+    if !super::has_share_of_cluster(server, name) {
+        snapshot(server, name)?;
+    }
     let mut handle = [0; 16];
     crate::core::random::fill(&mut handle).map_err(|_| Error::Internal)?;
     server.configuration.deletions.begin(handle, name);
     Ok(handle)
 }
 
-/// Deletes a share that [`announce_deletion`] announced (MS-SRVS 3.1.4.15). The handle becomes invalid.
-pub(crate) fn commit_deletion(server: &Server, caller: &Caller, handle: [u8; 16]) -> Result<Ended, Error> {
-    check(caller, Right::ChangeSettings)?;
-    let name = server.configuration.deletions.end(handle).ok_or(Error::InvalidHandle)?;
-    delete(server, caller, &name)
+/// The share whose deletion was announced with this handle, which becomes invalid (MS-SRVS 3.1.4.15). Part of deletions, which
+/// check the right.
+pub(crate) fn announced_deletion(server: &Server, handle: [u8; 16]) -> Result<String, Error> {
+    server.configuration.deletions.end(handle).ok_or(Error::InvalidHandle)
 }
 
 fn delete(server: &Server, caller: &Caller, name: &str) -> Result<Ended, Error> {

@@ -118,7 +118,7 @@ pub(crate) fn change_user(
     edit: &UserEdit,
 ) -> Result<User, Error> {
     check(caller, Right::ChangeSettings)?;
-    let set = server.change_accounts(super::cluster_shares::author(caller), |accounts| {
+    let set = server.change_account(super::cluster_shares::author(caller), name, |accounts| {
         edit.apply(accounts, name)?;
         accounts.user(name).cloned().ok_or(Error::NoSuchUser)
     });
@@ -143,7 +143,7 @@ pub(crate) fn add_user(
     let uid = crate::core::identity::uid_of(name).unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let new = NewPassword::Text(Zeroizing::new(password.to_owned()));
     let added = new.check(server, edit.password_required == Some(false)).and_then(|()| {
-        server.change_accounts(super::cluster_shares::author(caller), |accounts| {
+        server.change_account(super::cluster_shares::author(caller), name, |accounts| {
             // The names of accounts and groups are of one kind (MS-SAMR 3.1.1.8.4).
             if server.settings().local_group(name).is_some() {
                 return Err(Error::GroupExists);
@@ -161,7 +161,7 @@ pub(crate) fn add_user(
 /// Deletes an account. Its sessions continue, as on Windows.
 pub(crate) fn delete_user(server: &Server, caller: &Caller, name: &str) -> Result<User, Error> {
     check(caller, Right::ChangeSettings)?;
-    let deleted = server.change_accounts(super::cluster_shares::author(caller), |accounts| {
+    let deleted = server.change_account(super::cluster_shares::author(caller), name, |accounts| {
         let user = accounts.user(name).cloned().ok_or(Error::NoSuchUser)?;
         accounts.delete(name).map_err(of_change)?;
         Ok(user)
@@ -257,7 +257,7 @@ fn set(
     }
     let set = change().and_then(|(old, new)| {
         let policy = server.settings().passwords;
-        server.change_accounts(super::cluster_shares::author(caller), |accounts| {
+        server.change_account(super::cluster_shares::author(caller), name, |accounts| {
             let user = accounts.user(name).ok_or(Error::NoSuchUser)?;
             let is_own = old.is_some();
             if old.is_some_and(|old| user.nt_hash != Some(*old)) {

@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use auth::users::{LoadError, UserDb};
+use auth::users::{LoadError, User, UserDb};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::core::file_version::Version;
@@ -64,6 +64,21 @@ impl Accounts {
     /// The accounts of the file.
     pub(crate) fn own(&self) -> Arc<UserDb> {
         Arc::clone(&self.parts.lock().own)
+    }
+
+    /// The accounts of the cluster, also those that the file hides.
+    pub(crate) fn of_cluster(&self) -> Arc<UserDb> {
+        Arc::clone(&self.parts.lock().of_cluster)
+    }
+
+    /// Replaces one account of the cluster by its state after a change, or removes it.
+    pub(crate) fn replace_one_of_cluster(&self, is_it: impl Fn(&User) -> bool, after: &UserDb) {
+        self.merge(|parts| {
+            let mut all = UserDb::clone(&parts.of_cluster);
+            drop(all.split(is_it));
+            all.merge(after);
+            parts.of_cluster = Arc::new(all);
+        });
     }
 
     /// Replaces the accounts of the cluster.

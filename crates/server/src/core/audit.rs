@@ -103,6 +103,20 @@ pub(crate) fn logon_granted(peer: &SocketAddr, identity: &Identity, session: u32
     );
 }
 
+/// Records a logon at a TCP port of the server's own calls, such as the witness service: there is no session.
+pub(crate) fn port_logon_granted(peer: &SocketAddr, identity: &Identity) {
+    tracing::info!(
+        target: "audit",
+        account = loggable(&identity.user),
+        domain = loggable(&identity.domain),
+        from = %peer.ip().to_canonical(),
+        workstation = identity.workstation.as_deref().map(loggable),
+        method = method_of(identity),
+        service = "witness",
+        "logon granted"
+    );
+}
+
 /// Records that a user who has proved who it is gets no session.
 pub(crate) fn proven_logon_refused(server: &Server, peer: &SocketAddr, identity: &Identity, why: &Why) {
     let claim = Claim {

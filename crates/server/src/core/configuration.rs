@@ -8,13 +8,14 @@ use auth::users::{LoadError, UpdateError, UserDb};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use registry::{Effects, Guard, ShareDefinition, ShareKind};
 use sandbox::Reach;
-use wire::{ShareName, eq_ignore_case};
+use wire::{AccountName, ShareName, eq_ignore_case};
 
 use crate::core::accounts::Accounts;
 use crate::core::bulkhead::Bulkhead;
 use crate::core::cluster::{Author, Refused};
 use crate::core::config::{
-    self, ClusterWide, Lockout, NotEditable, PasswordPolicy, ReplaceError, Settings, ShareSettings, Source,
+    self, ClusterWide, LocalGroup, Lockout, NotEditable, PasswordPolicy, ReplaceError, Settings,
+    ShareSettings, Source,
 };
 use crate::core::directory::{self, Directory};
 use crate::core::domain::Domain;
@@ -36,6 +37,8 @@ pub(crate) struct Configuration {
     open_share: Arc<OpenShare>,
     /// The settings of the cluster, those that they replace, and the number of the last change.
     wide: Mutex<(ClusterWide, OwnRules, u64)>,
+    /// The groups of the cluster, also those that groups of the file hide, and the number of the last change.
+    groups_of_cluster: Mutex<(Vec<LocalGroup>, u64)>,
     /// The directories that the sandbox leaves to the server.
     reach: Reach,
     /// Held by a task that replaces settings, accounts or shares, so that no change is lost.
@@ -93,6 +96,7 @@ impl Configuration {
         let own = (settings.lockout, settings.passwords);
         Self {
             wide: Mutex::new((ClusterWide::default(), own, 0)),
+            groups_of_cluster: Mutex::default(),
             settings: RwLock::new(Arc::new(settings)),
             accounts: Accounts::new(accounts),
             shares: RwLock::default(),
@@ -101,6 +105,23 @@ impl Configuration {
             changing: Mutex::default(),
             deletions: Deletions::default(),
         }
+    }
+
+    /// Puts the groups of the cluster beside those of the file, which come first.
+    fn lay_groups(&self, settings: &mut Settings) {
+        let known = self.groups_of_cluster.lock();
+        if known.0.is_empty() && settings.groups.iter().all(|group| !group.of_cluster) {
+            return;
+        }
+        let groups = Arc::make_mut(&mut settings.groups);
+        groups.retain(|group| !group.of_cluster);
+        let own: Vec<AccountName> = groups.iter().map(|group| AccountName::new(&group.name)).collect();
+        groups.extend(known.0.iter().filter(|group| !own.contains(&AccountName::new(&group.name))).cloned());
+    }
+
+    /// The settings of the cluster in force.
+    pub(crate) fn cluster_wide(&self) -> ClusterWide {
+        self.wide.lock().0.clone()
     }
 
     /// Locks settings, accounts and shares against changes.
@@ -183,6 +204,7 @@ impl Server {
             warn_of_contradiction(&wide.0, wide.1.1);
             (settings.lockout, settings.passwords) = wide.0.over(wide.1);
         }
+        self.configuration.lay_groups(&mut settings);
         let settings = Arc::new(settings);
         self.open_shares(&settings);
         let user_sids = UserSids::load(&settings.state_directory);
@@ -276,23 +298,66 @@ impl Server {
         *self.configuration.settings.write() = Arc::new(after);
     }
 
-    /// Changes the accounts, in their file and here. Changes that others have made to the file meanwhile are kept. On a node of
-    /// a cluster that keeps users there, new accounts and those of the cluster are changed there, in the name of `author`.
-    pub(crate) fn change_accounts<T, E: From<ChangeError>>(
+    /// Has the groups of the cluster hold beside those of the file. Of several calls at the same time, that with the highest
+    /// number counts. This waits for other changes of settings and accounts, which may wait for the cluster.
+    pub(crate) fn set_groups_of_cluster(&self, groups: Vec<LocalGroup>, number: u64) {
+        self.change_groups_of_cluster(|known| {
+            if known.1 > number {
+                return false;
+            }
+            let is_changed = known.0 != groups;
+            *known = (groups, number);
+            is_changed
+        });
+    }
+
+    /// Replaces one group of the cluster by its state after a change, or removes it.
+    pub(crate) fn replace_group_of_cluster(&self, key: &cluster::ids::ShareKey, after: Option<LocalGroup>) {
+        self.change_groups_of_cluster(|known| {
+            known.0.retain(|group| cluster::ids::ShareKey::new(&group.name).as_ref() != Ok(key));
+            known.0.extend(after);
+            true
+        });
+    }
+
+    fn change_groups_of_cluster(&self, change: impl FnOnce(&mut (Vec<LocalGroup>, u64)) -> bool) {
+        let _changing = self.configuration.changing();
+        if !change(&mut self.configuration.groups_of_cluster.lock()) {
+            return;
+        }
+        let mut after = Settings::clone(&self.settings());
+        self.configuration.lay_groups(&mut after);
+        if let Some(domain) = self.domain() {
+            domain.prepare(&after);
+        }
+        *self.configuration.settings.write() = Arc::new(after);
+        self.refresh_users();
+    }
+
+    /// Changes one account, in its file and here. Changes that others have made to the file meanwhile are kept. On a node of a
+    /// cluster that keeps users there, an account that is not in the file is added, changed and deleted there, in the name of
+    /// `author`. A change is one of the file or one of the cluster: none is half done if the other cannot be written.
+    pub(crate) fn change_account<T, E: From<ChangeError>>(
         &self,
         author: Author,
+        name: &str,
         change: impl FnOnce(&mut UserDb) -> Result<T, E>,
     ) -> Result<T, E> {
-        // Without the lock, because the ends of shares wait for it: that nobody has changed the users since is compared later.
-        let of_cluster = self.cluster.users_to_change(&self.settings(), author);
+        self.refresh_accounts();
+        // Without the lock, because the ends of shares wait for it: that nobody has changed the user since is compared later.
+        let of_cluster = match self.configuration.accounts.own().user(name) {
+            Some(_) => Ok(None),
+            None => self.cluster.user_to_change(&self.settings(), name, author),
+        };
         let of_cluster = of_cluster.map_err(ChangeError::Cluster)?;
         let _changing = self.configuration.changing();
         let settings = self.settings();
         let change = |own: &mut UserDb| match of_cluster {
-            None => change(own),
-            Some(of_cluster) => {
-                of_cluster.change(own, change, |refused| ChangeError::Cluster(refused).into())
+            // The file, which is locked now, may have got the user a moment ago.
+            Some(of_cluster) if own.user(name).is_none() => {
+                of_cluster.change(change, |refused| ChangeError::Cluster(refused).into())
             }
+            Some(_) | None => change(own),
         };
         // A server without a file has its accounts in memory only.
         let file = settings.source.as_ref().map(|_| settings.users_file.as_path());
@@ -472,7 +537,7 @@ fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, 
     let told = config::parse(&text, &source.base(), defaults);
     let same = told.is_ok_and(|told| {
         told.shares.iter().eq(after.shares.iter().filter(|share| !share.temporary))
-            && told.groups == after.groups
+            && told.groups.iter().eq(after.own_groups())
             && (told.comment, told.hidden, told.autodisconnect)
                 == (after.comment.clone(), after.hidden, after.autodisconnect)
     });
@@ -484,13 +549,18 @@ fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, 
 
 /// The share's definition for the registry and administrators.
 fn definition(share: &Share) -> ShareDefinition {
-    let settings = &share.settings;
+    let kind = match share.content {
+        ShareContent::Disk(_) => ShareKind::Disk,
+        ShareContent::Pipes => ShareKind::Pipe,
+    };
+    ShareDefinition { kind, ..definition_of(&share.settings) }
+}
+
+/// The definition of a shared directory with these settings.
+pub(crate) fn definition_of(settings: &ShareSettings) -> ShareDefinition {
     ShareDefinition {
         name: settings.name.as_str().into(),
-        kind: match share.content {
-            ShareContent::Disk(_) => ShareKind::Disk,
-            ShareContent::Pipes => ShareKind::Pipe,
-        },
+        kind: ShareKind::Disk,
         path: settings.path.to_string_lossy().into(),
         remark: settings.remark.as_str().into(),
         max_uses: settings.max_users,

@@ -50,7 +50,8 @@ from its next start on; a node that stops gives its shares to others.
   SET       Set a rule for accounts and passwords for all nodes, instead of
             that of their files: lockout_threshold, lockout_duration,
             lockout_window, min_password_length, max_password_age,
-            min_password_age or password_history.
+            min_password_age or password_history. Or lease_seconds, which
+            each node takes at its next start.
   UNSET     Leave a rule to the files of the nodes again.
   INVITE    Print an invitation for a new node, which is valid for one node and
             an hour. It has the key to the secret of the cluster.

@@ -1,17 +1,19 @@
-//! `shareward user`: the users file.
+//! `shareward user`: the users file, and on a node of a cluster that keeps users there, the users of the cluster.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use auth::UserDb;
 use auth::users::{UpdateError, now};
+use server::cluster_operator::{Operator, Refused};
 use server::config::Settings;
 
 use super::{Applet, Family, Help};
+use crate::administration;
 use crate::cli::{self, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::Console;
+use crate::output::{Console, clean_line};
 use crate::setup;
 
 pub(super) static APPLET: Applet = Applet {
@@ -39,6 +41,10 @@ smbpasswd format.
   --config      The configuration file that names the users file.
   --file        The users file, instead of the one in the configuration.
 
+On a node of a cluster with 'users = true', a user that is not in the file is
+one of the cluster, which all nodes have at once: ADD adds one there. --file
+NAME has the command act on the file alone.
+
 A running server uses the changes from the next logon on. Existing sessions
 continue; 'shareward net session /delete' ends them.
 The setting 'administrators' in the configuration lists the users who may
@@ -61,18 +67,23 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         _ => return Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
     };
     let (path, settings) = place(&words)?;
+    let cluster = of_cluster(&words, &settings)?;
     match (verb.as_str(), name) {
-        ("list", None) => list(&path, console),
+        ("list", None) => list(&path, cluster.as_ref(), console),
         ("add", Some(name)) => {
-            if known(&path, console)?.user(name).is_some() {
+            if known(&path, cluster.as_ref(), console)?.user(name).is_some() {
                 return Err(Failure::Plain(format!("the user {name} already exists")));
             }
-            let password = permitted(password(name, console)?, &settings)?;
-            add(&path, name, &password)?;
-            if settings.cluster.as_ref().is_some_and(|it| it.users) {
-                console.error(&format!(
-                    "hint: {name} is a user of this node only; 'net user {name} /add' adds one to the cluster\n"
-                ));
+            let mut rules = settings.clone();
+            if let Some(cluster) = &cluster {
+                rules.passwords = administration::run(async { cluster.passwords().await.map_err(failed) })?;
+            }
+            let password = permitted(password(name, console)?, &rules)?;
+            match &cluster {
+                Some(cluster) => {
+                    in_cluster(cluster, name, |users| users.add(name, uid_of(name), &password, now()))?;
+                }
+                None => add(&path, name, &password)?,
             }
             if let Some(warning) = no_unix_account(name, &settings) {
                 console.error(&format!("warning: {warning}\n"));
@@ -80,26 +91,64 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             Ok(())
         }
         ("passwd", Some(name)) => {
-            if known(&path, console)?.user(name).is_none() {
+            let cluster = cluster.filter(|_| !is_in(&path, name));
+            if cluster.is_none() && known(&path, None, console)?.user(name).is_none() {
                 return Err(Failure::Plain(format!("there is no user {name}")));
             }
-            let password = permitted(password(name, console)?, &settings)?;
+            let mut rules = settings.clone();
+            if let Some(cluster) = &cluster {
+                rules.passwords = administration::run(async { cluster.passwords().await.map_err(failed) })?;
+            }
+            let password = permitted(password(name, console)?, &rules)?;
             let hash = auth::users::nt_hash(&password);
-            let policy = usize::try_from(settings.passwords.history.saturating_sub(1)).unwrap_or(0);
-            change(&path, |users| {
+            let policy = usize::try_from(rules.passwords.history.saturating_sub(1)).unwrap_or(0);
+            let replace = |users: &mut UserDb| {
                 // The settings that the server follows may be others: what is remembered stays.
                 let known = users.user(name).map_or(0, |user| user.rules.old_hashes.len());
                 users.replace_password(name, hash, policy.max(known), now())
-            })
-        }
-        ("del" | "delete", Some(name)) => {
-            if known(&path, console)?.user(name).is_none() {
-                return Err(Failure::Plain(format!("there is no user {name}")));
+            };
+            match &cluster {
+                Some(cluster) => in_cluster(cluster, name, replace),
+                None => change(&path, replace),
             }
-            change(&path, |users| users.delete(name))
         }
+        ("del" | "delete", Some(name)) => match cluster.filter(|_| !is_in(&path, name)) {
+            Some(cluster) => in_cluster(&cluster, name, |users| users.delete(name)),
+            None if known(&path, None, console)?.user(name).is_none() => {
+                Err(Failure::Plain(format!("there is no user {name}")))
+            }
+            None => change(&path, |users| users.delete(name)),
+        },
         _ => Err(usage(messages::SYNTAX_NUMBER)),
     }
+}
+
+/// The cluster, if the configuration of this node keeps users there and no users file was named.
+fn of_cluster(words: &Words, settings: &Settings) -> Result<Option<Operator>, Failure> {
+    let is_member = settings.cluster.as_ref().is_some_and(|it| it.users);
+    if !is_member || words.value(&FILE).is_some() {
+        return Ok(None);
+    }
+    Operator::new(settings.clone()).map(Some).map_err(failed)
+}
+
+/// Changes a user of the cluster.
+fn in_cluster(
+    cluster: &Operator,
+    name: &str,
+    change: impl FnOnce(&mut UserDb) -> Result<(), auth::users::ChangeError>,
+) -> Result<(), Failure> {
+    let changed = administration::run(async { cluster.change_user(name, change).await.map_err(failed) })?;
+    changed.map_err(|error| Failure::Plain(error.to_string()))
+}
+
+fn failed(error: Refused) -> Failure {
+    Failure::Plain(clean_line(&error.to_string()))
+}
+
+/// True if the users file has a user of this name. One that cannot be read has none; a change of it says so.
+fn is_in(path: &Path, name: &str) -> bool {
+    UserDb::load(path).is_ok_and(|(users, _)| users.user(name).is_some())
 }
 
 /// The password, if it is as long as the rules of the settings demand.
@@ -118,25 +167,38 @@ pub(super) fn add(path: &Path, name: &str, password: &str) -> Result<(), Failure
     change(path, |users| users.add(name, uid_of(name), password, now()))
 }
 
-fn list(path: &Path, console: &mut Console) -> Result<(), Failure> {
-    if !path.exists() {
+fn list(path: &Path, cluster: Option<&Operator>, console: &mut Console) -> Result<(), Failure> {
+    if !path.exists() && cluster.is_none() {
         return Err(Failure::Plain(format!(
             "there are no users: {} does not exist\n\nhint: 'shareward user add NAME' creates it",
             path.display()
         )));
     }
-    for user in known(path, console)?.users() {
+    for user in known(path, cluster, console)?.users() {
         let state = if user.is_enabled() { "" } else { "  (disabled)" };
         console.line(&format!("{}{state}", user.name));
     }
     Ok(())
 }
 
-/// The current content of the file.
-fn known(path: &Path, console: &mut Console) -> Result<UserDb, Failure> {
-    let (users, warning) = setup::users(path)?;
+/// The current content of the file, and then the users of the cluster.
+fn known(path: &Path, cluster: Option<&Operator>, console: &mut Console) -> Result<UserDb, Failure> {
+    let (mut users, warning) = match cluster {
+        // A node may have no users of its own.
+        Some(_) if !path.exists() => (UserDb::default(), None),
+        _ => setup::users(path)?,
+    };
     if let Some(warning) = warning {
         console.error(&format!("warning: {warning}\n"));
+    }
+    if let Some(cluster) = cluster {
+        let (others, unreadable) = administration::run(async { cluster.users().await.map_err(failed) })?;
+        if unreadable > 0 {
+            console.error(&format!(
+                "warning: {unreadable} users of the cluster cannot be read; the log of the server has the reasons\n"
+            ));
+        }
+        users.merge(&others);
     }
     Ok(users)
 }

@@ -137,8 +137,8 @@ pub(crate) async fn add_share(
     let NewShare { name, path, cluster, settings } = share;
     let new = || Ok(super::NewShare { name, path: PathBuf::from(path), edit: share_words::edit(settings)? });
     if cluster {
-        let added = super::add_share_of_cluster(&server, &caller, new).await?;
-        return Ok(shown::share_of_cluster(&added));
+        let add = move || super::add_share_of_cluster(&server, &caller, new);
+        return waiting(add).await.map(|added| shown::share_of_cluster(&added));
     }
     waiting(move || Ok(shown::share(&server, &super::add_share(&server, &caller, new)?, Right::ReadShares)))
         .await
@@ -154,8 +154,8 @@ pub(crate) async fn change_share(
     share_words::check_words(None, &change)?;
     if super::has_share_of_cluster(&server, &name) {
         let edit = || share_words::edit(change);
-        let changed = super::change_share_of_cluster(&server, &caller, &name, edit).await?;
-        return Ok(shown::share_of_cluster(&changed));
+        let change = move || super::change_share_of_cluster(&server, &caller, &name, edit);
+        return waiting(change).await.map(|changed| shown::share_of_cluster(&changed));
     }
     waiting(move || {
         let changed = super::change_share(&server, &caller, &name, || share_words::edit(change))?;
@@ -171,7 +171,8 @@ pub(crate) async fn delete_share(
     name: String,
 ) -> Result<control::Ended, Explained> {
     if super::has_share_of_cluster(&server, &name) {
-        return super::delete_share_of_cluster(&server, &caller, &name).await.map(shown::ended);
+        let delete = move || super::delete_share_of_cluster(&server, &caller, &name);
+        return waiting(delete).await.map(shown::ended);
     }
     waiting(move || Ok(super::delete_share(&server, &caller, || Ok(name)).map(shown::ended)?)).await
 }

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use super::addresses::{Addresses, StartedKeeper};
 use super::attempt::{self, Serving, Step, Surroundings};
 use super::faults::PublishedFaults;
+use super::groups::{self, Groups};
 use super::secret::Secret;
 use super::state::Member;
 use super::users::{NO_SECRET, Users};
@@ -63,11 +64,14 @@ struct Agent {
     /// The id of the cluster.
     cluster: String,
     users: Users,
+    groups: Groups,
     /// The settings in etcd, if they have changed.
     settings: Option<Option<cluster::protocol::Entry>>,
     faults: PublishedFaults,
     /// The number of changes of the settings.
     settings_seen: u64,
+    /// The number of changes of the groups.
+    groups_seen: u64,
 }
 
 impl Agent {
@@ -80,9 +84,11 @@ impl Agent {
             looked: Revision::default(),
             cluster: String::new(),
             users: Users::default(),
+            groups: Groups::default(),
             settings: None,
             faults: PublishedFaults::default(),
             settings_seen: 0,
+            groups_seen: 0,
         }
     }
 
@@ -91,7 +97,6 @@ impl Agent {
         let Some(member) = server.cluster.member() else { return };
         let Ok(prefix) = prefix(member.settings.name.as_str()) else { return };
         self.prefix = prefix;
-        self.users = Users::new(Arc::clone(&member.opened_users));
         let _ = member.shell.set((Handle::current(), Arc::clone(&server)));
         let cluster = self.find_cluster(member).await;
         self.cluster.clone_from(&cluster);
@@ -117,10 +122,13 @@ impl Agent {
         let mut event = Event::Tick;
         loop {
             if let Some(changed) = settings::of(&event, &self.prefix) {
+                // Before the event itself: a snapshot has the node ask for its lease.
+                set_lease(member, changed.as_ref());
                 self.settings = Some(changed);
             }
             if member.settings.users {
                 self.users.follow(&event, &self.prefix);
+                self.groups.follow(&event, &self.prefix);
             }
             let screened = self.screened(member, event);
             let Some((actions, wake, has_left)) = step(member, screened) else { return };
@@ -356,13 +364,14 @@ impl Agent {
         }
     }
 
-    /// Has changed users of the cluster take effect, if the keys are those of the cluster that this server has joined.
+    /// Has changed users and groups of the cluster take effect, if the keys are those of the cluster that this server has joined.
     fn follow_users(&mut self, member: &Member) {
         if let Some(revision) = member.users_written.lock().take() {
             let seen = member.node.lock().as_ref().map(|it| it.view().revision());
             self.users.were_written(revision, seen.unwrap_or_default());
+            self.groups.were_written(revision, seen.unwrap_or_default());
         }
-        if !self.users.have_changed() {
+        if !self.users.have_changed() && !self.groups.have_changed() {
             return;
         }
         if !self.is_ours(member) {
@@ -383,6 +392,13 @@ impl Agent {
             |entry: &cluster::protocol::Entry, reason| member.screen.lock().set(&entry.path, reason);
         if let Some(users) = self.users.changed(read, refused) {
             server.configuration.accounts.replace_of_cluster(users);
+        }
+        let read = |key: &ShareKey, entry: &_| groups::read(&secret, &self.cluster, key, entry);
+        if let Some(groups) = self.groups.changed(read, refused) {
+            self.groups_seen = self.groups_seen.saturating_add(1);
+            let (server, number) = (Arc::clone(server), self.groups_seen);
+            // As for settings.
+            tokio::task::spawn_blocking(move || server.set_groups_of_cluster(groups, number));
         }
     }
 
@@ -473,6 +489,18 @@ fn step(member: &Member, event: Event) -> Option<(Vec<Action>, Moment, bool)> {
     let node = node.as_mut()?;
     let actions = node.step(now(), event);
     Some((actions, node.next_wake(), node.has_left()))
+}
+
+/// Has the node ask for leases of the time that the cluster has, or else of that of its file, from the next one on. Settings
+/// that cannot be used change nothing.
+fn set_lease(member: &Member, entry: Option<&cluster::protocol::Entry>) {
+    let Ok(set) = entry.map(settings::read).transpose() else { return };
+    let lease = set.and_then(|it| it.lease()).unwrap_or(member.settings.timing.ttl);
+    if let Some(node) = member.node.lock().as_mut()
+        && let Err(error) = node.set_lease(lease)
+    {
+        tracing::warn!(%error, "lease_seconds of the cluster cannot be used; the time of leases stays as it was");
+    }
 }
 
 /// Notes the reason why the member takes no part, and logs changes of it.

@@ -131,8 +131,10 @@ impl Operator {
         let node = &self.own.node;
         // The server revokes the lease as the last act of its membership, or it ends by itself.
         let waited = std::time::Instant::now();
+        let lease = self.settings().await.ok().and_then(|it| it.lease()).unwrap_or_default();
+        let lease = lease.max(self.own.timing.ttl);
         while self.entry(&Key::Node(node.clone())).await?.is_some() {
-            if waited.elapsed() < self.own.timing.ttl.saturating_mul(2) {
+            if waited.elapsed() < lease.saturating_mul(2) {
                 tokio::time::sleep(FORGET_POLL).await;
                 continue;
             }
@@ -143,7 +145,10 @@ impl Operator {
         let writes = vec![Write::Delete(Key::Drain(node.clone()))];
         let conditions = vec![Compare::Absent(Key::Node(node.clone()))];
         self.commit(schema, conditions, writes, Draft::new("leave", node)).await?;
-        for file in [super::agent::id_file(&self.own.name), super::secret::file(&self.own.name)] {
+        let own = &self.own.name;
+        let files =
+            [super::agent::id_file(own), super::secret::file(own), super::secret::unfinished_file(own)];
+        for file in files {
             match std::fs::remove_file(self.settings.state_directory.join(&file)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Refused::invalid(format!(
@@ -158,7 +163,7 @@ impl Operator {
 
     /// Makes the secret of a cluster that has none.
     async fn make_secret(&self, schema: cluster::ids::Revision) -> Result<Secret, Refused> {
-        let secret = self.new_secret(NO_MARK)?;
+        let secret = self.new_secret(NO_MARK, None)?;
         let value = secret.mark().into_bytes();
         let writes = vec![Write::Put { key: Key::Secret, value, lease: None }];
         let draft = Draft::new("make secret", &self.own.name);

@@ -6,7 +6,7 @@
 //! storage (`storage.rs`), serves the share, and stops it.
 //!
 //! People change the cluster by transactions (`changes.rs`) through an `operator.rs`, which a server that is a member and the
-//! command both have; `share_edits.rs` changes definitions of shares.
+//! command both have; `share_edits.rs` changes definitions of shares, `users.rs` and `groups.rs` users and groups.
 //!
 //! Nothing of a share is written without its gate, which each call into its files asks by the clock ([`vfs::Gate`]): a
 //! member that is stopped, or whose threads hang, is fenced when it goes on, before it writes.
@@ -18,6 +18,7 @@ mod changes;
 mod definition;
 mod faults;
 mod fence;
+mod groups;
 #[cfg(any(test, feature = "testing"))]
 #[cfg_attr(not(test), expect(clippy::unwrap_used, reason = "for tests"))]
 pub mod hostile_values;
@@ -42,6 +43,7 @@ pub(crate) use agent::start;
 pub(crate) use attempt::Serving;
 pub(crate) use changes::Author;
 pub(crate) use operator::{Refused, RefusedKind};
+pub(crate) use overview::ClusterFigures;
 pub(crate) use shares::DefinedShare;
 pub(crate) use state::{Cluster, Elsewhere};
 pub(crate) use witness::{NewRegistration, NotRegistered, WitnessKey, WitnessNotice, WitnessWait};

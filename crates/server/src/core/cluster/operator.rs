@@ -20,6 +20,7 @@ use super::definition::{self, Definition};
 use super::secret::Secret;
 use super::store;
 use crate::core::config::{ClusterSettings, Settings};
+use crate::core::state_file;
 
 /// The cluster as etcd has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -193,49 +194,98 @@ impl Operator {
         Ok(Self { settings, own, client, prefix, author, joined })
     }
 
-    /// Makes the cluster. Returns its id.
+    /// Makes the cluster. Returns its id. An attempt without an answer of etcd is taken up again by the next one, on the same
+    /// machine.
     ///
     /// # Errors
     /// [`Refused`] if there is one, this machine has the secret of one with the name, or etcd does not answer.
     pub async fn init(&self) -> Result<String, Refused> {
-        let mut random = [0; 16];
-        crate::core::random::fill(&mut random).map_err(|_| refused("the system has no random bytes"))?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let unfinished = self.unfinished();
+        let id = match &unfinished {
+            Some(id) => id.clone(),
+            None => {
+                let mut random = [0; 16];
+                crate::core::random::fill(&mut random)
+                    .map_err(|_| refused("the system has no random bytes"))?;
+                random.iter().map(|byte| format!("{byte:02x}")).collect()
+            }
+        };
+        let record = SchemaRecord { version: SCHEMA, cluster: id.clone() };
         let exists = || refused(format!("the cluster {:?} exists already", self.own.name.as_str()));
-        if self.entry(&Key::Schema).await?.is_some() {
+        if let Some(entry) = self.entry(&Key::Schema).await? {
+            if unfinished.is_some() && entry.value == records::write(&record) {
+                self.finish(&id)?;
+                return Ok(id);
+            }
             return Err(exists());
         }
-        // With the endpoints of another etcd, this may be the secret of a cluster that lives.
-        let secret = self.new_secret(SECRET_OF_ANOTHER)?;
-        let record = SchemaRecord { version: SCHEMA, cluster: id.clone() };
+        let directory = &self.settings.state_directory;
+        let known = Secret::load(directory, &self.own.name).map_err(refused)?;
+        let secret = match known.filter(|_| unfinished.is_some()) {
+            Some(secret) => secret,
+            // With the endpoints of another etcd, one without the id may be the secret of a cluster that lives.
+            None => self.new_secret(SECRET_OF_ANOTHER, Some(&id))?,
+        };
         let compares = vec![Compare::Absent(Key::Schema)];
         let mut writes = put(Key::Schema, &record, None);
         writes.push(Write::Put { key: Key::Secret, value: secret.mark().into_bytes(), lease: None });
         let made = match store::transact(&self.client, &self.prefix, &Transaction { compares, writes }).await
         {
-            Ok(Outcome::Done { .. }) => Ok(id),
+            Ok(Outcome::Done { .. }) => Ok(id.clone()),
             Ok(_) => Err(exists()),
             Err(error) if error.is_undone() => Err(Refused::unreachable(error)),
             // The key tells if it was carried out.
             Err(error) => match self.entry(&Key::Schema).await {
-                Ok(Some(entry)) if entry.value == records::write(&record) => Ok(id),
+                Ok(Some(entry)) if entry.value == records::write(&record) => Ok(id.clone()),
                 Ok(Some(_)) => Err(exists()),
                 _ => Err(Refused::uncertain(error)),
             },
         };
-        self.keep_secret_of(secret, made)
+        let made = self.keep_secret_of(secret, made);
+        if made.as_ref().map_or_else(|refusal| !refusal.is_uncertain(), |_| true) {
+            self.finish(&id)?;
+        }
+        made.map_err(|refusal| match refusal.is_uncertain() {
+            true => Refused { reason: format!("{refusal}, or run the command again here"), ..refusal },
+            false => refusal,
+        })
     }
 
-    /// Makes a secret and stores it on this machine, before etcd has its mark.
+    /// The id of the cluster that this machine has begun to make, without having learned the outcome.
+    fn unfinished(&self) -> Option<String> {
+        let file = super::secret::unfinished_file(&self.own.name);
+        let id = state_file::read(&self.settings.state_directory, &file, UNFINISHED_BYTES_MAX).ok()?;
+        let id = id.trim().to_owned();
+        (id.len() == 32 && id.bytes().all(|it| it.is_ascii_hexdigit())).then_some(id)
+    }
+
+    /// Notes that the outcome of making the cluster with this id is known.
+    fn finish(&self, id: &str) -> Result<(), Refused> {
+        let path = self.settings.state_directory.join(super::secret::unfinished_file(&self.own.name));
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(refused(format!(
+                "cannot remove {}: {error}; remove it, the cluster {id} does not need it",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a secret and stores it on this machine, before etcd has its mark; with the id of the cluster if that is being made.
     ///
     /// # Errors
     /// [`Refused`] with `why` if the machine has one, which may be all that opens the values of a cluster.
-    pub(super) fn new_secret(&self, why: &str) -> Result<Secret, Refused> {
+    pub(super) fn new_secret(&self, why: &str, id: Option<&str>) -> Result<Secret, Refused> {
         let directory = &self.settings.state_directory;
         if Secret::load(directory, &self.own.name).map_err(refused)?.is_some() {
             return Err(refused(why));
         }
         let secret = Secret::random().map_err(refused)?;
+        if let Some(id) = id {
+            // First, so that no secret is there without it.
+            let file = super::secret::unfinished_file(&self.own.name);
+            super::secret::store(directory, &file, id).map_err(refused)?;
+        }
         secret.store(directory, &self.own.name).map_err(refused)?;
         Ok(secret)
     }
@@ -392,7 +442,9 @@ impl Keys {
             }
             Key::Drain(name) => self.drains.push(name),
             Key::Change(_) => drop(records::read::<ChangeRecord>(&entry.value).map_err(text)?),
-            Key::Invite(_) | Key::User(_) => drop(records::read::<SealedRecord>(&entry.value).map_err(text)?),
+            Key::Group(_) | Key::Invite(_) | Key::User(_) => {
+                drop(records::read::<SealedRecord>(&entry.value).map_err(text)?);
+            }
             Key::Secret => {}
             Key::Settings => self.settings = super::settings::read(entry)?.values().clone(),
             Key::LastChange => drop(records::read::<LastChange>(&entry.value).map_err(text)?),
@@ -506,6 +558,9 @@ fn refused(reason: impl std::fmt::Display) -> Refused {
     Refused::invalid(reason)
 }
 
+/// An id and a line feed.
+const UNFINISHED_BYTES_MAX: u64 = 64;
+
 const SECRET_OF_ANOTHER: &str = "this server has the secret of a cluster with this name, but etcd does not know of one: are the endpoints right? If \
      that cluster is gone, remove the file cluster-NAME.secret of the state directory on each node";
 
@@ -525,8 +580,8 @@ mod tests {
     async fn a_stored_secret_is_never_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let operator = operator(directory.path());
-        let first = operator.new_secret("there is one").unwrap();
-        assert_eq!(operator.new_secret("there is one").unwrap_err().to_string(), "there is one");
+        let first = operator.new_secret("there is one", None).unwrap();
+        assert_eq!(operator.new_secret("there is one", None).unwrap_err().to_string(), "there is one");
         let load = || Secret::load(directory.path(), &operator.own.name).unwrap().map(|it| it.mark());
         assert_eq!(load(), Some(first.mark()));
     }
@@ -542,7 +597,7 @@ mod tests {
             (Refused::uncertain("no answer"), true),
         ];
         for (refusal, stays) in refusals {
-            let secret = operator.new_secret("there is one").unwrap();
+            let secret = operator.new_secret("there is one", None).unwrap();
             let mark = secret.mark();
             assert_eq!(operator.keep_secret_of::<()>(secret, Err(refusal.clone())), Err(refusal));
             assert_eq!(load(), stays.then_some(mark));

@@ -7,7 +7,47 @@ use control::{Cluster as Shown, ClusterNode, ClusterShare, RefusedKey};
 
 use super::state::{Cluster, Member};
 
+/// Figures of the cluster, as one of its nodes knows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClusterFigures {
+    /// The name of the cluster.
+    pub(crate) name: String,
+    /// True if this node takes part.
+    pub(crate) takes_part: bool,
+    /// The nodes that are members at present, with their first addresses.
+    pub(crate) nodes: Vec<(String, Option<String>)>,
+    /// The number of shares.
+    pub(crate) shares: usize,
+    /// The number of shares that no node owns.
+    pub(crate) shares_without_owner: usize,
+    /// The number of values in etcd that this node does not use.
+    pub(crate) refused: usize,
+}
+
 impl Cluster {
+    /// The figures of the cluster. `None` on a server that is no member.
+    pub(crate) fn figures(&self) -> Option<ClusterFigures> {
+        let member = self.member()?;
+        let mut figures = ClusterFigures {
+            name: member.settings.name.to_string(),
+            takes_part: member.trouble.lock().is_none(),
+            refused: member.screen.lock().refused().count(),
+            ..ClusterFigures::default()
+        };
+        if let Some(node) = member.node.lock().as_ref() {
+            let view = node.view();
+            let of = |(name, it): (&NodeName, &cluster::Member)| {
+                (name.to_string(), it.record.addresses.first().cloned())
+            };
+            figures.nodes = view.members().iter().map(of).collect();
+            figures.shares = view.shares().len();
+            let is_owned = |key: &&ShareKey| view.owner(key).is_some();
+            figures.shares_without_owner =
+                figures.shares.saturating_sub(view.shares().keys().filter(is_owned).count());
+        }
+        Some(figures)
+    }
+
     /// The cluster, as this server knows it. `None` on a server that is no member.
     pub(crate) fn overview(&self) -> Option<Shown> {
         let member = self.member()?;
@@ -26,6 +66,7 @@ impl Cluster {
             nodes,
             shares,
             refused: refused.collect(),
+            settings: std::collections::BTreeMap::new(),
         })
     }
 

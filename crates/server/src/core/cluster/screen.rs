@@ -18,6 +18,8 @@ use crate::core::config::Settings;
 pub(super) struct Screen {
     /// By the path of the key.
     refused: BTreeMap<String, String>,
+    /// The refusals beyond these, which are counted only.
+    beyond: u64,
 }
 
 impl Screen {
@@ -32,11 +34,18 @@ impl Screen {
         if self.refused.get(path) == Some(&reason) {
             return;
         }
+        if self.refused.len() >= REFUSED_MAX && !self.refused.contains_key(path) {
+            self.beyond = self.beyond.saturating_add(1);
+            // Some lines for any number of them.
+            if self.beyond.is_power_of_two() {
+                let refusals = self.beyond;
+                tracing::warn!(refusals, "more values in etcd cannot be used than are named one by one");
+            }
+            return;
+        }
         let key = path.escape_debug().to_string();
         tracing::warn!(key, reason, "a value in etcd cannot be used; the one before stays in force");
-        if self.refused.len() < REFUSED_MAX {
-            self.refused.insert(path.to_owned(), reason);
-        }
+        self.refused.insert(path.to_owned(), reason);
     }
 
     /// Takes the definitions that cannot be used from an event, if there is an earlier one that can. A definition of an
@@ -105,7 +114,7 @@ pub(super) fn usable(
     definition::read(key, &record.definition, settings, &member.settings).map(drop)
 }
 
-/// More are not shown; each is in the log.
+/// More are neither shown nor logged one by one.
 const REFUSED_MAX: usize = 1000;
 
 #[cfg(test)]
@@ -152,6 +161,20 @@ mod tests {
         assert_eq!(unknown, batch(entry("bad", 7)));
         let good = screen.screened(batch(entry("good", 8)), &view(), PREFIX, usable);
         assert_eq!((good, screen.refused().count()), (batch(entry("good", 8)), 0));
+    }
+
+    #[test]
+    fn refusals_beyond_the_limit_are_counted_and_known_ones_still_change() {
+        let mut screen = Screen::default();
+        for number in 0..REFUSED_MAX + 5 {
+            screen.set(&format!("{PREFIX}shares/{number}"), Some(String::from("nonsense")));
+        }
+        assert_eq!((screen.refused().count(), screen.beyond), (REFUSED_MAX, 5));
+        screen.set(&format!("{PREFIX}shares/0"), Some(String::from("other")));
+        assert!(screen.refused().any(|(_, reason)| reason == "other"));
+        screen.set(&format!("{PREFIX}shares/0"), None);
+        screen.set(&format!("{PREFIX}shares/new"), Some(String::from("nonsense")));
+        assert_eq!((screen.refused().count(), screen.beyond), (REFUSED_MAX, 5));
     }
 
     #[test]

@@ -130,6 +130,12 @@ pub(super) fn file(cluster: &NodeName) -> String {
     format!("cluster-{cluster}.secret")
 }
 
+/// The file of the state directory with the id of a cluster that is being made. While it is there, the secret is that of this
+/// cluster, so that `init` can be run again.
+pub(super) fn unfinished_file(cluster: &NodeName) -> String {
+    format!("cluster-{cluster}.init")
+}
+
 const SECRET_BYTES_MAX: u64 = 256;
 
 #[cfg(test)]

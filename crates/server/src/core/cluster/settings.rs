@@ -6,7 +6,7 @@ use cluster::records::{self, SettingsRecord};
 
 use super::changes::Draft;
 use super::operator::{Operator, Refused};
-use crate::core::config::ClusterWide;
+use crate::core::config::{ClusterWide, PasswordPolicy};
 
 impl Operator {
     /// The settings of the cluster.
@@ -20,6 +20,16 @@ impl Operator {
         }
     }
 
+    /// The rules for passwords that hold on this node: those of the cluster over those of its file.
+    ///
+    /// # Errors
+    /// [`Refused`] if etcd does not answer. Settings that cannot be read hold nowhere.
+    pub async fn passwords(&self) -> Result<PasswordPolicy, Refused> {
+        let entry = self.entry(&Key::Settings).await?;
+        let set = entry.as_ref().and_then(|it| read(it).ok()).unwrap_or_default();
+        Ok(set.over((self.settings.lockout, self.settings.passwords)).1)
+    }
+
     /// Sets a setting of the cluster, or with `None` leaves it to the files of the nodes. Returns false if it was so already.
     ///
     /// # Errors
@@ -30,10 +40,7 @@ impl Operator {
         let entry = self.entry(&Key::Settings).await?;
         // Settings that cannot be read hold nowhere, so that they are replaced.
         let known = entry.as_ref().and_then(|it| read(it).ok()).unwrap_or_default();
-        if !ClusterWide::keys().contains(&key) {
-            let all = ClusterWide::keys().join(", ");
-            return Err(Refused::invalid(format!("{key} is no setting of a cluster: these are {all}")));
-        }
+        ClusterWide::check_key(key).map_err(Refused::invalid)?;
         let mut values = known.values().clone();
         let before = match value {
             Some(value) => values.insert(key.to_owned(), value),

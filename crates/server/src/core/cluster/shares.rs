@@ -1,5 +1,6 @@
 //! The shares of the cluster as administrators of this server see and change them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,16 @@ impl Cluster {
 }
 
 impl Server {
+    /// Waits until a share that this server serves has these settings, as [`Cluster::has_seen`] does for those in etcd.
+    pub(crate) async fn has_applied(&self, settings: &ShareSettings) {
+        let applied = async {
+            while self.share(&settings.name).is_some_and(|it| it.settings != *settings) {
+                tokio::time::sleep(SEEN_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(SEEN_MAX, applied).await;
+    }
+
     /// The shares of the cluster, except for those whose definitions are not valid on this server.
     pub(crate) fn shares_of_cluster(&self) -> Vec<DefinedShare> {
         self.defined(|node| node.view().shares().keys().cloned().collect())
@@ -76,20 +87,74 @@ impl Server {
                 Some(Owner::Unreadable) | None => None,
             };
             let of = |key: ShareKey| {
-                let value = Arc::clone(&node.view().shares().get(&key)?.settings);
+                let definition = node.view().shares().get(&key)?;
+                let (value, modified) = (Arc::clone(&definition.settings), definition.modified);
                 let owner = owner(&key);
-                Some((key, value, owner))
+                Some((key, value, modified, owner))
             };
             which(node).into_iter().filter_map(of).collect()
         };
         let settings = self.settings();
-        let read = |(key, value, owner): (ShareKey, Arc<serde_json::Value>, Option<String>)| {
-            let (settings, _) = definition::read(&key, &value, &settings, &member.settings).ok()?;
-            Some(DefinedShare { settings, owner })
-        };
+        member.parsed.lock().follow(&settings);
+        let read =
+            |(key, value, modified, owner): (ShareKey, Arc<serde_json::Value>, Revision, Option<String>)| {
+                // Not under the lock: others may ask meanwhile.
+                let known = member.parsed.lock().get(&key, modified);
+                let read = known.unwrap_or_else(|| {
+                    let read = definition::read(&key, &value, &settings, &member.settings).ok();
+                    let read = read.map(|(settings, _)| Arc::new(settings));
+                    member.parsed.lock().put(&settings, key, modified, read.clone());
+                    read
+                });
+                Some(DefinedShare { settings: ShareSettings::clone(&*read?), owner })
+            };
         found.into_iter().filter_map(read).collect()
     }
 }
+
+/// Definitions that were parsed, by the revisions at which they were written. Settings of the server are defaults of shares: with
+/// other ones, the definitions are parsed again.
+#[derive(Default)]
+pub(super) struct Parsed {
+    of: Option<Arc<Settings>>,
+    shares: HashMap<ShareKey, (Revision, Option<Arc<ShareSettings>>)>,
+}
+
+impl Parsed {
+    /// Forgets what was parsed with other settings.
+    fn follow(&mut self, settings: &Arc<Settings>) {
+        if !self.of.as_ref().is_some_and(|it| Arc::ptr_eq(it, settings)) {
+            self.shares.clear();
+            self.of = Some(Arc::clone(settings));
+        }
+    }
+
+    /// The share that was parsed from the value of this revision. The inner `None` is one that cannot be used.
+    fn get(&self, key: &ShareKey, modified: Revision) -> Option<Option<Arc<ShareSettings>>> {
+        self.shares.get(key).filter(|it| it.0 == modified).map(|it| it.1.clone())
+    }
+
+    fn put(
+        &mut self,
+        settings: &Arc<Settings>,
+        key: ShareKey,
+        modified: Revision,
+        share: Option<Arc<ShareSettings>>,
+    ) {
+        let is_current = self.of.as_ref().is_some_and(|it| Arc::ptr_eq(it, settings));
+        if !is_current {
+            return;
+        }
+        if self.shares.len() >= PARSED_MAX && !self.shares.contains_key(&key) {
+            // Most are in use, but some may be of shares that are gone.
+            self.shares.clear();
+        }
+        self.shares.insert(key, (modified, share));
+    }
+}
+
+/// Some kilobytes each: a cluster with more shares has them parsed anew for each list.
+const PARSED_MAX: usize = 10_000;
 
 /// The watch brings changes within milliseconds.
 const SEEN_MAX: Duration = Duration::from_secs(2);

@@ -17,7 +17,7 @@ use wire::ShareName;
 use super::Serving;
 use super::addresses::Addresses;
 use super::screen::Screen;
-use super::users::Opened;
+use super::shares::Parsed;
 use super::witness::Witness;
 use crate::core::config::ClusterSettings;
 use crate::core::server::Server;
@@ -48,10 +48,10 @@ pub(super) struct Member {
     pub(super) has_late_definition: AtomicBool,
     /// The definitions in etcd that are not used.
     pub(super) screen: Mutex<Screen>,
-    /// The revision at which this server has written users, until the thread has looked at the users again.
+    /// The definitions of shares that were parsed.
+    pub(super) parsed: Mutex<Parsed>,
+    /// The revision at which this server has written users or groups, until the thread has looked at them again.
     pub(super) users_written: Mutex<Option<Revision>>,
-    /// The users of the cluster as this server could read them last.
-    pub(super) opened_users: Arc<Opened>,
     /// The runtime of the member's thread, and the server. Set when that has started.
     pub(super) shell: OnceLock<(Handle, Arc<Server>)>,
     tickets: Mutex<Tickets>,
@@ -96,8 +96,8 @@ impl Cluster {
             witness: Witness::default(),
             has_late_definition: AtomicBool::new(false),
             screen: Mutex::default(),
+            parsed: Mutex::default(),
             users_written: Mutex::default(),
-            opened_users: Arc::default(),
             shell: OnceLock::new(),
             tickets: Mutex::default(),
         };

@@ -11,7 +11,6 @@ use cluster::ids::{Revision, ShareKey};
 use cluster::keys::{Key, users_prefix};
 use cluster::protocol::{Change, Compare, Entry, Event, Write};
 use cluster::records::{self, SealedRecord};
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::changes::{Author, Draft};
@@ -22,20 +21,21 @@ use super::store;
 use crate::core::config::Settings;
 use crate::core::server::Server;
 
-/// The users of the cluster, as they were read.
-pub(crate) struct FoundUsers {
+/// A user as etcd has it, to be changed if nobody has changed it since.
+struct FoundUser {
     schema: Revision,
     cluster: String,
     secret: Secret,
-    /// The users.
-    pub(crate) users: UserDb,
-    revisions: BTreeMap<ShareKey, Revision>,
+    key: ShareKey,
+    modified: Option<Revision>,
+    /// The user alone, or nobody.
+    user: UserDb,
 }
 
-/// The users that this server could read last. The thread of the member changes them, and a change of users by this server
-/// takes them from here: it does not open thousands of values for one account.
+/// The users that this server could read last: the thread of the member does not open thousands of values because one has
+/// changed.
 #[derive(Debug, Default)]
-pub(super) struct Opened(Mutex<BTreeMap<ShareKey, Arc<OpenedUser>>>);
+struct Opened(BTreeMap<ShareKey, OpenedUser>);
 
 /// A user, with the value that it was read from.
 #[derive(Debug)]
@@ -46,83 +46,91 @@ struct OpenedUser {
 
 impl Opened {
     /// The user of a key, if it was read from this value.
-    fn get(&self, key: &ShareKey, value: &[u8]) -> Option<Arc<OpenedUser>> {
-        self.0.lock().get(key).filter(|it| it.value == value).cloned()
+    fn get(&self, key: &ShareKey, value: &[u8]) -> Option<&OpenedUser> {
+        self.0.get(key).filter(|it| it.value == value)
     }
 }
 
 impl Operator {
-    /// The users of the cluster. Those of `opened` are not opened again.
+    /// The user with this name. One whose value cannot be read is none, and is replaced by a change.
+    async fn find_user(&self, name: &str) -> Result<FoundUser, Refused> {
+        let key = ShareKey::new(name).map_err(|_| Refused::invalid(NAME))?;
+        let (schema, cluster) = self.schema_and_id().await?;
+        let secret = self.secret().await?;
+        let entry = self.entry(&Key::User(key.clone())).await?;
+        let user = entry.as_ref().and_then(|it| read(&secret, &cluster, &key, it).ok());
+        let modified = entry.map(|it| it.modified);
+        Ok(FoundUser { schema, cluster, secret, key, modified, user: user.unwrap_or_default() })
+    }
+
+    /// Writes a user that was found, or deletes it. Returns the revision of the change.
+    async fn write_user(&self, found: &FoundUser, after: &UserDb) -> Result<Revision, Refused> {
+        let line =
+            |users: &UserDb| users.entries().next().map(|(user, line)| (user.name.clone(), line.to_owned()));
+        let (before, after) = (line(&found.user), line(after));
+        let (act, name) = match (&before, &after) {
+            (before, after) if before == after => return Ok(Revision::default()),
+            (Some((name, _)), None) => ("delete user", name),
+            (None, Some((name, _))) => ("add user", name),
+            (Some(_), Some((name, _))) => ("change user", name),
+            (None, None) => return Ok(Revision::default()),
+        };
+        if after.as_ref().is_some_and(|(name, _)| ShareKey::new(name).as_ref() != Ok(&found.key)) {
+            return Err(Refused::invalid("a user of the cluster keeps its name"));
+        }
+        let key = Key::User(found.key.clone());
+        let condition = match found.modified {
+            Some(revision) => Compare::Modified(key.clone(), revision),
+            None => Compare::Absent(key.clone()),
+        };
+        let write = match &after {
+            None => Write::Delete(key),
+            Some((_, line)) => {
+                let sealed = found.secret.seal(&found.cluster, &key.to_path(&self.prefix), line);
+                let value = records::write(&SealedRecord { sealed: sealed.map_err(Refused::invalid)? });
+                records::read::<SealedRecord>(&value).map_err(Refused::invalid)?;
+                Write::Put { key, value, lease: None }
+            }
+        };
+        self.commit(found.schema, vec![condition], vec![write], Draft::new(act, name)).await
+    }
+
+    /// Changes, adds or deletes one user of the cluster. The change gets the user alone, or nobody.
+    ///
+    /// # Errors
+    /// [`Refused`] if the user was changed meanwhile, this machine does not have the secret of the cluster, or etcd does not
+    /// answer. The inner error is that of the change.
+    pub async fn change_user<E>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut UserDb) -> Result<(), E>,
+    ) -> Result<Result<(), E>, Refused> {
+        let found = self.find_user(name).await?;
+        let mut user = found.user.clone();
+        if let Err(error) = change(&mut user) {
+            return Ok(Err(error));
+        }
+        self.write_user(&found, &user).await.map(|_| Ok(()))
+    }
+
+    /// The users of the cluster, with the number of those that cannot be read.
     ///
     /// # Errors
     /// [`Refused`] if this machine does not have the secret of the cluster, or etcd does not answer.
-    async fn find_users(&self, opened: Arc<Opened>) -> Result<FoundUsers, Refused> {
-        let (schema, cluster) = self.schema_and_id().await?;
+    pub async fn users(&self) -> Result<(UserDb, usize), Refused> {
+        let (_, cluster) = self.schema_and_id().await?;
         let secret = self.secret().await?;
+        // A page at a time.
         let range = self.client.range(users_prefix(&self.prefix).as_bytes()).await;
-        let entries = range.map_err(Refused::unreachable)?.entries;
-        let prefix = self.prefix.clone();
-        let find = move || {
-            let (mut users, mut revisions) = (UserDb::default(), BTreeMap::new());
-            for entry in entries.into_iter().map(store::entry) {
-                let Some(Key::User(key)) = Key::from_path(&prefix, &entry.path) else { continue };
-                // A value that cannot be read is replaced by a change of this user only.
-                revisions.insert(key.clone(), entry.modified);
-                if let Some(known) = opened.get(&key, &entry.value) {
-                    users.merge(&known.user);
-                } else if let Ok(user) = read(&secret, &cluster, &key, &entry) {
-                    users.merge(&user);
-                }
+        let (mut users, mut unreadable) = (UserDb::default(), 0_usize);
+        for entry in range.map_err(Refused::unreachable)?.entries.into_iter().map(store::entry) {
+            let Some(Key::User(key)) = Key::from_path(&self.prefix, &entry.path) else { continue };
+            match read(&secret, &cluster, &key, &entry) {
+                Ok(user) => users.merge(&user),
+                Err(_) => unreadable = unreadable.saturating_add(1),
             }
-            FoundUsers { schema, cluster, secret, users, revisions }
-        };
-        // This is the thread of the member, which also renews the lease.
-        let found = tokio::task::spawn_blocking(find).await;
-        found.map_err(|error| Refused::invalid(format!("the users of the cluster cannot be read: {error}")))
-    }
-
-    /// Writes the users that differ from those that were found. Returns the revision of the change.
-    ///
-    /// # Errors
-    /// [`Refused`] if one of them was changed meanwhile, or etcd does not answer. Nothing has changed then, unless the reason
-    /// says otherwise.
-    pub(crate) async fn write_users(&self, found: &FoundUsers, after: &UserDb) -> Result<Revision, Refused> {
-        let lines = |users: &UserDb| -> BTreeMap<String, String> {
-            users.entries().map(|(user, line)| (user.name.clone(), line.to_owned())).collect()
-        };
-        let (before, after) = (lines(&found.users), lines(after));
-        let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
-        names.sort();
-        names.dedup();
-        let (mut conditions, mut writes, mut acts) = (Vec::new(), Vec::new(), Vec::new());
-        for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
-            let key = ShareKey::new(name).map_err(|_| Refused::invalid(NAME))?;
-            let condition = match found.revisions.get(&key) {
-                Some(revision) => Compare::Modified(Key::User(key.clone()), *revision),
-                None => Compare::Absent(Key::User(key.clone())),
-            };
-            conditions.push(condition);
-            let path = Key::User(key.clone()).to_path(&self.prefix);
-            let act = match (before.get(name), after.get(name)) {
-                (_, None) => "delete user",
-                (None, Some(_)) => "add user",
-                (Some(_), Some(_)) => "change user",
-            };
-            acts.push((act, name));
-            writes.push(match after.get(name) {
-                None => Write::Delete(Key::User(key)),
-                Some(line) => {
-                    let sealed = found.secret.seal(&found.cluster, &path, line).map_err(Refused::invalid)?;
-                    let value = records::write(&SealedRecord { sealed });
-                    records::read::<SealedRecord>(&value).map_err(Refused::invalid)?;
-                    Write::Put { key: Key::User(key), value, lease: None }
-                }
-            });
         }
-        let Some((act, name)) = acts.first() else { return Ok(Revision::default()) };
-        let others = acts.iter().skip(1).map(|(act, name)| format!("{act} {name}")).collect();
-        let draft = Draft { details: others, ..Draft::new(act, name) };
-        self.commit(found.schema, conditions, writes, draft).await
+        Ok((users, unreadable))
     }
 
     /// The secret of the cluster, if it is the one that the other nodes have.
@@ -137,21 +145,40 @@ impl Operator {
     }
 }
 
-/// The users of the cluster for one change by this server.
-pub(crate) struct UsersToChange {
+/// A user of the cluster for one change by this server.
+pub(crate) struct UserToChange {
     operator: Operator,
-    found: FoundUsers,
+    found: FoundUser,
     runtime: Handle,
     server: Arc<Server>,
 }
 
 impl Cluster {
-    /// Reads the users of the cluster, to change them. `None` on a server that keeps no users there.
-    pub(crate) fn users_to_change(
+    /// Reads a user of the cluster, to change it. `None` on a server that keeps no users there.
+    pub(crate) fn user_to_change(
+        &self,
+        settings: &Settings,
+        name: &str,
+        author: Author,
+    ) -> Result<Option<UserToChange>, Refused> {
+        let Some((operator, runtime, server)) = self.operator_of_users(settings, author)? else {
+            return Ok(None);
+        };
+        let name = name.to_owned();
+        let (operator, found) = wait(&runtime, async move {
+            let found = operator.find_user(&name).await;
+            found.map(|found| (operator, found))
+        })?;
+        Ok(Some(UserToChange { operator, found, runtime, server }))
+    }
+
+    /// The access of an administrator of this server to users and groups of the cluster, with the runtime that carries it
+    /// out. `None` on a server that keeps none there.
+    pub(super) fn operator_of_users(
         &self,
         settings: &Settings,
         author: Author,
-    ) -> Result<Option<UsersToChange>, Refused> {
+    ) -> Result<Option<(Operator, Handle, Arc<Server>)>, Refused> {
         let Some(member) = self.member().filter(|_| settings.cluster.as_ref().is_some_and(|it| it.users))
         else {
             return Ok(None);
@@ -160,18 +187,11 @@ impl Cluster {
             return Err(Refused::unreachable("the server has just started"));
         };
         let operator = Operator::with(settings.clone(), member.etcd.clone(), author)?;
-        let opened = Arc::clone(&member.opened_users);
-        let (operator, found) = wait(&runtime, async move {
-            let found = operator.find_users(opened).await;
-            found.map(|found| (operator, found))
-        })?;
-        Ok(Some(UsersToChange { operator, found, runtime, server }))
+        Ok(Some((operator, runtime, server)))
     }
-}
 
-impl Cluster {
-    /// Has the thread of the member look at the users again, after this server has written some.
-    fn users_were_written(&self, revision: Revision) {
+    /// Has the thread of the member look at users and groups again, after this server has written some.
+    pub(super) fn users_were_written(&self, revision: Revision) {
         let Some(member) = self.member() else { return };
         let mut written = member.users_written.lock();
         *written = Some(written.map_or(revision, |before| before.max(revision)));
@@ -179,40 +199,39 @@ impl Cluster {
     }
 }
 
-impl UsersToChange {
-    /// Carries out a change of the accounts of this server and the cluster. Those that are not in `own` go to the cluster.
+impl UserToChange {
+    /// Carries out a change of this user, who is not one of the server's own. Nothing is left to be done on this machine
+    /// after the commit that could fail.
     pub(crate) fn change<T, E>(
         self,
-        own: &mut UserDb,
         change: impl FnOnce(&mut UserDb) -> Result<T, E>,
         refused: impl FnOnce(Refused) -> E,
     ) -> Result<T, E> {
         let Self { operator, found, runtime, server } = self;
-        let mut all = own.clone();
-        all.merge(&found.users);
-        let outcome = change(&mut all)?;
-        let mut of_cluster = all.split(|user| own.user(&user.name).is_none());
-        // Those that the node's own users hide stay.
-        let mut hidden = found.users.clone();
-        let hidden = hidden.split(|user| own.user(&user.name).is_some());
-        of_cluster.merge(&hidden);
+        let mut user = found.user.clone();
+        let outcome = change(&mut user)?;
+        let is_new = found.user.users().next().is_none() && user.users().next().is_some();
+        if is_new && server.configuration.accounts.of_cluster().users().count() >= USERS_MAX {
+            return Err(refused(Refused::invalid(format!("a cluster has at most {USERS_MAX} users"))));
+        }
+        let key = found.key.clone();
         let write = async move {
-            let revision = operator.write_users(&found, &of_cluster).await?;
-            Ok((revision, of_cluster))
+            let revision = operator.write_user(&found, &user).await?;
+            Ok((revision, user))
         };
-        let (revision, users) = match wait(&runtime, write) {
+        let (revision, user) = match wait(&runtime, write) {
             Ok(written) => written,
             Err(error) => return Err(refused(error)),
         };
-        server.configuration.accounts.replace_of_cluster(users);
+        let is_it = |it: &User| ShareKey::new(&it.name).as_ref() == Ok(&key);
+        server.configuration.accounts.replace_one_of_cluster(is_it, &user);
         server.cluster.users_were_written(revision);
-        *own = all;
         Ok(outcome)
     }
 }
 
 /// Waits for calls of etcd, which the thread of the member makes.
-fn wait<T: Send + 'static>(
+pub(super) fn wait<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = Result<T, Refused>> + Send + 'static,
 ) -> Result<T, Refused> {
@@ -228,15 +247,11 @@ fn wait<T: Send + 'static>(
 #[derive(Debug, Default)]
 pub(super) struct Users {
     entries: BTreeMap<ShareKey, Entry>,
-    opened: Arc<Opened>,
+    opened: Opened,
     has_changed: bool,
 }
 
 impl Users {
-    pub(super) fn new(opened: Arc<Opened>) -> Self {
-        Self { opened, ..Self::default() }
-    }
-
     /// Follows the keys of users in an event.
     pub(super) fn follow(&mut self, event: &Event, prefix: &str) {
         let user = |path: &str| match Key::from_path(prefix, path) {
@@ -292,7 +307,7 @@ impl Users {
             return None;
         }
         let entries = &self.entries;
-        self.opened.0.lock().retain(|key, _| entries.contains_key(key));
+        self.opened.0.retain(|key, _| entries.contains_key(key));
         for (key, entry) in entries {
             // The thread also renews the lease: it does not open thousands of values because one has changed.
             if self.opened.get(key, &entry.value).is_some() {
@@ -302,14 +317,14 @@ impl Users {
             match read(key, entry) {
                 Ok(user) => {
                     let known = OpenedUser { value: entry.value.clone(), user };
-                    self.opened.0.lock().insert(key.clone(), Arc::new(known));
+                    self.opened.0.insert(key.clone(), known);
                     refused(entry, None);
                 }
                 Err(reason) => refused(entry, Some(reason)),
             }
         }
         let mut all = UserDb::default();
-        self.opened.0.lock().values().for_each(|it| all.merge(&it.user));
+        self.opened.0.values().for_each(|it| all.merge(&it.user));
         Some(all)
     }
 }
@@ -379,10 +394,6 @@ mod tests {
         users.follow(&batch(vec![written("bob", 7)]), PREFIX);
         assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2);
         assert_eq!(opened.get(), 3);
-        // A change by this server finds them, unless etcd has another value meanwhile.
-        let (cache, bob) = (Arc::clone(&users.opened), ShareKey::new("bob").unwrap());
-        assert_eq!(cache.get(&bob, b"7").unwrap().user.users().count(), 1);
-        assert!(cache.get(&bob, b"8").is_none());
         // A user that cannot be read stays as before, and is tried again.
         let fails = |_: &ShareKey, _: &Entry| Err(String::from("nonsense"));
         users.follow(&batch(vec![written("bob", 8)]), PREFIX);

@@ -29,7 +29,7 @@ pub struct ClusterSettings {
     pub weight: u32,
     /// True if users are added to those of the cluster, and users of the cluster can log on.
     pub users: bool,
-    /// Times.
+    /// Times. The time of leases is that of the cluster, if that has one.
     pub timing: Timing,
     /// The program that cuts off a server which holds a storage and does not let go. Empty if there is none.
     pub fence_command: Vec<String>,
@@ -163,10 +163,9 @@ impl Reader<'_> {
             paths.push(path.into_inner());
         }
         let weight = self.bounded("weight", table.weight, (1, cluster::records::WEIGHT_MAX), 1);
-        let lease = self.bounded("lease_seconds", table.lease_seconds, (2, 60), 3);
-        let mut timing = Timing { ttl: Duration::from_secs(lease.into()), ..Timing::default() };
-        // Beyond the time of a lease, the permission of whoever holds a storage is over.
-        timing.fence_after = timing.ttl.saturating_add(Duration::from_secs(1));
+        let lease = self.bounded("lease_seconds", table.lease_seconds, LEASE_SECONDS, 3);
+        let mut timing = Timing::default();
+        timing.set_lease(Duration::from_secs(lease.into()));
         let fence_command = self.program("fence_command", table.fence_command);
         let address_command = self.program("address_command", table.address_command);
         let share_addresses = self.networks(&table.share_addresses);
@@ -244,6 +243,9 @@ impl Reader<'_> {
         }
     }
 }
+
+/// The least and the longest time of a lease, in seconds.
+pub(super) const LEASE_SECONDS: (u32, u32) = (2, 60);
 
 /// Clusters of etcd have 3 or 5 members.
 const ENDPOINTS_MAX: usize = 16;

@@ -1,9 +1,11 @@
-//! Settings that all nodes of a cluster have in common: the rules for accounts and passwords. They are in etcd, and hold on
-//! each node instead of those of its file.
+//! Settings that all nodes of a cluster have in common: the rules for accounts and passwords, and the time of leases. They are
+//! in etcd, and hold on each node instead of those of its file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
+use super::cluster_table::LEASE_SECONDS;
 use super::edit::rules;
 use super::{Lockout, PasswordPolicy, Settings, parse};
 
@@ -13,8 +15,9 @@ pub struct ClusterWide(BTreeMap<String, u32>);
 
 impl ClusterWide {
     /// The settings that a cluster can have.
-    pub fn keys() -> [&'static str; 7] {
-        rules(&Settings::conventional(false, |_| None)).map(|(key, _)| key)
+    pub fn keys() -> impl Iterator<Item = &'static str> {
+        let rules = rules(&Settings::conventional(false, |_| None)).map(|(key, _)| key);
+        rules.into_iter().chain([LEASE])
     }
 
     /// The settings of these values.
@@ -23,16 +26,32 @@ impl ClusterWide {
     /// The reason in words, if a setting is not one of [`ClusterWide::keys`], a value is out of its bounds, or two contradict
     /// each other.
     pub fn new(values: BTreeMap<String, u32>) -> Result<Self, String> {
-        if let Some(other) = values.keys().find(|key| !Self::keys().contains(&key.as_str())) {
-            let all = Self::keys().join(", ");
-            return Err(format!("{other} is no setting of a cluster: these are {all}"));
+        values.keys().try_for_each(|key| Self::check_key(key))?;
+        let (least, most) = LEASE_SECONDS;
+        if values.get(LEASE).is_some_and(|it| !(least..=most).contains(it)) {
+            return Err(format!("{LEASE} is {least} to {most}"));
         }
-        let lines = values.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        let rules = values.iter().filter(|(key, _)| *key != LEASE);
+        let lines = rules.map(|(key, value)| format!("{key} = {value}\n"));
         let text = format!("[server]\n{}", lines.collect::<String>());
         match parse(&text, Path::new("/"), Settings::conventional(false, |_| None)) {
             Ok(_) => Ok(Self(values)),
             Err(errors) => Err(errors.first().map(|it| it.message.clone()).unwrap_or_default()),
         }
+    }
+
+    /// Checks that this is a setting that a cluster can have.
+    pub(crate) fn check_key(key: &str) -> Result<(), String> {
+        if Self::keys().any(|it| it == key) {
+            return Ok(());
+        }
+        let all = Self::keys().collect::<Vec<_>>().join(", ");
+        Err(format!("{key} is no setting of a cluster: these are {all}"))
+    }
+
+    /// The time of leases. `None` if it is that of the file of each node.
+    pub(crate) fn lease(&self) -> Option<Duration> {
+        self.0.get(LEASE).map(|seconds| Duration::from_secs((*seconds).into()))
     }
 
     /// The settings of values that were valid before.
@@ -96,6 +115,9 @@ impl ClusterWide {
     }
 }
 
+/// The name of the setting for the time of leases, which is one of `[cluster]` in the file.
+const LEASE: &str = "lease_seconds";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +133,9 @@ mod tests {
         assert_eq!((lockout.threshold, lockout.duration, passwords.min_length), (3, 10, 9));
         assert!(of(&[("listen", 1)]).unwrap_err().contains("no setting of a cluster"));
         assert!(of(&[("lockout_threshold", 1000)]).unwrap_err().contains("0 to 999"));
+        assert_eq!(of(&[(LEASE, 10)]).unwrap().lease(), Some(Duration::from_secs(10)));
+        assert_eq!(of(&[(LEASE, 61)]).unwrap_err(), "lease_seconds is 2 to 60");
+        assert_eq!(set.lease(), None);
         let contradictory = of(&[("min_password_age", 9), ("max_password_age", 3)]);
         assert!(contradictory.is_err());
         // Of a pair, the value of the file gives way to that of the cluster.
@@ -131,7 +156,7 @@ mod tests {
             assert_eq!(set.contradicts(own), set.laid_over((Lockout::default(), own)).1 != combined);
         }
         // Each key has its field.
-        for key in ClusterWide::keys() {
+        for key in ClusterWide::keys().filter(|key| *key != LEASE) {
             let plain = Settings::conventional(false, |_| None);
             let (lockout, passwords) = of(&[(key, 7)]).unwrap().over((plain.lockout, plain.passwords));
             let after = Settings { lockout, passwords, ..plain.clone() };

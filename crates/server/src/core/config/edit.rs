@@ -22,7 +22,7 @@ impl NotEditable {
 pub fn edit(text: &str, before: &Settings, after: &Settings) -> Result<String, NotEditable> {
     let mut document: DocumentMut = text.parse().map_err(|error| NotEditable(format!("{error}")))?;
     edit_server(&mut document, before, after)?;
-    if before.groups != after.groups {
+    if !before.own_groups().eq(after.own_groups()) {
         edit_groups(&mut document, before, after)?;
     }
     if before.shares != after.shares {
@@ -73,10 +73,10 @@ pub(crate) fn rules(settings: &Settings) -> [(&'static str, u32); 7] {
 fn edit_groups(document: &mut DocumentMut, before: &Settings, after: &Settings) -> Result<(), NotEditable> {
     let item = document.entry("group").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let tables = item.as_array_of_tables_mut().ok_or_else(|| not_a("group", "list of [[group]]"))?;
-    tables.retain(|table| after.groups.iter().any(|group| is_called(table, &group.name)));
-    for group in after.groups.iter() {
+    tables.retain(|table| after.own_groups().any(|group| is_called(table, &group.name)));
+    for group in after.own_groups() {
         let place = tables.iter().position(|table| is_called(table, &group.name));
-        let known = before.groups.iter().find(|it| eq_ignore_case(&it.name, &group.name));
+        let known = before.own_groups().find(|it| eq_ignore_case(&it.name, &group.name));
         match (place.and_then(|place| tables.get_mut(place)), known) {
             (Some(table), Some(known)) => edit_group(table, known, group),
             (Some(_), None) => return Err(NotEditable(format!("group {:?} exists already", group.name))),

@@ -22,9 +22,11 @@ pub struct LocalGroup {
     pub users: Vec<String>,
     /// The groups in it: those of a domain, and Unix groups. Own groups are in no group.
     pub groups: Vec<String>,
+    /// True for a group of the server's cluster, which is not in the file.
+    pub of_cluster: bool,
 }
 
-/// The server's own groups, and the name of the server, with which they can be written.
+/// The server's own groups and those of its cluster, and the name of the server, with which they can be written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LocalGroups {
     server: String,
@@ -48,7 +50,23 @@ impl LocalGroups {
 }
 
 impl Settings {
-    /// The server's own groups.
+    /// The groups of the file.
+    pub(crate) fn own_groups(&self) -> impl Iterator<Item = &LocalGroup> {
+        self.groups.iter().filter(|group| !group.of_cluster)
+    }
+
+    /// The name of a local group in what is written for one: `NAME`, `.\NAME` or `SERVER\NAME`. `None` if it is none.
+    pub(crate) fn name_of_group<'a>(&self, written: &'a str) -> Option<&'a str> {
+        match written.split_once('\\') {
+            None => Some(written),
+            Some((of, name)) if of == "." || AccountName::new(of) == AccountName::new(&self.name) => {
+                Some(name)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The server's own groups, and those of its cluster.
     pub(crate) fn local_groups(&self) -> LocalGroups {
         LocalGroups { server: self.name.clone(), groups: Arc::clone(&self.groups) }
     }
@@ -128,6 +146,7 @@ impl Reader<'_> {
                 comment: table.comment.map(Spanned::into_inner).unwrap_or_default(),
                 users: names(table.users),
                 groups: names(table.groups),
+                of_cluster: false,
             });
         }
         let own = LocalGroups { server: server.to_owned(), groups: Arc::new(all) };
@@ -164,6 +183,7 @@ mod tests {
             comment: "They write".into(),
             users: vec!["ann".into(), "CORP\\bob".into()],
             groups: vec!["staff".into()],
+            of_cluster: false,
         };
         for written in ["editors", ".\\EDITORS", "files\\Editors"] {
             assert_eq!(settings.local_group(written).as_ref(), Some(&group), "{written}");

@@ -1,7 +1,7 @@
 //! The routes of the cluster.
 
 use axum::Json;
-use control::{Cluster, ClusterChange, LeaveCluster, NewMove, NodeDrain, Page};
+use control::{Cluster, ClusterChange, ClusterSetting, Invitation, LeaveCluster, NewMove, NodeDrain, Page};
 
 use super::asked::{Asked, Body};
 use super::routes::Answer;
@@ -21,6 +21,14 @@ pub(super) async fn move_share(asked: Asked, Body(body): Body<NewMove>) -> Answe
 
 pub(super) async fn drain(asked: Asked, Body(body): Body<NodeDrain>) -> Answer<Cluster> {
     Ok(Json(admin::drain_node(&asked.server, &asked.caller, &body.node, body.drain).await?))
+}
+
+pub(super) async fn set(asked: Asked, Body(body): Body<ClusterSetting>) -> Answer<Cluster> {
+    Ok(Json(admin::set_of_cluster(&asked.server, &asked.caller, &body.setting, body.value).await?))
+}
+
+pub(super) async fn invite(asked: Asked) -> Answer<Invitation> {
+    Ok(Json(admin::invite_node(&asked.server, &asked.caller).await?))
 }
 
 pub(super) async fn leave(asked: Asked, Body(body): Body<LeaveCluster>) -> Answer<Cluster> {

@@ -52,6 +52,8 @@ pub(in crate::fronts) fn router(server: Arc<Server>) -> Router {
         .route(route::CLUSTER_CHANGES, get(cluster::changes))
         .route(route::CLUSTER_MOVES, post(cluster::move_share))
         .route(route::CLUSTER_DRAINS, post(cluster::drain))
+        .route(route::CLUSTER_SETTINGS, post(cluster::set))
+        .route(route::CLUSTER_INVITES, post(cluster::invite))
         .route(route::CLUSTER_LEAVE, post(cluster::leave))
         .fallback(Refused::no_route)
         .method_not_allowed_fallback(Refused::wrong_method)

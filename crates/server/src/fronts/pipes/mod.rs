@@ -268,7 +268,7 @@ impl Pipe for RpcPipe {
 }
 
 fn dispatch(
-    server: &Server,
+    server: &Arc<Server>,
     caller: &Caller,
     handles: &Handles,
     call: &IncomingCall,

@@ -17,7 +17,7 @@ use rpc::pdu::{CALL_HEADER_LEN, HEADER_LEN, Header, OBJECT_UUID, PacketType};
 use rpc::{Association, Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 
 use crate::admin::{self, Caller};
-use crate::core::audit::{Why, logon_refused};
+use crate::core::audit::{Why, logon_refused, port_logon_granted};
 use crate::core::server::Server;
 
 /// An association with the security of its messages.
@@ -180,7 +180,7 @@ impl Secured {
                     Step::Continue(answer) if is_answered => *token = Some(answer),
                     Step::Done(logon) => {
                         let answer = logon.token.clone();
-                        let user = logon.identity.user.clone();
+                        let identity = logon.identity.clone();
                         let Some(keys) = Keys::of(*logon, caller, &self.door) else {
                             if let Some(holder) = acceptor.ticket_holder() {
                                 let why = Why::from("the ticket is not one of the session's user");
@@ -189,7 +189,10 @@ impl Secured {
                             return Err(Broken);
                         };
                         if let Door::Port { user: known } = &mut self.door {
-                            *known = Some(user);
+                            if let Some(address) = caller.address {
+                                port_logon_granted(&SocketAddr::new(address, 0), &identity);
+                            }
+                            *known = Some(identity.user);
                         }
                         let keys = Box::new(keys);
                         let token = is_answered.then_some(answer).filter(|it| !it.is_empty());

@@ -1,5 +1,6 @@
-//! `/metrics` and `/health`.
+//! `/metrics`, `/health`, and `/metrics/targets`: the nodes of a cluster for the discovery of Prometheus by HTTP.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Extension;
@@ -8,6 +9,7 @@ use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use control::number;
+use serde_json::json;
 
 use super::openmetrics::{Format, Text, Times};
 use super::{Remote, Web, identity};
@@ -33,17 +35,64 @@ pub(super) async fn protected(
     request: Request,
 ) -> Result<Response, Refused> {
     let headers = request.headers().clone();
-    if let Some(token) = bearer(&headers) {
+    permitted(&web, remote, request, |reader| {
+        Ok(answer(&web, &headers, &admin::metrics(&web.server, reader)?))
+    })
+    .await
+}
+
+/// `GET /metrics/targets` on a listener of the metrics.
+pub(super) async fn open_targets(State(web): State<Arc<Web>>) -> Result<Response, Refused> {
+    let settings = web.server.settings();
+    targets(&web, settings.metrics.listen.first(), MetricsReader::Configured)
+}
+
+/// `GET /metrics/targets` of the console.
+pub(super) async fn protected_targets(
+    State(web): State<Arc<Web>>,
+    Extension(remote): Extension<Remote>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let settings = web.server.settings();
+    let listen = settings.console.listen.first();
+    permitted(&web, remote, request, |reader| targets(&web, listen, reader)).await
+}
+
+/// Answers a request with the token of the settings, or of a user, whose right `act` checks.
+async fn permitted(
+    web: &Arc<Web>,
+    remote: Remote,
+    request: Request,
+    act: impl FnOnce(MetricsReader<'_>) -> Result<Response, Refused>,
+) -> Result<Response, Refused> {
+    if let Some(token) = bearer(request.headers()) {
         if web.server.console.is_token(token) {
-            return Ok(answer(&web, &headers, &admin::metrics(&web.server, MetricsReader::Configured)?));
+            return act(MetricsReader::Configured);
         }
         tokio::time::sleep(crate::core::limits::REFUSED_LOGON_DELAY).await;
         return Ok(unauthorized());
     }
-    let Ok(visit) = identity::visit(&web, remote, &request) else { return Ok(unauthorized()) };
-    let (_, caller, _) = identity::caller(&web, remote, visit).await?;
-    Ok(answer(&web, &headers, &admin::metrics(&web.server, MetricsReader::User(&caller))?))
+    let Ok(visit) = identity::visit(web, remote, &request) else { return Ok(unauthorized()) };
+    let (_, caller, _) = identity::caller(web, remote, visit).await?;
+    act(MetricsReader::User(&caller))
 }
+
+/// The nodes of the cluster that are members at present, each a group of targets with labels. All nodes have the metrics at
+/// the port that this one has them at. A server that is no member has no targets.
+fn targets(web: &Web, listen: Option<&SocketAddr>, reader: MetricsReader<'_>) -> Result<Response, Refused> {
+    let cluster = admin::cluster_figures(&web.server, reader)?.unwrap_or_default();
+    let port = listen.map_or(0, SocketAddr::port);
+    let group = |(node, address): (String, Option<String>)| {
+        let address: IpAddr = address?.parse().ok()?;
+        let target = SocketAddr::new(address, port).to_string();
+        Some(json!({ "targets": [target], "labels": { "cluster": cluster.name, "node": node } }))
+    };
+    let groups: Vec<_> = cluster.nodes.into_iter().filter_map(group).collect();
+    Ok(axum::Json(groups).into_response())
+}
+
+/// The path of the targets.
+pub(super) const TARGETS: &str = "/metrics/targets";
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -139,6 +188,33 @@ fn of_server(text: &mut Text, metrics: &Metrics) {
     }
     of_history(text, metrics);
     of_requests(text, &metrics.measured.requests);
+    if let Some(cluster) = &metrics.cluster {
+        for (name, help, value) in [
+            (
+                "shareward_cluster_member",
+                "1 while the server takes part in its cluster.",
+                usize::from(cluster.takes_part),
+            ),
+            (
+                "shareward_cluster_nodes",
+                "Nodes that are members of the cluster at present.",
+                cluster.nodes.len(),
+            ),
+            ("shareward_cluster_shares", "Shares of the cluster.", cluster.shares),
+            (
+                "shareward_cluster_shares_without_owner",
+                "Shares of the cluster that no node owns.",
+                cluster.shares_without_owner,
+            ),
+            (
+                "shareward_cluster_refused_values",
+                "Values in etcd that the server does not use.",
+                cluster.refused,
+            ),
+        ] {
+            text.gauge(name, help, value);
+        }
+    }
     if !metrics.by_share.is_empty() {
         let labels: Vec<_> = metrics.by_share.iter().map(|share| [("share", share.name.as_str())]).collect();
         let samples = labels.iter().zip(&metrics.by_share);

@@ -85,6 +85,7 @@ impl Web {
             Door::Console => self.console(),
             Door::Metrics => Router::new()
                 .route("/metrics", get(metrics::open))
+                .route(metrics::TARGETS, get(metrics::open_targets))
                 .fallback(http::Refused::no_route)
                 .with_state(Arc::clone(self)),
         };
@@ -108,6 +109,7 @@ impl Web {
             .route("/logon", get(logon::ways).post(logon::log_on))
             .route(ticket::PATH, axum::routing::post(ticket::log_on))
             .route("/metrics", get(metrics::protected))
+            .route(metrics::TARGETS, get(metrics::protected_targets))
             .merge(of_users)
             .with_state(Arc::clone(self))
             .fallback_service(api)

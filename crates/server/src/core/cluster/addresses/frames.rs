@@ -43,14 +43,15 @@ pub(super) fn list(address: IpAddr) -> Vec<u8> {
 /// A datagram of a list of addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listed {
-    /// True if it has the address in question, without a lifetime.
+    /// True if it has the address in question, without a lifetime or with a longer one than this server gives.
     pub(super) is_permanent: bool,
     /// True if the list ends.
     pub(super) is_end: bool,
 }
 
-/// Looks for an address in a datagram of the answer to [`list`]. `None` if it is not one, or reports an error.
-pub(super) fn listed(mut datagram: &[u8], address: IpAddr) -> Option<Listed> {
+/// Looks for an address in a datagram of the answer to [`list`]. `None` if it is not one, or reports an error. An address that
+/// stays for more than `most` seconds counts as one without a lifetime.
+pub(super) fn listed(mut datagram: &[u8], address: IpAddr, most: u32) -> Option<Listed> {
     let octets = octets(address);
     let mut found = Listed::default();
     while !datagram.is_empty() {
@@ -59,13 +60,16 @@ pub(super) fn listed(mut datagram: &[u8], address: IpAddr) -> Option<Listed> {
         match u16::from_ne_bytes(*message.get(4..6)?.first_chunk()?) {
             NLMSG_DONE => found.is_end = true,
             RTM_NEWADDR => {
-                let is_permanent = message.get(HEADER_BYTES.checked_add(2)?)? & IFA_F_PERMANENT != 0;
+                let mut is_permanent = message.get(HEADER_BYTES.checked_add(2)?)? & IFA_F_PERMANENT != 0;
                 let mut rest = message.get(HEADER_BYTES.checked_add(8)?..)?;
                 let mut is_it = false;
                 while !rest.is_empty() {
                     let length = usize::from(u16::from_ne_bytes(*rest.first_chunk()?));
                     let kind = u16::from_ne_bytes(*rest.get(2..4)?.first_chunk()?);
                     let value = rest.get(4..length)?;
+                    if kind == IFA_CACHEINFO {
+                        is_permanent |= u32::from_ne_bytes(*value.get(4..8)?.first_chunk()?) > most;
+                    }
                     is_it |= matches!(kind, IFA_LOCAL | IFA_ADDRESS) && value == octets;
                     rest = rest.get(length.checked_next_multiple_of(4)?..).unwrap_or_default();
                 }
@@ -257,14 +261,16 @@ mod tests {
         permanent[18] |= IFA_F_PERMANENT;
         let done = end([&[0; 4][..], &NLMSG_DONE.to_ne_bytes(), &[0; 14]].concat());
         let datagram = [hold(7, other, 2), permanent, done].concat();
-        assert_eq!(listed(&datagram, own), Some(Listed { is_permanent: true, is_end: true }));
-        assert_eq!(listed(&datagram, other), Some(Listed { is_permanent: false, is_end: true }));
+        assert_eq!(listed(&datagram, own, 60), Some(Listed { is_permanent: true, is_end: true }));
+        assert_eq!(listed(&datagram, other, 60), Some(Listed { is_permanent: false, is_end: true }));
+        // One of DHCP has a lifetime, too.
+        assert_eq!(listed(&datagram, other, 1), Some(Listed { is_permanent: true, is_end: true }));
         for length in 1..datagram.len() {
             // None of them hangs or panics.
-            let _ = listed(&datagram[..length], own);
+            let _ = listed(&datagram[..length], own, 60);
         }
-        assert_eq!(listed(&[0; 16], own), None);
-        assert_eq!(listed(&end([&[0; 4][..], &NLMSG_ERROR.to_ne_bytes(), &[0; 14]].concat()), own), None);
+        assert_eq!(listed(&[0; 16], own, 60), None);
+        assert_eq!(listed(&end([&[0; 4][..], &NLMSG_ERROR.to_ne_bytes(), &[0; 14]].concat()), own, 60), None);
     }
 
     #[test]

@@ -238,7 +238,7 @@ impl Keeper {
         }) {
             return Err(format!("it is configured on {} by somebody else", there.interface_name));
         }
-        // Alone in its network, it may be somebody else's all the same: those of such a process have a lifetime.
+        // Alone in its network, it may be somebody else's all the same: those of such a process have a short lifetime.
         if is_permanent(address).map_err(|error| format!("cannot list the addresses: {error}"))? {
             return Err(String::from("it is configured for ever by somebody else"));
         }
@@ -277,17 +277,19 @@ fn network(found: &InterfaceAddress) -> Option<IpNet> {
     IpNet::with_netmask(ip(address)?, ip(mask)?).ok()
 }
 
-/// True if an interface of this machine has an address without a lifetime.
+/// True if an interface of this machine has an address without a lifetime, or with a longer one than this process gives, such
+/// as one of DHCP.
 fn is_permanent(address: IpAddr) -> io::Result<bool> {
     let socket = netlink()?;
     send(&socket, &frames::list(address), SendFlags::empty())?;
     let mut buffer = vec![0; LIST_BYTES];
+    let most = u32::try_from(HOLD_MAX.as_secs()).unwrap_or(u32::MAX);
     let mut found = false;
     loop {
         // With this flag the length is that of the whole datagram.
         let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::TRUNC)?;
         let part = buffer.get(..length).ok_or(io::ErrorKind::InvalidData)?;
-        let listed = frames::listed(part, address).ok_or(io::ErrorKind::InvalidData)?;
+        let listed = frames::listed(part, address, most).ok_or(io::ErrorKind::InvalidData)?;
         found |= listed.is_permanent;
         if listed.is_end {
             return Ok(found);

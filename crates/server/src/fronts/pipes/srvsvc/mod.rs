@@ -14,6 +14,8 @@ mod sessions;
 mod share_changes;
 mod shares;
 
+use std::sync::Arc;
+
 use rpc::srvsvc::{DFS_GET_VERSION, Request, Response};
 use rpc::{Fault, RefusedCall};
 
@@ -24,7 +26,7 @@ use crate::admin::{Caller, Error, Right, check};
 use crate::core::server::Server;
 
 /// Executes a call: decodes the request's stub, and returns the response's stub.
-pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(super) fn call(server: &Arc<Server>, caller: &Caller, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, Fault> {
     if let Some(refused) = RefusedCall::find(rpc::srvsvc::REFUSED, opnum) {
         let right = if opnum == DFS_GET_VERSION { Right::SeeServer } else { Right::ChangeSettings };
         return Ok(refused.response(unsupported(caller, right).number()));
@@ -34,7 +36,7 @@ pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) ->
     Ok(response.unwrap_or_else(|error| request.refuse(error.number())).encode())
 }
 
-fn answer(server: &Server, caller: &Caller, request: &Request) -> Result<Response, Error> {
+fn answer(server: &Arc<Server>, caller: &Caller, request: &Request) -> Result<Response, Error> {
     Ok(match request {
         Request::ConnectionEnum(it) => connections::enumerate(server, caller, it)?.into(),
         Request::FileEnum(it) => files::enumerate(server, caller, it)?.into(),

@@ -1,6 +1,10 @@
 //! NetrShareAdd, NetrShareSetInfo, NetrShareDel and related calls (MS-SRVS 3.1.4.7, 3.1.4.11 to 3.1.4.15, 3.1.4.47).
+//!
+//! On a node of a cluster, a share of the cluster is changed and deleted there. A new share is one of the cluster if its
+//! directory is below `paths` of `[cluster]`, as on a failover cluster of Windows the disk decides, unless it is temporary.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rpc::Win32Error;
 use rpc::ndr::{ContextHandle, SizedBuffer};
@@ -14,7 +18,7 @@ use rpc::srvsvc::{
 use super::grants::grants;
 use super::server_path;
 use super::shares::{caching_of, flag};
-use crate::admin::{self, Caller, Error, NewShare, ShareEdit};
+use crate::admin::{self, Caller, Error, Explained, NewShare, ShareEdit};
 use crate::core::server::Server;
 
 /// The fields of a new share, from any level.
@@ -28,11 +32,19 @@ struct ShareFields<'a> {
 }
 
 pub(super) fn add(
-    server: &Server,
+    server: &Arc<Server>,
     caller: &Caller,
     request: &ShareAddRequest,
 ) -> Result<ShareAddResponse, Error> {
-    admin::add_share(server, caller, || new_share(server, &request.info.0))?;
+    admin::check(caller, admin::Right::ChangeSettings)?;
+    let new = new_share(server, &request.info.0)?;
+    let is_temporary = new.edit.temporary == Some(true);
+    if !is_temporary && admin::is_of_cluster(server, &new.path) {
+        let name = new.name.clone();
+        told(&name, admin::add_share_of_cluster(server, caller, || Ok(new)))?;
+    } else {
+        admin::add_share(server, caller, || Ok(new))?;
+    }
     Ok(ShareAddResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
 }
 
@@ -85,11 +97,11 @@ fn new_share(server: &Server, info: &ShareInfo) -> Result<NewShare, Error> {
 
 /// Changes the fields of a level that can be changed; name, type, path and the number of uses are ignored.
 pub(super) fn set(
-    server: &Server,
+    server: &Arc<Server>,
     caller: &Caller,
     request: &ShareSetInfoRequest,
 ) -> Result<ShareSetInfoResponse, Error> {
-    admin::change_share(server, caller, &request.net_name, || edit(server, &request.info.0))?;
+    change(server, caller, &request.net_name, || edit(server, &request.info.0))?;
     Ok(ShareSetInfoResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
 }
 
@@ -128,23 +140,60 @@ fn edit(server: &Server, info: &ShareInfo) -> Result<ShareEdit, Error> {
     })
 }
 
+/// Changes a share, of the server or of its cluster.
+fn change(
+    server: &Arc<Server>,
+    caller: &Caller,
+    name: &str,
+    edit: impl FnOnce() -> Result<ShareEdit, Error>,
+) -> Result<(), Error> {
+    if admin::has_share_of_cluster(server, name) {
+        return told(name, admin::change_share_of_cluster(server, caller, name, edit)).map(drop);
+    }
+    admin::change_share(server, caller, name, edit).map(drop)
+}
+
+/// Deletes a share, of the server or of its cluster.
+fn remove(
+    server: &Server,
+    caller: &Caller,
+    name: impl FnOnce() -> Result<String, Error>,
+) -> Result<(), Error> {
+    admin::check(caller, admin::Right::ChangeSettings)?;
+    let name = name()?;
+    if admin::has_share_of_cluster(server, &name) {
+        return told(&name, admin::delete_share_of_cluster(server, caller, &name)).map(drop);
+    }
+    admin::delete_share(server, caller, || Ok(name)).map(drop)
+}
+
+/// The number of a refusal. Its reason is for the log, because calls return numbers only.
+fn told<T>(share: &str, outcome: Result<T, Explained>) -> Result<T, Error> {
+    outcome.map_err(|Explained { error, reason }| {
+        if let Some(reason) = reason {
+            tracing::warn!(share, reason, "a call of MS-SRVS for a share of the cluster was refused");
+        }
+        error
+    })
+}
+
 pub(super) fn delete(
     server: &Server,
     caller: &Caller,
     request: &ShareDelRequest,
 ) -> Result<ShareDelResponse, Error> {
-    admin::delete_share(server, caller, || Ok(request.net_name.clone()))?;
+    remove(server, caller, || Ok(request.net_name.clone()))?;
     Ok(ShareDelResponse { status: Win32Error::SUCCESS })
 }
 
 /// Makes a share temporary, so that it ends with the server.
 pub(super) fn delete_sticky(
-    server: &Server,
+    server: &Arc<Server>,
     caller: &Caller,
     request: &ShareDelStickyRequest,
 ) -> Result<ShareDelStickyResponse, Error> {
     let edit = ShareEdit { temporary: Some(true), ..ShareEdit::default() };
-    admin::change_share(server, caller, &request.net_name, || Ok(edit))?;
+    change(server, caller, &request.net_name, || Ok(edit))?;
     Ok(ShareDelStickyResponse { status: Win32Error::SUCCESS })
 }
 
@@ -154,7 +203,7 @@ pub(super) fn delete_ex(
     caller: &Caller,
     request: &ShareDelExRequest,
 ) -> Result<ShareDelExResponse, Error> {
-    admin::delete_share(server, caller, || name(server, &request.info.0))?;
+    remove(server, caller, || name(server, &request.info.0))?;
     Ok(ShareDelExResponse { status: Win32Error::SUCCESS })
 }
 
@@ -192,7 +241,7 @@ pub(super) fn commit_delete(
     caller: &Caller,
     request: &ShareDelCommitRequest,
 ) -> Result<ShareDelCommitResponse, Error> {
-    admin::commit_deletion(server, caller, request.context_handle.uuid)?;
+    remove(server, caller, || admin::announced_deletion(server, request.context_handle.uuid))?;
     Ok(ShareDelCommitResponse { context_handle: ContextHandle::default(), status: Win32Error::SUCCESS })
 }
 
@@ -230,9 +279,10 @@ fn flags(flags: u32) -> Result<ShareEdit, Error> {
 }
 
 /// Checks that the scope of a share is this server. The server has one name for all shares: `*`, or an empty one
-/// (MS-SRVS 2.2.4.27).
+/// (MS-SRVS 2.2.4.27). That of its cluster is admitted as well.
 fn own_scope(scope: Option<&str>, server: &Server) -> Result<(), Error> {
     let scope = scope.unwrap_or_default().trim_start_matches('\\');
     let own = scope.is_empty() || scope == "*" || scope.eq_ignore_ascii_case(&server.settings().name);
+    let own = own || admin::is_name_of_cluster(server, scope);
     if own { Ok(()) } else { Err(Error::NoSuchShare) }
 }

@@ -14,7 +14,7 @@ use wire::names::eq_ignore_case;
 use super::drive_path;
 use super::listing::{End, after, fill, saturated};
 use crate::admin::{self, Caller, Error, Right, ShareDefinition, ShareKind, ShareSnapshot};
-use crate::core::config::Caching;
+use crate::core::config::{Caching, ShareSettings};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -22,7 +22,8 @@ pub(super) fn enumerate(
     caller: &Caller,
     request: &ShareEnumRequest,
 ) -> Result<ShareEnumResponse, Error> {
-    let shares = admin::shares(server, caller, right(request.info.level()))?;
+    let mut shares = admin::shares(server, caller, right(request.info.level()))?;
+    shares.extend(admin::shares_elsewhere(server, caller));
     let (info, end) =
         list(server, shares, request.info.level(), request.resume_handle, request.preferred_maximum_length)?;
     Ok(ShareEnumResponse {
@@ -38,7 +39,8 @@ pub(super) fn enumerate_sticky(
     caller: &Caller,
     request: &ShareEnumStickyRequest,
 ) -> Result<ShareEnumStickyResponse, Error> {
-    let shares = admin::sticky_shares(server, caller, right(request.info.level()))?;
+    let mut shares = admin::sticky_shares(server, caller, right(request.info.level()))?;
+    shares.extend(admin::shares_elsewhere(server, caller));
     // This is the only level of NetrShareEnum that this call does not have.
     if request.info.level() == 501 {
         return Err(Error::InvalidLevel);
@@ -58,7 +60,11 @@ pub(super) fn get(
     caller: &Caller,
     request: &ShareGetInfoRequest,
 ) -> Result<ShareGetInfoResponse, Error> {
-    let share = &admin::share(server, caller, &request.net_name, right(request.level))?;
+    let share = match admin::share(server, caller, &request.net_name, right(request.level)) {
+        Err(Error::NoSuchShare) => admin::share_elsewhere(server, caller, &request.net_name)?,
+        share => share?,
+    };
+    let share = &share;
     let info = match request.level {
         0 => ShareInfo::Level0(level_0(share)),
         1 => ShareInfo::Level1(level_1(share)),
@@ -196,14 +202,14 @@ fn path(share: &ShareSnapshot) -> String {
 
 /// `shi1005_flags` (MS-SRVS 2.2.4.29).
 fn flags(server: &Server, share: &ShareSnapshot) -> u32 {
-    let Some(served) = server.share(&share.definition.name) else { return share.definition.flags };
-    let caching = match served.settings.caching {
+    let Some(settings) = settings_of(server, share) else { return share.definition.flags };
+    let caching = match settings.caching {
         Caching::Manual => flag::CSC_MANUAL,
         Caching::Documents => flag::CSC_AUTO,
         Caching::Programs => flag::CSC_VDO,
         Caching::None => flag::CSC_NONE,
     };
-    let encrypts = if served.settings.encrypt { flag::ENCRYPT_DATA } else { 0 };
+    let encrypts = if settings.encrypt { flag::ENCRYPT_DATA } else { 0 };
     share.definition.flags | caching | encrypts
 }
 
@@ -218,8 +224,15 @@ pub(super) fn caching_of(flags: u32) -> Caching {
 }
 
 fn descriptor(server: &Server, share: &ShareSnapshot) -> SizedBuffer {
-    let served = server.share(&share.definition.name);
-    SizedBuffer(served.and_then(|it| super::grants::descriptor(server, &it.settings.permissions())))
+    let settings = settings_of(server, share);
+    SizedBuffer(settings.and_then(|it| super::grants::descriptor(server, &it.permissions())))
+}
+
+/// The settings of a share that this server or another node of its cluster serves.
+fn settings_of(server: &Server, share: &ShareSnapshot) -> Option<ShareSettings> {
+    let name = &share.definition.name;
+    let served = server.share(name).map(|it| it.settings.clone());
+    served.or_else(|| server.share_of_cluster(name).map(|it| it.settings))
 }
 
 /// `shi1005_flags` (MS-SRVS 2.2.4.29).

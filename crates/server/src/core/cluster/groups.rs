@@ -1,0 +1,320 @@
+//! The groups of the cluster, for nodes with `users = true`: each is a key with a group in JSON, sealed with the secret of the
+//! cluster like a user, because groups have rights. The groups of the file of a node are the node's own, and come first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cluster::ids::{Revision, ShareKey};
+use cluster::keys::Key;
+use cluster::protocol::{Change, Compare, Entry, Event, Write};
+use cluster::records::{self, SealedRecord, VALUE_BYTES_MAX};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use super::changes::{Author, Draft};
+use super::operator::{Operator, Refused};
+use super::secret::Secret;
+use super::state::Cluster;
+use super::users::wait;
+use crate::core::config::{LocalGroup, Settings, check_group_name, check_remark};
+use crate::core::limits::{LOCAL_GROUP_MEMBERS_MAX, LOCAL_GROUPS_MAX};
+use crate::core::server::Server;
+
+/// A group as etcd has it, to be changed if nobody has changed it since.
+struct FoundGroup {
+    schema: Revision,
+    cluster: String,
+    secret: Secret,
+    key: ShareKey,
+    modified: Option<Revision>,
+    group: Option<LocalGroup>,
+}
+
+/// The text that is sealed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupText {
+    name: String,
+    comment: String,
+    users: Vec<String>,
+    groups: Vec<String>,
+}
+
+impl Operator {
+    /// The group with this name. One whose value cannot be read is none, and is replaced by a change.
+    async fn find_group(&self, name: &str) -> Result<FoundGroup, Refused> {
+        let key = ShareKey::new(name).map_err(|_| Refused::invalid(NAME))?;
+        let (schema, cluster) = self.schema_and_id().await?;
+        let secret = self.secret().await?;
+        let entry = self.entry(&Key::Group(key.clone())).await?;
+        let group = entry.as_ref().and_then(|it| read(&secret, &cluster, &key, it).ok());
+        Ok(FoundGroup { schema, cluster, secret, key, modified: entry.map(|it| it.modified), group })
+    }
+
+    /// Writes a group that was found, or deletes it. Returns the revision of the change.
+    async fn write_group(&self, found: FoundGroup, after: Option<&LocalGroup>) -> Result<Revision, Refused> {
+        let key = Key::Group(found.key);
+        let (act, details) = match (&found.group, after) {
+            (_, None) => ("delete group", Vec::new()),
+            (None, Some(after)) => ("add group", difference(&LocalGroup::default(), after)),
+            (Some(before), Some(after)) => ("change group", difference(before, after)),
+        };
+        let name = after.or(found.group.as_ref()).map(|it| it.name.clone()).unwrap_or_default();
+        let condition = match found.modified {
+            Some(revision) => Compare::Modified(key.clone(), revision),
+            None => Compare::Absent(key.clone()),
+        };
+        let write = match after {
+            None => Write::Delete(key),
+            Some(group) => {
+                let LocalGroup { name, comment, users, groups, .. } = group.clone();
+                let text = serde_json::to_string(&GroupText { name, comment, users, groups });
+                let text = text.map_err(Refused::invalid)?;
+                let sealed = found.secret.seal(&found.cluster, &key.to_path(&self.prefix), &text);
+                let value = records::write(&SealedRecord { sealed: sealed.map_err(Refused::invalid)? });
+                if value.len() > VALUE_BYTES_MAX {
+                    return Err(Refused::invalid(format!(
+                        "the group {} is too long: etcd may have {VALUE_BYTES_MAX} bytes of it",
+                        group.name
+                    )));
+                }
+                Write::Put { key, value, lease: None }
+            }
+        };
+        let draft = Draft { details, ..Draft::new(act, name) };
+        self.commit(found.schema, vec![condition], vec![write], draft).await
+    }
+}
+
+/// A group of the cluster for one change by this server.
+pub(crate) struct GroupToChange {
+    operator: Operator,
+    found: FoundGroup,
+    runtime: Handle,
+    server: Arc<Server>,
+}
+
+impl Cluster {
+    /// Reads a group of the cluster, to change it. `None` on a server that keeps no users and groups there.
+    pub(crate) fn group_to_change(
+        &self,
+        settings: &Settings,
+        name: &str,
+        author: Author,
+    ) -> Result<Option<GroupToChange>, Refused> {
+        let Some((operator, runtime, server)) = self.operator_of_users(settings, author)? else {
+            return Ok(None);
+        };
+        let name = name.to_owned();
+        let (operator, found) = wait(&runtime, async move {
+            let found = operator.find_group(&name).await;
+            found.map(|found| (operator, found))
+        })?;
+        Ok(Some(GroupToChange { operator, found, runtime, server }))
+    }
+}
+
+impl GroupToChange {
+    /// Carries out a change of this group. It is made to settings of the server with the group as etcd has it.
+    pub(crate) fn change<E>(
+        self,
+        change: impl FnOnce(&mut Settings) -> Result<(), E>,
+        refused: impl FnOnce(Refused) -> E,
+    ) -> Result<(), E> {
+        let Self { operator, found, runtime, server } = self;
+        let mut settings = Settings::clone(&server.settings());
+        let key = found.key.clone();
+        let is_it = |group: &LocalGroup| ShareKey::new(&group.name).as_ref() == Ok(&key);
+        let groups = Arc::make_mut(&mut settings.groups);
+        groups.retain(|group| !is_it(group));
+        groups.extend(found.group.clone());
+        change(&mut settings)?;
+        let after = settings.groups.iter().find(|group| is_it(group)).cloned();
+        let after = after.map(|it| LocalGroup { of_cluster: true, ..it });
+        let written = after.clone();
+        let write = async move { operator.write_group(found, written.as_ref()).await };
+        let revision = match wait(&runtime, write) {
+            Ok(revision) => revision,
+            Err(error) => return Err(refused(error)),
+        };
+        // Not only when the watch brings the change, which may be after the caller's next request.
+        server.replace_group_of_cluster(&key, after);
+        server.cluster.users_were_written(revision);
+        Ok(())
+    }
+}
+
+/// The groups of the cluster as a member follows them.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    entries: BTreeMap<ShareKey, Entry>,
+    opened: BTreeMap<ShareKey, (Vec<u8>, LocalGroup)>,
+    has_changed: bool,
+}
+
+impl Groups {
+    /// Follows the keys of groups in an event.
+    pub(super) fn follow(&mut self, event: &Event, prefix: &str) {
+        let group = |path: &str| match Key::from_path(prefix, path) {
+            Some(Key::Group(key)) => Some(key),
+            _ => None,
+        };
+        match event {
+            Event::Snapshot { entries, .. } => {
+                let groups = entries.iter().filter_map(|it| Some((group(&it.path)?, it.clone())));
+                self.entries = groups.take(LOCAL_GROUPS_MAX).collect();
+                self.has_changed = true;
+            }
+            Event::WatchBatch { changes, .. } => {
+                for change in changes {
+                    match change {
+                        Change::Deleted { path } => {
+                            let Some(key) = group(path) else { continue };
+                            self.entries.remove(&key);
+                        }
+                        Change::Written(entry) => {
+                            let Some(key) = group(&entry.path) else { continue };
+                            if self.entries.len() < LOCAL_GROUPS_MAX || self.entries.contains_key(&key) {
+                                self.entries.insert(key, entry.clone());
+                            }
+                        }
+                    }
+                    self.has_changed = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// As [`super::users::Users::were_written`].
+    pub(super) fn were_written(&mut self, revision: Revision, seen: Revision) {
+        self.has_changed |= seen >= revision;
+    }
+
+    /// True if they have changed since [`Groups::changed`].
+    pub(super) fn have_changed(&self) -> bool {
+        self.has_changed
+    }
+
+    /// The groups, if they have changed. A group whose value cannot be read stays as before.
+    pub(super) fn changed(
+        &mut self,
+        read: impl Fn(&ShareKey, &Entry) -> Result<LocalGroup, String>,
+        mut refused: impl FnMut(&Entry, Option<String>),
+    ) -> Option<Vec<LocalGroup>> {
+        if !std::mem::take(&mut self.has_changed) {
+            return None;
+        }
+        let entries = &self.entries;
+        self.opened.retain(|key, _| entries.contains_key(key));
+        for (key, entry) in entries {
+            if self.opened.get(key).is_some_and(|(value, _)| *value == entry.value) {
+                refused(entry, None);
+                continue;
+            }
+            match read(key, entry) {
+                Ok(group) => {
+                    self.opened.insert(key.clone(), (entry.value.clone(), group));
+                    refused(entry, None);
+                }
+                Err(reason) => refused(entry, Some(reason)),
+            }
+        }
+        Some(self.opened.values().map(|(_, group)| group.clone()).collect())
+    }
+}
+
+/// The group of a key of etcd.
+pub(super) fn read(
+    secret: &Secret,
+    cluster: &str,
+    key: &ShareKey,
+    entry: &Entry,
+) -> Result<LocalGroup, String> {
+    let record: SealedRecord = records::read(&entry.value).map_err(|error| error.to_string())?;
+    let text = secret.open(cluster, &entry.path, &record.sealed)?;
+    let GroupText { name, comment, users, groups } =
+        serde_json::from_str(&text).map_err(|error| format!("not a group: {error}"))?;
+    check_group_name(&name)?;
+    check_remark(&comment)?;
+    if users.len().saturating_add(groups.len()) > LOCAL_GROUP_MEMBERS_MAX {
+        return Err(format!("a group has at most {LOCAL_GROUP_MEMBERS_MAX} members"));
+    }
+    if ShareKey::new(&name).as_ref() != Ok(key) || users.iter().chain(&groups).any(String::is_empty) {
+        return Err(String::from("the value is not the group of this key"));
+    }
+    Ok(LocalGroup { name, comment, users, groups, of_cluster: true })
+}
+
+/// The parts in which two states of a group differ, as texts for people.
+fn difference(before: &LocalGroup, after: &LocalGroup) -> Vec<String> {
+    let mut parts = Vec::new();
+    if before.comment != after.comment {
+        parts.push(format!("comment: {:?} -> {:?}", before.comment, after.comment));
+    }
+    for (one, other) in [(&before.users, &after.users), (&before.groups, &after.groups)] {
+        parts.extend(other.iter().filter(|it| !one.contains(it)).map(|it| format!("+{it}")));
+        parts.extend(one.iter().filter(|it| !other.contains(it)).map(|it| format!("-{it}")));
+    }
+    parts
+}
+
+const NAME: &str = "groups of a cluster have names of at most 80 characters, without '/' and '\\'";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFIX: &str = "/shareward/c/";
+
+    fn entry(secret: &Secret, name: &str, text: &str) -> (ShareKey, Entry) {
+        let key = ShareKey::new(name).unwrap();
+        let path = Key::Group(key.clone()).to_path(PREFIX);
+        let sealed = secret.seal("id", &path, text).unwrap();
+        let value = records::write(&SealedRecord { sealed });
+        (key, Entry { path, value, created: Revision(1), modified: Revision(1), lease: None })
+    }
+
+    #[test]
+    fn only_a_sealed_group_of_its_key_is_read() {
+        let secret = Secret::random().unwrap();
+        let good = r#"{"name": "Editors", "comment": "c", "users": ["ann"], "groups": ["staff"]}"#;
+        let (key, sealed) = entry(&secret, "editors", good);
+        let group = read(&secret, "id", &key, &sealed).unwrap();
+        assert_eq!((group.name.as_str(), group.of_cluster), ("Editors", true));
+        assert_eq!((group.users, group.groups), (vec!["ann".to_owned()], vec!["staff".to_owned()]));
+        assert!(read(&Secret::random().unwrap(), "id", &key, &sealed).is_err());
+        for (name, text) in [
+            ("others", good),
+            ("administrators", r#"{"name": "Administrators", "comment": "", "users": [], "groups": []}"#),
+            ("a", r#"{"name": "a", "comment": "", "users": [""], "groups": []}"#),
+            ("a", r#"{"name": "a", "comment": "", "users": [], "groups": [], "newer": 1}"#),
+            ("a", "3"),
+        ] {
+            let (key, sealed) = entry(&secret, name, text);
+            assert!(read(&secret, "id", &key, &sealed).is_err(), "{text}");
+        }
+        let plain = Entry { value: good.as_bytes().to_vec(), ..sealed };
+        assert!(read(&secret, "id", &key, &plain).is_err(), "a group that is not sealed");
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_read_stays_as_before() {
+        let secret = Secret::random().unwrap();
+        let text = r#"{"name": "a", "comment": "", "users": ["ann"], "groups": []}"#;
+        let (_, good) = entry(&secret, "a", text);
+        let bad = Entry { value: b"{}".to_vec(), ..good.clone() };
+        let mut groups = Groups::default();
+        let batch = |change| Event::WatchBatch { watch: 1, revision: Revision(7), changes: vec![change] };
+        let open = |key: &ShareKey, entry: &Entry| read(&secret, "id", key, entry);
+        groups.follow(&batch(Change::Written(good.clone())), PREFIX);
+        assert_eq!(groups.changed(open, |_, _| ()).unwrap()[0].users, ["ann"]);
+        assert!(groups.changed(open, |_, _| ()).is_none());
+        groups.follow(&batch(Change::Written(bad)), PREFIX);
+        let mut reasons = 0;
+        let kept = groups.changed(open, |_, reason| reasons += usize::from(reason.is_some())).unwrap();
+        assert_eq!((kept[0].users.as_slice(), reasons), ([String::from("ann")].as_slice(), 1));
+        groups.follow(&batch(Change::Deleted { path: good.path }), PREFIX);
+        assert!(groups.changed(open, |_, _| ()).unwrap().is_empty());
+    }
+}
