@@ -17,6 +17,7 @@ mod cluster;
 mod cluster_addresses;
 mod cluster_lists;
 mod cluster_members;
+mod cluster_opens;
 mod cluster_rights;
 mod cluster_shares;
 mod cmdlets;
