@@ -18,6 +18,7 @@ mod cluster_addresses;
 mod cluster_groups;
 mod cluster_lists;
 mod cluster_members;
+mod cluster_opens;
 mod cluster_rights;
 mod cluster_rpc;
 mod cluster_shares;

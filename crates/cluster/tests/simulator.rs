@@ -52,9 +52,14 @@ fn schedules_that_have_found_faults() {
             Scenario::with_locks(),
             2_005_073,
         ),
+        ("a watch that etcd cannot begin is lost", Scenario::with_locks(), 10_001_223),
+        ("two pauses keep the order of a watch", Scenario::with_time_alone(), 20_026_954),
     ];
     for (rule, mut scenario, seed) in found {
-        scenario.faults.retain(|it| !matches!(it, Fault::ClockAhead | Fault::ClockBack));
+        // The first two are older than these faults, and a seed chooses among those that there are.
+        if seed < 10_000_000 {
+            scenario.faults.retain(|it| !matches!(it, Fault::ClockAhead | Fault::ClockBack));
+        }
         if let Err(violation) = run(&scenario, &Schedule::from_seed(seed, &scenario.faults)) {
             panic!("{rule}: seed {seed}: {violation}");
         }

@@ -56,9 +56,10 @@ async fn measure(etcd: &Etcd, nodes: usize, shares: usize, of_dead: usize) {
     report("owners written, 100 with a transaction", began, shares);
     println!("etcd: {:.0} MB of memory, {:.0} MB of storage", figures.memory(), figures.storage());
 
-    let began = Instant::now();
+    let (began, processor) = (Instant::now(), figures.processor());
     let range = client.range(PREFIX.as_bytes()).await.unwrap_or_else(|error| panic!("{error}"));
     report("keys read by a node that joins", began, range.entries.len());
+    println!("etcd: {:.1} s of processor time for that", figures.processor() - processor);
 
     let (began, processor) = (Instant::now(), figures.processor());
     let mut renewed = 0;

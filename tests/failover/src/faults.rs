@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use testkit::Random;
 
@@ -21,6 +21,8 @@ pub(crate) struct Planned {
 pub(crate) enum Fault {
     /// The disk is full.
     DiskFull,
+    /// The disk takes a fifth of a second for whatever is written.
+    DiskSlow,
     /// The disk stands still.
     DiskStuck,
     /// A node gives its shares away, and gets them back.
@@ -48,7 +50,7 @@ pub(crate) enum Fault {
 }
 
 /// The number of kinds of [`Fault`].
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 /// The faults of a round: each kind alone, in an order of the seed, then some together.
 pub(crate) fn plan(seed: u64, round: u64) -> Vec<Planned> {
@@ -79,7 +81,8 @@ pub(crate) fn plan(seed: u64, round: u64) -> Vec<Planned> {
             9 => Fault::NodeEtcd { node, member: random.once_in(4).then_some(member) },
             10 => Fault::NodeEtcdOneWay { node, sends: random.once_in(2) },
             11 => Fault::Restart { node },
-            _ => Fault::Stop { node },
+            12 => Fault::Stop { node },
+            _ => Fault::DiskSlow,
         };
         let millis = |random: &mut Random, from: u64, to: usize| {
             Duration::from_millis(from + u64::try_from(random.below(to)).unwrap_or(0))
@@ -103,7 +106,7 @@ pub(crate) fn carry_out(world: &Arc<World>, planned: &[Planned]) {
             threads.spawn(move || {
                 thread::sleep(it.begin);
                 it.fault.begin(world);
-                thread::sleep(it.length);
+                it.fault.last(world, it.length);
                 it.fault.end(world);
             });
         }
@@ -115,6 +118,7 @@ impl Fault {
         let network = &world.network;
         match self {
             Self::DiskFull => world.disk.fill(),
+            Self::DiskSlow => {}
             Self::DiskStuck => world.disk.freeze(),
             Self::Drain { node } => {
                 world.drained.lock().insert(node);
@@ -147,6 +151,18 @@ impl Fault {
         }
     }
 
+    /// Waits until the fault is over, and repeats what it consists of.
+    fn last(self, world: &World, length: Duration) {
+        let Self::DiskSlow = self else { return thread::sleep(length) };
+        let begun = Instant::now();
+        while begun.elapsed() < length {
+            world.disk.freeze();
+            thread::sleep(SLOW);
+            world.disk.thaw();
+            thread::sleep(BETWEEN);
+        }
+    }
+
     fn end(self, world: &World) {
         let network = &world.network;
         match self {
@@ -165,7 +181,7 @@ impl Fault {
                 MEMBERS.iter().for_each(|it| network.mend(NODES[node], it));
             }
             Self::Stop { node } => world.signal(node, "CONT"),
-            Self::Move { .. } | Self::Restart { .. } => {}
+            Self::DiskSlow | Self::Move { .. } | Self::Restart { .. } => {}
         }
     }
 }
@@ -181,6 +197,12 @@ fn reached(member: Option<usize>) -> impl Iterator<Item = &'static str> {
         .filter(move |(it, _)| member.is_none_or(|one| one == *it))
         .map(|(_, name)| name)
 }
+
+/// The time that a slow disk takes.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// The time in which a slow disk does something.
+const BETWEEN: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

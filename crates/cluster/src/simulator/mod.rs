@@ -54,6 +54,10 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// The time after the last fault in which every share must be served.
     pub settle: Duration,
+    /// A run ends before that if every share has been served for this time since the last fault.
+    pub quiet: Duration,
+    /// The pace of the clients' writes: they wait so many times as long between two of them.
+    pub pace: u64,
     /// True if faults, transactions and actions are written to standard error.
     pub trace: bool,
 }
@@ -90,6 +94,8 @@ impl Scenario {
             pauses_hold_writes: true,
             faults: FAULTS.to_vec(),
             settle: Duration::from_secs(25),
+            quiet: Duration::from_secs(25),
+            pace: 1,
             trace: false,
         }
     }
@@ -495,6 +501,10 @@ impl<'a> World<'a> {
                 let outage = Duration::from_micros(now - before);
                 self.summary.longest_outage = self.summary.longest_outage.max(outage);
             }
+        }
+        let quiet = self.scenario.quiet.as_micros() as u64;
+        if all_served && now.saturating_sub(self.last_unserved.max(self.healed_at)) >= quiet {
+            self.ends_at = self.ends_at.min(now);
         }
         if !all_served && now < self.healed_at.saturating_add(self.scenario.settle.as_micros() as u64) {
             self.last_unserved = now;

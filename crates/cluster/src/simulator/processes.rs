@@ -137,7 +137,8 @@ impl World<'_> {
         match self.runs_at(process) {
             None => false,
             Some(at) if at > self.now => {
-                self.push(at, item());
+                // The batches of a watch stay in order, also if a pause is followed by another.
+                self.queue.put_off(at, item());
                 false
             }
             Some(_) => true,
@@ -307,7 +308,7 @@ impl World<'_> {
 
     /// A client wants to write to one of the shares of a host.
     pub(super) fn write(&mut self, host: usize) {
-        let next = self.random.between(20_000, 90_000);
+        let next = self.random.between(20_000, 90_000).saturating_mul(self.scenario.pace);
         self.push_after(next, Item::Write { host });
         let (choice, is_long) = (self.random.any() as usize, self.random.chance(30));
         let most = if is_long { self.scenario.write_time.as_micros() as u64 } else { 5_000 };

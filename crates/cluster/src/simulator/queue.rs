@@ -11,11 +11,13 @@ pub(super) struct Queue<T> {
     items: Vec<Option<T>>,
     free: Vec<usize>,
     sequence: u64,
+    /// The sequence number of the item that was taken last.
+    taken: u64,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self { order: BinaryHeap::new(), items: Vec::new(), free: Vec::new(), sequence: 0 }
+        Self { order: BinaryHeap::new(), items: Vec::new(), free: Vec::new(), sequence: 0, taken: 0 }
     }
 }
 
@@ -23,6 +25,24 @@ impl<T> Queue<T> {
     /// Adds an item behind those of the same time.
     pub(super) fn push(&mut self, at: u64, item: T) {
         self.sequence += 1;
+        self.insert(at, self.sequence, item);
+    }
+
+    /// Puts off an item that was taken last, which stays before those that were added after it.
+    pub(super) fn put_off(&mut self, at: u64, item: T) {
+        self.insert(at, self.taken, item);
+    }
+
+    /// Takes the first item with its time.
+    pub(super) fn pop(&mut self) -> Option<(u64, T)> {
+        let Reverse((at, sequence, place)) = self.order.pop()?;
+        self.taken = sequence;
+        self.free.push(place);
+        let item = self.items.get_mut(place)?.take()?;
+        Some((at, item))
+    }
+
+    fn insert(&mut self, at: u64, sequence: u64, item: T) {
         let place = self.free.pop().unwrap_or_else(|| {
             self.items.push(None);
             self.items.len() - 1
@@ -30,15 +50,7 @@ impl<T> Queue<T> {
         if let Some(free) = self.items.get_mut(place) {
             *free = Some(item);
         }
-        self.order.push(Reverse((at, self.sequence, place)));
-    }
-
-    /// Takes the first item with its time.
-    pub(super) fn pop(&mut self) -> Option<(u64, T)> {
-        let Reverse((at, _, place)) = self.order.pop()?;
-        self.free.push(place);
-        let item = self.items.get_mut(place)?.take()?;
-        Some((at, item))
+        self.order.push(Reverse((at, sequence, place)));
     }
 }
 
@@ -57,5 +69,17 @@ mod tests {
         queue.push(1, 'e');
         let rest: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(rest, [(1, 'e'), (5, 'a'), (5, 'c'), (5, 'd')]);
+    }
+
+    #[test]
+    fn item_that_is_put_off_again_stays_before_later_ones() {
+        let mut queue = Queue::default();
+        queue.push(1, 'a');
+        assert_eq!(queue.pop(), Some((1, 'a')));
+        queue.put_off(5, 'a');
+        queue.push(9, 'b');
+        assert_eq!(queue.pop(), Some((5, 'a')));
+        queue.put_off(9, 'a');
+        assert_eq!([queue.pop(), queue.pop()], [Some((9, 'a')), Some((9, 'b'))]);
     }
 }

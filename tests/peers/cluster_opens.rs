@@ -1,0 +1,164 @@
+//! Opens that outlive their owner, beyond what they write: files that are to be deleted when they are closed, and locks. And
+//! the shares of the file of a node that finds no etcd.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use client::smb::{CreateParameters, Error, File, Part};
+use testkit::{free_port, need};
+use wire::create_context::{CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2};
+use wire::msg::{CreateOptions, LockElement, LockFlags, LockRequest, Locks};
+use wire::{Command, FileId, Guid, NtStatus, OplockLevel};
+
+use crate::cluster::{BACK_MAX, Cluster, connect, logon};
+
+/// The ways in which a share gets another owner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Change {
+    Kill,
+    Move,
+}
+
+/// A file that is to be deleted on close stays while its client is away, and is deleted by the owner that closes it.
+#[tokio::test]
+async fn next_owner_deletes_a_file_on_close() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(1, 2, "");
+    for change in [Change::Move, Change::Kill] {
+        let first = cluster.owner(None).await;
+        let tree = connect(&cluster.nodes[first]).await.expect("connect");
+        let parameters = |reclaimed| {
+            let mut parameters = handle("gone", 3, reclaimed);
+            parameters.options |= CreateOptions::DELETE_ON_CLOSE;
+            parameters
+        };
+        let id = tree.create(&parameters(None)).await.expect("create").id();
+        let path = cluster.directory().join("gone");
+        assert!(path.exists());
+        let second = change_owner(&mut cluster, change, first).await;
+        assert!(path.exists(), "{change:?} closes the open of a client that is away");
+        let tree = connect(&cluster.nodes[second]).await.expect("connect");
+        let file = tree.create(&parameters(Some(id))).await.expect("reclaim");
+        file.write(0, b"here".to_vec()).await.expect("write");
+        assert!(path.exists());
+        file.close().await.expect("close");
+        assert!(!path.exists(), "it stays after {change:?}");
+        if change == Change::Kill {
+            cluster.nodes[first].start_again();
+        }
+    }
+}
+
+/// A lock is held by one open also after the share has another owner, whether its client is back or not.
+#[tokio::test]
+async fn next_owner_keeps_a_lock_from_others() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(1, 2, "");
+    for change in [Change::Move, Change::Kill] {
+        let first = cluster.owner(None).await;
+        let tree = connect(&cluster.nodes[first]).await.expect("connect");
+        let file = tree.create(&handle("locked", 3, None)).await.expect("create");
+        let other = tree.create(&handle("locked", 4, None)).await.expect("create");
+        lock(&file, LockFlags::EXCLUSIVE_LOCK, 0x11).await.expect("lock");
+        refused(lock(&other, LockFlags::EXCLUSIVE_LOCK, 0x11).await, NtStatus::LOCK_NOT_GRANTED);
+        let ids = (file.id(), other.id());
+        let second = change_owner(&mut cluster, change, first).await;
+        let tree = connect(&cluster.nodes[second]).await.expect("connect");
+        let other = tree.create(&handle("locked", 4, Some(ids.1))).await.expect("reclaim");
+        refused(lock(&other, LockFlags::EXCLUSIVE_LOCK, 0x22).await, NtStatus::LOCK_NOT_GRANTED);
+        let file = tree.create(&handle("locked", 3, Some(ids.0))).await.expect("reclaim");
+        refused(lock(&other, LockFlags::EXCLUSIVE_LOCK, 0x33).await, NtStatus::LOCK_NOT_GRANTED);
+        lock(&file, LockFlags::UNLOCK, 0x22).await.expect("unlock");
+        lock(&other, LockFlags::EXCLUSIVE_LOCK, 0x44).await.expect("lock");
+        file.close().await.expect("close");
+        other.close().await.expect("close");
+        if change == Change::Kill {
+            cluster.nodes[first].start_again();
+        }
+    }
+}
+
+/// A node that starts while etcd is away serves the shares of its file, says why it serves none of the cluster's, and takes
+/// part when etcd is there.
+#[tokio::test]
+async fn node_without_etcd_serves_the_shares_of_its_file() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(1, 1, "");
+    cluster.etcd.kill(0);
+    let own = cluster.storage.path().join("own");
+    std::fs::create_dir(&own).expect("a directory");
+    let own = format!("[[share]]\nname = \"own\"\npath = {own:?}\n");
+    cluster.add("b", Ipv4Addr::new(127, 0, 77, 2), free_port(), &own);
+    cluster.nodes[0].kill();
+    let node = &cluster.nodes[1];
+    let session = logon(node, &[]).await.expect("logon");
+    session.tree_connect(r"\\tested\own").await.expect("a share of its file");
+    refused(session.tree_connect(r"\\tested\shared").await.map(drop), NtStatus::BAD_NETWORK_NAME);
+    let started = Instant::now();
+    while !node.log().contains("Connection refused") {
+        assert!(started.elapsed() < BACK_MAX, "the reason is not logged: {}", node.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.etcd.restart(0);
+    assert_eq!(cluster.owner(Some(0)).await, 1);
+}
+
+/// Has the other node own the share, and returns its index.
+async fn change_owner(cluster: &mut Cluster, change: Change, first: usize) -> usize {
+    let second = 1 - first;
+    match change {
+        Change::Kill => cluster.nodes[first].kill(),
+        Change::Move => {
+            let name = ["a", "b"][second];
+            cluster.nodes[second].configured(&["cluster", "move", "shared", name]).success();
+        }
+    }
+    let started = Instant::now();
+    while connect(&cluster.nodes[second]).await.is_err() {
+        assert!(started.elapsed() < BACK_MAX, "{change:?}: nobody serves the share");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    second
+}
+
+/// The parameters for a persistent open of a file, with the number of its create GUID.
+fn handle(name: &str, number: u8, reclaimed: Option<FileId>) -> CreateParameters<'_> {
+    let (flags, create_guid) = (DurableFlags::PERSISTENT.0, Guid([number; 16]));
+    let contexts = match reclaimed {
+        None => CreateContextsRequest {
+            durable_request_v2: Some(DurableRequestV2 { timeout_ms: 60_000, flags, create_guid }),
+            ..CreateContextsRequest::default()
+        },
+        Some(file_id) => CreateContextsRequest {
+            durable_reconnect_v2: Some(DurableReconnectV2 { file_id, create_guid, flags }),
+            ..CreateContextsRequest::default()
+        },
+    };
+    CreateParameters { contexts, oplock: OplockLevel::NONE, ..CreateParameters::read_write(name) }
+}
+
+/// A LOCK of eight bytes that does not wait.
+async fn lock(file: &File, flags: LockFlags, sequence: u32) -> Result<(), Error> {
+    let flags = if flags == LockFlags::UNLOCK { flags } else { flags | LockFlags::FAIL_IMMEDIATELY };
+    let element = LockElement { offset: 0, length: 8, flags };
+    let mut buffer = Vec::new();
+    let locks = Locks::build(&[element], &mut buffer);
+    let body = LockRequest { lock_sequence: sequence, file_id: file.id(), locks };
+    let part = Part::new(Command::LOCK, |out, base| body.encode(out, base));
+    file.tree().request(part).await.map(drop)
+}
+
+#[track_caller]
+fn refused<T>(outcome: Result<T, Error>, status: NtStatus) {
+    match outcome {
+        Err(error) if error.is(status) => {}
+        Err(error) => panic!("{error}, not {status:?}"),
+        Ok(_) => panic!("it succeeds"),
+    }
+}
