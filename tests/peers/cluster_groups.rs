@@ -63,7 +63,7 @@ async fn groups_and_users_reach_every_node_at_once() {
     // Without a running server's help, a user of the cluster is added, and logs on at another node with the next request.
     user_command(a, &["add", "carol"], "first-Secret-1\n").success();
     until("carol does not log on", async || logs_on(c, "carol", "first-Secret-1").await).await;
-    user_command(b, &["add", "CAROL"], "x-Secret-1\n").failure().says("exists already");
+    user_command(b, &["add", "CAROL"], "x-Secret-1\n").failure().says("already exists");
     user_command(b, &["list"], "").success().says("alice").says("carol");
     user_command(b, &["passwd", "carol"], "second-Secret-2\n").success();
     until("the old password is valid", async || logs_on(a, "carol", "second-Secret-2").await).await;
