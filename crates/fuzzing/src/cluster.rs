@@ -52,7 +52,7 @@ fn record(key: &Key, value: &[u8]) {
             }
         }
         Key::Drain(_) => _ = same::<DrainRecord>(value),
-        Key::Invite(_) | Key::User(_) => _ = same::<SealedRecord>(value),
+        Key::Group(_) | Key::Invite(_) | Key::User(_) => _ = same::<SealedRecord>(value),
         Key::LastChange => _ = same::<LastChange>(value),
         Key::Faults(_) => _ = same::<FaultsRecord>(value),
         Key::Move(_) => _ = same::<MoveRecord>(value),
