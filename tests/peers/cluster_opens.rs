@@ -82,6 +82,37 @@ async fn next_owner_keeps_a_lock_from_others() {
     }
 }
 
+/// In a planned move, no error reaches a client with persistent handles: it loses its connection, and comes back to the next
+/// owner. A client without them keeps its connection, and hears that the share is gone.
+#[tokio::test]
+async fn planned_move_ends_the_connections_of_persistent_handles() {
+    if !need(&["etcd", "etcdctl"]) {
+        return;
+    }
+    let mut cluster = Cluster::start(1, 2, "");
+    let first = cluster.owner(None).await;
+    let persistent = connect(&cluster.nodes[first]).await.expect("connect");
+    let file = persistent.create(&handle("kept", 3, None)).await.expect("create");
+    let plain = connect(&cluster.nodes[first]).await.expect("connect");
+    let other = plain.create(&CreateParameters::read_write("not-kept")).await.expect("create");
+    let id = file.id();
+    let writing = tokio::spawn(async move {
+        for number in (0_u8..=u8::MAX).cycle() {
+            if let Err(error) = file.write(0, vec![number; 100]).await {
+                return error;
+            }
+        }
+        unreachable!("a client writes until it cannot")
+    });
+    let second = change_owner(&mut cluster, Change::Move, first).await;
+    let ended = tokio::time::timeout(BACK_MAX, writing).await.expect("the writes end").expect("the client");
+    assert!(matches!(ended, Error::Io(_)), "{ended}");
+    refused(other.write(0, vec![1]).await.map(drop), NtStatus::NETWORK_NAME_DELETED);
+    let tree = connect(&cluster.nodes[second]).await.expect("connect");
+    let file = tree.create(&handle("kept", 3, Some(id))).await.expect("reclaim");
+    file.write(0, b"here".to_vec()).await.expect("write");
+}
+
 /// A node that starts while etcd is away serves the shares of its file, says why it serves none of the cluster's, and takes
 /// part when etcd is there.
 #[tokio::test]

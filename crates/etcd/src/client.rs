@@ -134,8 +134,9 @@ impl Client {
             let request = RangeRequest { key: messages::Bytes(key.clone()), range_end, limit, revision };
             let asked = Instant::now();
             let (page, length): (RangeAnswer, usize) = match self.measured("/v3/kv/range", &request).await {
+                // The next keys are longer than those so far: etcd has made the whole answer, and shall not do so often.
                 Err(Error::TooLong) if limit > 1 => {
-                    limit /= 2;
+                    limit = (limit / 2).min(PAGE_KEYS);
                     continue;
                 }
                 // A busy etcd may manage a smaller page in time.
@@ -379,7 +380,9 @@ impl Client {
 /// large pages cost it much less than many small ones; but a page must be here before the call has taken too long.
 fn next_limit(limit: u64, length: usize, keys: usize, took: Duration, timeout: Duration) -> u64 {
     if took > timeout / 3 {
-        return (limit / 2).max(1);
+        // A short page is slow because etcd is: fewer keys would not come sooner, and each page takes that long.
+        let least = if length > PAGE_BYTES_WANTED / 8 { 1 } else { limit.min(PAGE_KEYS) };
+        return (limit / 2).max(least);
     }
     // By the mean length of the keys so far; the next ones may be longer, for which there is room in the bound.
     let each = length.checked_div(keys).unwrap_or(length).max(1);
@@ -475,6 +478,9 @@ mod tests {
         // 64 KiB in Base64 each.
         assert_eq!(next_limit(500, 500 * 88_000, 500, quick, second), 95);
         assert_eq!(next_limit(20_000, 20_000 * 300, 20_000, Duration::from_millis(400), second), 10_000);
+        assert_eq!(next_limit(95, 95 * 88_000, 95, Duration::from_millis(400), second), 47);
+        // An etcd that is slow with each call.
+        assert_eq!(next_limit(500, 500 * 300, 500, Duration::from_millis(400), second), 500);
         assert_eq!(next_limit(1, usize::MAX, 1, quick, second), 1);
         assert_eq!(next_limit(1, 40, 0, quick, second), 4);
     }

@@ -1,8 +1,10 @@
 //! A share that goes to another server: what its clients cache is called back while the share is still served.
 
-use wire::{FileGlobalId, LeaseState, ShareName};
+use std::collections::BTreeSet;
 
-use crate::{Effects, Shell, State, Time, cost};
+use wire::{FileGlobalId, LeaseState, ShareName, TreeGlobalId};
+
+use crate::{ConnectionId, Effects, Shell, State, Time, cost};
 
 impl<S: Shell> State<S> {
     /// The opens of a share whose clients cache changes of the file, or handles of it, and that no log keeps: their end
@@ -42,6 +44,21 @@ impl<S: Shell> State<S> {
             let holder = self.opens.get(id).and_then(|open| self.holder_of(*id, open));
             holder.is_some_and(|holder| self.is_breaking(holder))
         })
+    }
+
+    /// The connections of clients with opens of a share that its log keeps.
+    pub fn connections_with_logged_opens(&self, share: &str) -> Vec<(ConnectionId, S::Connection)> {
+        let Some(share) = self.shares.get(&ShareName::new(share)) else { return Vec::new() };
+        let is_logged = |id: FileGlobalId| self.opens.get(&id).is_some_and(|open| open.logged().is_some());
+        let has_logged =
+            |tree: TreeGlobalId| self.opens.of_tree(tree, None).inspect(|_| cost::step()).any(is_logged);
+        let trees = share.uses.iter().filter(|tree| has_logged(**tree)).filter_map(|id| self.trees.get(id));
+        let sessions = trees.filter_map(|tree| self.sessions.get(&tree.session));
+        let connections: BTreeSet<_> = sessions.flat_map(|session| session.channels.iter().copied()).collect();
+        connections
+            .into_iter()
+            .filter_map(|id| self.connections.get(&id).map(|it| (id, it.attached.clone())))
+            .collect()
     }
 
     fn caches_changes(&self, id: FileGlobalId) -> bool {

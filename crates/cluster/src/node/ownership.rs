@@ -188,7 +188,8 @@ impl Node {
                 let order = self.order_for(share);
                 if order.is_none() {
                     handover = Preparation::None;
-                } else if !self.has_room_to_give() {
+                } else if handover == Preparation::None && !self.has_room_to_give() {
+                    // One that is prepared has its room already, also if there is less by now.
                     self.gives_wait = true;
                 } else if order.is_some() && handover != Preparation::Done {
                     // Also for a share that nobody gets, because it is deleted or there is no other node: its clients

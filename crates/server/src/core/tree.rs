@@ -86,6 +86,8 @@ pub(crate) struct Tree {
     pub(crate) forced: Option<ForcedIdentity>,
     /// The log of opens that outlive the server.
     log: Option<Arc<OpenLog>>,
+    /// True if the client got a handle that the log keeps.
+    has_kept_opens: AtomicBool,
     ended: AtomicBool,
     /// The Apple extensions that were announced to the client.
     apple: AtomicU64,
@@ -103,7 +105,20 @@ impl Tree {
         let (ended, apple) = (AtomicBool::new(false), AtomicU64::new(0));
         let watch_root = OnceLock::new();
         let maximal_access = AtomicU32::new(maximal_access.0);
-        Self { id, share, files, watch_root, maximal_access, peer, forced, log: None, ended, apple }
+        let has_kept_opens = AtomicBool::new(false);
+        Self {
+            id,
+            share,
+            files,
+            watch_root,
+            maximal_access,
+            peer,
+            forced,
+            log: None,
+            has_kept_opens,
+            ended,
+            apple,
+        }
     }
 
     /// `TreeConnect.MaximalAccess`.
@@ -129,6 +144,18 @@ impl Tree {
     /// True if clients may have persistent handles (`Share.IsCA`, MS-SMB2 3.3.1.6).
     pub(crate) fn is_continuous(&self) -> bool {
         self.log.is_some() && self.share.settings.continuous
+    }
+
+    /// Records that the client got a durable or persistent handle.
+    pub(crate) fn note_durable(&self) {
+        if self.log.is_some() {
+            self.has_kept_opens.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// True if the share was given up while the client had handles that the next owner keeps for it.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.has_kept_opens.load(Ordering::Relaxed) && self.is_fenced()
     }
 
     /// `TreeConnect.TreeId`.

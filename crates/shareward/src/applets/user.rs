@@ -91,7 +91,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             Ok(())
         }
         ("passwd", Some(name)) => {
-            let cluster = cluster.filter(|_| !is_in(&path, name));
+            let cluster = unless_own(cluster, &path, name)?;
             if cluster.is_none() && known(&path, None, console)?.user(name).is_none() {
                 return Err(Failure::Plain(format!("there is no user {name}")));
             }
@@ -112,7 +112,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                 None => change(&path, replace),
             }
         }
-        ("del" | "delete", Some(name)) => match cluster.filter(|_| !is_in(&path, name)) {
+        ("del" | "delete", Some(name)) => match unless_own(cluster, &path, name)? {
             Some(cluster) => in_cluster(&cluster, name, |users| users.delete(name)),
             None if known(&path, None, console)?.user(name).is_none() => {
                 Err(Failure::Plain(format!("there is no user {name}")))
@@ -146,9 +146,12 @@ fn failed(error: Refused) -> Failure {
     Failure::Plain(clean_line(&error.to_string()))
 }
 
-/// True if the users file has a user of this name. One that cannot be read has none; a change of it says so.
-fn is_in(path: &Path, name: &str) -> bool {
-    UserDb::load(path).is_ok_and(|(users, _)| users.user(name).is_some())
+/// The cluster, unless the users file has a user of this name. A file that cannot be read may have it, so that nothing is
+/// changed then.
+fn unless_own(cluster: Option<Operator>, path: &Path, name: &str) -> Result<Option<Operator>, Failure> {
+    let Some(cluster) = cluster else { return Ok(None) };
+    let (users, _) = setup::users(path)?;
+    Ok(Some(cluster).filter(|_| users.user(name).is_none()))
 }
 
 /// The password, if it is as long as the rules of the settings demand.

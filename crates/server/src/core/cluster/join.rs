@@ -119,6 +119,8 @@ impl Operator {
             .and_then(|()| super::secret::store(directory, &super::agent::id_file(&own.name), &cluster));
         stored
             .map_err(|error| Refused::invalid(format!("{error}; the invitation is used up: make another")))?;
+        // The secret is not that of a cluster whose making this machine has begun.
+        self.finish(&cluster)?;
         Ok(own.node.to_string())
     }
 

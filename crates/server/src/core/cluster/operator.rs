@@ -232,13 +232,15 @@ impl Operator {
         let made = match store::transact(&self.client, &self.prefix, &Transaction { compares, writes }).await
         {
             Ok(Outcome::Done { .. }) => Ok(id.clone()),
-            Ok(_) => Err(exists()),
-            Err(error) if error.is_undone() => Err(Refused::unreachable(error)),
-            // The key tells if it was carried out.
-            Err(error) => match self.entry(&Key::Schema).await {
+            Err(error) if error.is_undone() && unfinished.is_none() => Err(Refused::unreachable(error)),
+            // The key tells if it was carried out, or an earlier attempt, which may come late.
+            answer => match self.entry(&Key::Schema).await {
                 Ok(Some(entry)) if entry.value == records::write(&record) => Ok(id.clone()),
                 Ok(Some(_)) => Err(exists()),
-                _ => Err(Refused::uncertain(error)),
+                _ => Err(Refused::uncertain(match answer {
+                    Ok(_) => String::from("etcd has refused the change, and does not say why"),
+                    Err(error) => error.to_string(),
+                })),
             },
         };
         let made = self.keep_secret_of(secret, made);
@@ -260,7 +262,7 @@ impl Operator {
     }
 
     /// Notes that the outcome of making the cluster with this id is known.
-    fn finish(&self, id: &str) -> Result<(), Refused> {
+    pub(super) fn finish(&self, id: &str) -> Result<(), Refused> {
         let path = self.settings.state_directory.join(super::secret::unfinished_file(&self.own.name));
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(refused(format!(

@@ -28,12 +28,11 @@ impl Cluster {
     /// The figures of the cluster. `None` on a server that is no member.
     pub(crate) fn figures(&self) -> Option<ClusterFigures> {
         let member = self.member()?;
-        let mut figures = ClusterFigures {
-            name: member.settings.name.to_string(),
-            takes_part: member.trouble.lock().is_none(),
-            refused: member.screen.lock().refused().count(),
-            ..ClusterFigures::default()
-        };
+        // One lock at a time: the thread of the member takes each of them.
+        let takes_part = member.trouble.lock().is_none();
+        let refused = member.screen.lock().refused().count();
+        let name = member.settings.name.to_string();
+        let mut figures = ClusterFigures { name, takes_part, refused, ..ClusterFigures::default() };
         if let Some(node) = member.node.lock().as_ref() {
             let view = node.view();
             let of = |(name, it): (&NodeName, &cluster::Member)| {
@@ -44,6 +43,8 @@ impl Cluster {
             let is_owned = |key: &&ShareKey| view.owner(key).is_some();
             figures.shares_without_owner =
                 figures.shares.saturating_sub(view.shares().keys().filter(is_owned).count());
+            // Without etcd there is no trouble, but no lease either, and the view is that of an earlier time.
+            figures.takes_part &= node.permitted_until().is_some();
         }
         Some(figures)
     }
@@ -55,6 +56,7 @@ impl Cluster {
         let (nodes, shares) =
             node.as_ref().map(|node| (nodes(node.view()), shares(node.view()))).unwrap_or_default();
         drop(node);
+        let trouble = member.trouble.lock().clone();
         let screen = member.screen.lock();
         let refused = screen
             .refused()
@@ -62,7 +64,7 @@ impl Cluster {
         Some(Shown {
             name: member.settings.name.to_string(),
             node: member.settings.node.to_string(),
-            trouble: member.trouble.lock().clone(),
+            trouble,
             nodes,
             shares,
             refused: refused.collect(),

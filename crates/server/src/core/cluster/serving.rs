@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use registry::ConnectionId;
+
 use super::Serving;
-use crate::core::connection_link::ConnectionEvent;
+use crate::core::connection_link::{ConnectionEvent, ConnectionLink};
 use crate::core::handle_logs;
 use crate::core::server::Server;
 
@@ -67,13 +69,34 @@ impl Server {
 
     /// Ends the tree connects of a share that this server gives up. Its gate has closed. The log of its opens stays as it
     /// is, for the next owner.
+    ///
+    /// Clients with opens in the log lose their connections first: then they reclaim the opens at the next owner. The end of
+    /// the tree connect alone is an error that they pass on to their programs.
     pub(crate) fn stop_of_cluster(&self, serving: &Serving) {
         let name = &serving.settings.name;
+        let clients = self.registry.lock("logged_clients").connections_with_logged_opens(name);
         self.files.handle_logs.abandon(self, name);
         self.cluster.end_serving(name);
+        self.end_connections(&clients);
         self.share_of_cluster_changed(name);
         // Persistent opens of the share may have been entered in between.
         self.files.handle_logs.abandon(self, name);
+    }
+
+    /// Closes connections, and waits until they have ended, but not beyond [`CLOSING_MAX`]. It blocks.
+    fn end_connections(&self, connections: &[(ConnectionId, Arc<ConnectionLink>)]) {
+        for (_, link) in connections {
+            link.send(ConnectionEvent::Close);
+        }
+        let begun = Instant::now();
+        for (id, _) in connections {
+            while self.registry.lock("connection_link").connection_link(*id).is_some() {
+                if begun.elapsed() > CLOSING_MAX {
+                    return tracing::debug!("connections to a share that moves have not ended yet");
+                }
+                std::thread::sleep(CLOSING_POLL);
+            }
+        }
     }
 
     /// Closes the connections of clients to these addresses. Returns true if there are any.
@@ -82,7 +105,7 @@ impl Server {
         addresses: &std::collections::BTreeSet<std::net::IpAddr>,
     ) -> bool {
         let all = self.registry.lock("connections_at").connections_of(None);
-        let at = |link: &crate::core::connection_link::ConnectionLink| {
+        let at = |link: &ConnectionLink| {
             link.local().is_some_and(|it| addresses.contains(&it))
         };
         let found: Vec<_> = all.into_iter().filter(|(_, link)| at(link)).collect();
@@ -106,5 +129,11 @@ const OPENS_AT_ONCE: usize = 64;
 
 /// A client that has not written back by then has no connection, or too much to write; the others wait for the share.
 const PREPARE_MAX: Duration = Duration::from_secs(3);
+
+/// The task of a connection ends it within some milliseconds, unless the server is overloaded or a disk hangs. The next
+/// owner waits for this one.
+const CLOSING_MAX: Duration = Duration::from_millis(100);
+
+const CLOSING_POLL: Duration = Duration::from_millis(1);
 
 const PREPARE_POLL: Duration = Duration::from_millis(3);

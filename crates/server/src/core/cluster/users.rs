@@ -110,6 +110,13 @@ impl Operator {
         if let Err(error) = change(&mut user) {
             return Ok(Err(error));
         }
+        if found.modified.is_none() && user.users().next().is_some() {
+            let range = self.client.range(users_prefix(&self.prefix).as_bytes()).await;
+            // Nodes would not know the last ones.
+            if range.map_err(Refused::unreachable)?.entries.len() >= USERS_MAX {
+                return Err(Refused::invalid(format!("a cluster has at most {USERS_MAX} users")));
+            }
+        }
         self.write_user(&found, &user).await.map(|_| Ok(()))
     }
 

@@ -351,6 +351,7 @@ path = \"/srv/secret\"
             comment: String::from("All the others"),
             users: vec![String::from("carl")],
             groups: vec![String::from("staff")],
+            of_cluster: false,
         };
         let text = changed(&file, |settings| Arc::make_mut(&mut settings.groups).push(readers));
         assert_eq!(

@@ -40,6 +40,9 @@ pub(crate) enum Violation {
     Response,
     /// MS-SMB2 3.3.5.7: a TREE_CONNECT of 3.1.1 that is neither signed nor encrypted.
     Unprotected,
+    /// The share has moved to another server of the cluster, which keeps the client's handles. An error would reach the
+    /// application, while a client that loses its connection reclaims its handles.
+    Moved,
     /// The server failed internally.
     Failed,
     /// SMB1, except for the one NEGOTIATE of MS-SMB2 3.3.5.3.
@@ -106,6 +109,10 @@ pub(crate) async fn process(connection: &SmbConnection, frame: Frame) -> Result<
             Err(Refusal::Status(status)) => Err(status),
             Err(Refusal::Violation(violation)) => return Err(violation),
         };
+        let has_moved = || request.tree.as_ref().is_some_and(|tree| tree.has_moved());
+        if outcome == Err(NtStatus::NETWORK_NAME_DELETED) && has_moved() {
+            return Err(Violation::Moved);
+        }
         // After an interim answer, the time was spent waiting for others.
         let time = (!request.credits_granted && !request.held_back).then(|| begun.elapsed());
         if let Some(time) = time {

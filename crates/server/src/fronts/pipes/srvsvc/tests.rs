@@ -17,7 +17,7 @@ fn caller(user: &str, administrator: bool) -> Caller {
     Caller { user: user.into(), administrator, from: String::from("192.0.2.1"), ..Caller::default() }
 }
 
-fn status(server: &Server, caller: &Caller, request: impl Into<Request>) -> Win32Error {
+fn status(server: &Arc<Server>, caller: &Caller, request: impl Into<Request>) -> Win32Error {
     let request = request.into();
     let stub = call(server, caller, request.opnum(), &request.encode()).unwrap();
     Response::decode(request.opnum(), &stub).unwrap().status()
@@ -133,7 +133,7 @@ fn set(name: &str, info: ShareInfo) -> ShareSetInfoRequest {
     }
 }
 
-fn share(server: &Server, name: &str, level: u32) -> ShareInfo {
+fn share(server: &Arc<Server>, name: &str, level: u32) -> ShareInfo {
     let request = ShareGetInfoRequest { server_name: None, net_name: name.into(), level };
     shares::get(server, &caller("root", true), &request).unwrap().info
 }

@@ -129,6 +129,7 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
         ReconnectError::LimitReached(limit) => crate::core::status::of_limit(limit),
     })?;
     let open = found.attached;
+    open.tree().note_durable();
     session.remember_open(Arc::clone(&open));
     server.apply(found.effects);
     let extras = Extras {
@@ -217,6 +218,9 @@ pub(super) fn answer_v2(granted: Option<DurableGranted>) -> Option<DurableRespon
 impl Extras {
     /// The contexts of the answer to a CREATE.
     pub(super) fn of(open: &Open, wish: &Wish, granted: &GrantedOpen) -> Self {
+        if granted.durable.is_some() {
+            open.tree().note_durable();
+        }
         Self {
             maximal_access: wish.query_maximal_access,
             disk_id: wish.query_disk_id,
