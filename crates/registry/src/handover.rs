@@ -54,7 +54,8 @@ impl<S: Shell> State<S> {
             |tree: TreeGlobalId| self.opens.of_tree(tree, None).inspect(|_| cost::step()).any(is_logged);
         let trees = share.uses.iter().filter(|tree| has_logged(**tree)).filter_map(|id| self.trees.get(id));
         let sessions = trees.filter_map(|tree| self.sessions.get(&tree.session));
-        let connections: BTreeSet<_> = sessions.flat_map(|session| session.channels.iter().copied()).collect();
+        let connections: BTreeSet<_> =
+            sessions.flat_map(|session| session.channels.iter().copied()).collect();
         connections
             .into_iter()
             .filter_map(|id| self.connections.get(&id).map(|it| (id, it.attached.clone())))

@@ -52,7 +52,8 @@ pub trait Handle: Send + Sync {
 
     /// Writes the next `length` bytes of a stream socket as [`Self::write_at`] writes bytes of memory, without copying them
     /// to the memory of this process. They must have arrived. Bytes that were taken from the socket are added to
-    /// `taken`, also before an error. Before [`crate::Error::NotSupported`], no byte is.
+    /// `taken`, also before an error. If none were, [`crate::Error::NotSupported`] means that the caller can read and write
+    /// them itself.
     #[cfg(unix)]
     fn write_from(
         &self,

@@ -300,7 +300,8 @@ impl Server {
 
     /// Has the groups of the cluster hold beside those of the file. Of several calls at the same time, that with the highest
     /// number counts. This waits for other changes of settings and accounts, which may wait for the cluster.
-    pub(crate) fn set_groups_of_cluster(&self, groups: Vec<LocalGroup>, number: u64) {
+    pub(crate) fn set_groups_of_cluster(&self, mut groups: Vec<LocalGroup>, number: u64) {
+        groups.retain(may_be_of_cluster);
         self.change_groups_of_cluster(|known| {
             if known.1 > number {
                 return false;
@@ -315,7 +316,7 @@ impl Server {
     pub(crate) fn replace_group_of_cluster(&self, key: &cluster::ids::ShareKey, after: Option<LocalGroup>) {
         self.change_groups_of_cluster(|known| {
             known.0.retain(|group| cluster::ids::ShareKey::new(&group.name).as_ref() != Ok(key));
-            known.0.extend(after);
+            known.0.extend(after.filter(may_be_of_cluster));
             true
         });
     }
@@ -518,6 +519,20 @@ impl Server {
             );
         }
     }
+}
+
+/// False for a group of the cluster with the name of a Unix group of this machine: a role or a share of the file that names
+/// the Unix group means its members, whoever administers the other nodes.
+fn may_be_of_cluster(group: &LocalGroup) -> bool {
+    let is_unix = crate::core::identity::gid_of(&group.name).is_some();
+    if is_unix {
+        let name = &group.name;
+        tracing::warn!(
+            name,
+            "a group of the cluster is not used here: this machine has a Unix group of that name"
+        );
+    }
+    !is_unix
 }
 
 /// Says that a rule of the file does not hold as it is written.

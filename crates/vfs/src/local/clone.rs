@@ -5,7 +5,6 @@
 #![expect(unsafe_code, reason = "an ioctl that rustix does not wrap")]
 
 use super::resolve::{device, mount, statx_fd};
-use crate::error::Result;
 use crate::limits::FILE_SYSTEMS_MAX;
 use parking_lot::Mutex;
 use rustix::fs::{FsWord, Mode, OFlags};
@@ -36,7 +35,7 @@ pub(super) fn clone_range(
     length: u64,
     target: BorrowedFd<'_>,
     target_offset: u64,
-) -> std::result::Result<(), Errno> {
+) -> Result<(), Errno> {
     let range = FileCloneRange {
         source: source.as_raw_fd().into(),
         source_offset,
@@ -51,14 +50,19 @@ pub(super) fn clone_range(
 /// True if the file system of a directory supports cloning. It is tried once for each file system: the trial takes the
 /// kernel longer than all else that a share needs, above all on ext4, which never clones.
 pub(super) fn is_supported(directory: BorrowedFd<'_>) -> bool {
-    let Ok(place) = Place::of(directory) else { return is_possible(directory) };
+    let Ok(place) = Place::of(directory) else { return try_to_clone(directory).is_ok() };
     if never_clones(place.kind) {
         return false;
     }
     if let Some(known) = TRIED.lock().get(&place) {
         return *known;
     }
-    let is_supported = is_possible(directory);
+    let is_supported = match try_to_clone(directory) {
+        Ok(()) => true,
+        Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS | Errno::INVAL | Errno::ISDIR) => false,
+        // The disk is full, say, or mounted for reading only: a later trial may succeed.
+        Err(_) => return false,
+    };
     let mut tried = TRIED.lock();
     if tried.len() >= FILE_SYSTEMS_MAX {
         tried.clear();
@@ -81,7 +85,7 @@ struct Place {
 }
 
 impl Place {
-    fn of(directory: BorrowedFd<'_>) -> std::result::Result<Self, Errno> {
+    fn of(directory: BorrowedFd<'_>) -> Result<Self, Errno> {
         let (kind, id) = (rustix::fs::fstatfs(directory)?.f_type, rustix::fs::fstatvfs(directory)?.f_fsid);
         Ok(Self { mount: mount(directory)?, device: device(&statx_fd(directory)?), kind, id })
     }
@@ -98,16 +102,13 @@ fn never_clones(kind: FsWord) -> bool {
 }
 
 /// Tries to clone with two files without names.
-fn is_possible(directory: BorrowedFd<'_>) -> bool {
-    let probe = || -> Result<()> {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let unnamed = || rustix::fs::openat(directory, c".", flags, Mode::from_raw_mode(0o600));
-        let (source, target) = (unnamed()?, unnamed()?);
-        rustix::io::pwrite(&source, &PROBE, 0)?;
-        let (source, target) = (std::os::fd::AsFd::as_fd(&source), std::os::fd::AsFd::as_fd(&target));
-        Ok(clone_range(source, 0, PROBE.len() as u64, target, 0)?)
-    };
-    probe().is_ok()
+fn try_to_clone(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let unnamed = || rustix::fs::openat(directory, c".", flags, Mode::from_raw_mode(0o600));
+    let (source, target) = (unnamed()?, unnamed()?);
+    rustix::io::pwrite(&source, &PROBE, 0)?;
+    let (source, target) = (std::os::fd::AsFd::as_fd(&source), std::os::fd::AsFd::as_fd(&target));
+    clone_range(source, 0, PROBE.len() as u64, target, 0)
 }
 
 #[cfg(test)]
@@ -127,7 +128,7 @@ mod tests {
         assert_eq!(cloned.is_ok(), is_supported(root.as_fd()));
         // From the table, and without it.
         assert_eq!(cloned.is_ok(), is_supported(root.as_fd()));
-        assert_eq!(cloned.is_ok(), is_possible(root.as_fd()));
+        assert_eq!(cloned.is_ok(), try_to_clone(root.as_fd()).is_ok());
         let copied = std::fs::read(directory.path().join("target")).unwrap();
         assert_eq!(copied.is_empty(), cloned.is_err());
         assert!(copied.is_empty() || copied == PROBE);

@@ -8,6 +8,7 @@
 
 use super::commit_order::DurableChanges;
 use super::directory_reports::is_changed_here_only;
+use super::file_end::End;
 use super::handle::LocalHandle;
 use super::inode::InodeKey;
 use super::resolve::{device, statx, statx_fd};
@@ -40,7 +41,7 @@ pub(super) fn flush(handle: &LocalHandle) -> Result<()> {
         // These have no data of their own; everything is in their directory.
         Kind::Symlink | Kind::Other => return flush_name(handle, handle.fd(), &statx_fd(handle.fd())?, None),
     };
-    let own = statx_fd(fd)?;
+    let own = stat_between_writes(handle, fd)?;
     rustix::fs::fsync(fd)?;
     let durable = DurableChanges::by_fsync(handle.root.commit_order(device(&own)), &own);
     match flush_name(handle, fd, &own, durable) {
@@ -48,6 +49,14 @@ pub(super) fn flush(handle: &LocalHandle) -> Result<()> {
         Err(Error::AccessDenied | Error::Busy) => Ok(rustix::fs::syncfs(fd)?),
         result => result,
     }
+}
+
+/// The metadata of a file while no handle writes to it. A write sets the change time before it has a place in the
+/// journal, so the change time of one that is under way says nothing about what fsync makes durable.
+fn stat_between_writes(handle: &LocalHandle, fd: BorrowedFd<'_>) -> Result<Statx> {
+    let end = End::of(handle.inode());
+    let _still = end.still();
+    Ok(statx_fd(fd)?)
 }
 
 /// Reopens a file that was opened without access to its data, for reading or writing.

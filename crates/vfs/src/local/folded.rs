@@ -139,8 +139,14 @@ impl Absence {
 /// other times.
 fn is_over(stamp: Stamp) -> bool {
     let now = clock_gettime(ClockId::RealtimeCoarse);
-    let (seconds, nanoseconds) = stamp.changed();
-    (now.tv_sec, now.tv_nsec) > (seconds, i64::from(nanoseconds))
+    is_before(stamp.changed(), (now.tv_sec, now.tv_nsec))
+}
+
+/// True if a change at the time `now` has another change time than `changed`.
+fn is_before((seconds, nanoseconds): (i64, u32), now: (i64, i64)) -> bool {
+    // Without nanoseconds, the file system may keep whole seconds only, as ext4 does with inodes of 128 bytes.
+    let now = if nanoseconds == 0 { (now.0, 0) } else { now };
+    now > (seconds, i64::from(nanoseconds))
 }
 
 /// Finds a name in a long directory, and keeps all of its names in memory.
@@ -389,6 +395,13 @@ mod tests {
                 _ => rename(&other, directory.path().join("entry")).unwrap(),
             }
         }
+    }
+
+    #[test]
+    fn times_in_whole_seconds_are_over_with_their_second() {
+        assert!(is_before((5, 7), (5, 8)) && !is_before((5, 7), (5, 7)));
+        assert!(!is_before((5, 0), (5, 999_999_999)) && is_before((5, 0), (6, 0)));
+        assert!(!is_before((6, 0), (5, 1)));
     }
 
     #[test]

@@ -105,9 +105,7 @@ impl Server {
         addresses: &std::collections::BTreeSet<std::net::IpAddr>,
     ) -> bool {
         let all = self.registry.lock("connections_at").connections_of(None);
-        let at = |link: &ConnectionLink| {
-            link.local().is_some_and(|it| addresses.contains(&it))
-        };
+        let at = |link: &ConnectionLink| link.local().is_some_and(|it| addresses.contains(&it));
         let found: Vec<_> = all.into_iter().filter(|(_, link)| at(link)).collect();
         for (_, link) in &found {
             link.send(ConnectionEvent::Close);

@@ -326,6 +326,43 @@ mod tests {
         let ((), _client) = tokio::join!(reading, sending);
     }
 
+    #[tokio::test]
+    async fn large_writes_whose_data_are_not_all_that_follows_are_read() {
+        let (mut client, mut server) = pair().await;
+        let (mut server, _) = server.split();
+        let length = u32::try_from(limits::SPLICE_FROM).unwrap();
+        let whole = write_of(&vec![7; limits::SPLICE_FROM], HeaderFlags::NONE);
+        let message = &whole[frame::PREFIX_SIZE..];
+        let announcing = |offset: u16, length: u32| {
+            let mut message = message.to_vec();
+            message[66..68].copy_from_slice(&offset.to_le_bytes());
+            message[68..72].copy_from_slice(&length.to_le_bytes());
+            message
+        };
+        let contents = [
+            [message, &[0; 8]].concat(),
+            announcing(112, length - 1),
+            announcing(112, length + 1),
+            announcing(120, length - 8),
+        ];
+        let sending = async {
+            client.write_all(&write_of(&vec![7; limits::SPLICE_FROM], HeaderFlags::SIGNED)).await.unwrap();
+            for content in &contents {
+                client.write_all(&framed(content)).await.unwrap();
+            }
+            client
+        };
+        let reading = async {
+            let mut reader = FrameReader::default();
+            assert!(next(&mut reader, &mut server).await.unread().is_none());
+            for (number, content) in contents.iter().enumerate() {
+                let frame = next(&mut reader, &mut server).await;
+                assert!(frame.unread().is_none() && *frame == **content, "frame {number}");
+            }
+        };
+        let ((), _client) = tokio::join!(reading, sending);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_slow_large_frame_is_read_as_it_arrives() {
         let (mut client, mut server) = pair().await;

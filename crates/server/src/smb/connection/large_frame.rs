@@ -19,7 +19,6 @@ use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
 use tokio::time::Instant;
-use wire::msg::WriteRequest;
 
 use super::frame::{Frame, Pooled};
 use super::input::InputEnd;
@@ -105,8 +104,7 @@ impl LargeFrame {
         let head = self.memory.bytes();
         if missing < limits::SPLICE_FROM
             || self.arrival == Arrival::InParts
-            || head.len() != WriteRequest::DATA_OFFSET
-            || !UnreadData::may_follow(head)
+            || !UnreadData::may_follow(head, missing)
             || !rustix::io::ioctl_fionread(socket).is_ok_and(|arrived| arrived >= missing as u64)
         {
             return None;

@@ -11,6 +11,7 @@ use rustix::net::RecvFlags;
 use tokio::net::TcpStream;
 use wire::NtStatus;
 use wire::header::{Command, Header};
+use wire::msg::WriteRequest;
 
 use crate::core::status::OrStatus;
 
@@ -40,15 +41,16 @@ impl UnreadData {
     }
 
     /// True for the first part of a frame that is a single WRITE without a signature, which is handled without looking at its
-    /// data.
-    pub(super) fn may_follow(head: &[u8]) -> bool {
-        Header::decode(head).is_ok_and(|header| {
+    /// data, if they are exactly the `length` bytes that follow. All other frames are decoded in memory.
+    pub(super) fn may_follow(head: &[u8], length: usize) -> bool {
+        let is_single = Header::decode(head).is_ok_and(|header| {
             header.command == Command::WRITE
                 && header.next_command == 0
                 && !header.is_signed()
                 && !header.is_related()
                 && !header.is_response()
-        })
+        });
+        is_single && WriteRequest::decode_without_data(head, length).is_ok()
     }
 
     /// The number of bytes.
@@ -62,7 +64,8 @@ impl UnreadData {
         if let Place::Socket(socket) = &*place {
             let mut taken = 0;
             let written = handle.write_from(socket.as_fd(), self.length, offset, &mut taken);
-            if !matches!(written, Err(vfs::Error::NotSupported)) {
+            // The file system may refuse the data, too, after they were taken: then nothing of this WRITE is left to be read.
+            if taken > 0 || !matches!(written, Err(vfs::Error::NotSupported)) {
                 let rest = self.length.saturating_sub(taken);
                 *place = match discard(socket, rest) {
                     Ok(()) => Place::Gone,
