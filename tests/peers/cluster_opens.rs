@@ -83,7 +83,7 @@ async fn next_owner_keeps_a_lock_from_others() {
 }
 
 /// In a planned move, no error reaches a client with persistent handles: it loses its connection, and comes back to the next
-/// owner. A client without them keeps its connection, and hears that the share is gone.
+/// owner. A client without them keeps its connection, and is told that the share is gone.
 #[tokio::test]
 async fn planned_move_ends_the_connections_of_persistent_handles() {
     if !need(&["etcd", "etcdctl"]) {

@@ -108,6 +108,19 @@ impl Daemon {
 
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child.id().to_string(), name);
+        if name == "STOP" {
+            self.wait_until_stopped();
+        }
+    }
+
+    /// Waits until no thread runs any more. After SIGSTOP, the thread that takes the signal stops the others, which may
+    /// answer requests until then.
+    fn wait_until_stopped(&self) {
+        let asked = Instant::now();
+        while !is_stopped(self.child.id()) {
+            assert!(asked.elapsed() < STOP_MAX, "process {} is not stopped", self.child.id());
+            thread::sleep(POLL);
+        }
     }
 
     /// Sends SIGTERM and waits for the end; `None` if the process had to be killed.
@@ -164,6 +177,15 @@ pub(crate) fn watchdog(group: u32) -> Option<Child> {
 /// Sends a signal to a process group, whose number is its first process's.
 pub(crate) fn kill_group(pid: u32, name: &str) {
     signal(&format!("-{pid}"), name);
+}
+
+/// True if all threads of a process are stopped, or it has ended (proc_pid_stat(5)).
+fn is_stopped(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { return true };
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't', 'Z', 'X']))
+    })
 }
 
 fn signal(target: &str, name: &str) {
