@@ -13,7 +13,7 @@ use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, FileId, Guid, LeaseState, NtStatus, OplockLevel, ShareAccess};
 
 use crate::hostile::Neighbour;
-use crate::scripted::{DATA, connected, logged_on};
+use crate::scripted::{DATA, connected, logged_on, refused};
 
 const RWH: LeaseState = LeaseState(LeaseState::READ.0 | LeaseState::HANDLE.0 | LeaseState::WRITE.0);
 
@@ -26,15 +26,6 @@ fn lease(key: Guid, state: LeaseState) -> CreateContextsRequest<'static> {
 
 fn with<'a>(contexts: CreateContextsRequest<'a>, name: &'a str) -> CreateParameters<'a> {
     CreateParameters { contexts, ..CreateParameters::read_write(name) }
-}
-
-#[track_caller]
-fn refused<T>(outcome: Result<T, Error>, status: NtStatus) {
-    match outcome {
-        Err(error) if error.is(status) => {}
-        Err(error) => panic!("{error}, not {status}"),
-        Ok(_) => panic!("done, not {status}"),
-    }
 }
 
 /// A session that can wait longer than the server waits for an acknowledgment.

@@ -15,16 +15,7 @@ use wire::msg::{
 use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, NtStatus, ShareAccess, Utf16};
 
-use crate::scripted::{connected, logged_on, tree};
-
-#[track_caller]
-fn refused<T>(outcome: Result<T, Error>, status: NtStatus) {
-    match outcome {
-        Err(error) if error.is(status) => {}
-        Err(error) => panic!("{error}, not {status}"),
-        Ok(_) => panic!("done, not {status}"),
-    }
-}
+use crate::scripted::{connected, logged_on, refused, tree};
 
 /// MS-SMB2 3.3.5.14.2: a request of as many elements as a client sends is done as a whole or not at all.
 #[tokio::test]

@@ -110,7 +110,12 @@ pub(crate) async fn logon(node: &Shareward, dialects: &[Dialect]) -> Result<Clie
 }
 
 pub(crate) fn persistent(reclaimed: Option<FileId>) -> CreateParameters<'static> {
-    let (flags, create_guid) = (DurableFlags::PERSISTENT.0, Guid([9; 16]));
+    persistent_open("file", 9, reclaimed)
+}
+
+/// The parameters for a persistent open of a file, with the number of its create GUID.
+pub(crate) fn persistent_open(name: &str, number: u8, reclaimed: Option<FileId>) -> CreateParameters<'_> {
+    let (flags, create_guid) = (DurableFlags::PERSISTENT.0, Guid([number; 16]));
     let contexts = match reclaimed {
         None => CreateContextsRequest {
             durable_request_v2: Some(DurableRequestV2 { timeout_ms: 60_000, flags, create_guid }),
@@ -121,7 +126,7 @@ pub(crate) fn persistent(reclaimed: Option<FileId>) -> CreateParameters<'static>
             ..CreateContextsRequest::default()
         },
     };
-    CreateParameters { contexts, oplock: OplockLevel::NONE, ..CreateParameters::read_write("file") }
+    CreateParameters { contexts, oplock: OplockLevel::NONE, ..CreateParameters::read_write(name) }
 }
 
 /// A client with a persistent handle writes and flushes, the owner is killed, and the client goes on with its handle on the

@@ -4,13 +4,14 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use client::smb::{CreateParameters, Error, File, Part};
+use client::smb::{CreateParameters, Error, File};
 use testkit::{free_port, need};
-use wire::create_context::{CreateContextsRequest, DurableFlags, DurableReconnectV2, DurableRequestV2};
-use wire::msg::{CreateOptions, LockElement, LockFlags, LockRequest, Locks};
-use wire::{Command, FileId, Guid, NtStatus, OplockLevel};
+use wire::NtStatus;
+use wire::msg::{CreateOptions, LockFlags};
 
-use crate::cluster::{BACK_MAX, Cluster, connect, logon};
+use crate::cluster::{BACK_MAX, Cluster, connect, logon, persistent_open};
+use crate::continuous;
+use crate::scripted::refused;
 
 /// The ways in which a share gets another owner.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +31,7 @@ async fn next_owner_deletes_a_file_on_close() {
         let first = cluster.owner(None).await;
         let tree = connect(&cluster.nodes[first]).await.expect("connect");
         let parameters = |reclaimed| {
-            let mut parameters = handle("gone", 3, reclaimed);
+            let mut parameters = persistent_open("gone", 3, reclaimed);
             parameters.options |= CreateOptions::DELETE_ON_CLOSE;
             parameters
         };
@@ -61,16 +62,16 @@ async fn next_owner_keeps_a_lock_from_others() {
     for change in [Change::Move, Change::Kill] {
         let first = cluster.owner(None).await;
         let tree = connect(&cluster.nodes[first]).await.expect("connect");
-        let file = tree.create(&handle("locked", 3, None)).await.expect("create");
-        let other = tree.create(&handle("locked", 4, None)).await.expect("create");
+        let file = tree.create(&persistent_open("locked", 3, None)).await.expect("create");
+        let other = tree.create(&persistent_open("locked", 4, None)).await.expect("create");
         lock(&file, LockFlags::EXCLUSIVE_LOCK, 0x11).await.expect("lock");
         refused(lock(&other, LockFlags::EXCLUSIVE_LOCK, 0x11).await, NtStatus::LOCK_NOT_GRANTED);
         let ids = (file.id(), other.id());
         let second = change_owner(&mut cluster, change, first).await;
         let tree = connect(&cluster.nodes[second]).await.expect("connect");
-        let other = tree.create(&handle("locked", 4, Some(ids.1))).await.expect("reclaim");
+        let other = tree.create(&persistent_open("locked", 4, Some(ids.1))).await.expect("reclaim");
         refused(lock(&other, LockFlags::EXCLUSIVE_LOCK, 0x22).await, NtStatus::LOCK_NOT_GRANTED);
-        let file = tree.create(&handle("locked", 3, Some(ids.0))).await.expect("reclaim");
+        let file = tree.create(&persistent_open("locked", 3, Some(ids.0))).await.expect("reclaim");
         refused(lock(&other, LockFlags::EXCLUSIVE_LOCK, 0x33).await, NtStatus::LOCK_NOT_GRANTED);
         lock(&file, LockFlags::UNLOCK, 0x22).await.expect("unlock");
         lock(&other, LockFlags::EXCLUSIVE_LOCK, 0x44).await.expect("lock");
@@ -92,7 +93,7 @@ async fn planned_move_ends_the_connections_of_persistent_handles() {
     let mut cluster = Cluster::start(1, 2, "");
     let first = cluster.owner(None).await;
     let persistent = connect(&cluster.nodes[first]).await.expect("connect");
-    let file = persistent.create(&handle("kept", 3, None)).await.expect("create");
+    let file = persistent.create(&persistent_open("kept", 3, None)).await.expect("create");
     let plain = connect(&cluster.nodes[first]).await.expect("connect");
     let other = plain.create(&CreateParameters::read_write("not-kept")).await.expect("create");
     let id = file.id();
@@ -109,7 +110,7 @@ async fn planned_move_ends_the_connections_of_persistent_handles() {
     assert!(matches!(ended, Error::Io(_)), "{ended}");
     refused(other.write(0, vec![1]).await.map(drop), NtStatus::NETWORK_NAME_DELETED);
     let tree = connect(&cluster.nodes[second]).await.expect("connect");
-    let file = tree.create(&handle("kept", 3, Some(id))).await.expect("reclaim");
+    let file = tree.create(&persistent_open("kept", 3, Some(id))).await.expect("reclaim");
     file.write(0, b"here".to_vec()).await.expect("write");
 }
 
@@ -158,38 +159,8 @@ async fn change_owner(cluster: &mut Cluster, change: Change, first: usize) -> us
     second
 }
 
-/// The parameters for a persistent open of a file, with the number of its create GUID.
-fn handle(name: &str, number: u8, reclaimed: Option<FileId>) -> CreateParameters<'_> {
-    let (flags, create_guid) = (DurableFlags::PERSISTENT.0, Guid([number; 16]));
-    let contexts = match reclaimed {
-        None => CreateContextsRequest {
-            durable_request_v2: Some(DurableRequestV2 { timeout_ms: 60_000, flags, create_guid }),
-            ..CreateContextsRequest::default()
-        },
-        Some(file_id) => CreateContextsRequest {
-            durable_reconnect_v2: Some(DurableReconnectV2 { file_id, create_guid, flags }),
-            ..CreateContextsRequest::default()
-        },
-    };
-    CreateParameters { contexts, oplock: OplockLevel::NONE, ..CreateParameters::read_write(name) }
-}
-
 /// A LOCK of eight bytes that does not wait.
 async fn lock(file: &File, flags: LockFlags, sequence: u32) -> Result<(), Error> {
     let flags = if flags == LockFlags::UNLOCK { flags } else { flags | LockFlags::FAIL_IMMEDIATELY };
-    let element = LockElement { offset: 0, length: 8, flags };
-    let mut buffer = Vec::new();
-    let locks = Locks::build(&[element], &mut buffer);
-    let body = LockRequest { lock_sequence: sequence, file_id: file.id(), locks };
-    let part = Part::new(Command::LOCK, |out, base| body.encode(out, base));
-    file.tree().request(part).await.map(drop)
-}
-
-#[track_caller]
-fn refused<T>(outcome: Result<T, Error>, status: NtStatus) {
-    match outcome {
-        Err(error) if error.is(status) => {}
-        Err(error) => panic!("{error}, not {status:?}"),
-        Ok(_) => panic!("it succeeds"),
-    }
+    continuous::lock(file, 0, flags, sequence).await
 }

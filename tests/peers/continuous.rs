@@ -19,7 +19,7 @@ use wire::msg::{
 use wire::{Command, FileId, Guid, LeaseState, NtStatus, OplockLevel};
 
 use crate::reload::reconfigure;
-use crate::scripted::DATA;
+use crate::scripted::{DATA, refused};
 use crate::small_disks::{Frozen, Mounted, fill};
 
 /// The time limit for a client that comes back.
@@ -99,22 +99,13 @@ fn guid(number: u8) -> Guid {
 }
 
 /// A LOCK of one range with a sequence number (MS-SMB2 2.2.26).
-async fn lock(file: &File, offset: u64, flags: LockFlags, sequence: u32) -> Result<(), Error> {
+pub(crate) async fn lock(file: &File, offset: u64, flags: LockFlags, sequence: u32) -> Result<(), Error> {
     let element = LockElement { offset, length: 8, flags };
     let mut buffer = Vec::new();
     let locks = Locks::build(&[element], &mut buffer);
     let body = LockRequest { lock_sequence: sequence, file_id: file.id(), locks };
     let part = Part::new(Command::LOCK, |out, base| body.encode(out, base));
     file.tree().request(part).await.map(drop)
-}
-
-#[track_caller]
-fn refused<T>(outcome: Result<T, Error>, status: NtStatus) {
-    match outcome {
-        Err(error) if error.is(status) => {}
-        Err(error) => panic!("{error}, not {status}"),
-        Ok(_) => panic!("done, not {status}"),
-    }
 }
 
 /// MS-SMB2 3.3.5.9.12: after a crash of the server, a client reclaims its open with its lease and its lock, and repeats

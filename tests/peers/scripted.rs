@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use auth::Credentials;
 use client::smb::{ClientConnection, ClientSession, ClientTree, ConnectOptions, Error, File};
 use testkit::Subject;
+use wire::NtStatus;
 use wire::fscc::FileInfoClass;
 use wire::msg::{AdditionalInformation, InfoType};
 
@@ -44,4 +45,14 @@ pub(crate) async fn rename(file: &File, to: &str) -> Result<(), Error> {
     buffer.extend(u32::try_from(name.len()).expect("a short name").to_le_bytes());
     buffer.extend(name);
     file.set_info(InfoType::FILE, FileInfoClass::RENAME.0, AdditionalInformation::NONE, &buffer).await
+}
+
+/// Asserts that a request fails with this status.
+#[track_caller]
+pub(crate) fn refused<T>(outcome: Result<T, Error>, status: NtStatus) {
+    match outcome {
+        Err(error) if error.is(status) => {}
+        Err(error) => panic!("{error}, not {status}"),
+        Ok(_) => panic!("done, not {status}"),
+    }
 }

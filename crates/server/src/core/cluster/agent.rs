@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use auth::UserDb;
 use cluster::Node;
 use cluster::clock::Moment;
 use cluster::ids::{Attempt, NodeName, Revision, ShareKey};
@@ -391,10 +392,13 @@ impl Agent {
         let refused =
             |entry: &cluster::protocol::Entry, reason| member.screen.lock().set(&entry.path, reason);
         if let Some(users) = self.users.changed(read, refused) {
-            server.configuration.accounts.replace_of_cluster(users);
+            let mut all = UserDb::default();
+            users.for_each(|user| all.merge(user));
+            server.configuration.accounts.replace_of_cluster(all);
         }
         let read = |key: &ShareKey, entry: &_| groups::read(&secret, &self.cluster, key, entry);
-        if let Some(groups) = self.groups.changed(read, refused) {
+        let changed = self.groups.changed(read, refused).map(|groups| groups.cloned().collect());
+        if let Some(groups) = changed {
             self.groups_seen = self.groups_seen.saturating_add(1);
             let (server, number) = (Arc::clone(server), self.groups_seen);
             // As for settings.

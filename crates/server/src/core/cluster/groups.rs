@@ -1,18 +1,18 @@
 //! The groups of the cluster, for nodes with `users = true`: each is a key with a group in JSON, sealed with the secret of the
 //! cluster like a user, because groups have rights. The groups of the file of a node are the node's own, and come first.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster::ids::{Revision, ShareKey};
 use cluster::keys::Key;
-use cluster::protocol::{Change, Compare, Entry, Event, Write};
+use cluster::protocol::{Compare, Entry, Write};
 use cluster::records::{self, SealedRecord, VALUE_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::changes::{Author, Draft};
 use super::operator::{Operator, Refused};
+use super::sealed_entries::{Sealed, SealedEntries};
 use super::secret::Secret;
 use super::state::Cluster;
 use super::users::wait;
@@ -145,82 +145,16 @@ impl GroupToChange {
 }
 
 /// The groups of the cluster as a member follows them.
-#[derive(Debug, Default)]
-pub(super) struct Groups {
-    entries: BTreeMap<ShareKey, Entry>,
-    opened: BTreeMap<ShareKey, (Vec<u8>, LocalGroup)>,
-    has_changed: bool,
-}
+pub(super) type Groups = SealedEntries<LocalGroup>;
 
-impl Groups {
-    /// Follows the keys of groups in an event.
-    pub(super) fn follow(&mut self, event: &Event, prefix: &str) {
-        let group = |path: &str| match Key::from_path(prefix, path) {
-            Some(Key::Group(key)) => Some(key),
+impl Sealed for LocalGroup {
+    const MAX: usize = LOCAL_GROUPS_MAX;
+
+    fn of(key: Key) -> Option<ShareKey> {
+        match key {
+            Key::Group(group) => Some(group),
             _ => None,
-        };
-        match event {
-            Event::Snapshot { entries, .. } => {
-                let groups = entries.iter().filter_map(|it| Some((group(&it.path)?, it.clone())));
-                self.entries = groups.take(LOCAL_GROUPS_MAX).collect();
-                self.has_changed = true;
-            }
-            Event::WatchBatch { changes, .. } => {
-                for change in changes {
-                    match change {
-                        Change::Deleted { path } => {
-                            let Some(key) = group(path) else { continue };
-                            self.entries.remove(&key);
-                        }
-                        Change::Written(entry) => {
-                            let Some(key) = group(&entry.path) else { continue };
-                            if self.entries.len() < LOCAL_GROUPS_MAX || self.entries.contains_key(&key) {
-                                self.entries.insert(key, entry.clone());
-                            }
-                        }
-                    }
-                    self.has_changed = true;
-                }
-            }
-            _ => {}
         }
-    }
-
-    /// As [`super::users::Users::were_written`].
-    pub(super) fn were_written(&mut self, revision: Revision, seen: Revision) {
-        self.has_changed |= seen >= revision;
-    }
-
-    /// True if they have changed since [`Groups::changed`].
-    pub(super) fn have_changed(&self) -> bool {
-        self.has_changed
-    }
-
-    /// The groups, if they have changed. A group whose value cannot be read stays as before.
-    pub(super) fn changed(
-        &mut self,
-        read: impl Fn(&ShareKey, &Entry) -> Result<LocalGroup, String>,
-        mut refused: impl FnMut(&Entry, Option<String>),
-    ) -> Option<Vec<LocalGroup>> {
-        if !std::mem::take(&mut self.has_changed) {
-            return None;
-        }
-        let entries = &self.entries;
-        self.opened.retain(|key, _| entries.contains_key(key));
-        for (key, entry) in entries {
-            if self.opened.get(key).is_some_and(|(value, _)| *value == entry.value) {
-                refused(entry, None);
-                continue;
-            }
-            match read(key, entry) {
-                Ok(group) => {
-                    self.opened.insert(key.clone(), (entry.value.clone(), group));
-                    refused(entry, None);
-                }
-                Err(reason) => refused(entry, Some(reason)),
-            }
-        }
-        Some(self.opened.values().map(|(_, group)| group.clone()).collect())
     }
 }
 
@@ -263,6 +197,8 @@ const NAME: &str = "groups of a cluster have names of at most 80 characters, wit
 
 #[cfg(test)]
 mod tests {
+    use cluster::protocol::{Change, Event};
+
     use super::*;
 
     const PREFIX: &str = "/shareward/c/";
@@ -308,13 +244,14 @@ mod tests {
         let batch = |change| Event::WatchBatch { watch: 1, revision: Revision(7), changes: vec![change] };
         let open = |key: &ShareKey, entry: &Entry| read(&secret, "id", key, entry);
         groups.follow(&batch(Change::Written(good.clone())), PREFIX);
-        assert_eq!(groups.changed(open, |_, _| ()).unwrap()[0].users, ["ann"]);
+        assert_eq!(groups.changed(open, |_, _| ()).unwrap().next().unwrap().users, ["ann"]);
         assert!(groups.changed(open, |_, _| ()).is_none());
         groups.follow(&batch(Change::Written(bad)), PREFIX);
         let mut reasons = 0;
         let kept = groups.changed(open, |_, reason| reasons += usize::from(reason.is_some())).unwrap();
-        assert_eq!((kept[0].users.as_slice(), reasons), ([String::from("ann")].as_slice(), 1));
+        assert_eq!(kept.map(|it| it.users.clone()).collect::<Vec<_>>(), [["ann"]]);
+        assert_eq!(reasons, 1);
         groups.follow(&batch(Change::Deleted { path: good.path }), PREFIX);
-        assert!(groups.changed(open, |_, _| ()).unwrap().is_empty());
+        assert_eq!(groups.changed(open, |_, _| ()).unwrap().count(), 0);
     }
 }

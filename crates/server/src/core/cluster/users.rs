@@ -1,7 +1,6 @@
 //! The users of the cluster, for nodes with `users = true`: each is a key with the line of a users file, sealed with the
 //! secret of the cluster. The users file of a node has the node's own users, which come first.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +8,13 @@ use auth::UserDb;
 use auth::users::User;
 use cluster::ids::{Revision, ShareKey};
 use cluster::keys::{Key, users_prefix};
-use cluster::protocol::{Change, Compare, Entry, Event, Write};
+use cluster::protocol::{Compare, Entry, Event, Write};
 use cluster::records::{self, SealedRecord};
 use tokio::runtime::Handle;
 
 use super::changes::{Author, Draft};
 use super::operator::{Operator, Refused};
+use super::sealed_entries::{Sealed, SealedEntries};
 use super::secret::Secret;
 use super::state::Cluster;
 use super::store;
@@ -30,25 +30,6 @@ struct FoundUser {
     modified: Option<Revision>,
     /// The user alone, or nobody.
     user: UserDb,
-}
-
-/// The users that this server could read last: the thread of the member does not open thousands of values because one has
-/// changed.
-#[derive(Debug, Default)]
-struct Opened(BTreeMap<ShareKey, OpenedUser>);
-
-/// A user, with the value that it was read from.
-#[derive(Debug)]
-struct OpenedUser {
-    value: Vec<u8>,
-    user: UserDb,
-}
-
-impl Opened {
-    /// The user of a key, if it was read from this value.
-    fn get(&self, key: &ShareKey, value: &[u8]) -> Option<&OpenedUser> {
-        self.0.get(key).filter(|it| it.value == value)
-    }
 }
 
 impl Operator {
@@ -251,88 +232,16 @@ pub(super) fn wait<T: Send + 'static>(
 }
 
 /// The users of the cluster as a member follows them.
-#[derive(Debug, Default)]
-pub(super) struct Users {
-    entries: BTreeMap<ShareKey, Entry>,
-    opened: Opened,
-    has_changed: bool,
-}
+pub(super) type Users = SealedEntries<UserDb>;
 
-impl Users {
-    /// Follows the keys of users in an event.
-    pub(super) fn follow(&mut self, event: &Event, prefix: &str) {
-        let user = |path: &str| match Key::from_path(prefix, path) {
-            Some(Key::User(key)) => Some(key),
+impl Sealed for UserDb {
+    const MAX: usize = USERS_MAX;
+
+    fn of(key: Key) -> Option<ShareKey> {
+        match key {
+            Key::User(user) => Some(user),
             _ => None,
-        };
-        match event {
-            Event::Snapshot { entries, .. } => {
-                let users = entries.iter().filter_map(|it| Some((user(&it.path)?, it.clone())));
-                self.entries = users.take(USERS_MAX).collect();
-                self.has_changed = true;
-            }
-            Event::WatchBatch { changes, .. } => {
-                for change in changes {
-                    match change {
-                        Change::Deleted { path } => {
-                            let Some(key) = user(path) else { continue };
-                            self.entries.remove(&key);
-                        }
-                        Change::Written(entry) => {
-                            let Some(key) = user(&entry.path) else { continue };
-                            if self.entries.len() < USERS_MAX || self.entries.contains_key(&key) {
-                                self.entries.insert(key, entry.clone());
-                            }
-                        }
-                    }
-                    self.has_changed = true;
-                }
-            }
-            _ => {}
         }
-    }
-
-    /// This server has written users at a revision, and has put those that it had found before, with its change, in place
-    /// of these. If `seen`, the last revision that was followed, is not before it, others may have changed some of them
-    /// since, which the server would not notice; otherwise the change is still to come, and is followed then.
-    pub(super) fn were_written(&mut self, revision: Revision, seen: Revision) {
-        self.has_changed |= seen >= revision;
-    }
-
-    /// True if they have changed since [`Users::changed`].
-    pub(super) fn have_changed(&self) -> bool {
-        self.has_changed
-    }
-
-    /// The users, if they have changed. A user whose value cannot be read stays as before.
-    pub(super) fn changed(
-        &mut self,
-        read: impl Fn(&ShareKey, &Entry) -> Result<UserDb, String>,
-        mut refused: impl FnMut(&Entry, Option<String>),
-    ) -> Option<UserDb> {
-        if !std::mem::take(&mut self.has_changed) {
-            return None;
-        }
-        let entries = &self.entries;
-        self.opened.0.retain(|key, _| entries.contains_key(key));
-        for (key, entry) in entries {
-            // The thread also renews the lease: it does not open thousands of values because one has changed.
-            if self.opened.get(key, &entry.value).is_some() {
-                refused(entry, None);
-                continue;
-            }
-            match read(key, entry) {
-                Ok(user) => {
-                    let known = OpenedUser { value: entry.value.clone(), user };
-                    self.opened.0.insert(key.clone(), known);
-                    refused(entry, None);
-                }
-                Err(reason) => refused(entry, Some(reason)),
-            }
-        }
-        let mut all = UserDb::default();
-        self.opened.0.values().for_each(|it| all.merge(&it.user));
-        Some(all)
     }
 }
 
@@ -365,6 +274,8 @@ pub(super) const OTHER_SECRET: &str =
 
 #[cfg(test)]
 mod tests {
+    use cluster::protocol::Change;
+
     use super::*;
 
     const PREFIX: &str = "/shareward/c/";
@@ -397,14 +308,14 @@ mod tests {
         let mut users = Users::default();
         let batch = |changes| Event::WatchBatch { watch: 1, revision: Revision(7), changes };
         users.follow(&batch(vec![written("ann", 5), written("bob", 6)]), PREFIX);
-        assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2);
+        assert_eq!(users.changed(read, |_, _| ()).unwrap().count(), 2);
         users.follow(&batch(vec![written("bob", 7)]), PREFIX);
-        assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2);
+        assert_eq!(users.changed(read, |_, _| ()).unwrap().count(), 2);
         assert_eq!(opened.get(), 3);
         // A user that cannot be read stays as before, and is tried again.
         let fails = |_: &ShareKey, _: &Entry| Err(String::from("nonsense"));
         users.follow(&batch(vec![written("bob", 8)]), PREFIX);
-        assert_eq!(users.changed(fails, |_, _| ()).unwrap().users().count(), 2);
+        assert_eq!(users.changed(fails, |_, _| ()).unwrap().count(), 2);
         users.were_written(Revision(8), Revision(8));
         assert!(users.changed(read, |_, _| ()).is_some());
         assert_eq!(opened.get(), 4);
@@ -417,10 +328,10 @@ mod tests {
         users.follow(&batch(7, vec![written("ann", 7)]), PREFIX);
         // Another node adds a user while the answer to the own change at revision 7 is on its way.
         users.follow(&batch(8, vec![written("bob", 8)]), PREFIX);
-        assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2);
+        assert_eq!(users.changed(read, |_, _| ()).unwrap().count(), 2);
         assert!(users.changed(read, |_, _| ()).is_none());
         users.were_written(Revision(7), Revision(8));
-        assert_eq!(users.changed(read, |_, _| ()).unwrap().users().count(), 2, "they take effect again");
+        assert_eq!(users.changed(read, |_, _| ()).unwrap().count(), 2, "they take effect again");
         // The own change is still to come: what was followed does not have it.
         users.were_written(Revision(9), Revision(8));
         assert!(users.changed(read, |_, _| ()).is_none());
