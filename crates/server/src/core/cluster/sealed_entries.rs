@@ -19,7 +19,7 @@ pub(super) trait Sealed {
 #[derive(Debug, Default)]
 pub(super) struct SealedEntries<T> {
     entries: BTreeMap<ShareKey, Entry>,
-    /// What could be read last, each with the value that it was read from.
+    /// The users or groups that could be read last, each with the value that it was read from.
     opened: BTreeMap<ShareKey, (Vec<u8>, T)>,
     has_changed: bool,
 }
