@@ -91,6 +91,15 @@ pub(crate) fn logon_refused(
 /// Records a logon that has led to a session, or has bound one to a further connection: the account, the domain that
 /// the client named, its address and the protocol.
 pub(crate) fn logon_granted(peer: &SocketAddr, identity: &Identity, session: u32) {
+    granted(peer, identity, Some(session), None);
+}
+
+/// Records a logon at a TCP port of the server's own calls, such as the witness service: there is no session.
+pub(crate) fn port_logon_granted(peer: &SocketAddr, identity: &Identity) {
+    granted(peer, identity, None, Some("witness"));
+}
+
+fn granted(peer: &SocketAddr, identity: &Identity, session: Option<u32>, service: Option<&str>) {
     tracing::info!(
         target: "audit",
         account = loggable(&identity.user),
@@ -99,20 +108,7 @@ pub(crate) fn logon_granted(peer: &SocketAddr, identity: &Identity, session: u32
         workstation = identity.workstation.as_deref().map(loggable),
         method = method_of(identity),
         session,
-        "logon granted"
-    );
-}
-
-/// Records a logon at a TCP port of the server's own calls, such as the witness service: there is no session.
-pub(crate) fn port_logon_granted(peer: &SocketAddr, identity: &Identity) {
-    tracing::info!(
-        target: "audit",
-        account = loggable(&identity.user),
-        domain = loggable(&identity.domain),
-        from = %peer.ip().to_canonical(),
-        workstation = identity.workstation.as_deref().map(loggable),
-        method = method_of(identity),
-        service = "witness",
+        service,
         "logon granted"
     );
 }

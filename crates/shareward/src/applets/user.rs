@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use auth::UserDb;
 use auth::users::{UpdateError, now};
 use server::cluster_operator::{Operator, Refused};
-use server::config::Settings;
+use server::config::{PasswordPolicy, Settings};
 
 use super::{Applet, Family, Help};
 use crate::administration;
@@ -74,11 +74,8 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             if known(&path, cluster.as_ref(), console)?.user(name).is_some() {
                 return Err(Failure::Plain(format!("the user {name} already exists")));
             }
-            let mut rules = settings.clone();
-            if let Some(cluster) = &cluster {
-                rules.passwords = administration::run(async { cluster.passwords().await.map_err(failed) })?;
-            }
-            let password = permitted(password(name, console)?, &rules)?;
+            let rules = password_rules(&settings, cluster.as_ref())?;
+            let password = permitted(password(name, console)?, rules)?;
             match &cluster {
                 Some(cluster) => {
                     in_cluster(cluster, name, |users| users.add(name, uid_of(name), &password, now()))?;
@@ -95,13 +92,10 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             if cluster.is_none() && known(&path, None, console)?.user(name).is_none() {
                 return Err(Failure::Plain(format!("there is no user {name}")));
             }
-            let mut rules = settings.clone();
-            if let Some(cluster) = &cluster {
-                rules.passwords = administration::run(async { cluster.passwords().await.map_err(failed) })?;
-            }
-            let password = permitted(password(name, console)?, &rules)?;
+            let rules = password_rules(&settings, cluster.as_ref())?;
+            let password = permitted(password(name, console)?, rules)?;
             let hash = auth::users::nt_hash(&password);
-            let policy = usize::try_from(rules.passwords.history.saturating_sub(1)).unwrap_or(0);
+            let policy = usize::try_from(rules.history.saturating_sub(1)).unwrap_or(0);
             let replace = |users: &mut UserDb| {
                 // The settings that the server follows may be others: what is remembered stays.
                 let known = users.user(name).map_or(0, |user| user.rules.old_hashes.len());
@@ -132,6 +126,14 @@ fn of_cluster(words: &Words, settings: &Settings) -> Result<Option<Operator>, Fa
     Operator::new(settings.clone()).map(Some).map_err(failed)
 }
 
+/// The rules for the password of a user: those of the cluster, if it is one of the cluster's.
+fn password_rules(settings: &Settings, cluster: Option<&Operator>) -> Result<PasswordPolicy, Failure> {
+    match cluster {
+        Some(cluster) => administration::run(async { cluster.passwords().await.map_err(failed) }),
+        None => Ok(settings.passwords),
+    }
+}
+
 /// Changes a user of the cluster.
 fn in_cluster(
     cluster: &Operator,
@@ -155,8 +157,8 @@ fn unless_own(cluster: Option<Operator>, path: &Path, name: &str) -> Result<Opti
 }
 
 /// The password, if it is as long as the rules of the settings demand.
-fn permitted(password: String, settings: &Settings) -> Result<String, Failure> {
-    let min = settings.passwords.min_length;
+fn permitted(password: String, rules: PasswordPolicy) -> Result<String, Failure> {
+    let min = rules.min_length;
     if password.chars().count() < usize::try_from(min).unwrap_or(usize::MAX) {
         return Err(Failure::Plain(format!(
             "the password has fewer than {min} characters\n\nhint: min_password_length, or 'shareward net accounts', has this rule"

@@ -5,30 +5,18 @@ use std::sync::Arc;
 
 use cluster::ids::{Revision, ShareKey};
 use cluster::keys::Key;
-use cluster::protocol::{Compare, Entry, Write};
+use cluster::protocol::Entry;
 use cluster::records::{self, SealedRecord, VALUE_BYTES_MAX};
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
 
 use super::changes::{Author, Draft};
 use super::operator::{Operator, Refused};
+use super::sealed_change::{Found, ToChange, wait};
 use super::sealed_entries::{Sealed, SealedEntries};
 use super::secret::Secret;
 use super::state::Cluster;
-use super::users::wait;
 use crate::core::config::{LocalGroup, Settings, check_group_name, check_remark};
 use crate::core::limits::{LOCAL_GROUP_MEMBERS_MAX, LOCAL_GROUPS_MAX};
-use crate::core::server::Server;
-
-/// A group as etcd has it, to be changed if nobody has changed it since.
-struct FoundGroup {
-    schema: Revision,
-    cluster: String,
-    secret: Secret,
-    key: ShareKey,
-    modified: Option<Revision>,
-    group: Option<LocalGroup>,
-}
 
 /// The text that is sealed.
 #[derive(Serialize, Deserialize)]
@@ -41,58 +29,40 @@ struct GroupText {
 }
 
 impl Operator {
-    /// The group with this name. One whose value cannot be read is none, and is replaced by a change.
-    async fn find_group(&self, name: &str) -> Result<FoundGroup, Refused> {
-        let key = ShareKey::new(name).map_err(|_| Refused::invalid(NAME))?;
-        let (schema, cluster) = self.schema_and_id().await?;
-        let secret = self.secret().await?;
-        let entry = self.entry(&Key::Group(key.clone())).await?;
-        let group = entry.as_ref().and_then(|it| read(&secret, &cluster, &key, it).ok());
-        Ok(FoundGroup { schema, cluster, secret, key, modified: entry.map(|it| it.modified), group })
-    }
-
     /// Writes a group that was found, or deletes it. Returns the revision of the change.
-    async fn write_group(&self, found: FoundGroup, after: Option<&LocalGroup>) -> Result<Revision, Refused> {
-        let key = Key::Group(found.key);
-        let (act, details) = match (&found.group, after) {
+    async fn write_group(
+        &self,
+        found: &Found<LocalGroup>,
+        after: Option<&LocalGroup>,
+    ) -> Result<Revision, Refused> {
+        let (act, details) = match (&found.value, after) {
             (_, None) => ("delete group", Vec::new()),
             (None, Some(after)) => ("add group", difference(&LocalGroup::default(), after)),
             (Some(before), Some(after)) => ("change group", difference(before, after)),
         };
-        let name = after.or(found.group.as_ref()).map(|it| it.name.clone()).unwrap_or_default();
-        let condition = match found.modified {
-            Some(revision) => Compare::Modified(key.clone(), revision),
-            None => Compare::Absent(key.clone()),
-        };
-        let write = match after {
-            None => Write::Delete(key),
+        let name = after.or(found.value.as_ref()).map(|it| it.name.clone()).unwrap_or_default();
+        let value = match after {
+            None => None,
             Some(group) => {
                 let LocalGroup { name, comment, users, groups, .. } = group.clone();
                 let text = serde_json::to_string(&GroupText { name, comment, users, groups });
-                let text = text.map_err(Refused::invalid)?;
-                let sealed = found.secret.seal(&found.cluster, &key.to_path(&self.prefix), &text);
-                let value = records::write(&SealedRecord { sealed: sealed.map_err(Refused::invalid)? });
+                let value = self.sealed(found, &text.map_err(Refused::invalid)?)?;
                 if value.len() > VALUE_BYTES_MAX {
                     return Err(Refused::invalid(format!(
                         "the group {} is too long: etcd may have {VALUE_BYTES_MAX} bytes of it",
                         group.name
                     )));
                 }
-                Write::Put { key, value, lease: None }
+                Some(value)
             }
         };
         let draft = Draft { details, ..Draft::new(act, name) };
-        self.commit(found.schema, vec![condition], vec![write], draft).await
+        self.write_sealed(found, value, draft).await
     }
 }
 
 /// A group of the cluster for one change by this server.
-pub(crate) struct GroupToChange {
-    operator: Operator,
-    found: FoundGroup,
-    runtime: Handle,
-    server: Arc<Server>,
-}
+pub(crate) type GroupToChange = ToChange<LocalGroup>;
 
 impl Cluster {
     /// Reads a group of the cluster, to change it. `None` on a server that keeps no users and groups there.
@@ -102,15 +72,7 @@ impl Cluster {
         name: &str,
         author: Author,
     ) -> Result<Option<GroupToChange>, Refused> {
-        let Some((operator, runtime, server)) = self.operator_of_users(settings, author)? else {
-            return Ok(None);
-        };
-        let name = name.to_owned();
-        let (operator, found) = wait(&runtime, async move {
-            let found = operator.find_group(&name).await;
-            found.map(|found| (operator, found))
-        })?;
-        Ok(Some(GroupToChange { operator, found, runtime, server }))
+        self.to_change(settings, name, author)
     }
 }
 
@@ -127,12 +89,12 @@ impl GroupToChange {
         let is_it = |group: &LocalGroup| ShareKey::new(&group.name).as_ref() == Ok(&key);
         let groups = Arc::make_mut(&mut settings.groups);
         groups.retain(|group| !is_it(group));
-        groups.extend(found.group.clone());
+        groups.extend(found.value.clone());
         change(&mut settings)?;
         let after = settings.groups.iter().find(|group| is_it(group)).cloned();
         let after = after.map(|it| LocalGroup { of_cluster: true, ..it });
         let written = after.clone();
-        let write = async move { operator.write_group(found, written.as_ref()).await };
+        let write = async move { operator.write_group(&found, written.as_ref()).await };
         let revision = match wait(&runtime, write) {
             Ok(revision) => revision,
             Err(error) => return Err(refused(error)),
@@ -150,11 +112,21 @@ pub(super) type Groups = SealedEntries<LocalGroup>;
 impl Sealed for LocalGroup {
     const MAX: usize = LOCAL_GROUPS_MAX;
 
+    const NAMES: &str = "groups of a cluster have names of at most 80 characters, without '/' and '\\'";
+
     fn of(key: Key) -> Option<ShareKey> {
         match key {
             Key::Group(group) => Some(group),
             _ => None,
         }
+    }
+
+    fn key(name: ShareKey) -> Key {
+        Key::Group(name)
+    }
+
+    fn read(secret: &Secret, cluster: &str, key: &ShareKey, entry: &Entry) -> Result<Self, String> {
+        read(secret, cluster, key, entry)
     }
 }
 
@@ -192,8 +164,6 @@ fn difference(before: &LocalGroup, after: &LocalGroup) -> Vec<String> {
     }
     parts
 }
-
-const NAME: &str = "groups of a cluster have names of at most 80 characters, without '/' and '\\'";
 
 #[cfg(test)]
 mod tests {

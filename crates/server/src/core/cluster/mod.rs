@@ -26,6 +26,7 @@ mod join;
 pub mod operator;
 mod overview;
 mod screen;
+mod sealed_change;
 mod sealed_entries;
 mod secret;
 mod serving;

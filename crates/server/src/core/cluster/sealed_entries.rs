@@ -6,13 +6,24 @@ use cluster::ids::{Revision, ShareKey};
 use cluster::keys::Key;
 use cluster::protocol::{Change, Entry, Event};
 
+use super::secret::Secret;
+
 /// A kind of values that are sealed.
-pub(super) trait Sealed {
+pub(super) trait Sealed: Sized {
     /// Each node reads all of them when it joins, and opens each. More are left out.
     const MAX: usize;
 
+    /// The rule for names of this kind.
+    const NAMES: &str;
+
     /// The name in a key of this kind.
     fn of(key: Key) -> Option<ShareKey>;
+
+    /// The key of a name.
+    fn key(name: ShareKey) -> Key;
+
+    /// The user or group of a key of etcd.
+    fn read(secret: &Secret, cluster: &str, key: &ShareKey, entry: &Entry) -> Result<Self, String>;
 }
 
 /// All of a kind.

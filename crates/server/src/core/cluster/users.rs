@@ -1,54 +1,28 @@
 //! The users of the cluster, for nodes with `users = true`: each is a key with the line of a users file, sealed with the
 //! secret of the cluster. The users file of a node has the node's own users, which come first.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use auth::UserDb;
 use auth::users::User;
 use cluster::ids::{Revision, ShareKey};
 use cluster::keys::{Key, users_prefix};
-use cluster::protocol::{Compare, Entry, Event, Write};
+use cluster::protocol::{Entry, Event};
 use cluster::records::{self, SealedRecord};
-use tokio::runtime::Handle;
 
 use super::changes::{Author, Draft};
 use super::operator::{Operator, Refused};
+use super::sealed_change::{Found, ToChange, wait};
 use super::sealed_entries::{Sealed, SealedEntries};
 use super::secret::Secret;
 use super::state::Cluster;
 use super::store;
 use crate::core::config::Settings;
-use crate::core::server::Server;
-
-/// A user as etcd has it, to be changed if nobody has changed it since.
-struct FoundUser {
-    schema: Revision,
-    cluster: String,
-    secret: Secret,
-    key: ShareKey,
-    modified: Option<Revision>,
-    /// The user alone, or nobody.
-    user: UserDb,
-}
 
 impl Operator {
-    /// The user with this name. One whose value cannot be read is none, and is replaced by a change.
-    async fn find_user(&self, name: &str) -> Result<FoundUser, Refused> {
-        let key = ShareKey::new(name).map_err(|_| Refused::invalid(NAME))?;
-        let (schema, cluster) = self.schema_and_id().await?;
-        let secret = self.secret().await?;
-        let entry = self.entry(&Key::User(key.clone())).await?;
-        let user = entry.as_ref().and_then(|it| read(&secret, &cluster, &key, it).ok());
-        let modified = entry.map(|it| it.modified);
-        Ok(FoundUser { schema, cluster, secret, key, modified, user: user.unwrap_or_default() })
-    }
-
     /// Writes a user that was found, or deletes it. Returns the revision of the change.
-    async fn write_user(&self, found: &FoundUser, after: &UserDb) -> Result<Revision, Refused> {
+    async fn write_user(&self, found: &Found<UserDb>, after: &UserDb) -> Result<Revision, Refused> {
         let line =
             |users: &UserDb| users.entries().next().map(|(user, line)| (user.name.clone(), line.to_owned()));
-        let (before, after) = (line(&found.user), line(after));
+        let (before, after) = (found.value.as_ref().and_then(line), line(after));
         let (act, name) = match (&before, &after) {
             (before, after) if before == after => return Ok(Revision::default()),
             (Some((name, _)), None) => ("delete user", name),
@@ -59,21 +33,15 @@ impl Operator {
         if after.as_ref().is_some_and(|(name, _)| ShareKey::new(name).as_ref() != Ok(&found.key)) {
             return Err(Refused::invalid("a user of the cluster keeps its name"));
         }
-        let key = Key::User(found.key.clone());
-        let condition = match found.modified {
-            Some(revision) => Compare::Modified(key.clone(), revision),
-            None => Compare::Absent(key.clone()),
-        };
-        let write = match &after {
-            None => Write::Delete(key),
+        let value = match &after {
+            None => None,
             Some((_, line)) => {
-                let sealed = found.secret.seal(&found.cluster, &key.to_path(&self.prefix), line);
-                let value = records::write(&SealedRecord { sealed: sealed.map_err(Refused::invalid)? });
+                let value = self.sealed(found, line)?;
                 records::read::<SealedRecord>(&value).map_err(Refused::invalid)?;
-                Write::Put { key, value, lease: None }
+                Some(value)
             }
         };
-        self.commit(found.schema, vec![condition], vec![write], Draft::new(act, name)).await
+        self.write_sealed(found, value, Draft::new(act, name)).await
     }
 
     /// Changes, adds or deletes one user of the cluster. The change gets the user alone, or nobody.
@@ -86,8 +54,8 @@ impl Operator {
         name: &str,
         change: impl FnOnce(&mut UserDb) -> Result<(), E>,
     ) -> Result<Result<(), E>, Refused> {
-        let found = self.find_user(name).await?;
-        let mut user = found.user.clone();
+        let found = self.find_sealed::<UserDb>(name).await?;
+        let mut user = found.value.clone().unwrap_or_default();
         if let Err(error) = change(&mut user) {
             return Ok(Err(error));
         }
@@ -134,12 +102,7 @@ impl Operator {
 }
 
 /// A user of the cluster for one change by this server.
-pub(crate) struct UserToChange {
-    operator: Operator,
-    found: FoundUser,
-    runtime: Handle,
-    server: Arc<Server>,
-}
+pub(crate) type UserToChange = ToChange<UserDb>;
 
 impl Cluster {
     /// Reads a user of the cluster, to change it. `None` on a server that keeps no users there.
@@ -149,33 +112,7 @@ impl Cluster {
         name: &str,
         author: Author,
     ) -> Result<Option<UserToChange>, Refused> {
-        let Some((operator, runtime, server)) = self.operator_of_users(settings, author)? else {
-            return Ok(None);
-        };
-        let name = name.to_owned();
-        let (operator, found) = wait(&runtime, async move {
-            let found = operator.find_user(&name).await;
-            found.map(|found| (operator, found))
-        })?;
-        Ok(Some(UserToChange { operator, found, runtime, server }))
-    }
-
-    /// The access of an administrator of this server to users and groups of the cluster, with the runtime that carries it
-    /// out. `None` on a server that keeps none there.
-    pub(super) fn operator_of_users(
-        &self,
-        settings: &Settings,
-        author: Author,
-    ) -> Result<Option<(Operator, Handle, Arc<Server>)>, Refused> {
-        let Some(member) = self.member().filter(|_| settings.cluster.as_ref().is_some_and(|it| it.users))
-        else {
-            return Ok(None);
-        };
-        let Some((runtime, server)) = member.shell.get().cloned() else {
-            return Err(Refused::unreachable("the server has just started"));
-        };
-        let operator = Operator::with(settings.clone(), member.etcd.clone(), author)?;
-        Ok(Some((operator, runtime, server)))
+        self.to_change(settings, name, author)
     }
 
     /// Has the thread of the member look at users and groups again, after this server has written some.
@@ -196,9 +133,9 @@ impl UserToChange {
         refused: impl FnOnce(Refused) -> E,
     ) -> Result<T, E> {
         let Self { operator, found, runtime, server } = self;
-        let mut user = found.user.clone();
+        let mut user = found.value.clone().unwrap_or_default();
         let outcome = change(&mut user)?;
-        let is_new = found.user.users().next().is_none() && user.users().next().is_some();
+        let is_new = found.value.is_none() && user.users().next().is_some();
         if is_new && server.configuration.accounts.of_cluster().users().count() >= USERS_MAX {
             return Err(refused(Refused::invalid(format!("a cluster has at most {USERS_MAX} users"))));
         }
@@ -218,30 +155,27 @@ impl UserToChange {
     }
 }
 
-/// Waits for calls of etcd, which the thread of the member makes.
-pub(super) fn wait<T: Send + 'static>(
-    runtime: &Handle,
-    work: impl Future<Output = Result<T, Refused>> + Send + 'static,
-) -> Result<T, Refused> {
-    let (done, is_done) = std::sync::mpsc::channel();
-    let working = runtime.spawn(async move { done.send(work.await).ok() });
-    is_done.recv_timeout(CHANGE_MAX).unwrap_or_else(|_| {
-        working.abort();
-        Err(Refused::unreachable("etcd does not answer in time; a change may still take effect: look again"))
-    })
-}
-
 /// The users of the cluster as a member follows them.
 pub(super) type Users = SealedEntries<UserDb>;
 
 impl Sealed for UserDb {
     const MAX: usize = USERS_MAX;
 
+    const NAMES: &str = "users of a cluster have names of at most 80 characters, without '/' and '\\'";
+
     fn of(key: Key) -> Option<ShareKey> {
         match key {
             Key::User(user) => Some(user),
             _ => None,
         }
+    }
+
+    fn key(name: ShareKey) -> Key {
+        Key::User(name)
+    }
+
+    fn read(secret: &Secret, cluster: &str, key: &ShareKey, entry: &Entry) -> Result<Self, String> {
+        read(secret, cluster, key, entry)
     }
 }
 
@@ -260,11 +194,6 @@ pub(super) fn read(secret: &Secret, cluster: &str, key: &ShareKey, entry: &Entry
 
 /// Each node reads all of them when it joins, and opens each.
 const USERS_MAX: usize = 20_000;
-
-/// Two transactions with a reading each, each call at its longest.
-const CHANGE_MAX: Duration = Duration::from_secs(5);
-
-const NAME: &str = "users of a cluster have names of at most 80 characters, without '/' and '\\'";
 
 pub(super) const NO_SECRET: &str = "this server does not have the secret of the cluster: run 'shareward cluster invite' on a node that has it, and \
      'shareward cluster join' here";
